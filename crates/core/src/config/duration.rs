@@ -1,0 +1,93 @@
+//! Reads lengths of time as people write them: `200ms`, `30s`, `5m`, `24h`.
+
+use std::fmt;
+use std::ops::Deref;
+use std::time::Duration;
+
+/// A length of time with its unit: `200ms`, `1.5s`, `5m`, `1h30m`, `7d`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span(pub Duration);
+
+impl Deref for Span {
+    type Target = Duration;
+
+    fn deref(&self) -> &Duration {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no length of time; write a number with a unit, as 200ms, 30s, 5m or 24h");
+        let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+        span.try_into().map(Self).map_err(|_| wrong())
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::SignedDuration::try_from(self.0) {
+            Ok(span) => write!(out, "{span:#}"),
+            Err(_) => write!(out, "{}s", self.as_secs()),
+        }
+    }
+}
+
+impl fmt::Debug for Span {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{self}")
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Span {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl serde::Serialize for Span {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl schemars::JsonSchema for Span {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Span".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "A length of time with its unit.",
+            "examples": ["200ms", "30s", "5m", "24h"],
+            "pattern": "^[0-9]"
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_are_read_as_people_write_them() {
+        let cases = [
+            ("200ms", 200),
+            ("1.5s", 1500),
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("1h30m", 5_400_000),
+            ("24h", 86_400_000),
+        ];
+        for (text, ms) in cases {
+            assert_eq!(text.parse::<Span>(), Ok(Span(Duration::from_millis(ms))), "{text}");
+        }
+        for text in ["", "30", "s", "-5s", "soon"] {
+            assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+    }
+}

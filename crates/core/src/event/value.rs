@@ -1,0 +1,56 @@
+//! Holds the values of a row's columns, borrowed from the payload, with their exact text where JSON keeps it.
+
+use std::borrow::Cow;
+
+/// A column's value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value<'a> {
+    /// SQL NULL, JSON `null`, Python `None`.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// An integer that fits; wider integers must be published as text, and decode as [`Value::Float`] if they are not.
+    Int(i128),
+    /// A number with a fraction or an exponent. Its spelling in the payload is gone; publish decimals as text.
+    Float(f64),
+    /// Text, and everything that is published as text: dates, decimals, identifiers.
+    Text(Cow<'a, str>),
+    /// A list.
+    List(Vec<Value<'a>>),
+    /// An object; paths such as `author.country.id` walk into it.
+    Object(Row<'a>),
+}
+
+/// A row's columns in the order of the payload. Names are unique; lookups are linear, rows are short.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Row<'a>(pub Vec<(Cow<'a, str>, Value<'a>)>);
+
+impl<'a> Row<'a> {
+    /// The value of a column, `None` when the row does not carry it.
+    #[must_use]
+    pub fn get(&self, column: &str) -> Option<&Value<'a>> {
+        self.0.iter().find(|(name, _)| name == column).map(|(_, value)| value)
+    }
+
+    /// The value at a path of column names, walking into objects; `None` when any step is missing.
+    /// A `Null` on the way is the result: what hangs off nothing is nothing.
+    #[must_use]
+    pub fn at(&self, path: &[impl AsRef<str>]) -> Option<&Value<'a>> {
+        let (first, rest) = path.split_first()?;
+        let mut value = self.get(first.as_ref())?;
+        for step in rest {
+            value = match value {
+                Value::Object(row) => row.get(step.as_ref())?,
+                Value::Null => return Some(value),
+                _ => return None,
+            };
+        }
+        Some(value)
+    }
+
+    /// Whether there is no column at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

@@ -1,0 +1,1 @@
+//! Decodes wal2json.

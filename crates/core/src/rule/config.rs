@@ -1,0 +1,150 @@
+//! Holds the declaration of caches and their dependencies, as configuration spells it.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::config::Span;
+use crate::event::{EventLimits, Op};
+use crate::key::OneOrMany;
+
+/// A declared cached function.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheConfig {
+    /// The targets that hold its entries; all declared targets when left out.
+    pub targets: Option<Vec<String>>,
+    /// The arguments, when more than those of the key template.
+    pub args: Vec<String>,
+    /// The key template: `catalog:{author_id}:{page}`, with the filters `lower`, `urlencode`, `md5`, `sha256`.
+    pub key: Option<String>,
+    /// All values of an argument with a small domain; such an argument is enumerated instead of scanned.
+    pub values: BTreeMap<String, Vec<Scalar>>,
+    /// Templates of generation tokens that readers check.
+    pub tags: Vec<String>,
+    /// Later passes that close the stale-set race for plain readers, counted from the first pass.
+    pub again_after: Vec<Span>,
+    /// A channel on which each invalidation is told to processes with a local copy.
+    pub publish: Option<String>,
+    /// What makes it stale.
+    pub depends_on: Vec<DependencyConfig>,
+}
+
+/// What makes a cache stale. Exactly one of `row`, `m2m`, `cache`.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DependencyConfig {
+    /// A row of this entity.
+    pub row: Option<String>,
+    /// A relation of an entity: `shop.Book.tags`.
+    pub m2m: Option<String>,
+    /// Another declared cache.
+    pub cache: Option<String>,
+    /// The operations that count; all when left out.
+    pub ops: Vec<Op>,
+    /// An update counts only if one of these columns changed.
+    pub changed: Vec<String>,
+    /// A CEL condition over `before`, `after`, `key`, `op`, `entity`, `changed`, `from` and `to`.
+    pub when: Option<String>,
+    /// Where the arguments come from; a list gives one key set each. Columns of the same name when left out.
+    pub map: Option<OneOrMany<BTreeMap<String, Mapped>>>,
+    /// What an unknown column means.
+    pub on_unknown: OnUnknown,
+    /// What a null in a mapped argument means.
+    pub nulls: Nulls,
+}
+
+/// Where an argument comes from.
+#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(untagged)]
+pub enum Mapped {
+    /// A path into the row (`author.country.id`), or `"*"` for any.
+    Path(String),
+    /// A constant.
+    Constant(Constant),
+}
+
+/// A constant argument: `{ value: 3 }`.
+#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Constant {
+    /// The value.
+    pub value: Scalar,
+}
+
+/// A scalar as YAML spells it.
+#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(untagged)]
+pub enum Scalar {
+    /// A truth value.
+    Bool(bool),
+    /// An integer.
+    Int(i64),
+    /// Text.
+    Text(String),
+}
+
+/// What an unknown column in a mapped argument means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUnknown {
+    /// The argument becomes any.
+    #[default]
+    Widen,
+    /// The image with the unknown column is left out, if it is the before image.
+    AfterOnly,
+    /// The event becomes a dead letter.
+    DeadLetter,
+}
+
+/// What a null in a mapped argument means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Nulls {
+    /// No entry depends on the image.
+    #[default]
+    Skip,
+    /// The argument is null, spelt `null` in a native key.
+    Keep,
+}
+
+/// Bounds that protect the worker and the targets.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes of one message.
+    pub max_message_bytes: usize,
+    /// Levels of nested objects and lists in a message.
+    pub max_depth: usize,
+    /// Events in one message.
+    pub max_events: usize,
+    /// Bytes of one physical key.
+    pub max_key_bytes: usize,
+    /// Actions that one message may ask for; past it the plan widens, it never drops work.
+    pub max_actions_per_event: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let event = EventLimits::default();
+        Self {
+            max_message_bytes: event.max_message_bytes,
+            max_depth: event.max_depth,
+            max_events: event.max_events,
+            max_key_bytes: 4096,
+            max_actions_per_event: 10_000,
+        }
+    }
+}
+
+impl Limits {
+    /// Those that decoding enforces.
+    #[must_use]
+    pub const fn event(&self) -> EventLimits {
+        EventLimits {
+            max_message_bytes: self.max_message_bytes,
+            max_depth: self.max_depth,
+            max_events: self.max_events,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Computes retry delays and paces reconnects; the only file that uses `backoff`.

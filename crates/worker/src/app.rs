@@ -1,0 +1,1 @@
+//! Wires configuration into running consumers and lanes, reloads it, and stops them.

@@ -1,0 +1,153 @@
+//! The root of the configuration, and the parts of it that the worker owns.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quash_core::config::{Secret, Span, Tagged};
+use quash_core::event::Format;
+use quash_core::rule::config::{CacheConfig, Limits};
+use quash_core::store::TargetConfig;
+use quash_dispatch::transport::TransportConfig;
+use serde::Deserialize;
+
+/// A source: which transport, and how to consume it.
+pub type SourceConfig = Tagged<TransportConfig, SourceOptions>;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The version of this format: 1.
+    pub version: u32,
+    /// The caches' servers, by name.
+    #[serde(default)]
+    pub targets: BTreeMap<String, TargetConfig>,
+    /// The brokers to read from, by name.
+    #[serde(default)]
+    pub sources: BTreeMap<String, SourceConfig>,
+    /// When and how often failed shares are tried again.
+    #[serde(default)]
+    pub retry: RetryConfig,
+    /// Bounds that protect the worker and the targets.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The declared caches, by name.
+    #[serde(default)]
+    pub caches: BTreeMap<String, CacheConfig>,
+    /// Cases for `quash test`.
+    #[serde(default)]
+    pub tests: Vec<TestCase>,
+    /// The HTTP endpoint for metrics and health.
+    #[serde(default)]
+    pub admin: AdminConfig,
+    /// The worker process itself.
+    #[serde(default)]
+    pub worker: WorkerConfig,
+}
+
+/// What all kinds of sources share.
+#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SourceOptions {
+    /// The format of the events.
+    pub format: Format,
+    /// Deliveries of one batch at most.
+    pub batch: usize,
+    /// How long to wait for a batch to fill once it has its first delivery.
+    pub linger: Span,
+    /// Batches being handled at once.
+    pub in_flight: usize,
+}
+
+impl Default for SourceOptions {
+    fn default() -> Self {
+        Self { format: Format::Auto, batch: 256, linger: Span(Duration::ZERO), in_flight: 4 }
+    }
+}
+
+/// When and how often failed shares are tried again.
+#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryConfig {
+    /// Attempts on a target that answers with errors, the first included.
+    pub max_attempts: u32,
+    /// The delay after the first failed attempt.
+    pub initial: Span,
+    /// By what the delay grows with each attempt.
+    pub factor: f64,
+    /// The longest delay.
+    pub max: Span,
+    /// How much of the delay is random, from 0 to 1.
+    pub jitter: f64,
+    /// How long a share waits for a target that cannot be reached before it becomes a dead letter.
+    pub give_up_after: Span,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self {
+            max_attempts: 8,
+            initial: Span(Duration::from_millis(200)),
+            factor: 2.0,
+            max: Span(Duration::from_secs(300)),
+            jitter: 0.5,
+            give_up_after: Span(Duration::from_secs(24 * 3600)),
+        }
+    }
+}
+
+/// The HTTP endpoint for metrics and health.
+#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminConfig {
+    /// Where to listen; `off` listens nowhere. A wider bind than loopback needs a token.
+    pub listen: String,
+    /// The bearer token that requests must carry, where one is set.
+    pub token: Option<Secret>,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:9464".to_owned(), token: None }
+    }
+}
+
+/// The worker process itself.
+#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerConfig {
+    /// The worker's name, unique among those alive; host name and process id when left out.
+    pub name: Option<String>,
+    /// How long stopping may take before what is in flight goes back to the broker.
+    pub drain: Span,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self { name: None, drain: Span(Duration::from_secs(25)) }
+    }
+}
+
+/// A case for `quash test`: an event, and what it must ask for.
+#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestCase {
+    /// What the case shows.
+    pub name: String,
+    /// The event, in any format that `auto` recognises.
+    pub event: serde_json::Value,
+    /// What it must ask for.
+    pub expect: Expectation,
+}
+
+/// What an event must ask for.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Expectation {
+    /// Exactly these caches, in any order.
+    pub caches: Option<Vec<String>>,
+    /// Exactly these actions, in any order: `{ main: { delete: "product:42" } }`.
+    pub actions: Option<Vec<BTreeMap<String, BTreeMap<String, String>>>>,
+    /// Instead of all that: why it becomes a dead letter.
+    pub dead_letter: Option<String>,
+}

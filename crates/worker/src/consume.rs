@@ -1,0 +1,1 @@
+//! Takes batches from one source, several in flight, and pauses while no target can be reached.

@@ -1,0 +1,26 @@
+//! The `quash` worker as a library under a thin `main`.
+//!
+//! [`handle`] holds the whole flow: a batch of deliveries, settled. Each verb in it is the module to open next.
+
+// The flow: receive, resolve, fan out, decide, settle.
+pub mod app;
+pub mod consume;
+pub mod decide;
+pub mod drain;
+pub mod fan_out;
+pub mod handle;
+pub mod lane;
+pub mod retry;
+
+// What could not be done, kept and explained.
+pub mod dead_letter;
+pub mod headers;
+
+// What the worker is told, and what it tells.
+pub mod admin;
+pub mod config;
+pub mod logging;
+pub mod metrics;
+
+// The commands.
+pub mod cli;

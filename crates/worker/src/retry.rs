@@ -1,0 +1,1 @@
+//! Writes and reads the state that a retried delivery carries in its headers.
