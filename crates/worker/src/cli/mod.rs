@@ -15,6 +15,10 @@ pub mod run;
 pub mod schema;
 pub mod test;
 
+// What several commands share.
+pub mod rules;
+mod screen;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
