@@ -8,7 +8,8 @@ use quash_core::explain::DependencyReach;
 use serde::Serialize;
 
 use self::environment::{Inspected, Outcome};
-use super::screen::{self, Paint, count};
+use super::output::{self, Screen};
+use super::screen::{self, count};
 use super::{CliError, Exit, Global, Output, rules};
 use crate::config::Config;
 
@@ -42,10 +43,10 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
         environment,
     };
     match global.output {
-        Output::Json => screen::print_json(&checked)?,
+        Output::Json => output::print_json(&checked)?,
         Output::Text => {
             let shown = |colour| warnings.display(colour).to_string();
-            screen::print(&checked.text(&names(global), shown, Paint::for_stdout()))?;
+            screen::print(&checked.text(&names(global), shown, Screen::stdout())?)?;
         }
     }
     checked.exit(args.strict)
@@ -55,7 +56,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
 fn load_or_print(global: &Global) -> Result<Loaded<Config>, CliError> {
     match Loader::load(&global.config, &ProcessEnvironment) {
         Err(LoadError::Invalid(problems)) => {
-            screen::print_json(&Wrong { fine: false, problems: problems.iter().collect() })?;
+            output::print_json(&Wrong { fine: false, problems: problems.iter().collect() })?;
             Err(CliError::Configuration(problems.to_string()))
         }
         Err(_) => global.load(),
@@ -67,7 +68,7 @@ fn print_wrong(loaded: &Loaded<Config>, global: &Global) {
     if global.output == Output::Json {
         let problems = loaded.place(rules::resolver(&loaded.root).1);
         // What cannot be printed is still the error that follows.
-        let _ = screen::print_json(&Wrong { fine: false, problems: problems.iter().collect() });
+        let _ = output::print_json(&Wrong { fine: false, problems: problems.iter().collect() });
     }
 }
 
@@ -120,31 +121,31 @@ impl Checked<'_> {
     }
 
     /// Everything for people; the last line says how it is.
-    fn text(&self, names: &str, problems: impl Fn(bool) -> String, paint: Paint) -> String {
-        let mut parts = Vec::new();
+    fn text(&self, names: &str, problems: impl Fn(bool) -> String, screen: Screen) -> Result<String, CliError> {
+        let (paint, mut parts) = (screen.paint, Vec::new());
         if !self.dependencies.is_empty() {
-            parts.push(cost::table(&self.dependencies, paint));
+            parts.push(cost::table(&self.dependencies, screen)?);
         }
         if !self.problems.is_empty() {
-            parts.push(problems(paint.colour));
+            parts.push(problems(paint.0));
         }
         parts.extend(self.environment.iter().map(|inspected| inspected.text(paint)));
         parts.push(self.verdict(names, paint));
-        parts.join("\n")
+        Ok(parts.join("\n"))
     }
 
-    fn verdict(&self, names: &str, paint: Paint) -> String {
+    fn verdict(&self, names: &str, paint: output::Paint) -> String {
         let Counts { caches, dependencies, targets, sources } = self.counts;
         let all = [(caches, "cache"), (dependencies, "dependency"), (targets, "target"), (sources, "source")];
         let all = all.map(|(number, noun)| count(number, noun)).join(", ");
         let warnings = match self.warnings() {
             0 => String::new(),
-            warnings => format!("; {}", paint.warn(&count(warnings, "warning"))),
+            warnings => format!("; {}", paint.yellow(&count(warnings, "warning"))),
         };
         let broken = self.findings(Outcome::Error) + self.findings(Outcome::Unreachable);
         let (mark, broken) = match broken {
-            0 => (paint.good("✓"), String::new()),
-            broken => (paint.bad("✗"), format!("; but {} in what it names", paint.bad(&count(broken, "error")))),
+            0 => (paint.green("✓"), String::new()),
+            broken => (paint.red("✗"), format!("; but {} in what it names", paint.red(&count(broken, "error")))),
         };
         format!("{mark} {names} is fine: {all}{warnings}{broken}\n")
     }
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_last_line_says_how_it_is() {
-        let text = checked(Vec::new()).text("quash.yaml", |_| String::new(), Paint::PLAIN);
+        let text = checked(Vec::new()).text("quash.yaml", |_| String::new(), Screen::PLAIN).unwrap();
         assert_eq!(text, "✓ quash.yaml is fine: 4 caches, 7 dependencies, 2 targets, 1 source\n");
     }
 

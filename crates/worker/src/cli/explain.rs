@@ -18,7 +18,8 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 use self::change::Seen;
 use self::live::Live;
 use self::story::Story;
-use super::screen::{self, Paint};
+use super::output::{self, Screen};
+use super::screen;
 use super::{CliError, Exit, Global, Output, rules};
 use crate::config::Config;
 
@@ -55,8 +56,8 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
         Err(error) => {
             let reason = story::reason_of(&error);
             match global.output {
-                Output::Json => screen::print_json(&serde_json::json!({ "refused": reason, "error": error.to_string() }))?,
-                Output::Text => screen::print(&story::undecodable(&error, Paint::for_stdout()))?,
+                Output::Json => output::print_json(&serde_json::json!({ "refused": reason, "error": error.to_string() }))?,
+                Output::Text => screen::print(&story::undecodable(&error, Screen::stdout().paint))?,
             }
             Ok(Exit::Failures)
         }
@@ -73,7 +74,7 @@ async fn explained(
 ) -> Result<Exit, CliError> {
     let live = if args.live { Some(live::ask(&loaded.root, &explanation).await?) } else { None };
     match global.output {
-        Output::Json => screen::print_json(&Json { explanation: &explanation, live: live.as_ref() })?,
+        Output::Json => output::print_json(&Json { explanation: &explanation, live: live.as_ref() })?,
         Output::Text => {
             let story = Story {
                 seen: seen(request, loaded),
@@ -81,7 +82,7 @@ async fn explained(
                 entities: entities(resolver),
                 live: live.as_ref(),
                 all: args.all,
-                paint: Paint::for_stdout(),
+                paint: Screen::stdout().paint,
             };
             screen::print(&story.tell())?;
         }

@@ -2,7 +2,7 @@
 
 mod draw;
 
-use super::screen;
+use super::{output, screen};
 use super::{CliError, Exit, Global, Output, rules};
 
 /// Draws what depends on what.
@@ -33,7 +33,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let (resolver, _) = rules::compile(&loaded)?;
     let graph = draw::Graph::new(resolver.graph(), resolver.caches());
     match (global.output, args.format) {
-        (Output::Json, _) => screen::print_json(&graph)?,
+        (Output::Json, _) => output::print_json(&graph)?,
         (Output::Text, Format::Text) => screen::print(&graph.text())?,
         (Output::Text, Format::Mermaid) => screen::print(&graph.mermaid())?,
         (Output::Text, Format::Dot) => screen::print(&graph.dot())?,

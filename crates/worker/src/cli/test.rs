@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use self::case::Ran;
 use self::coverage::Coverage;
-use super::screen::{self, Paint, count, printable};
+use super::output::{self, Paint, Screen, escape_for_terminal};
+use super::screen::{self, count};
 use super::{CliError, Exit, Global, Output, rules};
 use crate::config::TestCase;
 
@@ -46,8 +47,8 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
             .map_err(|error| CliError::Io(format!("cannot write {}: {error}", file.display())))?;
     }
     match global.output {
-        Output::Json => screen::print_json(&results)?,
-        Output::Text => screen::print(&results.text(started.elapsed().as_millis(), Paint::for_stdout()))?,
+        Output::Json => output::print_json(&results)?,
+        Output::Text => screen::print(&results.text(started.elapsed().as_millis(), Screen::stdout().paint))?,
     }
     Ok(if results.failed() > 0 { Exit::Failures } else { Exit::Done })
 }
@@ -90,27 +91,27 @@ impl Results {
         if all == 0 {
             return "no cases are declared; add them under `tests:`, each with `name`, `event` and `expect`\n".to_owned();
         }
-        let passed = paint.good(&format!("{} passed", all - failed));
-        let failed = if failed == 0 { String::new() } else { format!(", {}", paint.bad(&format!("{failed} failed"))) };
+        let passed = paint.green(&format!("{} passed", all - failed));
+        let failed = if failed == 0 { String::new() } else { format!(", {}", paint.red(&format!("{failed} failed"))) };
         format!("{}: {passed}{failed} in {ms} ms\n", count(all, "case"))
     }
 }
 
 fn shown(ran: &Ran, paint: Paint) -> String {
-    let name = printable(&ran.name);
+    let name = escape_for_terminal(&ran.name);
     if ran.passed {
-        return format!("{} {name}\n", paint.good("✓"));
+        return format!("{} {name}\n", paint.green("✓"));
     }
     let lines = ran.differences.iter().map(|line| {
-        let line = printable(line);
-        let line = match line.chars().next() {
-            Some('-') => paint.bad(&line),
-            Some('+') => paint.good(&line),
-            _ => line,
+        let text = escape_for_terminal(line);
+        let painted = match text.chars().next() {
+            Some('-') => paint.red(&text),
+            Some('+') => paint.green(&text),
+            _ => paint.bold(&text),
         };
-        format!("    {line}\n")
+        format!("    {painted}\n")
     });
-    format!("{} {name}\n{}", paint.bad("✗"), lines.collect::<String>())
+    format!("{} {name}\n{}", paint.red("✗"), lines.collect::<String>())
 }
 
 #[cfg(test)]
@@ -129,7 +130,7 @@ mod tests {
     #[test]
     fn failures_show_what_differs_and_the_summary_counts_them() {
         let cases = vec![ran("a price changes", &[]), ran("a book\nmoves", &["actions:", "- main bump a:3"])];
-        let text = Results { cases, coverage: None }.text(3, Paint::PLAIN);
+        let text = Results { cases, coverage: None }.text(3, Paint(false));
         let expect = "\
 ✓ a price changes
 ✗ a book\\nmoves

@@ -3,25 +3,25 @@
 use quash_core::explain::DependencyReach;
 use quash_core::key::{Reach, ReachBy};
 
-use crate::cli::screen::{self, Paint, count, printable};
+use crate::cli::CliError;
+use crate::cli::output::{Screen, Table};
+use crate::cli::screen::count;
 
 /// One line per dependency, in the order of the caches; a cache is named once.
-pub(super) fn table(reaches: &[DependencyReach], paint: Paint) -> String {
-    let heading = ["cache", "depends on", "removes by", "template", "cost"].map(str::to_owned).to_vec();
-    let mut rows = vec![heading];
+///
+/// # Errors
+/// Never; writing to memory cannot fail.
+pub(super) fn table(reaches: &[DependencyReach], screen: Screen) -> Result<String, CliError> {
+    let mut table = Table::new(&["CACHE", "DEPENDS ON", "REMOVES BY", "TEMPLATE", "COST"]);
     let mut last = None;
     for reach in reaches {
-        let cache = if last == Some(&reach.cache) { String::new() } else { printable(&reach.cache) };
+        let cache = if last == Some(&reach.cache) { "" } else { reach.cache.as_str() };
         last = Some(&reach.cache);
-        rows.push(vec![
-            cache,
-            printable(&reach.on),
-            removes_by(&reach.reach),
-            printable(&reach.reach.template),
-            cost(reach),
-        ]);
+        table.row([cache, &reach.on, &removes_by(&reach.reach), &reach.reach.template, &cost(reach)]);
     }
-    screen::table(&rows, paint)
+    let mut out = Vec::new();
+    table.write(&mut out, screen)?;
+    Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
 fn removes_by(reach: &Reach) -> String {
@@ -59,11 +59,11 @@ mod tests {
             reach("product", "row shop.Product", ReachBy::Keys, "product:{id}:{lang}", 3, false),
         ];
         let expect = "\
-cache    depends on        removes by                        template             cost
+CACHE    DEPENDS ON        REMOVES BY                        TEMPLATE             COST
 catalog  row shop.Book     tag                               author:{author_id}   one command
          cache product     whole cache, and more than asked  catalog:*            a pass over all keys of the target, shared by the batch
 product  row shop.Product  3 keys                            product:{id}:{lang}  3 commands
 ";
-        assert_eq!(table(&reaches, Paint::PLAIN), expect);
+        assert_eq!(table(&reaches, Screen::PLAIN).unwrap(), expect);
     }
 }

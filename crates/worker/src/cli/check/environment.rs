@@ -4,13 +4,12 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use quash_core::store::{Finding, Severity, StoreError};
+use quash_core::store::{Finding, Severity, StoreError, TargetConfig};
 use quash_dispatch::transport::TransportError;
 use serde::Serialize;
 
-use crate::cli::screen::{Paint, printable};
+use crate::cli::output::{Paint, escape_for_terminal};
 use crate::config::{Config, SourceConfig};
-use quash_core::store::TargetConfig;
 
 /// How long an inspection may take: longer than any driver's own limit for connecting.
 const INSPECTION_MAX: Duration = Duration::from_secs(20);
@@ -114,19 +113,20 @@ impl Inspected {
 
     /// Its findings, one a line, with what mends them.
     pub(super) fn text(&self, paint: Paint) -> String {
-        let mut out = paint.strong(&format!("{} {} ({})", self.role, printable(&self.name), self.kind)) + "\n";
+        let heading = format!("{} {} ({})", self.role, escape_for_terminal(&self.name), self.kind);
+        let mut out = format!("{}\n", paint.bold(&heading));
         if let Some(error) = &self.unreachable {
-            out += &format!("  {} {}\n", paint.bad("✗"), printable(error));
+            out += &format!("  {} {}\n", paint.red("✗"), escape_for_terminal(error));
         }
         for finding in &self.findings {
             let mark = match outcome_of(finding) {
-                Outcome::Ok => paint.good("✓"),
-                Outcome::Warning => paint.warn("!"),
-                Outcome::Error | Outcome::Unreachable => paint.bad("✗"),
+                Outcome::Ok => paint.green("✓"),
+                Outcome::Warning => paint.yellow("!"),
+                Outcome::Error | Outcome::Unreachable => paint.red("✗"),
             };
-            out += &format!("  {mark} {}\n", printable(&finding.what));
+            out += &format!("  {mark} {}\n", escape_for_terminal(&finding.what));
             if !finding.mend.is_empty() {
-                out += &format!("    {} {}\n", paint.faint("mend:"), printable(&finding.mend));
+                out += &format!("    {} {}\n", paint.dim("mend:"), escape_for_terminal(&finding.mend));
             }
         }
         out
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn findings_come_with_what_mends_them() {
-        let text = |outcome| Inspected::example("main", outcome).text(Paint::PLAIN);
+        let text = |outcome| Inspected::example("main", outcome).text(Paint(false));
         assert_eq!(text(Outcome::Warning), "target main (redis)\n  ! policy\n    mend: set it\n");
         assert_eq!(text(Outcome::Unreachable), "target main (redis)\n  ✗ connection refused\n");
     }

@@ -9,7 +9,8 @@ use quash_core::key::{Reach, ReachBy};
 
 use super::change::Seen;
 use super::live::Live;
-use crate::cli::screen::{Paint, count, printable};
+use crate::cli::output::{Paint, escape_for_terminal};
+use crate::cli::screen::count;
 use crate::dead_letter::Reason;
 
 /// How much of a long list one change shows: together about one screen.
@@ -36,8 +37,8 @@ pub(super) struct Story<'e> {
 /// Why a message would become a dead letter before any rule sees it.
 pub(super) fn undecodable(error: &DecodeError, paint: Paint) -> String {
     let reason = reason_of(error).name();
-    let error = printable(&error.to_string());
-    format!("{} this would become a dead letter at once, reason `{reason}`:\n  {error}\n", paint.bad("✗"))
+    let error = escape_for_terminal(&error.to_string());
+    format!("{} this would become a dead letter at once, reason `{reason}`:\n  {error}\n", paint.red("✗"))
 }
 
 /// The reason of the dead letter that a message becomes.
@@ -65,18 +66,18 @@ impl Story<'_> {
     }
 
     fn change(&self, change: &ExplainedChange, seen: &Seen) -> String {
-        let mut out = format!("{}\n", self.paint.strong(&printable(&change.change)));
+        let mut out = format!("{}\n", self.paint.bold(&escape_for_terminal(&change.change)));
         if !seen.differences.is_empty() {
-            out += &format!("  {}\n", printable(&self.cut(&seen.differences, RULES_MAX).join(", ")));
+            out += &format!("  {}\n", escape_for_terminal(&self.cut(&seen.differences, RULES_MAX).join(", ")));
         }
         if let Some(missing) = seen.missing.filter(|_| !change.rules.is_empty()) {
-            out += &format!("  {} {missing}\n", self.paint.warn("!"));
+            out += &format!("  {} {missing}\n", self.paint.yellow("!"));
         }
         out += &self.rules(change, seen);
         out += &self.stale(change);
         if let Some(refused) = &change.refused {
-            let refused = printable(refused);
-            out += &format!("\n  {} it becomes a dead letter: {refused}\n", self.paint.bad("✗"));
+            let refused = escape_for_terminal(refused);
+            out += &format!("\n  {} it becomes a dead letter: {refused}\n", self.paint.red("✗"));
         }
         out
     }
@@ -89,43 +90,43 @@ impl Story<'_> {
         let mut rules: Vec<&ExplainedRule> = change.rules.iter().collect();
         rules.sort_by_key(|rule| matches!(rule.verdict, RuleVerdict::Skipped { .. }));
         let width = rules.iter().map(|rule| rule.cache.chars().count()).max().unwrap_or_default();
-        let mut out = format!("\nrules on {}\n", printable(entity));
+        let mut out = format!("\nrules on {}\n", escape_for_terminal(entity));
         out.extend(rules.iter().take(self.max(RULES_MAX)).map(|rule| self.rule(rule, width)));
         out + &self.more(rules.len(), RULES_MAX, "rule", "  ")
     }
 
     fn rule(&self, rule: &ExplainedRule, width: usize) -> String {
-        let (cache, paint) = (printable(&rule.cache), self.paint);
-        let line = |mark: String, what: &str| format!("  {mark} {cache:width$}  {}\n", printable(what));
+        let (cache, paint) = (escape_for_terminal(&rule.cache), self.paint);
+        let line = |mark: String, what: &str| format!("  {mark} {cache:width$}  {}\n", escape_for_terminal(what));
         match &rule.verdict {
             RuleVerdict::Matched { key_sets, notes } => {
                 let sets = self.cut(key_sets, KEY_SETS_MAX).join("; ");
                 let notes = notes.iter().map(|note| self.note(note, width));
-                line(paint.good("✓"), &sets) + &notes.collect::<String>()
+                line(paint.green("✓"), &sets) + &notes.collect::<String>()
             }
-            RuleVerdict::Skipped { clause, why } => line(paint.faint("–"), &format!("{clause}: {why}")),
-            RuleVerdict::Failed { error } => line(paint.bad("✗"), error),
+            RuleVerdict::Skipped { clause, why } => line(paint.dim("–"), &format!("{clause}: {why}")),
+            RuleVerdict::Failed { error } => line(paint.red("✗"), error),
         }
     }
 
     fn note(&self, note: &str, width: usize) -> String {
         let indent = " ".repeat(width + 6);
-        let mut out = format!("{indent}{} {}\n", self.paint.warn("!"), printable(note));
+        let mut out = format!("{indent}{} {}\n", self.paint.yellow("!"), escape_for_terminal(note));
         if let Some(mend) = mend(note) {
-            out += &format!("{indent}  {} {mend}\n", self.paint.faint("mend:"));
+            out += &format!("{indent}  {} {mend}\n", self.paint.dim("mend:"));
         }
         out
     }
 
     /// What to look at when no rule knows the entity.
     fn unknown(&self, entity: &str) -> String {
-        let mut out = format!("\n  {} no rule is on {}", self.paint.warn("–"), printable(entity));
+        let mut out = format!("\n  {} no rule is on {}", self.paint.yellow("–"), escape_for_terminal(entity));
         if let Some(near) = nearest(entity, self.entities.iter().map(String::as_str)) {
-            out += &format!("; did you mean `{}`?", printable(near));
+            out += &format!("; did you mean `{}`?", escape_for_terminal(near));
         }
         let known = match self.entities.len() {
             0 => "no entity at all".to_owned(),
-            _ => printable(&self.cut(&self.entities, RULES_MAX).join(", ")),
+            _ => escape_for_terminal(&self.cut(&self.entities, RULES_MAX).join(", ")),
         };
         out + &format!("\n    rules know: {known}\n")
     }
@@ -145,13 +146,13 @@ impl Story<'_> {
     fn cache(&self, cache: &ExplainedCache, actions: usize) -> String {
         let because = match cache.through.as_slice() {
             [] => String::new(),
-            through => format!(", stale because of {}", printable(&through.join(", "))),
+            through => format!(", stale because of {}", escape_for_terminal(&through.join(", "))),
         };
         let reaches = cache.key_sets.iter().zip(&cache.reach);
         let mut how: Vec<_> = reaches.map(|(_, reach)| by(reach)).collect();
         how.dedup();
-        let mut out = format!("  {}{because}\n", self.paint.strong(&printable(&cache.cache)));
-        out += &format!("    {}\n", printable(&self.cut(&how, 2).join("; ")));
+        let mut out = format!("  {}{because}\n", self.paint.bold(&escape_for_terminal(&cache.cache)));
+        out += &format!("    {}\n", escape_for_terminal(&self.cut(&how, 2).join("; ")));
         out += &self.actions(&cache.actions, actions);
         if !cache.again_after_ms.is_empty() {
             let later = cache.again_after_ms.iter().map(|ms| Span(Duration::from_millis(*ms)).to_string());
@@ -168,13 +169,13 @@ impl Story<'_> {
     }
 
     fn action(&self, action: &PlannedAction, width: usize) -> String {
-        let (target, object) = (printable(&action.target), printable(&action.object));
+        let (target, object) = (escape_for_terminal(&action.target), escape_for_terminal(&action.object));
         let star = if action.action == "delete_prefix" { "*" } else { "" };
         let found = match (self.live.and_then(|live| live.found(action)), star.is_empty()) {
             (None, _) => String::new(),
-            (Some(0), true) => format!("  {}", self.paint.faint("not there")),
-            (Some(_), true) => format!("  {}", self.paint.good("exists")),
-            (Some(keys), false) => format!("  {}", self.paint.good(&count(keys_shown(keys), "key"))),
+            (Some(0), true) => format!("  {}", self.paint.dim("not there")),
+            (Some(_), true) => format!("  {}", self.paint.green("exists")),
+            (Some(keys), false) => format!("  {}", self.paint.green(&count(keys_shown(keys), "key"))),
         };
         format!("    {target:width$}  {:13}  {object}{star}{found}\n", action.action)
     }

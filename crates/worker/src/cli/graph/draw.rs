@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::cli::screen::printable;
+use crate::cli::output::escape_for_terminal;
 
 /// What depends on what.
 #[derive(Debug, Serialize)]
@@ -66,7 +66,7 @@ impl Graph {
         for root in roots {
             let Node { kind, name } = &self.nodes[root];
             let alone = if *kind == Kind::Cache { "  (nothing makes it stale but direct commands)" } else { "" };
-            out += &format!("{}{alone}\n", printable(name));
+            out += &format!("{}{alone}\n", escape_for_terminal(name));
             self.branch(root, 1, &mut shown, &mut out);
         }
         out
@@ -82,7 +82,7 @@ impl Graph {
         }
         for edge in edges {
             let ops = if edge.ops.is_empty() { String::new() } else { format!("  ({})", edge.ops) };
-            *out += &format!("{indent}→ {}{ops}\n", printable(&self.nodes[edge.to].name));
+            *out += &format!("{indent}→ {}{ops}\n", escape_for_terminal(&self.nodes[edge.to].name));
             self.branch(edge.to, depth + 1, shown, out);
         }
     }
@@ -135,7 +135,7 @@ fn node(text: &str) -> Node {
 
 /// Mermaid has no backslashes: everything that could end a label or be taken for markup becomes its code.
 fn mermaid_label(text: &str) -> String {
-    printable(text).chars().fold(String::new(), |mut out, char| {
+    escape_for_terminal(text).chars().fold(String::new(), |mut out, char| {
         if char.is_alphanumeric() || " .,:_-/→".contains(char) {
             out.push(char);
         } else {
@@ -146,7 +146,7 @@ fn mermaid_label(text: &str) -> String {
 }
 
 fn dot_label(text: &str) -> String {
-    printable(text).replace('\\', "\\\\").replace('"', "\\\"")
+    escape_for_terminal(text).replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 #[cfg(test)]

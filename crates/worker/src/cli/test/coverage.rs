@@ -6,7 +6,8 @@ use quash_core::resolve::Resolver;
 use serde::Serialize;
 
 use super::case::{Exercised, Ran};
-use crate::cli::screen::{Paint, count, printable};
+use crate::cli::output::{Paint, escape_for_terminal};
+use crate::cli::screen::count;
 
 /// How much of the rules the cases exercise.
 #[derive(Debug, Serialize)]
@@ -48,8 +49,8 @@ impl Coverage {
         let done = self.declared - self.unexercised.len();
         let mut out = format!("coverage: {done} of {} exercised\n", count(self.declared, "dependency"));
         for Unexercised { cache, place, on } in &self.unexercised {
-            let path = printable(&format!("caches.{cache}.depends_on[{place}]"));
-            out += &format!("  {} {path}: {}\n", paint.warn("!"), printable(on));
+            let path = escape_for_terminal(&format!("caches.{cache}.depends_on[{place}]"));
+            out += &format!("  {} {path}: {}\n", paint.yellow("!"), escape_for_terminal(on));
         }
         out
     }
@@ -66,7 +67,7 @@ mod tests {
         let on = |on: &str, place| Exercised { cache: "page".to_owned(), on: on.to_owned(), place };
         let exercised = vec![on("row shop.Book", Some(0)), on("cache product", None)];
         let ran = Ran { name: String::new(), passed: true, differences: Vec::new(), exercised };
-        let text = Coverage::compare(declared, &[ran]).text(Paint::PLAIN);
+        let text = Coverage::compare(declared, &[ran]).text(Paint(false));
         assert_eq!(text, "coverage: 2 of 3 dependencies exercised\n  ! caches.page.depends_on[2]: row shop.Book\n");
     }
 }

@@ -43,7 +43,7 @@ fn tell(changes: Vec<ExplainedChange>, entity: &str, all: bool) -> String {
         entities: vec!["shop.Book".to_owned(), "shop.Book.tags".to_owned()],
         live: None,
         all,
-        paint: Paint::PLAIN,
+        paint: Paint(false),
     };
     story.tell()
 }
@@ -121,6 +121,6 @@ fn what_a_message_holds_cannot_disturb_the_terminal() {
 
 #[test]
 fn a_message_that_is_no_event_says_what_becomes_of_it() {
-    let text = undecodable(&DecodeError::Malformed("expected an object".to_owned()), Paint::PLAIN);
+    let text = undecodable(&DecodeError::Malformed("expected an object".to_owned()), Paint(false));
     assert_eq!(text, "✗ this would become a dead letter at once, reason `decode`:\n  expected an object\n");
 }
