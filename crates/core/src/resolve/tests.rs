@@ -8,7 +8,8 @@ use crate::event::Payload;
 /// Compiles rules: `{"targets": {name: format}, "caches": {…}, "limits": {…}}`; without targets there is a plain `main`.
 fn compile(rules: &Json) -> (Option<Resolver>, Vec<Problem>) {
     let read = |key: &str, default: Json| rules.get(key).cloned().unwrap_or(default);
-    let targets: BTreeMap<String, KeyFormat> = serde_json::from_value(read("targets", json!({"main": "plain"}))).unwrap();
+    let targets: BTreeMap<String, KeyFormat> =
+        serde_json::from_value(read("targets", json!({"main": "plain"}))).unwrap();
     let caches: BTreeMap<String, CacheConfig> = serde_json::from_value(read("caches", json!({}))).unwrap();
     let limits: Limits = serde_json::from_value(read("limits", json!({}))).unwrap();
     Resolver::compile(Declared { targets: &targets, caches: &caches, limits })
@@ -114,11 +115,17 @@ fn an_unknown_column_is_what_the_key_or_the_other_image_says_else_any() {
 
 #[test]
 fn on_unknown_decides_what_an_unknown_column_means() {
-    let rules = |on_unknown: &str| one(json!({"key": "by:{author_id}", "depends_on": [{"row": "shop.Book", "on_unknown": on_unknown}]}));
+    let rules = |on_unknown: &str| {
+        one(json!({"key": "by:{author_id}", "depends_on": [{"row": "shop.Book", "on_unknown": on_unknown}]}))
+    };
     let event = update(json!({}), json!(null), json!({"author_id": 4}));
     check(&rules("widen"), event.clone(), &["delete_prefix by:"]);
     check(&rules("after_only"), event.clone(), &["delete by:4"]);
-    check(&rules("dead_letter"), event, &["refused: cache c: column author_id is unknown, and on_unknown is dead_letter"]);
+    check(
+        &rules("dead_letter"),
+        event,
+        &["refused: cache c: column author_id is unknown, and on_unknown is dead_letter"],
+    );
     let nothing_known = update(json!({}), json!(null), json!({"title": "x"}));
     check(&rules("after_only"), nothing_known, &["delete_prefix by:"]);
 }
@@ -129,13 +136,18 @@ fn clauses_narrow_what_counts() {
         "row": "shop.Book", "ops": ["update", "delete"], "changed": ["title", "price"],
         "when": "after.state == 'published' || before.state == 'published'"}]}));
     let event = |before: Json, after: Json| update(json!({"id": 1}), before, after);
-    let (draft, public) = (json!({"state": "draft", "title": "a", "price": 1}), json!({"state": "published", "title": "b", "price": 1}));
+    let (draft, public) =
+        (json!({"state": "draft", "title": "a", "price": 1}), json!({"state": "published", "title": "b", "price": 1}));
     check(&rules, event(draft.clone(), public.clone()), &["delete c:1"]);
     check(&rules, event(public.clone(), draft.clone()), &["delete c:1"]);
     check(&rules, event(draft.clone(), draft.clone()), &[]);
     check(&rules, event(public.clone(), public.clone()), &[]);
     check(&rules, json!({"entity": "shop.Book", "op": "create", "after": {"id": 1, "state": "published"}}), &[]);
-    check(&rules, json!({"entity": "shop.Book", "op": "delete", "key": {"id": 1}, "before": {"state": "published"}}), &["delete c:1"]);
+    check(
+        &rules,
+        json!({"entity": "shop.Book", "op": "delete", "key": {"id": 1}, "before": {"state": "published"}}),
+        &["delete c:1"],
+    );
     check(&rules, json!({"entity": "shop.Book", "op": "delete", "key": {"id": 1}, "before": {"state": "draft"}}), &[]);
     check(&rules, json!({"entity": "shop.Book", "op": "delete", "key": {"id": 1}}), &["delete c:1"]);
     let said = json!({"entity": "shop.Book", "op": "update", "key": {"id": 1}, "changed": ["stock"], "before": draft, "after": public});
@@ -154,7 +166,8 @@ fn maps_give_paths_constants_any_and_several_key_sets() {
 
 #[test]
 fn nulls_are_skipped_or_kept() {
-    let rules = |nulls: &str| one(json!({"key": "by:{author_id}", "depends_on": [{"row": "shop.Book", "nulls": nulls}]}));
+    let rules =
+        |nulls: &str| one(json!({"key": "by:{author_id}", "depends_on": [{"row": "shop.Book", "nulls": nulls}]}));
     let event = update(json!({}), json!({"author_id": null}), json!({"author_id": 4}));
     check(&rules("skip"), event.clone(), &["delete by:4"]);
     check(&rules("keep"), event, &["delete by:4", "delete by:null"]);
@@ -169,7 +182,9 @@ fn a_list_gives_one_key_set_per_element_and_several_their_product() {
 
 #[test]
 fn relations_know_both_ends() {
-    let rules = one(json!({"key": "c:{author_id}:{tag}", "depends_on": [{"m2m": "shop.Book.tags", "map": {"author_id": "from.author_id", "tag": "to.id"}}]}));
+    let rules = one(
+        json!({"key": "c:{author_id}:{tag}", "depends_on": [{"m2m": "shop.Book.tags", "map": {"author_id": "from.author_id", "tag": "to.id"}}]}),
+    );
     let event = |op: &str, to: Json| json!({"entity": "shop.Book", "op": op, "relation": "tags", "key": {"id": 1}, "from": {"id": 1, "author_id": 3}, "to": to});
     check(&rules, event("add", json!([{"id": 5}, {"id": 6}])), &["delete c:3:5", "delete c:3:6"]);
     check(&rules, event("remove", json!({"id": 5})), &["delete c:3:5"]);
@@ -195,7 +210,12 @@ fn the_cheapest_reach_is_chosen() {
     check(&rules, event("rest"), &["delete_prefix catalog:"]);
     let (_, problems) = compile(&rules);
     let shown: Vec<String> = problems.iter().map(|problem| format!("{} {}", problem.path, problem.message)).collect();
-    assert_eq!(shown, ["caches.c.depends_on[3] removes more than was asked, and passes over all keys of the target to remove `catalog:*`"]);
+    assert_eq!(
+        shown,
+        [
+            "caches.c.depends_on[3] removes more than was asked, and passes over all keys of the target to remove `catalog:*`"
+        ]
+    );
 }
 
 #[test]
@@ -204,9 +224,17 @@ fn caches_that_depend_on_caches_follow_them() {
         "product": {"key": "p:{id}", "depends_on": [{"row": "shop.Product"}]},
         "catalog": {"key": "cat:{id}:{page}", "depends_on": [{"cache": "product"}]},
         "author": {"key": "a:{author}", "depends_on": [{"cache": "catalog", "map": {"author": "*"}}, {"row": "shop.Author", "map": {"author": "id"}}]}}});
-    check(&rules, json!({"entity": "shop.Product", "op": "create", "after": {"id": 1}}), &["delete p:1", "delete_prefix a:", "delete_prefix cat:1:"]);
+    check(
+        &rules,
+        json!({"entity": "shop.Product", "op": "create", "after": {"id": 1}}),
+        &["delete p:1", "delete_prefix a:", "delete_prefix cat:1:"],
+    );
     check(&rules, json!({"entity": "shop.Author", "op": "create", "after": {"id": 1}}), &["delete a:1"]);
-    check(&rules, json!({"entity": "shop.Product", "op": "truncate"}), &["delete_prefix a:", "delete_prefix cat:", "delete_prefix p:"]);
+    check(
+        &rules,
+        json!({"entity": "shop.Product", "op": "truncate"}),
+        &["delete_prefix a:", "delete_prefix cat:", "delete_prefix p:"],
+    );
 }
 
 #[test]
@@ -218,20 +246,46 @@ fn key_formats_multiply_keys_and_targets_are_chosen() {
             "one": {"targets": ["main"], "key": "o:{id}", "tags": ["t:{author_id}"], "args": ["id", "author_id"],
                     "depends_on": [{"row": "shop.Book", "map": {"author_id": "author_id"}}]}}});
     let event = json!({"entity": "shop.Book", "op": "create", "after": {"id": 1, "author_id": 2}});
-    check(&rules, event, &["eu delete b:1", "main bump shop:1:t:2", "main bump shop:2:t:2", "main delete shop:1:b:1", "main delete shop:2:b:1"]);
+    check(
+        &rules,
+        event,
+        &[
+            "eu delete b:1",
+            "main bump shop:1:t:2",
+            "main bump shop:2:t:2",
+            "main delete shop:1:b:1",
+            "main delete shop:2:b:1",
+        ],
+    );
 }
 
 #[test]
 fn a_batch_asks_once_and_remembers_who_asked() {
     let resolver = resolver(&one(json!({"key": "by:{author_id}", "depends_on": [{"row": "shop.Book"}]})));
-    let body = |id: u32| json!({"entity": "shop.Book", "op": "create", "after": {"author_id": id}}).to_string().into_bytes();
-    let bodies = [body(1), body(2), body(1), b"garbage".to_vec(), json!({"entity": "x", "op": "truncate"}).to_string().into_bytes()];
+    let body =
+        |id: u32| json!({"entity": "shop.Book", "op": "create", "after": {"author_id": id}}).to_string().into_bytes();
+    let bodies = [
+        body(1),
+        body(2),
+        body(1),
+        b"garbage".to_vec(),
+        json!({"entity": "x", "op": "truncate"}).to_string().into_bytes(),
+    ];
     let requests: Vec<_> = bodies.iter().map(|body| request(body)).collect();
     let resolution = resolver.resolve(&requests);
     let share = &resolution.plan.shares[0];
     assert_eq!(share.actions, [Action::Delete("by:1".into()), Action::Delete("by:2".into())]);
     assert_eq!(share.asked_by.iter().map(|askers| askers.to_vec()).collect::<Vec<_>>(), [vec![0, 2], vec![1]]);
-    assert!(matches!(resolution.outcomes[..], [Resolved::Asked(_), Resolved::Asked(_), Resolved::Asked(_), Resolved::Refused(Refused::Decode(_)), Resolved::Unmatched { .. }]));
+    assert!(matches!(
+        resolution.outcomes[..],
+        [
+            Resolved::Asked(_),
+            Resolved::Asked(_),
+            Resolved::Asked(_),
+            Resolved::Refused(Refused::Decode(_)),
+            Resolved::Unmatched { .. }
+        ]
+    ));
     assert_eq!(resolution.cache_matches, [(0, 3)]);
 }
 
@@ -241,14 +295,34 @@ fn commands_invalidate_by_name() {
         "targets": {"eu": "plain", "main": {"django": {}}},
         "caches": {"c": {"key": "c:{id}:{page}"}, "d": {"key": "d:{id}", "depends_on": [{"cache": "c"}]}}});
     let command = |what: Json| json!({ "invalidate": what });
-    check(&rules, command(json!({"cache": "c", "args": {"id": 1}, "target": "eu"})), &["eu delete d:1", "eu delete_prefix c:1:"]);
-    check(&rules, command(json!({"cache": "c", "args": {}, "target": "main"})), &["main delete_prefix :1:c:", "main delete_prefix :1:d:"]);
+    check(
+        &rules,
+        command(json!({"cache": "c", "args": {"id": 1}, "target": "eu"})),
+        &["eu delete d:1", "eu delete_prefix c:1:"],
+    );
+    check(
+        &rules,
+        command(json!({"cache": "c", "args": {}, "target": "main"})),
+        &["main delete_prefix :1:c:", "main delete_prefix :1:d:"],
+    );
     check(&rules, command(json!({"key": "k*"})), &["eu delete k*", "main delete :1:k*"]);
     check(&rules, command(json!({"prefix": "k", "target": "main"})), &["main delete_prefix :1:k"]);
     check(&rules, command(json!({"tag": "t", "target": "main"})), &["main bump :1:t"]);
-    check(&rules, command(json!({"key": "k", "target": "mian"})), &["refused: no target is called `mian`; did you mean `main`?"]);
-    check(&rules, command(json!({"cache": "cc", "args": {}})), &["refused: no cache is called `cc`; did you mean `c`?"]);
-    check(&rules, command(json!({"cache": "c", "args": {"ID": 1}})), &["refused: cache c: it has no argument `ID`, its arguments are: id, page"]);
+    check(
+        &rules,
+        command(json!({"key": "k", "target": "mian"})),
+        &["refused: no target is called `mian`; did you mean `main`?"],
+    );
+    check(
+        &rules,
+        command(json!({"cache": "cc", "args": {}})),
+        &["refused: no cache is called `cc`; did you mean `c`?"],
+    );
+    check(
+        &rules,
+        command(json!({"cache": "c", "args": {"ID": 1}})),
+        &["refused: cache c: it has no argument `ID`, its arguments are: id, page"],
+    );
 }
 
 #[test]
@@ -259,7 +333,11 @@ fn later_passes_concern_just_the_caches_that_ask_for_them() {
         "once": {"targets": ["b"], "key": "o:{id}", "again_after": ["5s"], "depends_on": [{"row": "e"}]}}}));
     let body = json!({"entity": "e", "op": "create", "after": {"id": 1}}).to_string().into_bytes();
     let at = |seconds: u64, only: &[&str]| {
-        let targets = if only.is_empty() { TargetSet::ALL } else { only.iter().filter_map(|name| resolver.target(name)).collect() };
+        let targets = if only.is_empty() {
+            TargetSet::ALL
+        } else {
+            only.iter().filter_map(|name| resolver.target(name)).collect()
+        };
         let resolution = resolver.resolve(&[Request { pass: Duration::from_secs(seconds), targets, ..request(&body) }]);
         let next = match &resolution.outcomes[0] {
             Resolved::Asked(asked) => asked.next_pass.map(|due| due.as_secs()),
@@ -299,10 +377,22 @@ fn values_never_widen_a_delete_by_their_content() {
     check(&rules, event("exact", json!("")), &["delete c::"]);
     check(&rules, event("prefix", json!("*")), &["delete_prefix c:*:"]);
     for empty in ["", " ", "\t\n"] {
-        check(&rules, event("prefix", json!(empty)), &["refused: cache c: argument a is empty, and a prefix that ends with it would remove what others cached"]);
+        check(
+            &rules,
+            event("prefix", json!(empty)),
+            &["refused: cache c: argument a is empty, and a prefix that ends with it would remove what others cached"],
+        );
     }
-    check(&rules, event("exact", json!("x".repeat(10_000))), &["refused: cache c: a key has 20003 bytes, the limit is 4096 (limits.max_key_bytes)"]);
-    check(&rules, event("exact", json!(1.5)), &["refused: cache c: argument a is a number whose spelling in a key is not known; publish it as text"]);
+    check(
+        &rules,
+        event("exact", json!("x".repeat(10_000))),
+        &["refused: cache c: a key has 20003 bytes, the limit is 4096 (limits.max_key_bytes)"],
+    );
+    check(
+        &rules,
+        event("exact", json!(1.5)),
+        &["refused: cache c: argument a is a number whose spelling in a key is not known; publish it as text"],
+    );
     check(&rules, event("exact", json!({"y": 1})), &["refused: cache c: argument a is an object; map a path into it"]);
 }
 
@@ -311,12 +401,17 @@ fn one_rule_that_fails_does_not_keep_the_others_from_their_work() {
     let rules = json!({"caches": {
         "bad": {"key": "bad:{x}", "depends_on": [{"row": "e", "on_unknown": "dead_letter"}]},
         "good": {"key": "good:{id}", "depends_on": [{"row": "e"}]}}});
-    check(&rules, json!({"entity": "e", "op": "create", "after": {"id": 1}}), &["delete good:1", "refused: cache bad: column x is unknown, and on_unknown is dead_letter"]);
+    check(
+        &rules,
+        json!({"entity": "e", "op": "create", "after": {"id": 1}}),
+        &["delete good:1", "refused: cache bad: column x is unknown, and on_unknown is dead_letter"],
+    );
 }
 
 #[test]
 fn filters_spell_as_readers_do() {
-    let rules = one(json!({"key": "c:{t|lower}:{t|urlencode}:{t|md5}:{t|lower|sha256}:{{}}", "depends_on": [{"row": "e"}]}));
+    let rules =
+        one(json!({"key": "c:{t|lower}:{t|urlencode}:{t|md5}:{t|lower|sha256}:{{}}", "depends_on": [{"row": "e"}]}));
     let event = json!({"entity": "e", "op": "create", "after": {"t": "A b/Ü"}});
     let expect = "delete c:a b/ü:A%20b%2F%C3%9C:ec0f7c9cd0b2ff24a3d4be07eb4b0e31:x:{}";
     let given = asked(&rules, &[event]);
@@ -336,30 +431,85 @@ fn invalidations_are_announced_with_their_exact_arguments() {
 fn wrong_rules_are_refused_where_they_stand() {
     let row = json!([{"row": "e"}]);
     let cases: &[(Json, &str)] = &[
-        (one(json!({"key": "{id}", "depends_on": row})), "caches.c.key: must begin with literal text, or a rule could remove every key of the target"),
-        (one(json!({"key": "", "depends_on": row})), "caches.c.key: must begin with literal text, or a rule could remove every key of the target"),
+        (
+            one(json!({"key": "{id}", "depends_on": row})),
+            "caches.c.key: must begin with literal text, or a rule could remove every key of the target",
+        ),
+        (
+            one(json!({"key": "", "depends_on": row})),
+            "caches.c.key: must begin with literal text, or a rule could remove every key of the target",
+        ),
         (one(json!({"depends_on": row})), "caches.c: a cache needs a `key`"),
-        (one(json!({"key": "c:{id", "depends_on": row})), "caches.c.key: a brace is not closed or not opened; write `{{` for a brace itself"),
-        (one(json!({"args": ["id"], "key": "c:{idd}", "depends_on": row})), "caches.c.key: unknown argument `idd` in the template (did you mean `id`?)"),
-        (one(json!({"key": "c:{id|lowr}", "depends_on": row})), "caches.c.key: unknown filter `lowr` in the template (did you mean `lower`?)"),
-        (one(json!({"args": ["id", "page"], "key": "c:{id}", "depends_on": row})), "caches.c.args[1]: argument `page` stands in neither the key nor a tag (take it out, or add it to the key)"),
-        (one(json!({"key": "c:{id}", "tags": ["{id}"], "depends_on": row})), "caches.c.tags[0]: must begin with literal text, or a rule could remove every key of the target"),
-        (one(json!({"key": "c:{id}", "targets": ["mian"], "depends_on": row})), "caches.c.targets[0]: no target is called `mian` (did you mean `main`?)"),
-        (one(json!({"key": "c:{id}", "depends_on": [{"cache": "d"}]})), "caches.c.depends_on[0].cache: no cache is called `d` (did you mean `c`?)"),
-        (one(json!({"key": "c:{id}", "depends_on": [{"cache": "c"}]})), "caches.c.depends_on[0].cache: caches depend on each other in a circle: c → c"),
-        (one(json!({"key": "c:{id}", "depends_on": [{}]})), "caches.c.depends_on[0]: a dependency is on exactly one of `row`, `m2m`, `cache`"),
-        (one(json!({"key": "c:{id}", "depends_on": [{"row": "e", "when": "befor.x == 1"}]})), "caches.c.depends_on[0].when: the condition uses an unknown name `befor` (did you mean `before`?)"),
-        (one(json!({"key": "c:{id}", "depends_on": [{"row": "e", "map": {"idd": "id"}}]})), "caches.c.depends_on[0].map.idd: the cache has no argument `idd` (did you mean `id`?)"),
-        (one(json!({"key": "c:{id}", "depends_on": [{"row": "e", "ops": ["add"]}]})), "caches.c.depends_on[0].ops[0]: `add` never happens here"),
-        (one(json!({"key": "c:{id}", "depends_on": [{"m2m": "tags"}]})), "caches.c.depends_on[0].m2m: `tags` is no relation"),
-        (one(json!({"key": "c:{id}", "values": {"id": []}, "depends_on": row})), "caches.c.values.id: no values of `id` would mean no entries at all"),
+        (
+            one(json!({"key": "c:{id", "depends_on": row})),
+            "caches.c.key: a brace is not closed or not opened; write `{{` for a brace itself",
+        ),
+        (
+            one(json!({"args": ["id"], "key": "c:{idd}", "depends_on": row})),
+            "caches.c.key: unknown argument `idd` in the template (did you mean `id`?)",
+        ),
+        (
+            one(json!({"key": "c:{id|lowr}", "depends_on": row})),
+            "caches.c.key: unknown filter `lowr` in the template (did you mean `lower`?)",
+        ),
+        (
+            one(json!({"args": ["id", "page"], "key": "c:{id}", "depends_on": row})),
+            "caches.c.args[1]: argument `page` stands in neither the key nor a tag (take it out, or add it to the key)",
+        ),
+        (
+            one(json!({"key": "c:{id}", "tags": ["{id}"], "depends_on": row})),
+            "caches.c.tags[0]: must begin with literal text, or a rule could remove every key of the target",
+        ),
+        (
+            one(json!({"key": "c:{id}", "targets": ["mian"], "depends_on": row})),
+            "caches.c.targets[0]: no target is called `mian` (did you mean `main`?)",
+        ),
+        (
+            one(json!({"key": "c:{id}", "depends_on": [{"cache": "d"}]})),
+            "caches.c.depends_on[0].cache: no cache is called `d` (did you mean `c`?)",
+        ),
+        (
+            one(json!({"key": "c:{id}", "depends_on": [{"cache": "c"}]})),
+            "caches.c.depends_on[0].cache: caches depend on each other in a circle: c → c",
+        ),
+        (
+            one(json!({"key": "c:{id}", "depends_on": [{}]})),
+            "caches.c.depends_on[0]: a dependency is on exactly one of `row`, `m2m`, `cache`",
+        ),
+        (
+            one(json!({"key": "c:{id}", "depends_on": [{"row": "e", "when": "befor.x == 1"}]})),
+            "caches.c.depends_on[0].when: the condition uses an unknown name `befor` (did you mean `before`?)",
+        ),
+        (
+            one(json!({"key": "c:{id}", "depends_on": [{"row": "e", "map": {"idd": "id"}}]})),
+            "caches.c.depends_on[0].map.idd: the cache has no argument `idd` (did you mean `id`?)",
+        ),
+        (
+            one(json!({"key": "c:{id}", "depends_on": [{"row": "e", "ops": ["add"]}]})),
+            "caches.c.depends_on[0].ops[0]: `add` never happens here",
+        ),
+        (
+            one(json!({"key": "c:{id}", "depends_on": [{"m2m": "tags"}]})),
+            "caches.c.depends_on[0].m2m: `tags` is no relation",
+        ),
+        (
+            one(json!({"key": "c:{id}", "values": {"id": []}, "depends_on": row})),
+            "caches.c.values.id: no values of `id` would mean no entries at all",
+        ),
     ];
     for (rules, expect) in cases {
         let (resolver, problems) = compile(rules);
         assert!(resolver.is_none(), "{rules}");
         let shown: Vec<String> = problems
             .iter()
-            .map(|problem| format!("{}: {}{}", problem.path, problem.message, problem.help.iter().map(|help| format!(" ({help})")).collect::<String>()))
+            .map(|problem| {
+                format!(
+                    "{}: {}{}",
+                    problem.path,
+                    problem.message,
+                    problem.help.iter().map(|help| format!(" ({help})")).collect::<String>()
+                )
+            })
             .collect();
         assert!(shown.iter().any(|line| line.starts_with(expect)), "{expect}\n{shown:#?}");
     }
@@ -378,7 +528,11 @@ fn everything_on_a_target_is_its_caches_and_nothing_else() {
         "all": {"key": "all", "depends_on": [{"row": "e"}]},
         "some": {"targets": ["a"], "key": "some:{id}", "depends_on": [{"row": "e"}]}}}));
     let on = |name: &str| {
-        let mut lines: Vec<String> = resolver.everything_on(resolver.target(name).unwrap()).iter().map(|action| format!("{} {}", action.kind(), action.object())).collect();
+        let mut lines: Vec<String> = resolver
+            .everything_on(resolver.target(name).unwrap())
+            .iter()
+            .map(|action| format!("{} {}", action.kind(), action.object()))
+            .collect();
         lines.sort();
         lines
     };
@@ -392,16 +546,28 @@ fn explanations_say_what_matched_and_which_clause_failed() {
         "page": {"key": "page:{author_id}", "again_after": ["1s"], "depends_on": [{"row": "shop.Book"}]},
         "stock": {"key": "stock:{id}", "depends_on": [{"row": "shop.Book", "changed": ["stock"]}]},
         "feed": {"key": "feed:{author_id}", "depends_on": [{"cache": "page"}]}}}));
-    let body = update(json!({"id": 1}), json!({"author_id": 3, "stock": 1}), json!({"author_id": 4, "stock": 1})).to_string();
+    let body =
+        update(json!({"id": 1}), json!({"author_id": 3, "stock": 1}), json!({"author_id": 4, "stock": 1})).to_string();
     let explanation = resolver.explain(&request(body.as_bytes())).unwrap();
     let [change] = &explanation.changes[..] else { panic!("{explanation:?}") };
     assert_eq!(change.change, "update shop.Book id=1");
-    let rules: Vec<String> = change.rules.iter().map(|rule| format!("{} {} {:?}", rule.cache, rule.on, rule.verdict)).collect();
-    assert_eq!(rules, [
-        r#"page row shop.Book Matched { key_sets: ["author_id=3", "author_id=4"], notes: [] }"#,
-        r#"stock row shop.Book Skipped { clause: "changed", why: "none of stock changed" }"#,
-    ]);
-    let caches: Vec<_> = change.caches.iter().map(|cache| (cache.cache.as_str(), cache.through.join(","), cache.actions.len())).collect();
+    let rules: Vec<String> =
+        change.rules.iter().map(|rule| format!("{} {} {:?}", rule.cache, rule.on, rule.verdict)).collect();
+    assert_eq!(
+        rules,
+        [
+            r#"page row shop.Book Matched { key_sets: ["author_id=3", "author_id=4"], notes: [] }"#,
+            r#"stock row shop.Book Skipped { clause: "changed", why: "none of stock changed" }"#,
+        ]
+    );
+    let caches: Vec<_> = change
+        .caches
+        .iter()
+        .map(|cache| (cache.cache.as_str(), cache.through.join(","), cache.actions.len()))
+        .collect();
     assert_eq!(caches, [("page", String::new(), 2), ("feed", "page".to_owned(), 2)]);
-    assert_eq!(resolver.trace(&request(body.as_bytes()))[..2], ["update shop.Book id=1", "page matched row shop.Book: author_id=3, author_id=4"]);
+    assert_eq!(
+        resolver.trace(&request(body.as_bytes()))[..2],
+        ["update shop.Book id=1", "page matched row shop.Book: author_id=3, author_id=4"]
+    );
 }
