@@ -54,7 +54,7 @@ pub(super) fn entry<'a>(
             let bytes = base64::decode(&encoded).ok_or_else(|| malformed("`data_base64` is no base64"))?;
             let mut inner = Vec::new();
             data(&attributes, &mut fields_inside(&bytes, limits)?, limits, &mut inner)?;
-            changes.extend(inner.into_iter().map(Change::into_owned));
+            changes.extend(inner.into_iter().map(|change| -> Change<'a> { change.into_owned() }));
             Ok(())
         }
         (None, None) => Err(malformed("no `data`")),

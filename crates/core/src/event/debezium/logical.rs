@@ -48,7 +48,7 @@ impl Schemas {
     /// cannot be written exactly is left out, which makes it unknown.
     pub(super) fn apply(&self, image: &str, row: &mut Option<Row<'_>>) {
         let Some(schema) = self.images.iter().find(|schema| schema.field == image) else { return };
-        for row in row {
+        if let Some(row) = row {
             row.0.retain_mut(|(name, value)| {
                 let column = schema.fields.iter().find(|column| column.field == *name);
                 column.is_none_or(|column| column.rewrite(value))
