@@ -13,14 +13,11 @@ const REFERENCES_MAX: usize = 16;
 /// Levels of a value that are looked into.
 const DEPTH_MAX: usize = 32;
 
-/// The deepest place below `path` that does not fit, and why.
-pub(super) fn blame(schema: &Json, root: &Node, path: &ConfigPath) -> (ConfigPath, Why) {
+/// The deepest place below `path` that does not fit, and why; `None` when the schema finds nothing wrong.
+pub(super) fn blame(schema: &Json, root: &Node, path: &ConfigPath) -> Option<(ConfigPath, Why)> {
     let schemas = Schemas { root: schema };
-    let here = path.0.iter().try_fold(schema, |schema, segment| schemas.child(schema, segment));
-    let (Some(here), Some(node)) = (here, root.at(path)) else {
-        return (path.clone(), Why::NoVariant);
-    };
-    schemas.misfit(here, node, path, 0).unwrap_or_else(|| (path.clone(), Why::Expected(schemas.describe(here))))
+    let here = path.0.iter().try_fold(schema, |schema, segment| schemas.child(schema, segment))?;
+    schemas.misfit(here, root.at(path)?, path, 0)
 }
 
 #[derive(Clone, Copy)]
@@ -126,7 +123,8 @@ fn words(form: &Json) -> Option<Vec<&str>> {
 
 fn missing(form: &Json, node: &Node, path: &ConfigPath) -> Option<(ConfigPath, Why)> {
     let required = form.get("required")?.as_array()?.iter().filter_map(Json::as_str);
-    let mut missing = required.filter(|key| node.child(&Segment::Key((*key).to_owned())).is_none());
+    let mut missing =
+        required.filter(|key| node.child(&Segment::Key((*key).to_owned())).is_none_or(|child| child.dropped));
     missing.next().map(|key| (path.clone(), Why::Missing(key.to_owned())))
 }
 

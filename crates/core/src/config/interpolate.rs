@@ -1,10 +1,10 @@
 //! Puts the environment into the values that may see it: `${VAR}`, `${VAR:-default}`, `${VAR:?message}` and `VAR_FILE`.
 
+use super::ConfigPath;
 use super::environment::Environment;
 use super::fault::Fault;
 use super::node::{Node, Origin, Value};
 use super::scalar::shown;
-use super::{ConfigPath, Segment};
 
 /// Resolves every reference below these sections. A value with a reference that cannot be resolved is dropped.
 pub(super) fn interpolate(root: &mut Node, sections: &[&str], environment: &dyn Environment) -> Vec<Fault> {
@@ -152,9 +152,4 @@ impl Refused {
             help: Some("write ${VAR}, ${VAR:-default} or ${VAR:?message}, and $$ for a dollar sign".to_owned()),
         }
     }
-}
-
-/// Whether a path begins in one of these sections.
-pub(super) fn sees_environment(path: &ConfigPath, sections: &[&str]) -> bool {
-    matches!(path.0.first(), Some(Segment::Key(section)) if sections.contains(&section.as_str()))
 }

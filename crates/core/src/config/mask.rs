@@ -31,10 +31,18 @@ pub(super) enum Sensitive {
 pub(super) fn of_key(key: &str) -> Option<Sensitive> {
     let key = key.to_lowercase().replace('-', "_");
     let has = |words: &[&str]| key.split('_').any(|word| words.contains(&word));
-    if has(&SECRET_WORDS) || SECRET_KEYS.iter().any(|secret| key.ends_with(secret)) {
+    if key.split('_').any(is_secret) || SECRET_KEYS.iter().any(|secret| key.ends_with(secret)) {
         return Some(Sensitive::Whole);
     }
     has(&ADDRESS_WORDS).then_some(Sensitive::Address)
+}
+
+/// Whether a word of a key is, or is meant to be, one that announces a secret: a misspelt key is shown in an error.
+fn is_secret(word: &str) -> bool {
+    const LETTERS_MIN: usize = 5;
+    SECRET_WORDS
+        .iter()
+        .any(|secret| word == *secret || secret.len() >= LETTERS_MIN && strsim::damerau_levenshtein(word, secret) <= 1)
 }
 
 /// What the keys of a path say of the value at its end.

@@ -55,9 +55,10 @@ fn narrow<T: Root>(found: Found, tree: &Node, schema: &mut Option<Json>) -> Foun
         return found;
     }
     let schema = schema.get_or_insert_with(|| schemars::schema_for!(T).to_value());
-    let (path, why) = blame(schema, tree, &found.path);
-    let at_key = matches!(why, Why::UnknownKey(_));
-    Found { path, why, at_key, ..found }
+    match blame(schema, tree, &found.path) {
+        Some((path, why)) => Found { path, at_key: matches!(why, Why::UnknownKey(_)), why, ..found },
+        None => found,
+    }
 }
 
 /// Drops a value from the tree; false when there is none to drop but the root.

@@ -23,6 +23,7 @@ pub(super) fn word(root: &Node, found: &Found) -> Option<Fault> {
     let (message, help) = match &found.why {
         Why::Missing(key) if dropped_near(node, &[key]) => return None,
         Why::NoKind(kinds) if dropped_near(node, kinds) => return None,
+        Why::NoVariant if any_dropped(node) => return None,
         Why::Missing(key) => (format!("missing key `{key}`"), None),
         Why::NoKind(kinds) => ("the kind is missing".to_owned(), Some(one_of(kinds))),
         Why::Expected(expected) if found.at_key => (format!("expected {expected} as a key"), None),
@@ -47,6 +48,14 @@ pub(super) fn word(root: &Node, found: &Found) -> Option<Fault> {
 fn dropped_near<S: AsRef<str>>(node: &Node, keys: &[S]) -> bool {
     let mut dropped = node.entries().iter().filter(|entry| entry.value.dropped);
     dropped.any(|entry| nearest(&entry.key, keys.iter().map(AsRef::as_ref)).is_some())
+}
+
+fn any_dropped(node: &Node) -> bool {
+    node.dropped
+        || match &node.value {
+            Value::List(items) => items.iter().any(any_dropped),
+            _ => node.entries().iter().any(|entry| any_dropped(&entry.value)),
+        }
 }
 
 /// The place of the first of two that exclude each other.

@@ -40,10 +40,10 @@ pub(super) fn parse(text: &str, file: u32) -> Parsed {
     for next in Parser::new_from_str_with_options(text, options()) {
         let step = match next {
             Ok((event, span)) => composer.event(event, composer.place(&span)),
-            Err(error) => Err(composer.syntax(text, &error)),
+            Err(error) => Err(Box::new(composer.syntax(text, &error))),
         };
         if let Err(fault) = step {
-            composer.faults.push(fault);
+            composer.faults.push(*fault);
             return Parsed { root: None, faults: composer.faults, broken: true };
         }
     }
@@ -88,7 +88,7 @@ struct Anchored {
     bytes: usize,
 }
 
-type Step = Result<(), Fault>;
+type Step = Result<(), Box<Fault>>;
 
 impl Composer {
     fn place(&self, span: &granit_parser::Span) -> Place {
@@ -107,7 +107,7 @@ impl Composer {
     fn event(&mut self, event: Event<'_>, place: Place) -> Step {
         match event {
             Event::DocumentStart(..) if self.root.is_some() => {
-                Err(Fault::at(place, "a file holds one document").help("write it as a file of its own"))
+                Err(Box::new(Fault::at(place, "a file holds one document").help("write it as a file of its own")))
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let value = self.scalar(text.into_owned(), style, tag.as_deref(), place);
@@ -138,7 +138,7 @@ impl Composer {
     fn start(&mut self, value: Value, anchor: usize, tag: Option<&Tag>, place: Place) -> Step {
         self.tag(tag, place);
         if self.open.len() >= DEPTH_MAX {
-            return Err(too_deep(place));
+            return refuse(place, &format!("more than {DEPTH_MAX} mappings and lists inside each other"));
         }
         let node = Node::new(value, place);
         self.open.push(Open { node, anchor, height: 0, key: None, keys: HashMap::new(), merged: Vec::new() });
@@ -155,10 +155,10 @@ impl Composer {
 
     fn alias(&mut self, anchor: usize, place: Place) -> Step {
         let Some(anchored) = self.anchors.get(&anchor) else {
-            return Err(Fault::at(place, "this alias names the value that it stands in"));
+            return refuse(place, "this alias names the value that it stands in");
         };
         if self.open.len() + anchored.height > DEPTH_MAX {
-            return Err(too_deep(place));
+            return refuse(place, &format!("more than {DEPTH_MAX} mappings and lists inside each other"));
         }
         let (bytes, height) = (anchored.bytes, anchored.height);
         self.spend(bytes, place)?;
@@ -169,7 +169,7 @@ impl Composer {
     fn spend(&mut self, bytes: usize, place: Place) -> Step {
         self.alias_bytes = self.alias_bytes.saturating_add(bytes);
         if self.alias_bytes > ALIAS_BYTES_MAX {
-            return Err(Fault::at(place, "the anchors and aliases of this file add too much"));
+            return refuse(place, "the anchors and aliases of this file add too much");
         }
         Ok(())
     }
@@ -244,18 +244,18 @@ impl Open {
     }
 }
 
-fn key(node: &Node) -> Result<(String, Place), Fault> {
+fn key(node: &Node) -> Result<(String, Place), Box<Fault>> {
     let text = match &node.value {
         Value::Text(text) | Value::Number(text) => text.clone(),
         Value::Bool(truth) => truth.to_string(),
-        Value::Null => return Err(Fault::at(node.place, "a key is missing here")),
-        _ => return Err(Fault::at(node.place, "a key must be text, not a list or a mapping")),
+        Value::Null => return refuse(node.place, "a key is missing here"),
+        _ => return refuse(node.place, "a key must be text, not a list or a mapping"),
     };
     Ok((text, node.place))
 }
 
-fn too_deep(place: Place) -> Fault {
-    Fault::at(place, format!("more than {DEPTH_MAX} mappings and lists inside each other"))
+fn refuse<T>(place: Place, message: &str) -> Result<T, Box<Fault>> {
+    Err(Box::new(Fault::at(place, message)))
 }
 
 /// Bytes that a copy of a value takes, roughly.
@@ -267,4 +267,47 @@ fn weight(node: &Node) -> usize {
         Value::Null | Value::Bool(_) => 0,
     };
     NODE_BYTES + below
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a text is refused for.
+    fn refused(text: &str) -> String {
+        let parsed = parse(text, 0);
+        assert!(parsed.root.is_none() && parsed.broken, "accepted");
+        parsed.faults.into_iter().map(|fault| fault.problem.message).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn nested_aliases_cannot_fill_the_memory() {
+        let levels =
+            (1..30).map(|level| format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 10].join(", ")));
+        let bomb: String = std::iter::once("a0: &a0 [x, x, x, x]\n".to_owned()).chain(levels).collect();
+        assert_eq!(refused(&bomb), "the anchors and aliases of this file add too much");
+        let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(500_000), "*a, ".repeat(10_000));
+        assert_eq!(refused(&long), "the anchors and aliases of this file add too much");
+    }
+
+    #[test]
+    fn nesting_has_a_limit_also_through_aliases() {
+        let too_deep = "more than 100 mappings and lists inside each other";
+        assert_eq!(refused(&"[".repeat(200)), too_deep);
+        assert_eq!(refused(&(0..200).map(|level| format!("{}a:\n", " ".repeat(level))).collect::<String>()), too_deep);
+        let chain: String = (1..200).map(|level| format!("a{level}: &a{level} [*a{}]\n", level - 1)).collect();
+        assert_eq!(refused(&format!("a0: &a0 []\n{chain}")), too_deep);
+        assert!(parse(&format!("{}{}", "[".repeat(100), "]".repeat(100)), 0).faults.is_empty());
+    }
+
+    #[test]
+    fn every_key_and_value_knows_where_it_was_written() {
+        let text = "é: 1\nb:\n  - 'x y'\n";
+        let root = parse(text, 0).root.expect(text);
+        let written = |place: Place| &text[place.start as usize..place.end as usize];
+        assert_eq!(written(root.entries()[0].key_place), "é");
+        assert_eq!(written(root.entries()[0].value.place), "1");
+        let Value::List(items) = &root.entries()[1].value.value else { panic!("{root:?}") };
+        assert_eq!(written(items[0].place), "'x y'");
+    }
 }

@@ -9,7 +9,7 @@ fn a_kind_stands_beside_its_options() {
     let main = &shop.targets["main"];
     assert_eq!(main.kind, Store::Remote(Remote { url: Secret::new("redis://h"), database: None }));
     assert_eq!((main.options.concurrency, &main.options.shape), (8, &Shape::Django { prefix: "p".to_owned() }));
-    assert_eq!(shop.targets["b"].kind.kind(), "local");
+    assert_eq!(shop.targets["b"].kind, Store::Local(Local {}));
 }
 
 #[test]
@@ -107,7 +107,5 @@ error: unknown key `databas`
 ",
         ),
     ];
-    for (yaml, expected) in cases {
-        assert_eq!(problems(yaml, &[]), expected, "{yaml}");
-    }
+    check(&cases);
 }

@@ -1,6 +1,7 @@
 //! Shows what the loader accepts and how it shows what it refuses, as data.
 
 mod accepted;
+mod broken;
 mod files;
 mod kinds;
 mod property;
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Environment, Loaded, Loader, Root, Secret, Span, Tagged};
+use super::{Environment, Kind, Loaded, Loader, Root, Secret, Span, Tagged};
 
 /// A root with everything that a real one has.
 #[derive(Debug, Default, PartialEq, Deserialize, schemars::JsonSchema)]
@@ -31,14 +32,18 @@ impl Root for Shop {
 
 type Target = Tagged<Store, Options>;
 
-crate::plugins! {
-    /// Kinds of stores.
-    Store builds dyn Send {
-        /// Elsewhere.
-        "remote": Remote(Remote),
-        /// Here.
-        "local": Local(Local),
-    }
+/// Kinds of stores, as `plugins!` declares them.
+#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Store {
+    /// Elsewhere.
+    Remote(Remote),
+    /// Here.
+    Local(Local),
+}
+
+impl Kind for Store {
+    const KINDS: &'static [&'static str] = &["remote", "local"];
 }
 
 /// Elsewhere.
@@ -50,22 +55,10 @@ struct Remote {
     database: Option<u8>,
 }
 
-impl Remote {
-    fn build(&self) -> Result<std::sync::Arc<()>, super::Problem> {
-        Ok(std::sync::Arc::new(()))
-    }
-}
-
 /// Here.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Local {}
-
-impl Local {
-    fn build(&self) -> Result<std::sync::Arc<()>, super::Problem> {
-        Ok(std::sync::Arc::new(()))
-    }
-}
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -176,5 +169,12 @@ fn problems(yaml: &str, variables: &[(&str, &str)]) -> String {
     match load(yaml, variables) {
         Ok(loaded) => panic!("accepted: {:?}\n{yaml}", loaded.root),
         Err(problems) => problems,
+    }
+}
+
+/// Each text is refused with exactly what stands beside it.
+fn check(cases: &[(&str, &str)]) {
+    for (yaml, expected) in cases {
+        assert_eq!(problems(yaml, &[]), *expected, "{yaml}");
     }
 }
