@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::mismatch::Why;
-use super::node::{Node, Value};
+use super::node::{Entry, Node, Value};
 use super::scalar::{Number, number};
 use super::{ConfigPath, Segment, deserialize};
 
@@ -76,16 +76,11 @@ impl<'a> Schemas<'a> {
             Value::List(items) => items.iter().enumerate().find_map(|(index, item)| {
                 form.get("items").and_then(|schema| self.misfit(schema, item, &path.index(index), depth + 1))
             }),
-            Value::Mapping(entries) => entries
-                .iter()
-                .find_map(|entry| match property(form, &entry.key) {
-                    Some(schema) => self.misfit(schema, &entry.value, &path.key(&entry.key), depth + 1),
-                    None if form.get("additionalProperties") == Some(&Json::Bool(false)) => {
-                        Some((path.key(&entry.key), Why::UnknownKey(keys(form))))
-                    }
-                    None => None,
-                })
-                .or_else(|| missing(form, node, path)),
+            Value::Mapping(entries) => {
+                let mut live = entries.iter().filter(|entry| !entry.value.dropped);
+                let wrong = live.find_map(|entry| self.misfit_at(form, entry, path, depth));
+                wrong.or_else(|| missing(form, node, path))
+            }
             Value::Text(text) => match words(form) {
                 Some(words) if !words.contains(&text.as_str()) => {
                     Some((path.clone(), Why::Expected(deserialize::names(&words))))
@@ -93,6 +88,17 @@ impl<'a> Schemas<'a> {
                 _ => None,
             },
             _ => None,
+        }
+    }
+
+    fn misfit_at(self, form: &'a Json, entry: &Entry, path: &ConfigPath, depth: usize) -> Option<(ConfigPath, Why)> {
+        let path = path.key(&entry.key);
+        match property(form, &entry.key) {
+            Some(schema) => self.misfit(schema, &entry.value, &path, depth + 1),
+            None if form.get("additionalProperties") == Some(&Json::Bool(false)) => {
+                Some((path, Why::UnknownKey(keys(form))))
+            }
+            None => None,
         }
     }
 

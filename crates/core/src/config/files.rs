@@ -106,20 +106,20 @@ impl Line {
 mod tests {
     use super::*;
 
-    fn shown(text: &str, hidden: &[Range<usize>], place: Range<u32>) -> Excerpt {
-        let file = File { name: "a.yaml".to_owned(), text: text.to_owned(), hidden: hidden.to_vec() };
+    fn shown(text: &str, hidden: Option<Range<usize>>, place: Range<u32>) -> Excerpt {
+        let file = File { name: "a.yaml".to_owned(), text: text.to_owned(), hidden: hidden.into_iter().collect() };
         excerpt(&[file], Place { file: 0, start: place.start, end: place.end }).expect("the file is there")
     }
 
     #[test]
     fn a_secret_is_masked_and_the_caret_stays_with_its_word() {
-        let line = shown("a: hunter2 bcd", &[3..10], 11..14);
+        let line = shown("a: hunter2 bcd", Some(3..10), 11..14);
         assert_eq!((line.text.as_str(), line.offset, line.width, line.column), ("a: *** bcd", 7, 3, 12));
     }
 
     #[test]
     fn a_mark_on_a_secret_has_the_width_of_the_mask() {
-        let line = shown("a: hunter2", &[3..10], 3..10);
+        let line = shown("a: hunter2", Some(3..10), 3..10);
         assert_eq!((line.text.as_str(), line.offset, line.width), ("a: ***", 3, 3));
     }
 
@@ -128,7 +128,7 @@ mod tests {
         let text = "a: ü\r\n\u{1b}[2Jb\n";
         for start in 0..20 {
             for end in 0..20 {
-                let line = shown(text, &[], start..end);
+                let line = shown(text, None, start..end);
                 assert!(line.width >= 1 && !line.text.contains(['\u{1b}', '\r']), "{start}..{end}: {line:?}");
             }
         }
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn a_long_line_is_cut_around_the_place() {
         let text = format!("{}here{}", "x".repeat(10_000), "y".repeat(10_000));
-        let line = shown(&text, &[], 10_000..10_004);
+        let line = shown(&text, None, 10_000..10_004);
         assert!(line.text.chars().count() <= LINE_CHARS_MAX);
         assert_eq!(line.text.chars().skip(line.offset).take(line.width).collect::<String>(), "here");
     }

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Variables and their values.
+type Pairs = &'static [(&'static str, &'static str)];
+
 fn accepted(yaml: &str, variables: &[(&str, &str)]) -> Shop {
     load(yaml, variables).map(|loaded| loaded.root).unwrap_or_else(|problems| panic!("{problems}\n{yaml}"))
 }
@@ -54,7 +57,7 @@ fn references_are_resolved() {
             other => panic!("{other:?}"),
         }
     };
-    let cases: [(&str, &[(&str, &str)], &str); 12] = [
+    let cases: [(&str, Pairs, &str); 12] = [
         ("${A}", &[("A", "x")], "x"),
         ("${A}", &[("A", "")], ""),
         ("${A:-y}", &[("A", "x")], "x"),
