@@ -146,10 +146,11 @@ enum Piece {
 
 /// The length of the piece that the text begins with, and what becomes of it.
 fn next_piece(text: &str, first: char, before: char) -> (usize, Piece) {
-    if matches!(first, '"' | '`' | '\'') && !before.is_alphanumeric() {
-        if let Some(closing) = text[1..].find(first) {
-            return (closing + 2, Piece::Quoted);
-        }
+    if matches!(first, '"' | '`' | '\'')
+        && !before.is_alphanumeric()
+        && let Some(closing) = text[1..].find(first)
+    {
+        return (closing + 2, Piece::Quoted);
     }
     match first.is_alphanumeric() {
         true => word(text),

@@ -12,14 +12,9 @@ use super::Letter;
 use super::select::{PAGE, Pages, Selection};
 use crate::headers;
 
-/// A letter that was replayed so often and still is here goes in circles: what it waits for did not change.
+/// A letter that was replayed so often and still is here goes in circles: what it waits for did not change. It is then
+/// replayed only when somebody insists.
 pub const REPLAYS_MAX: u32 = 3;
-
-/// Whether a letter goes in circles, so that it is replayed only when somebody insists.
-#[must_use]
-pub const fn goes_in_circles(letter: &Letter) -> bool {
-    letter.about.replays >= REPLAYS_MAX
-}
 
 /// The message that takes the place of a letter: the same payload, only the targets that are still to do, a fresh start
 /// of the attempts, and the history of the earlier ones.
@@ -168,6 +163,8 @@ async fn wait_for_stop(stop: &mut watch::Receiver<bool>) {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::super::select::{Choice, select};
     use super::super::{Reason, testing};
     use super::*;
@@ -177,7 +174,9 @@ mod tests {
     }
 
     async fn all(broker: &testing::Broker) -> Selection {
-        select(broker, &Choice::default(), testing::NOW_MS, &mut |_| (), &mut |_| ()).await.unwrap()
+        select(broker, &Choice::default(), testing::NOW_MS, &mut |_| ControlFlow::Continue(()), &mut |_| ())
+            .await
+            .unwrap()
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Picks a fixed set of letters out of those that are there now.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 
 use quash_dispatch::transport::{DeadLetters, LetterId, TransportError};
 
@@ -17,6 +18,8 @@ pub struct Choice {
     pub ids: Option<HashSet<LetterId>>,
     /// Of them, those that the filter means.
     pub filter: Filter,
+    /// Of them, those that were replayed fewer times than this; `None` is all.
+    pub replays_below: Option<u32>,
     /// Of them, so many at most, the oldest first; `None` is all.
     pub limit: Option<usize>,
 }
@@ -26,6 +29,8 @@ pub struct Choice {
 pub struct Selection {
     /// The letters, oldest first.
     pub chosen: Vec<LetterId>,
+    /// Letters that were meant, and left out since they were replayed too often.
+    pub circling: Vec<LetterId>,
     /// What was asked for by name and is not there.
     pub missing: Vec<LetterId>,
     /// How many letters were looked at. The chosen ones are among the first so many, now and later: letters join at the
@@ -79,7 +84,8 @@ impl Choice {
     }
 }
 
-/// Takes the set, and hands every letter of it to `found`, oldest first; `looked_at` hears how far it is.
+/// Takes the set, and hands every letter of it to `found`, oldest first, until that has seen enough; `looked_at` hears
+/// how far it is.
 ///
 /// # Errors
 /// When the broker cannot be reached or refuses.
@@ -87,33 +93,53 @@ pub async fn select(
     letters: &dyn DeadLetters,
     choice: &Choice,
     now_ms: i64,
-    found: &mut (dyn FnMut(Letter) + Send),
+    found: &mut (dyn FnMut(Letter) -> ControlFlow<()> + Send),
     looked_at: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Selection, TransportError> {
     let mut selection = Selection::default();
     let mut missing = choice.ids.clone().unwrap_or_default();
     let mut pages = Pages::of_now(letters).await?;
-    loop {
+    while !choice.is_satisfied(&selection, &missing) {
         let page = pages.next().await?;
         if page.is_empty() {
             break;
         }
         for letter in page {
-            selection.looked_at += 1;
             missing.remove(&letter.id);
-            if choice.means(&letter, now_ms) && choice.limit.is_none_or(|limit| selection.chosen.len() < limit) {
-                selection.chosen.push(letter.id.clone());
-                found(letter);
+            if selection.take(choice, letter, now_ms, found).is_break() {
+                return Ok(selection);
             }
         }
         looked_at(selection.looked_at);
-        if choice.is_satisfied(&selection, &missing) {
-            break;
-        }
     }
     selection.missing = missing.into_iter().collect();
     selection.missing.sort();
     Ok(selection)
+}
+
+impl Selection {
+    fn take(
+        &mut self,
+        choice: &Choice,
+        letter: Letter,
+        now_ms: i64,
+        found: &mut (dyn FnMut(Letter) -> ControlFlow<()> + Send),
+    ) -> ControlFlow<()> {
+        self.looked_at += 1;
+        if !choice.means(&letter, now_ms) || self.is_full(choice) {
+            return ControlFlow::Continue(());
+        }
+        if choice.replays_below.is_some_and(|limit| letter.about.replays >= limit) {
+            self.circling.push(letter.id);
+            return ControlFlow::Continue(());
+        }
+        self.chosen.push(letter.id.clone());
+        found(letter)
+    }
+
+    fn is_full(&self, choice: &Choice) -> bool {
+        choice.limit.is_some_and(|limit| self.chosen.len() >= limit)
+    }
 }
 
 impl Choice {
@@ -121,7 +147,7 @@ impl Choice {
     fn is_satisfied(&self, selection: &Selection, missing: &HashSet<LetterId>) -> bool {
         match &self.ids {
             Some(_) => missing.is_empty(),
-            None => self.limit.is_some_and(|limit| selection.chosen.len() >= limit),
+            None => selection.is_full(self),
         }
     }
 }
@@ -137,7 +163,7 @@ mod tests {
     }
 
     async fn pick(broker: &testing::Broker, choice: &Choice) -> Selection {
-        select(broker, choice, testing::NOW_MS, &mut |_| (), &mut |_| ()).await.unwrap()
+        select(broker, choice, testing::NOW_MS, &mut |_| ControlFlow::Continue(()), &mut |_| ()).await.unwrap()
     }
 
     fn ids(ids: &[u64]) -> Vec<LetterId> {
@@ -161,6 +187,19 @@ mod tests {
             let selection = pick(&broker, &choice).await;
             assert_eq!((selection.chosen, selection.missing), (ids(&chosen), ids(&missing)), "{choice:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn letters_that_go_in_circles_are_told_apart_and_do_not_use_up_the_limit() {
+        let message = |replays| {
+            let mut record = testing::record(Reason::Decode);
+            record.replays = replays;
+            testing::message(&record, "{}")
+        };
+        let broker = testing::Broker::with([3, 2, 9, 0, 1].map(message));
+        let choice = Choice { replays_below: Some(3), limit: Some(2), ..Choice::default() };
+        let selection = pick(&broker, &choice).await;
+        assert_eq!((selection.chosen, selection.circling), (ids(&[2, 4]), ids(&[1, 3])));
     }
 
     #[tokio::test]
