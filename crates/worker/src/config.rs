@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quash_core::config::{Secret, Span, Tagged};
+use quash_core::config::{ConfigPath, Problem, Secret, Span, Tagged};
 use quash_core::event::Format;
 use quash_core::rule::config::{CacheConfig, Limits};
 use quash_core::store::TargetConfig;
@@ -43,6 +43,15 @@ pub struct Config {
     /// The worker process itself.
     #[serde(default)]
     pub worker: WorkerConfig,
+}
+
+impl Config {
+    /// What is wrong beyond single values and rules.
+    #[must_use]
+    pub fn check(&self) -> Vec<Problem> {
+        let version = ConfigPath::root().key("version");
+        if self.version == 1 { Vec::new() } else { vec![Problem::error(version, "this format has the version 1")] }
+    }
 }
 
 /// What all kinds of sources share.
