@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quash_dispatch::transport::{Backlog, Message, Transport, TransportConfig};
 use serde_json::json;
+use tokio::sync::OnceCell;
 
 use crate::{RedisServer, becomes};
 
@@ -14,6 +15,7 @@ pub struct Queue {
     transport: Arc<dyn Transport>,
     stream: String,
     url: String,
+    prepared: OnceCell<()>,
 }
 
 impl Queue {
@@ -35,7 +37,7 @@ impl Queue {
         let config = json!({ "redis_streams": { "url": url, "stream": stream, "group": "quash" } });
         let config: TransportConfig = serde_json::from_value(config).expect("a configuration of redis_streams");
         let transport = config.build().unwrap_or_else(|problem| panic!("redis_streams: {problem:?}"));
-        Self { transport, stream: stream.to_owned(), url: url.to_owned() }
+        Self { transport, stream: stream.to_owned(), url: url.to_owned(), prepared: OnceCell::new() }
     }
 
     /// Its entry in `sources`, with more options of a source as YAML (`, format: wal2json`).
@@ -52,7 +54,7 @@ impl Queue {
     pub async fn publish(&self, bodies: impl IntoIterator<Item = impl Into<Bytes>>) {
         let messages: Vec<_> =
             bodies.into_iter().map(|body| Message { payload: body.into(), ..Message::default() }).collect();
-        self.transport.prepare().await.expect("the stream is there");
+        self.prepared.get_or_init(async || self.transport.prepare().await.expect("the stream is there")).await;
         self.transport.publish(&messages).await.expect("the broker takes the messages");
     }
 
