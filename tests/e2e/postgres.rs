@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use quash_e2e::process::Process;
 use quash_e2e::{Postgres, Quash, Queue, RedisServer, Session, Worker, eventually};
 use redis::AsyncCommands;
+use redis::aio::MultiplexedConnection;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -35,7 +36,7 @@ const TABLES: [(&str, &str, &str, &str); 3] = [
 async fn no_entry_differs_from_the_database_at_the_end() {
     let mut scene = Shop::open("again_after: [1s, 5s], ").await;
     let mut workers = [scene.quash.worker("steady").await, scene.quash.worker("victim").await];
-    let readers = scene.readers();
+    let readers = scene.readers().await;
     let took = scene.pgbench(50_000, Some(&mut workers[1])).await;
     let filled = scene.finish(readers).await;
 
@@ -53,7 +54,7 @@ async fn no_entry_differs_from_the_database_at_the_end() {
 async fn without_a_later_pass_the_race_of_plain_readers_is_what_remains() {
     let mut scene = Shop::open("").await;
     let _workers = [scene.quash.worker("steady").await, scene.quash.worker("other").await];
-    let readers = scene.readers();
+    let readers = scene.readers().await;
     let took = scene.pgbench(10_000, None).await;
     let filled = scene.finish(readers).await;
 
@@ -69,8 +70,8 @@ async fn without_a_later_pass_the_race_of_plain_readers_is_what_remains() {
 
 /// A database under load, its changes on the way to a queue, and a cache that readers fill from it.
 struct Shop {
-    postgres: Arc<Postgres>,
-    cache: Arc<RedisServer>,
+    postgres: Postgres,
+    cache: RedisServer,
     queue: Queue,
     quash: Quash,
     pipe: Pipe,
@@ -96,14 +97,13 @@ impl Shop {
         let quash = Quash::with(&config(&queue, &[("main", &cache)], &rules(again_after)));
         postgres.create_slot("quash");
         let pipe = Pipe::open(&postgres, &quash);
-        let closing = Arc::default();
-        Self { postgres: postgres.into(), cache: cache.into(), queue, quash, pipe, closing, _broker: broker }
+        Self { postgres, cache, queue, quash, pipe, closing: Arc::default(), _broker: broker }
     }
 
-    fn readers(&self) -> Vec<JoinHandle<u64>> {
-        (0..READERS)
-            .map(|_| tokio::spawn(read(self.postgres.session(), self.cache.clone(), self.closing.clone())))
-            .collect()
+    async fn readers(&self) -> Vec<JoinHandle<u64>> {
+        let cache = self.cache.connect().await;
+        let reader = |_| tokio::spawn(read(self.postgres.session(), cache.clone(), self.closing.clone()));
+        (0..READERS).map(reader).collect()
     }
 
     /// Runs the workload to its end and kills a worker five times meanwhile.
@@ -208,8 +208,7 @@ fn rules(again_after: &str) -> String {
 }
 
 /// Reads through the cache as plainly as applications do: get, on a miss select and set. Says how often it filled.
-async fn read(mut database: Session, cache: Arc<RedisServer>, closing: Arc<AtomicBool>) -> u64 {
-    let mut cache = cache.connect().await;
+async fn read(mut database: Session, mut cache: MultiplexedConnection, closing: Arc<AtomicBool>) -> u64 {
     let mut filled = 0;
     let mut pace = interval(READ_EVERY);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -80,8 +80,12 @@ impl Quash {
     }
 
     /// The dead letters, oldest first, as `dlq ls -o json` prints them.
+    ///
+    /// # Panics
+    /// When the command fails, or prints something else.
     pub async fn dead_letters(&self) -> Vec<Value> {
-        self.run(&["dlq", "ls", "-o", "json"]).await.done().json_list()
+        let ls = self.run(&["dlq", "ls", "--limit", "0", "-o", "json"]).await.done().json();
+        ls["letters"].as_array().unwrap_or_else(|| panic!("no letters in {ls}")).clone()
     }
 
     /// Starts a worker and waits until it is ready.
@@ -227,20 +231,6 @@ impl Ran {
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {}", self.stdout))
-    }
-
-    /// What it printed, as a list: a JSON array, or one value a line.
-    ///
-    /// # Panics
-    /// When it is neither.
-    #[must_use]
-    pub fn json_list(&self) -> Vec<Value> {
-        let values = serde_json::Deserializer::from_str(&self.stdout).into_iter();
-        let values: Vec<Value> = values.map(|value| value.expect("JSON")).collect();
-        match values.as_slice() {
-            [Value::Array(list)] => list.clone(),
-            _ => values,
-        }
     }
 }
 
