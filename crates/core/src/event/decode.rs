@@ -109,7 +109,8 @@ fn message<'a>(
         Format::Auto | Format::CloudEvents if !headers.is_empty() => cloud_events::of_headers(headers)?,
         _ => None,
     };
-    let fields = &mut fields::read(text(body)?, limits)?;
+    let fields = &mut Fields::default();
+    fields::read(text(body)?, limits, fields)?;
     if let Some(attributes) = attributes {
         return cloud_events::binary(&attributes, fields, limits, changes);
     }
@@ -178,5 +179,7 @@ pub(super) fn native_inside(body: &[u8], limits: &EventLimits) -> Result<Vec<Cha
 /// Reads the JSON that another message carries in an encoding.
 pub(super) fn fields_inside<'a>(body: &'a [u8], limits: &EventLimits) -> Result<Fields<'a>, DecodeError> {
     limit::check(body, limits)?;
-    fields::read(text(body)?, limits)
+    let mut fields = Fields::default();
+    fields::read(text(body)?, limits, &mut fields)?;
+    Ok(fields)
 }

@@ -77,15 +77,13 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Reads one JSON text to its end.
-pub(super) fn read<'a>(text: &'a str, limits: &EventLimits) -> Result<Fields<'a>, DecodeError> {
-    let mut fields = Fields::default();
+/// Reads one JSON text to its end into empty fields.
+pub(super) fn read<'a>(text: &'a str, limits: &EventLimits, fields: &mut Fields<'a>) -> Result<(), DecodeError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    FieldsSeed { fields: &mut fields, limits }
+    FieldsSeed { fields, limits }
         .deserialize(&mut deserializer)
         .and_then(|()| deserializer.end())
-        .map_err(|error| super::problem::json(&error, text))?;
-    Ok(fields)
+        .map_err(|error| super::problem::json(&error, text))
 }
 
 /// A field that is text, null or absent.

@@ -12,6 +12,9 @@ use super::{Row, Value};
 /// Up to this many columns are compared with one another; more are hashed.
 const COMPARED_MAX: usize = 32;
 
+/// Most rows are read without growing their list; more would make many tiny objects dear.
+const COLUMNS_EXPECTED: usize = 8;
+
 /// Text that borrows unless JSON escaped it.
 pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
@@ -110,6 +113,9 @@ impl<'de, W: Fn(&str) -> bool> Visitor<'de> for ValueVisitor<W> {
 fn row<'de, A: MapAccess<'de>>(mut columns: A, wanted: impl Fn(&str) -> bool) -> Result<Row<'de>, A::Error> {
     let mut row = Row(Vec::new());
     while let Some(Text(name)) = columns.next_key()? {
+        if row.0.is_empty() {
+            row.0.reserve(COLUMNS_EXPECTED);
+        }
         if wanted(&name) {
             let value = columns.next_value()?;
             push(&mut row, name, value)?;
