@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use quash_core::config::{Loaded, Loader, ProcessEnvironment};
+use quash_core::config::{LoadError, Loaded, Loader, ProcessEnvironment};
 
 use crate::config::Config;
 
@@ -152,7 +152,10 @@ impl Global {
     /// # Errors
     /// [`CliError::Io`] when a file cannot be read, [`CliError::Configuration`] with all problems when it is wrong.
     pub fn load(&self) -> Result<Loaded<Config>, CliError> {
-        Loader::load(&self.config, &ProcessEnvironment).map_err(|error| CliError::Configuration(error.to_string()))
+        Loader::load(&self.config, &ProcessEnvironment).map_err(|error| match error {
+            LoadError::Read { .. } => CliError::Io(error.to_string()),
+            LoadError::Invalid(_) => CliError::Configuration(error.to_string()),
+        })
     }
 }
 
