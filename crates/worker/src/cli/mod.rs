@@ -28,14 +28,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-<<<<<<< HEAD
 use clap::{FromArgMatches, Parser};
 use quash_core::config::{Loaded, Loader, ProcessEnvironment, nearest};
 use quash_dispatch::transport::Transport;
-=======
-use clap::Parser;
-use quash_core::config::{LoadError, Loaded, Loader, ProcessEnvironment};
->>>>>>> config
 
 pub use self::error::{CliError, Exit};
 use crate::config::Config;
@@ -169,7 +164,6 @@ impl Global {
     /// # Errors
     /// [`CliError::Io`] when a file cannot be read, [`CliError::Configuration`] with all problems when it is wrong.
     pub fn load(&self) -> Result<Loaded<Config>, CliError> {
-<<<<<<< HEAD
         Ok(Loader::load(&self.config, &ProcessEnvironment)?)
     }
 
@@ -198,12 +192,6 @@ fn pick_source<'a>(declared: &[&'a str], wanted: Option<&str>) -> Result<&'a str
         }),
         ([only], None) => Ok(only),
         (_, None) => Err(CliError::Usage(format!("several sources are declared, choose one with --source: {list}"))),
-=======
-        Loader::load(&self.config, &ProcessEnvironment).map_err(|error| match error {
-            LoadError::Read { .. } => CliError::Io(error.to_string()),
-            LoadError::Invalid(_) => CliError::Configuration(error.to_string()),
-        })
->>>>>>> config
     }
 }
 
