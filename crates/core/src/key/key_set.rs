@@ -49,7 +49,7 @@ impl<'a> KeySet<'a> {
     /// The arguments that are exact.
     #[must_use]
     pub fn exact(&self) -> ArgSet {
-        ArgSet(self.0.iter().enumerate().filter(|(_, value)| value.is_some()).fold(0, |bits, (arg, _)| bits | 1 << arg))
+        ArgSet((0..).zip(&self.0).fold(0, |bits, (arg, value)| bits | u64::from(value.is_some()) << arg))
     }
 }
 
@@ -114,7 +114,12 @@ impl ArgSet {
 
     /// Their places, ascending.
     pub fn iter(self) -> impl Iterator<Item = usize> {
-        (0..MAX_ARGS).filter(move |arg| self.contains(*arg))
+        let mut bits = self.0;
+        std::iter::from_fn(move || {
+            let arg = (bits != 0).then(|| bits.trailing_zeros() as usize);
+            bits &= bits.wrapping_sub(1);
+            arg
+        })
     }
 }
 

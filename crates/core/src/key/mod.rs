@@ -19,6 +19,9 @@ pub trait Scheme: fmt::Debug + Send + Sync {
     /// What removing a key set takes in which just these arguments are exact, with at most `max_keys` keys enumerated.
     fn reach(&self, exact: ArgSet, max_keys: usize) -> Reach;
 
+    /// How many actions that takes, before key formats multiply them: [`Reach::actions`] without the rest.
+    fn actions(&self, exact: ArgSet, max_keys: usize) -> usize;
+
     /// Asks the remover for what [`Scheme::reach`] says of the key set. `buffer` is scratch space.
     ///
     /// # Errors

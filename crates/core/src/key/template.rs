@@ -360,6 +360,13 @@ impl Scheme for TemplateScheme {
         }
     }
 
+    fn actions(&self, exact: ArgSet, max_keys: usize) -> usize {
+        match self.choose(exact, max_keys) {
+            Choice::Keys { count, .. } => count,
+            Choice::Tag(..) | Choice::Prefix { .. } => 1,
+        }
+    }
+
     fn remove(
         &self,
         key_set: &KeySet<'_>,

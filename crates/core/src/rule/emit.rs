@@ -140,7 +140,7 @@ impl Asking<'_, '_, '_> {
         let keys_each: usize = targets.iter().map(prefixes).sum();
         self.max_keys = self.actions_left / keys_each.max(1);
         let actions = |sets: &[KeySet<'_>]| {
-            sets.iter().map(|set| cache.scheme.reach(set.exact(), self.max_keys).actions).sum::<usize>() * keys_each
+            sets.iter().map(|set| cache.scheme.actions(set.exact(), self.max_keys)).sum::<usize>() * keys_each
         };
         let mut sets = sets;
         if actions(sets) > self.actions_left {
