@@ -166,7 +166,8 @@ pub trait DeadLetters: Send + Sync {
     /// As [`Transport::publish`].
     async fn append(&self, letters: &[Message]) -> Result<(), TransportError>;
 
-    /// Up to `max` letters after the one named, oldest first; `None` starts at the oldest. Disturbs neither content nor order.
+    /// Up to `max` letters after the one named, oldest first; `None` starts at the oldest. The one named need not be there
+    /// any more. Disturbs neither content nor order.
     ///
     /// # Errors
     /// When the broker cannot be reached or refuses.
