@@ -96,7 +96,7 @@ pub enum LoadError {
         source: std::io::Error,
     },
     /// What stands in the files is wrong.
-    #[error("{0}")]
+    #[error("the configuration is wrong\n\n{0}")]
     Invalid(Problems),
 }
 

@@ -25,6 +25,7 @@ impl Directory {
     fn problems(&self, names: &[&str]) -> String {
         let shown = match self.load(names) {
             Ok(loaded) => panic!("accepted: {:?}", loaded.root),
+            Err(LoadError::Invalid(problems)) => problems.to_string(),
             Err(error) => error.to_string(),
         };
         shown.replace(&format!("{}/", self.0.path().display()), "")
