@@ -1,1 +1,217 @@
 //! Wires configuration into running consumers and lanes, reloads it, and stops them.
+
+mod build;
+mod refresh;
+mod reload;
+mod snapshot;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use quash_core::config::{Loaded, Problem, Problems};
+use quash_core::store::Store;
+use quash_dispatch::transport::{Transport, TransportError};
+use tokio::sync::watch as channel;
+use tokio::task::JoinSet;
+
+use crate::admin::{self, Admin};
+use crate::config::Config;
+use crate::consume::{Source, consume};
+use crate::drain::{Stop, Stopper, stop};
+use crate::metrics::Metrics;
+
+pub use build::{Compiled, compile};
+pub use snapshot::{Rules, Snapshot};
+pub use watch::{Files, Reloads};
+
+/// A worker that can be started.
+pub struct App {
+    config: Config,
+    rules: Arc<dyn Rules>,
+    plugins: Plugins,
+}
+
+/// Stores and transports to use in place of those that configuration describes, by their configured names. For those who
+/// embed a worker and want to hold the other end.
+#[derive(Default, Clone)]
+pub struct Plugins {
+    /// In place of targets.
+    pub stores: BTreeMap<String, Arc<dyn Store>>,
+    /// In place of sources.
+    pub transports: BTreeMap<String, Arc<dyn Transport>>,
+}
+
+/// Why a worker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is wrong.
+    #[error("the configuration is wrong")]
+    Invalid(Vec<Problem>),
+    /// A broker does not let this worker consume as configured.
+    #[error("source {name}: {error}")]
+    Source {
+        /// The source.
+        name: String,
+        /// The broker's words.
+        error: TransportError,
+    },
+    /// The admin endpoint cannot be opened.
+    #[error("cannot listen on {listen} (admin.listen): {source}")]
+    Admin {
+        /// The configured address.
+        listen: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl App {
+    /// Compiles the rules of a configuration; nothing is built or connected yet.
+    ///
+    /// # Errors
+    /// [`StartError::Invalid`] with everything that is wrong with it.
+    pub fn new(config: Config) -> Result<Self, StartError> {
+        let rules = compile(&config).rules().map_err(StartError::Invalid)?;
+        Ok(Self::with_rules(config, Arc::new(rules)))
+    }
+
+    /// The same with rules that are compiled already.
+    #[must_use]
+    pub fn with_rules(config: Config, rules: Arc<dyn Rules>) -> Self {
+        Self { config, rules, plugins: Plugins::default() }
+    }
+
+    /// The same with stores and transports of the caller's.
+    #[must_use]
+    pub fn plugins(mut self, plugins: Plugins) -> Self {
+        self.plugins = plugins;
+        self
+    }
+
+    /// Starts consumers, lanes and the admin endpoint. A broker that cannot be reached is tried until it can be; a
+    /// target that cannot be reached opens its lane.
+    ///
+    /// # Errors
+    /// When the configuration does not fit together, a broker refuses, or the admin endpoint cannot be opened.
+    pub async fn start(self) -> Result<Running, StartError> {
+        let Self { config, rules, plugins } = self;
+        let metrics = Arc::new(Metrics::new());
+        let (changes, _) = channel::channel(());
+        let snapshot =
+            build::snapshot(&config, rules, &plugins, &metrics, &changes, None).map_err(StartError::Invalid)?;
+        let rules = Arc::new(ArcSwap::from_pointee(snapshot));
+        let sources = build::sources(&config, &plugins, &metrics, &rules).map_err(StartError::Invalid)?;
+        build::prepare(&sources).await?;
+        let (stopper, stop) = stop();
+        let admin = Admin::new(&config.admin, Arc::clone(&metrics), sources.clone(), Arc::clone(&rules), stop.clone());
+        let mut helpers = JoinSet::new();
+        let address = admin::listen(&config.admin.listen, admin, &mut helpers)
+            .await
+            .map_err(|source| StartError::Admin { listen: config.admin.listen.clone(), source })?;
+        let mut consumers = JoinSet::new();
+        for source in &sources {
+            consumers.spawn(consume(Arc::clone(source), stop.clone(), changes.subscribe()));
+            helpers.spawn(refresh::refresh(Arc::clone(source)));
+        }
+        let config = Mutex::new(config);
+        Ok(Running { config, plugins, metrics, rules, sources, changes, stopper, stop, consumers, helpers, address })
+    }
+}
+
+/// A worker that runs. Dropping it ends it at once; what was in flight comes back from the broker.
+pub struct Running {
+    config: Mutex<Config>,
+    plugins: Plugins,
+    metrics: Arc<Metrics>,
+    rules: Arc<ArcSwap<Snapshot>>,
+    sources: Vec<Arc<Source>>,
+    changes: channel::Sender<()>,
+    stopper: Stopper,
+    stop: Stop,
+    consumers: JoinSet<()>,
+    helpers: JoinSet<()>,
+    address: Option<SocketAddr>,
+}
+
+impl Running {
+    /// Every metric.
+    #[must_use]
+    pub const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Where the admin endpoint listens, unless it is off.
+    #[must_use]
+    pub const fn admin_address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// The rules and lanes in force.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.rules.load_full()
+    }
+
+    /// The sources, in the order of their names.
+    #[must_use]
+    pub fn sources(&self) -> &[Arc<Source>] {
+        &self.sources
+    }
+
+    /// Takes a configuration into force, or keeps the one from before if it is wrong; says in the log which. Batches that
+    /// are being handled end with the rules that they began with.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at its place in the files.
+    pub fn reload(&self, loaded: &Loaded<Config>) -> Result<(), Problems> {
+        let compiled = compile(&loaded.root);
+        let taken = compiled.rules().and_then(|rules| self.reload_with(&loaded.root, Arc::new(rules)));
+        taken.map_err(|problems| {
+            let problems = loaded.place(problems);
+            self.reload_refused(&problems);
+            problems
+        })
+    }
+
+    /// The same with rules that are compiled already.
+    ///
+    /// # Errors
+    /// The targets whose values do not fit together.
+    pub fn reload_with(&self, config: &Config, rules: Arc<dyn Rules>) -> Result<(), Vec<Problem>> {
+        let before = self.snapshot();
+        let after = build::snapshot(config, rules, &self.plugins, &self.metrics, &self.changes, Some(&before))?;
+        let mut running = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let what = reload::Differences::between(&running, config);
+        what.targets_gone.iter().for_each(|name| self.metrics.target_gone(name));
+        self.rules.store(Arc::new(after));
+        self.changes.send_replace(());
+        self.metrics.reloaded(&what.taken, &what.left);
+        // What needs a restart is remembered as it runs, so that the next reload says so again.
+        running.targets = config.targets.clone();
+        running.caches = config.caches.clone();
+        (running.limits, running.retry) = (config.limits, config.retry.clone());
+        Ok(())
+    }
+
+    /// Says in the log that the files cannot be taken into force; the configuration from before stays.
+    pub fn reload_refused(&self, problems: &impl std::fmt::Display) {
+        self.metrics.reload_refused(&problems.to_string());
+    }
+
+    /// Stops receiving, finishes what is in flight within `worker.drain`, hands the rest back to the broker.
+    pub async fn stop(mut self) {
+        let limit = self.config.lock().unwrap_or_else(PoisonError::into_inner).worker.drain.0;
+        self.stopper.drain(limit);
+        tokio::select! {
+            () = async { while self.consumers.join_next().await.is_some() {} } => {}
+            () = self.stop.over() => self.consumers.shutdown().await,
+        }
+        self.helpers.shutdown().await;
+    }
+}

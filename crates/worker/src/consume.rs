@@ -1,1 +1,185 @@
 //! Takes batches from one source, several in flight, and pauses while no target can be reached.
+
+pub mod settle;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use quash_dispatch::transport::{ConsumeOptions, Consumer, Delivery, Receiver, Settler, Transport, TransportError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::app::Snapshot;
+use crate::config::SourceOptions;
+use crate::drain::Stop;
+use crate::handle::handle;
+use crate::metrics::SourceMetrics;
+
+/// The first wait before a broker is tried again, and the longest.
+const PACE_MIN: Duration = Duration::from_millis(100);
+/// See [`PACE_MIN`].
+const PACE_MAX: Duration = Duration::from_secs(5);
+
+/// A source, and what its messages are handled with.
+pub struct Source {
+    /// The configured name.
+    pub name: String,
+    /// How it is consumed.
+    pub options: SourceOptions,
+    /// The broker.
+    pub transport: Arc<dyn Transport>,
+    /// The worker's name.
+    pub worker: String,
+    /// Its counters.
+    pub metrics: SourceMetrics,
+    /// The rules and lanes in force; a reload swaps them.
+    pub rules: Arc<ArcSwap<Snapshot>>,
+}
+
+impl Source {
+    /// The rules and lanes in force now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.rules.load_full()
+    }
+}
+
+/// Consumes a source until the worker stops. When it returns, everything that was received is settled or handed back.
+pub async fn consume(source: Arc<Source>, stop: Stop, mut changes: watch::Receiver<()>) {
+    let Some(Consumer { mut receiver, settler }) = connect(&source, &stop).await else { return };
+    let slots = Arc::new(Semaphore::new(source.options.in_flight.clamp(1, Semaphore::MAX_PERMITS)));
+    let mut in_flight = JoinSet::new();
+    while let Some((slot, batch)) = next(&source, &mut *receiver, &slots, &stop, &mut changes).await {
+        in_flight.spawn(handle_in_slot(batch, Arc::clone(&source), Arc::clone(&settler), stop.clone(), slot));
+        while let Some(ended) = in_flight.try_join_next() {
+            report(&source, ended);
+        }
+    }
+    while let Some(ended) = in_flight.join_next().await {
+        report(&source, ended);
+    }
+}
+
+/// Prepares the source and begins to consume, again and again until the broker lets it.
+async fn connect(source: &Source, stop: &Stop) -> Option<Consumer> {
+    let SourceOptions { batch, linger, .. } = source.options;
+    let options = ConsumeOptions { name: source.worker.clone(), batch: batch.max(1), linger: linger.0 };
+    let attempt = async || {
+        source.transport.prepare().await?;
+        source.transport.consume(&options).await
+    };
+    let mut pace = PACE_MIN;
+    loop {
+        let tried = tokio::select! {
+            tried = attempt() => tried,
+            () = stop.draining() => return None,
+        };
+        match tried {
+            Ok(consumer) => {
+                source.metrics.connected();
+                return Some(consumer);
+            }
+            Err(error) => wait_after(source, &error, &mut pace, stop).await,
+        }
+    }
+}
+
+/// The next batch with the slot to handle it in; `None` when the worker stops. What is received has its slot already, so
+/// that nothing lies about in the process.
+async fn next(
+    source: &Source,
+    receiver: &mut dyn Receiver,
+    slots: &Arc<Semaphore>,
+    stop: &Stop,
+    changes: &mut watch::Receiver<()>,
+) -> Option<(OwnedSemaphorePermit, Vec<Delivery>)> {
+    let mut pace = PACE_MIN;
+    loop {
+        let attempt = async {
+            reachable(source, changes).await;
+            let slot = Arc::clone(slots).acquire_owned().await;
+            slot.map(|slot| (slot, source))
+        };
+        let (slot, _) = tokio::select! {
+            slot = attempt => slot.ok()?,
+            () = stop.draining() => return None,
+        };
+        // Dropping `receive` while it waits loses nothing: that is its contract.
+        let received = tokio::select! {
+            received = receiver.receive() => received,
+            () = stop.draining() => return None,
+        };
+        match received {
+            Ok(batch) if batch.is_empty() => {}
+            Ok(batch) => {
+                source.metrics.connected();
+                return Some((slot, batch));
+            }
+            Err(error) => wait_after(source, &error, &mut pace, stop).await,
+        }
+    }
+}
+
+async fn wait_after(source: &Source, error: &TransportError, pace: &mut Duration, stop: &Stop) {
+    source.metrics.disconnected(error);
+    tokio::select! {
+        () = sleep(*pace) => {}
+        () = stop.draining() => {}
+    }
+    *pace = (*pace * 2).min(PACE_MAX);
+}
+
+/// Waits until some target can be reached. While none can, the broker is the buffer.
+async fn reachable(source: &Source, changes: &mut watch::Receiver<()>) {
+    changes.mark_unchanged();
+    if source.snapshot().is_reachable() {
+        return;
+    }
+    source.metrics.paused();
+    while !source.snapshot().is_reachable() {
+        // Without a sender nothing will ever change: then only a stop ends this wait.
+        if changes.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+    source.metrics.resumed();
+}
+
+async fn handle_in_slot(
+    batch: Vec<Delivery>,
+    source: Arc<Source>,
+    settler: Arc<dyn Settler>,
+    stop: Stop,
+    slot: OwnedSemaphorePermit,
+) {
+    let started = Instant::now();
+    source.metrics.received(batch.len());
+    let counted = Counted { source: &source, started, deliveries: batch.len() };
+    handle(&batch, &source, &*settler, &stop).await;
+    drop(counted);
+    drop(slot);
+}
+
+/// Counts a batch out, also when handling it dies.
+struct Counted<'a> {
+    source: &'a Source,
+    started: Instant,
+    deliveries: usize,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.source.metrics.left(self.deliveries, self.started.elapsed());
+    }
+}
+
+fn report(source: &Source, ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        source.metrics.handling_died(&error);
+    }
+}

@@ -1,1 +1,242 @@
-//! Decides what becomes of a delivery: one exhaustive match over values, no I/O, no clock.
+//! Decides what becomes of a delivery: one exhaustive match over values, no I/O, no clock, no randomness of its own.
+
+use std::time::Duration;
+
+use quash_core::event::DecodeError;
+use quash_core::plan::{TargetId, TargetSet};
+use quash_core::resolve::{Asked, Refused, Resolved};
+
+use crate::dead_letter::Reason;
+use crate::retry::{RetryPolicy, State};
+
+#[cfg(test)]
+mod tests;
+
+/// How often the broker may hand a delivery out before it counts as one that kills workers. Handling never takes a second
+/// delivery, so that only deaths and drains at their limit raise the broker's count.
+pub const DELIVERIES_MAX: u32 = 10;
+
+/// Everything that the decision depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// What the delivery has behind it.
+    pub state: State,
+    /// What happened to it this time.
+    pub happened: Happened<'a>,
+    /// When and how often to try again.
+    pub policy: &'a RetryPolicy,
+    /// The time, in milliseconds since the Unix epoch.
+    pub now_ms: i64,
+    /// A random number from 0 to 1, for jitter.
+    pub random: f64,
+}
+
+/// What happened to a delivery this time.
+#[derive(Debug, Clone, Copy)]
+pub enum Happened<'a> {
+    /// It was resolved, and what it asked for was sent to its targets.
+    Resolved {
+        /// What it asked for.
+        resolved: &'a Resolved,
+        /// The targets that are not done, each with what went wrong; targets that are not named are done.
+        troubles: &'a [(TargetId, Trouble<'a>)],
+    },
+    /// Nothing is left to do: none of the targets that it names is configured any more.
+    Pointless,
+    /// Handling it panicked, with this message.
+    Panicked(&'a str),
+    /// The broker handed it out this often, and every time the worker was gone before it settled.
+    KillsWorkers(u32),
+    /// The worker stops before it was done.
+    Interrupted,
+}
+
+/// Why one target is not done for one delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble<'a> {
+    /// The target answered with an error.
+    Failed(&'a str),
+    /// The target could not be reached, or was not asked because its lane is open.
+    Unreachable(&'a str),
+}
+
+/// What becomes of a delivery.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// Everything is done, or there was nothing to do.
+    Ack,
+    /// These take its place; at least one of the lists is not empty.
+    Replace {
+        /// Shares to try again later.
+        parks: Vec<Park>,
+        /// Shares that are given up.
+        letters: Vec<Letter>,
+    },
+    /// It goes back to the broker as if never received.
+    Release,
+}
+
+/// A share that is tried again later.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Park {
+    /// Why it waits.
+    pub why: Why,
+    /// The state it travels with.
+    pub state: State,
+    /// How long it waits.
+    pub delay: Duration,
+    /// What went wrong this time; empty for a next pass.
+    pub failures: Vec<(Option<TargetId>, String)>,
+}
+
+/// Why a share waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// It is done, and `again_after` asks for a later pass.
+    NextPass,
+    /// Its targets answered with an error.
+    Failed,
+    /// Its targets could not be reached.
+    Unreachable,
+    /// Handling it panicked.
+    Panicked,
+}
+
+/// A share that is given up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Letter {
+    /// Why.
+    pub reason: Reason,
+    /// The last error.
+    pub error: String,
+    /// The target that failed; `None` when it failed before any.
+    pub target: Option<TargetId>,
+    /// The cache whose rule failed.
+    pub cache: Option<String>,
+    /// Attempts made, this one included.
+    pub attempts_made: u32,
+    /// When the share first failed, in milliseconds since the Unix epoch.
+    pub first_failure_ms: i64,
+}
+
+/// Decides what becomes of one delivery. Every target that it asks for is done, parked or given up afterwards.
+#[must_use]
+pub fn decide(case: Case<'_>) -> Decision {
+    match case.happened {
+        Happened::Resolved { resolved: Resolved::Unmatched { .. }, .. } | Happened::Pointless => Decision::Ack,
+        Happened::Resolved { resolved: Resolved::Asked(asked), troubles: [] } if asked.next_pass.is_none() => {
+            Decision::Ack
+        }
+        Happened::Resolved { resolved: Resolved::Asked(asked), troubles } => case.shares(asked, troubles),
+        Happened::Resolved { resolved: Resolved::Refused(refused), .. } => case.refuse(refused),
+        Happened::Panicked(message) => case.panicked(message),
+        Happened::KillsWorkers(times) => case.kills_workers(times),
+        Happened::Interrupted => Decision::Release,
+    }
+}
+
+impl Case<'_> {
+    /// Sorts the targets by their fate; those with the same fate travel in one copy.
+    fn shares(&self, asked: &Asked, troubles: &[(TargetId, Trouble<'_>)]) -> Decision {
+        let mut failed = self.park(Why::Failed, self.state.attempt.saturating_add(1));
+        failed.delay = self.policy.delay(self.state.attempt, self.random);
+        let mut unreachable = self.park(Why::Unreachable, self.state.attempt);
+        unreachable.delay = self.policy.delay_unreachable(self.failing_for(), self.random);
+        let mut letters = Vec::new();
+        for (target, trouble) in troubles.iter().filter(|(target, _)| asked.targets.contains(*target)) {
+            match trouble {
+                Trouble::Failed(error) if self.state.attempt >= self.policy.max_attempts => {
+                    letters.push(self.letter(Reason::TargetError, Some(*target), error));
+                }
+                Trouble::Failed(error) => failed.add(*target, error),
+                Trouble::Unreachable(error) if self.failing_for() >= self.policy.give_up_after => {
+                    letters.push(self.letter(Reason::GaveUp, Some(*target), error));
+                }
+                Trouble::Unreachable(error) => unreachable.add(*target, error),
+            }
+        }
+        let troubled = troubles.iter().map(|(target, _)| *target).collect();
+        let again = self.next_pass(asked, asked.targets.difference(troubled));
+        let failing = [failed, unreachable].into_iter().filter(|park| !park.state.targets.is_empty());
+        replace(again.into_iter().chain(failing).collect(), letters)
+    }
+
+    /// The copy that does the done targets once more when `again_after` asks for it. It starts afresh: what went wrong
+    /// before the pass that is done now is over.
+    fn next_pass(&self, asked: &Asked, done: TargetSet) -> Option<Park> {
+        let next = asked.next_pass?;
+        let state = State { targets: done, pass: next, ..State::default() };
+        let delay = next.saturating_sub(self.state.pass);
+        (!done.is_empty()).then(|| Park { why: Why::NextPass, state, delay, failures: Vec::new() })
+    }
+
+    fn refuse(&self, refused: &Refused) -> Decision {
+        let (reason, cache) = match refused {
+            Refused::Decode(DecodeError::Malformed(_)) => (Reason::Decode, None),
+            Refused::Decode(DecodeError::Limit { .. }) => (Reason::Limit, None),
+            Refused::Limit { cache, .. } => (Reason::Limit, Some(cache.clone())),
+            Refused::Rule(error) => (Reason::Rule, error.cache.clone()),
+        };
+        replace(Vec::new(), vec![Letter { cache, ..self.letter(reason, None, &refused.to_string()) }])
+    }
+
+    fn panicked(&self, message: &str) -> Decision {
+        if self.state.attempt >= self.policy.max_attempts {
+            return replace(Vec::new(), vec![self.letter(Reason::Panic, None, message)]);
+        }
+        let mut park = self.park(Why::Panicked, self.state.attempt.saturating_add(1));
+        park.state.targets = self.state.targets;
+        park.delay = self.policy.delay(self.state.attempt, self.random);
+        park.failures.push((None, message.to_owned()));
+        replace(vec![park], Vec::new())
+    }
+
+    fn kills_workers(&self, times: u32) -> Decision {
+        let error =
+            format!("handed out {times} times to workers that were gone before they settled it; not tried again");
+        replace(Vec::new(), vec![self.letter(Reason::Panic, None, &error)])
+    }
+
+    /// A failed share, still without targets and delay. It keeps its pass.
+    fn park(&self, why: Why, attempt: u32) -> Park {
+        let state = State {
+            attempt,
+            targets: TargetSet::EMPTY,
+            pass: self.state.pass,
+            first_failure_ms: Some(self.first_failure_ms()),
+        };
+        Park { why, state, delay: Duration::ZERO, failures: Vec::new() }
+    }
+
+    fn letter(&self, reason: Reason, target: Option<TargetId>, error: &str) -> Letter {
+        Letter {
+            reason,
+            error: error.to_owned(),
+            target,
+            cache: None,
+            attempts_made: self.state.attempt,
+            first_failure_ms: self.first_failure_ms(),
+        }
+    }
+
+    fn first_failure_ms(&self) -> i64 {
+        self.state.first_failure_ms.unwrap_or(self.now_ms)
+    }
+
+    /// Clamped at zero: another worker's clock may be ahead of this one.
+    fn failing_for(&self) -> Duration {
+        let ms = self.now_ms.saturating_sub(self.first_failure_ms());
+        Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+    }
+}
+
+impl Park {
+    fn add(&mut self, target: TargetId, error: &str) {
+        self.state.targets.insert(target);
+        self.failures.push((Some(target), error.to_owned()));
+    }
+}
+
+fn replace(parks: Vec<Park>, letters: Vec<Letter>) -> Decision {
+    if parks.is_empty() && letters.is_empty() { Decision::Ack } else { Decision::Replace { parks, letters } }
+}

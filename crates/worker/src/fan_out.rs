@@ -1,1 +1,48 @@
-//! Sends the shares of a plan to their lanes and gathers the reports.
+//! Sends the shares of a plan to their lanes, all at once, and gathers what came of them.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use quash_core::plan::{Plan, Share, TargetId, TargetSet};
+
+use crate::decide::Trouble;
+use crate::lane::{Lane, LaneOutcome};
+
+/// Applies every share on its lane and waits for all of them. Each lane bounds its own wait.
+pub async fn fan_out(plan: Plan, lanes: &[Arc<Lane>]) -> Reports {
+    let shares = plan.shares.into_iter().map(|share| apply(share, lanes));
+    Reports(join_all(shares).await)
+}
+
+async fn apply(share: Share, lanes: &[Arc<Lane>]) -> (TargetId, LaneOutcome) {
+    let target = share.target;
+    let outcome = match lanes.get(usize::from(target.0)) {
+        Some(lane) => lane.apply(share).await,
+        // Rules and lanes are made from one configuration; should they ever differ, nothing is lost.
+        None => LaneOutcome::Unreachable("the target has no lane".to_owned()),
+    };
+    (target, outcome)
+}
+
+/// What came of a plan, by target.
+#[derive(Debug, Default)]
+pub struct Reports(Vec<(TargetId, LaneOutcome)>);
+
+impl Reports {
+    /// The targets that are not done for a delivery that asked for these. Allocates only when something went wrong.
+    #[must_use]
+    pub fn troubles(&self, delivery: u32, asked: TargetSet) -> Vec<(TargetId, Trouble<'_>)> {
+        let asked = self.0.iter().filter(|(target, _)| asked.contains(*target));
+        asked.filter_map(|(target, outcome)| Some((*target, trouble(outcome, delivery)?))).collect()
+    }
+}
+
+fn trouble(outcome: &LaneOutcome, delivery: u32) -> Option<Trouble<'_>> {
+    match outcome {
+        LaneOutcome::Unreachable(error) | LaneOutcome::Open(error) => Some(Trouble::Unreachable(error)),
+        LaneOutcome::Answered(failed) => {
+            let place = failed.binary_search_by_key(&delivery, |(delivery, _)| *delivery).ok()?;
+            Some(Trouble::Failed(&failed[place].1))
+        }
+    }
+}

@@ -1,1 +1,113 @@
 //! The whole flow of a batch on one screen: resolve, fan out, decide, settle.
+
+mod handled;
+
+#[cfg(test)]
+mod tests;
+
+use quash_core::resolve::{Request, Resolved};
+use quash_dispatch::transport::{Delivery, Settler};
+
+use crate::app::Snapshot;
+use crate::consume::{Source, settle::settle};
+use crate::decide::{DELIVERIES_MAX, Happened};
+use crate::drain::Stop;
+use crate::fan_out::fan_out;
+use crate::metrics::CacheMetrics;
+use crate::retry::{State, verdict::payload};
+use handled::{Handled, unwinding};
+
+/// Handles a batch. When it returns, the broker has heard what becomes of every delivery, or the worker has stopped and
+/// the broker hands them out again. The whole batch sees one set of rules.
+pub async fn handle(batch: &[Delivery], source: &Source, settler: &dyn Settler, stop: &Stop) {
+    let snapshot = source.snapshot();
+    let work = Work { source, snapshot: &snapshot };
+    let handled = tokio::select! {
+        handled = work.at_once_or_alone(batch) => handled,
+        () = stop.overdue() => work.interrupted(batch),
+    };
+    if settle(settler, &handled.verdicts, source, stop).await {
+        handled.count(source, &snapshot);
+    }
+}
+
+/// What a batch is handled with.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    source: &'a Source,
+    snapshot: &'a Snapshot,
+}
+
+/// A delivery with what it has behind it.
+#[derive(Clone, Copy)]
+struct Item<'d> {
+    delivery: &'d Delivery,
+    state: State,
+}
+
+impl<'w> Work<'w> {
+    async fn at_once<'d>(self, batch: &'d [Delivery]) -> Handled<'w, 'd> {
+        let (spared, todo): (Vec<_>, Vec<_>) =
+            batch.iter().map(|delivery| self.item(delivery)).partition(|item| item.spared().is_some());
+        let requests: Vec<Request<'_>> = todo.iter().map(|item| self.request(item)).collect();
+
+        let resolution = self.snapshot.rules.resolve(&requests);
+        CacheMetrics::resolved(&self.snapshot.caches, &resolution);
+        let reports = fan_out(resolution.plan, &self.snapshot.lanes).await;
+
+        let mut handled = Handled::new(self, batch.len());
+        for (item, (asker, resolved)) in todo.into_iter().zip((0..).zip(&resolution.outcomes)) {
+            let troubles = match resolved {
+                Resolved::Asked(asked) => reports.troubles(asker, asked.targets),
+                Resolved::Unmatched { .. } | Resolved::Refused(_) => Vec::new(),
+            };
+            handled.decide(item, Happened::Resolved { resolved, troubles: &troubles });
+        }
+        for item in spared {
+            handled.decide(item, item.spared().unwrap_or(Happened::Pointless));
+        }
+        handled
+    }
+
+    /// After a panic the deliveries are handled again one by one, so that only the one that panics pays for it. Doing the
+    /// work of the others twice is harmless.
+    async fn at_once_or_alone<'d>(self, batch: &'d [Delivery]) -> Handled<'w, 'd> {
+        if let Ok(handled) = unwinding(self.at_once(batch)).await {
+            return handled;
+        }
+        let mut handled = Handled::new(self, batch.len());
+        for delivery in batch {
+            match unwinding(self.at_once(std::slice::from_ref(delivery))).await {
+                Ok(alone) => handled.extend(alone),
+                Err(panic) => handled.decide(self.item(delivery), Happened::Panicked(&*panic)),
+            }
+        }
+        handled
+    }
+
+    fn interrupted<'d>(self, batch: &'d [Delivery]) -> Handled<'w, 'd> {
+        let mut handled = Handled::new(self, batch.len());
+        batch.iter().for_each(|delivery| handled.decide(self.item(delivery), Happened::Interrupted));
+        handled
+    }
+
+    fn item(self, delivery: &Delivery) -> Item<'_> {
+        Item { delivery, state: State::read(&delivery.message.headers, |name| self.snapshot.rules.target(name)) }
+    }
+
+    fn request<'d>(self, item: &Item<'d>) -> Request<'d> {
+        let State { targets, pass, .. } = item.state;
+        Request { payload: payload(&item.delivery.message), format: self.source.options.format, targets, pass }
+    }
+}
+
+impl Item<'_> {
+    /// Why it is not resolved at all, if so.
+    fn spared(&self) -> Option<Happened<'static>> {
+        if self.delivery.deliveries >= DELIVERIES_MAX {
+            Some(Happened::KillsWorkers(self.delivery.deliveries))
+        } else {
+            self.state.targets.is_empty().then_some(Happened::Pointless)
+        }
+    }
+}

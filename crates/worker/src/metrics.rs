@@ -1,1 +1,221 @@
 //! Holds every metric name and label, and one function per happening that writes its log line and its metric.
+//!
+//! Handles are looked up once, when configuration is loaded; what runs per batch touches atomics alone.
+
+mod histogram;
+mod limiter;
+mod source;
+mod target;
+mod text;
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use quash_core::resolve::{Resolution, Widened};
+
+pub use histogram::Histogram;
+pub use limiter::Limiter;
+pub use source::{EventOutcome, SourceMetrics};
+pub use target::{ActionOutcome, RetryError, TargetMetrics};
+
+/// Label sets come from configured names and closed enums only.
+type Labels = Vec<(&'static str, String)>;
+type Counters = Family<Labels, Counter>;
+type Gauges = Family<Labels, Gauge>;
+type FloatGauges = Family<Labels, Gauge<f64, AtomicU64>>;
+type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
+
+/// Every metric of a worker.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    events_received: Counters,
+    events: Counters,
+    staleness: Histograms,
+    batch_events: Histogram,
+    process_duration: Histograms,
+    source_lag: Gauges,
+    source_connected: Gauges,
+    source_lost: Counters,
+    inflight: Gauges,
+    cache_matches: Counters,
+    widened: Counters,
+    actions: Counters,
+    action_duration: Histograms,
+    keys_removed: Counters,
+    keys_visited: Counters,
+    retries: Counters,
+    lane_open: Gauges,
+    restarts: Counters,
+    dead_letters_written: Counters,
+    dead_letters: Gauges,
+    dead_letter_age: FloatGauges,
+    last_reload_successful: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Registers every metric.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            events_received: Counters::default(),
+            events: Counters::default(),
+            staleness: Histograms::new_with_constructor(Histogram::of_staleness),
+            batch_events: Histogram::of_batch_sizes(),
+            process_duration: Histograms::new_with_constructor(Histogram::of_durations),
+            source_lag: Gauges::default(),
+            source_connected: Gauges::default(),
+            source_lost: Counters::default(),
+            inflight: Gauges::default(),
+            cache_matches: Counters::default(),
+            widened: Counters::default(),
+            actions: Counters::default(),
+            action_duration: Histograms::new_with_constructor(Histogram::of_durations),
+            keys_removed: Counters::default(),
+            keys_visited: Counters::default(),
+            retries: Counters::default(),
+            lane_open: Gauges::default(),
+            restarts: Counters::default(),
+            dead_letters_written: Counters::default(),
+            dead_letters: Gauges::default(),
+            dead_letter_age: FloatGauges::default(),
+            last_reload_successful: Gauge::default(),
+        };
+        metrics.last_reload_successful.set(1);
+        metrics.register();
+        metrics
+    }
+
+    /// The names are API. The registry writes `_total` behind counters and `_info` behind the build information.
+    fn register(&mut self) {
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        let r = &mut self.registry;
+        r.register("quash_build", "The version that runs", build);
+        r.register("quash_events_received", "Messages received from a source", self.events_received.clone());
+        r.register("quash_events", "Messages settled, by what became of them", self.events.clone());
+        r.register("quash_staleness_seconds", "Event time to confirmed invalidation", self.staleness.clone());
+        r.register("quash_batch_events", "Messages of one batch", self.batch_events.clone());
+        r.register("quash_process_duration_seconds", "A batch, received to settled", self.process_duration.clone());
+        r.register("quash_source_lag_messages", "Messages never handed to any worker", self.source_lag.clone());
+        r.register("quash_source_connected", "Whether the broker can be reached", self.source_connected.clone());
+        r.register("quash_source_lost_messages", "Unsettled messages that the broker lost", self.source_lost.clone());
+        r.register("quash_inflight_events", "Messages received and not settled", self.inflight.clone());
+        r.register("quash_cache_matches", "Events that made a cache stale", self.cache_matches.clone());
+        r.register("quash_widened", "More removed than the event names", self.widened.clone());
+        r.register("quash_actions", "Actions sent to a target", self.actions.clone());
+        r.register("quash_action_duration_seconds", "A share, sent to answered", self.action_duration.clone());
+        r.register("quash_keys_removed", "Keys that existed and are gone", self.keys_removed.clone());
+        r.register("quash_scan_keys_visited", "Keys that SCAN passes looked at", self.keys_visited.clone());
+        r.register("quash_retries", "Shares that are tried again", self.retries.clone());
+        r.register("quash_lane_open", "Whether a target counts as unreachable", self.lane_open.clone());
+        r.register("quash_target_restarts", "Restarts and failovers of a target seen", self.restarts.clone());
+        r.register("quash_dead_letters", "Dead letters written", self.dead_letters_written.clone());
+        r.register("quash_dead_letters", "Dead letters at the broker", self.dead_letters.clone());
+        r.register("quash_dead_letter_oldest_age_seconds", "Age of the oldest letter", self.dead_letter_age.clone());
+        r.register(
+            "quash_config_last_reload_successful",
+            "Whether the configuration in the files is the one that runs",
+            self.last_reload_successful.clone(),
+        );
+    }
+
+    /// What a scraper reads, in the Prometheus text format 0.0.4.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail, and every metric here has a text form.
+        let _ = encode(&mut text, &self.registry);
+        text::from_open_metrics(&text)
+    }
+
+    /// The handles of a source.
+    #[must_use]
+    pub fn source(&self, name: &str) -> SourceMetrics {
+        SourceMetrics::new(self, name)
+    }
+
+    /// The handles of a target.
+    #[must_use]
+    pub fn target(&self, name: &str) -> TargetMetrics {
+        TargetMetrics::new(self, name)
+    }
+
+    /// The handles of the caches, in the order of the resolver's names.
+    #[must_use]
+    pub fn caches(&self, names: &[String]) -> Vec<CacheMetrics> {
+        names.iter().map(|name| CacheMetrics::new(self, name)).collect()
+    }
+
+    /// A target is not configured any more: it has no state to show.
+    pub fn target_gone(&self, name: &str) {
+        self.lane_open.remove(&labels([("target", name)]));
+    }
+
+    /// A reload took these sections into force, and left those until the worker restarts.
+    pub fn reloaded(&self, taken: &[&str], left: &[&str]) {
+        self.last_reload_successful.set(1);
+        tracing::info!(changed = taken.join(", "), "configuration reloaded");
+        if !left.is_empty() {
+            tracing::warn!(
+                changed = left.join(", "),
+                "a change of these sections needs a restart, they stay as they were"
+            );
+        }
+    }
+
+    /// A reload was refused; the configuration from before stays in force.
+    pub fn reload_refused(&self, problems: &str) {
+        self.last_reload_successful.set(0);
+        tracing::error!("configuration not reloaded, the one from before stays in force");
+        // A line each: a log line has no line breaks, and people have to read this.
+        problems.lines().filter(|line| !line.trim().is_empty()).for_each(|line| tracing::error!("{line}"));
+    }
+}
+
+/// The counters of one cache.
+#[derive(Debug, Clone)]
+pub struct CacheMetrics {
+    matches: Counter,
+    widened: [Counter; 3],
+}
+
+impl CacheMetrics {
+    fn new(metrics: &Metrics, cache: &str) -> Self {
+        let widened =
+            |why: Widened| metrics.widened.get_or_create_owned(&labels([("cache", cache), ("why", why.name())]));
+        Self {
+            matches: metrics.cache_matches.get_or_create_owned(&labels([("cache", cache)])),
+            widened: [Widened::UnknownColumn, Widened::UnknownCondition, Widened::TooManyActions].map(widened),
+        }
+    }
+
+    /// Counts what a batch matched, over the handles of all caches.
+    pub fn resolved(caches: &[Self], resolution: &Resolution) {
+        for (cache, times) in &resolution.cache_matches {
+            if let Some(cache) = caches.get(*cache as usize) {
+                cache.matches.inc_by(u64::from(*times));
+            }
+        }
+        for (cache, why) in &resolution.widened {
+            if let Some(cache) = caches.get(*cache as usize) {
+                cache.widened[*why as usize].inc();
+            }
+        }
+    }
+}
+
+fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
+    pairs.map(|(name, value)| (name, value.to_owned())).to_vec()
+}

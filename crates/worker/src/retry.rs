@@ -1,1 +1,193 @@
-//! Writes and reads the state that a retried delivery carries in its headers.
+//! Reads and writes the state that a retried delivery carries in its headers, and turns decisions into verdicts.
+
+pub mod policy;
+pub mod verdict;
+
+use std::time::Duration;
+
+use quash_core::plan::{TargetId, TargetSet};
+use quash_dispatch::transport::Headers;
+
+use crate::dead_letter::Attempt;
+use crate::headers;
+
+pub use policy::RetryPolicy;
+
+/// How many failed attempts travel with a message; older ones are forgotten, so that headers stay small.
+pub const ATTEMPTS_KEPT: usize = 10;
+
+/// Bytes of an error's text that travel with a message: ten of them stay far below the header limits of brokers.
+pub const ERROR_BYTES: usize = 300;
+
+/// What a delivery has behind it, and what is left to do. A fresh event has the [`Default`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// The targets still to do; [`TargetSet::ALL`] is whatever the rules ask for. Empty when none of the named targets
+    /// is configured any more: nothing is left to do.
+    pub targets: TargetSet,
+    /// Which pass of `again_after` this is, from the first pass on; zero is the first.
+    pub pass: Duration,
+    /// When this share first failed, in milliseconds since the Unix epoch.
+    pub first_failure_ms: Option<i64>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { attempt: 1, targets: TargetSet::ALL, pass: Duration::ZERO, first_failure_ms: None }
+    }
+}
+
+impl State {
+    /// Reads the state from a message's headers. A header that makes no sense counts as absent: that costs at most work
+    /// done twice, and never an event.
+    pub fn read(headers: &Headers, target: impl Fn(&str) -> Option<TargetId>) -> Self {
+        if headers.as_slice().is_empty() {
+            return Self::default();
+        }
+        Self {
+            attempt: number(headers, headers::ATTEMPT).unwrap_or(1).max(1),
+            targets: targets(headers, target),
+            pass: number(headers, headers::PASS).map_or(Duration::ZERO, Duration::from_millis),
+            first_failure_ms: number(headers, headers::FIRST_FAILURE),
+        }
+    }
+
+    /// Writes the state into a message's headers; what is as in a fresh event leaves no header.
+    pub fn write(&self, headers: &mut Headers, names: &[String]) {
+        set_or_remove(headers, headers::ATTEMPT, (self.attempt > 1).then(|| self.attempt.to_string()));
+        set_or_remove(headers, headers::TARGETS, (self.targets != TargetSet::ALL).then(|| spell(self.targets, names)));
+        set_or_remove(headers, headers::PASS, (!self.pass.is_zero()).then(|| self.pass.as_millis().to_string()));
+        set_or_remove(headers, headers::FIRST_FAILURE, self.first_failure_ms.map(|at| at.to_string()));
+    }
+}
+
+/// The failed attempts that travel with a message, oldest first; none when the header is absent or makes no sense.
+#[must_use]
+pub fn read_attempts(headers: &Headers) -> Vec<Attempt> {
+    headers.get(headers::ATTEMPTS).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+}
+
+/// Writes the last [`ATTEMPTS_KEPT`] failed attempts into a message's headers.
+pub fn write_attempts(headers: &mut Headers, attempts: &[Attempt]) {
+    let last = &attempts[attempts.len().saturating_sub(ATTEMPTS_KEPT)..];
+    let json = (!last.is_empty()).then(|| serde_json::to_string(last).ok()).flatten();
+    set_or_remove(headers, headers::ATTEMPTS, json);
+}
+
+/// How often a message came back from the dead letters.
+#[must_use]
+pub fn read_replays(headers: &Headers) -> u32 {
+    number(headers, headers::REPLAYS).unwrap_or(0)
+}
+
+/// An error's text, cut to [`ERROR_BYTES`] between two characters.
+#[must_use]
+pub fn shorten(error: &str) -> String {
+    let end = error.floor_char_boundary(ERROR_BYTES);
+    if end == error.len() { error.to_owned() } else { format!("{}…", &error[..end]) }
+}
+
+fn targets(headers: &Headers, target: impl Fn(&str) -> Option<TargetId>) -> TargetSet {
+    let names = headers.get(headers::TARGETS).into_iter().flat_map(|text| text.split(','));
+    let mut named = names.map(str::trim).filter(|name| !name.is_empty()).peekable();
+    if named.peek().is_none() { TargetSet::ALL } else { named.filter_map(target).collect() }
+}
+
+fn spell(targets: TargetSet, names: &[String]) -> String {
+    let known: Vec<&str> = targets.iter().filter_map(|id| names.get(usize::from(id.0))).map(String::as_str).collect();
+    known.join(",")
+}
+
+fn number<N: std::str::FromStr>(headers: &Headers, name: &str) -> Option<N> {
+    headers.get(name)?.parse().ok()
+}
+
+fn set_or_remove(headers: &mut Headers, name: &'static str, value: Option<String>) {
+    match value {
+        Some(value) => headers.set(name, value),
+        None => drop(headers.remove(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Vec<String> {
+        ["eu", "main", "us"].map(str::to_owned).to_vec()
+    }
+
+    fn id(name: &str) -> Option<TargetId> {
+        names().iter().position(|known| known == name).and_then(|place| u8::try_from(place).ok()).map(TargetId)
+    }
+
+    fn of(pairs: &[(&'static str, &str)]) -> Headers {
+        let mut headers = Headers::default();
+        pairs.iter().for_each(|(name, value)| headers.set(*name, *value));
+        headers
+    }
+
+    fn set(ids: &[u8]) -> TargetSet {
+        ids.iter().copied().map(TargetId).collect()
+    }
+
+    #[test]
+    fn the_state_survives_the_journey_through_headers() {
+        let states = [
+            State::default(),
+            State { attempt: 7, ..State::default() },
+            State { targets: set(&[0, 2]), pass: Duration::from_secs(30), ..State::default() },
+            State { attempt: 2, targets: set(&[1]), pass: Duration::ZERO, first_failure_ms: Some(1_700_000_000_123) },
+        ];
+        for state in states {
+            let mut headers = of(&[(headers::ATTEMPT, "99"), (headers::TARGETS, "us"), ("ce-type", "x")]);
+            state.write(&mut headers, &names());
+            assert_eq!(State::read(&headers, id), state);
+            assert_eq!(headers.get("ce-type"), Some("x"));
+        }
+    }
+
+    #[test]
+    fn headers_that_make_no_sense_count_as_absent() {
+        for nonsense in ["", " ", ",", "-1", "99999999999999999999999999", "\u{0}", "NaN"] {
+            let mut headers =
+                of(&[(headers::ATTEMPT, nonsense), (headers::PASS, nonsense), (headers::ATTEMPTS, nonsense)]);
+            headers.set(headers::REPLAYS, nonsense);
+            assert_eq!(State::read(&headers, id), State::default(), "{nonsense:?}");
+            assert_eq!((read_attempts(&headers).len(), read_replays(&headers)), (0, 0), "{nonsense:?}");
+        }
+        assert_eq!(State::read(&of(&[(headers::FIRST_FAILURE, "soon")]), id), State::default());
+        assert_eq!(State::read(&of(&[(headers::ATTEMPT, "0")]), id), State::default());
+        for nonsense in ["", " ", ",", " , "] {
+            assert_eq!(State::read(&of(&[(headers::TARGETS, nonsense)]), id), State::default(), "{nonsense:?}");
+        }
+    }
+
+    #[test]
+    fn targets_that_are_gone_after_a_reload_are_dropped() {
+        let cases = [("main", set(&[1])), ("main,gone", set(&[1])), (" eu , us ", set(&[0, 2])), ("gone", set(&[]))];
+        for (text, expected) in cases {
+            assert_eq!(State::read(&of(&[(headers::TARGETS, text)]), id).targets, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_the_last_attempts_travel() {
+        let attempts: Vec<Attempt> =
+            (0..25).map(|at_ms| Attempt { at_ms, target: None, error: "x".to_owned() }).collect();
+        let mut headers = Headers::default();
+        write_attempts(&mut headers, &attempts);
+        assert_eq!(read_attempts(&headers), attempts[15..]);
+        write_attempts(&mut headers, &[]);
+        assert_eq!(headers, Headers::default());
+    }
+
+    #[test]
+    fn a_long_error_is_cut_between_characters() {
+        assert_eq!(shorten("short"), "short");
+        let long = shorten(&"ü".repeat(ERROR_BYTES));
+        assert!(long.len() <= ERROR_BYTES + "…".len() && long.ends_with('…'));
+    }
+}

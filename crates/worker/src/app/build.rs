@@ -1,0 +1,172 @@
+//! Makes rules, lanes and sources from a configuration.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures_util::future::join_all;
+use quash_core::config::{ConfigPath, Problem, Severity};
+use quash_core::plan::TargetId;
+use quash_core::resolve::{Declared, Resolver};
+use quash_core::store::TargetConfig;
+use quash_dispatch::transport::TransportError;
+use tokio::time::timeout;
+
+use super::{Plugins, Rules, Snapshot, StartError};
+use crate::config::Config;
+use crate::consume::Source;
+use crate::lane::{Changes, Lane};
+use crate::metrics::Metrics;
+use crate::retry::RetryPolicy;
+
+/// How long a start waits for a broker before it goes on without; the source is tried until it answers.
+const PREPARE_MAX: Duration = Duration::from_secs(5);
+
+/// What came of compiling a configuration.
+pub struct Compiled {
+    resolver: Option<Resolver>,
+    /// Everything that is wrong, and everything that should be known.
+    pub problems: Vec<Problem>,
+}
+
+/// Checks a configuration and compiles its rules.
+#[must_use]
+pub fn compile(config: &Config) -> Compiled {
+    let targets = config.targets.iter().map(|(name, target)| (name.clone(), target.options.key_format.clone()));
+    let targets: BTreeMap<_, _> = targets.collect();
+    let declared = Declared { targets: &targets, caches: &config.caches, limits: config.limits };
+    let (resolver, compiling) = Resolver::compile(declared);
+    let mut problems = config.check();
+    problems.extend(compiling);
+    Compiled { resolver, problems }
+}
+
+impl Compiled {
+    /// The rules, unless anything is wrong.
+    ///
+    /// # Errors
+    /// Everything that is wrong; warnings are left out.
+    pub fn rules(self) -> Result<Resolver, Vec<Problem>> {
+        let errors: Vec<Problem> =
+            self.problems.into_iter().filter(|problem| problem.severity == Severity::Error).collect();
+        match self.resolver {
+            Some(resolver) if errors.is_empty() => Ok(resolver),
+            _ => Err(errors),
+        }
+    }
+}
+
+/// Rules with lanes. Targets that are configured as before keep their lanes, with what these know.
+pub(super) fn snapshot(
+    config: &Config,
+    rules: Arc<dyn Rules>,
+    plugins: &Plugins,
+    metrics: &Metrics,
+    changes: &Changes,
+    before: Option<&Snapshot>,
+) -> Result<Snapshot, Vec<Problem>> {
+    let names = rules.targets();
+    let lanes = names.iter().filter_map(|name| config.targets.get(name).map(|target| (name, target)));
+    let lanes: Vec<_> = lanes.map(|(name, target)| lane(name, target, plugins, metrics, changes, before)).collect();
+    let lanes = all(lanes)?;
+    for (id, lane) in (0..).map(TargetId).zip(&lanes) {
+        lane.set_everything(rules.everything_on(id));
+    }
+    Ok(Snapshot {
+        lanes,
+        policy: RetryPolicy::from(&config.retry),
+        limits: config.limits.event(),
+        caches: metrics.caches(rules.caches()),
+        rules,
+    })
+}
+
+fn lane(
+    name: &str,
+    target: &TargetConfig,
+    plugins: &Plugins,
+    metrics: &Metrics,
+    changes: &Changes,
+    before: Option<&Snapshot>,
+) -> Result<Arc<Lane>, Problem> {
+    let known = before.and_then(|before| before.lanes.get(usize::from(before.rules.target(name)?.0)));
+    if let Some(lane) = known.filter(|lane| lane.config() == target) {
+        return Ok(Arc::clone(lane));
+    }
+    let store = match plugins.stores.get(name) {
+        Some(store) => Arc::clone(store),
+        None => target.kind.build().map_err(|problem| placed("targets", name, target.kind.kind(), problem))?,
+    };
+    Ok(Lane::start(target.clone(), store, metrics.target(name), changes.clone()))
+}
+
+/// The sources, not yet connected.
+pub(super) fn sources(
+    config: &Config,
+    plugins: &Plugins,
+    metrics: &Metrics,
+    rules: &Arc<ArcSwap<Snapshot>>,
+) -> Result<Vec<Arc<Source>>, Vec<Problem>> {
+    let worker = config.worker.name.clone().unwrap_or_else(worker_name);
+    let sources = config.sources.iter().map(|(name, source)| {
+        let transport = match plugins.transports.get(name) {
+            Some(transport) => Arc::clone(transport),
+            None => source.kind.build().map_err(|problem| placed("sources", name, source.kind.kind(), problem))?,
+        };
+        Ok(Arc::new(Source {
+            name: name.clone(),
+            options: source.options.clone(),
+            transport,
+            worker: worker.clone(),
+            metrics: metrics.source(name),
+            rules: Arc::clone(rules),
+        }))
+    });
+    all(sources.collect())
+}
+
+/// Prepares all sources at once. One that cannot be reached does not keep the others from starting; one that refuses does,
+/// because somebody has to change something.
+pub(super) async fn prepare(sources: &[Arc<Source>]) -> Result<(), StartError> {
+    let prepared = sources.iter().map(async |source| {
+        let silent = || TransportError::Unreachable(format!("no answer within {PREPARE_MAX:?}"));
+        let tried = timeout(PREPARE_MAX, source.transport.prepare()).await.unwrap_or_else(|_| Err(silent()));
+        match tried {
+            Ok(()) => Ok(()),
+            Err(error @ TransportError::Unreachable(_)) => {
+                source.metrics.disconnected(&error);
+                Ok(())
+            }
+            Err(error) => Err(StartError::Source { name: source.name.clone(), error }),
+        }
+    });
+    join_all(prepared).await.into_iter().collect()
+}
+
+fn placed(section: &str, name: &str, kind: &str, mut problem: Problem) -> Problem {
+    let mut path = ConfigPath::root().key(section).key(name).key(kind);
+    path.0.append(&mut problem.path.0);
+    Problem { path, ..problem }
+}
+
+/// All of them, or everything that is wrong with any.
+fn all<T>(results: Vec<Result<T, Problem>>) -> Result<Vec<T>, Vec<Problem>> {
+    let mut built = Vec::with_capacity(results.len());
+    let mut problems = Vec::new();
+    for result in results {
+        match result {
+            Ok(value) => built.push(value),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(built) } else { Err(problems) }
+}
+
+/// Host and process: unique among those alive, also for containers, whose host names differ.
+fn worker_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = host.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
+    let host = host.trim();
+    format!("{}-{}", if host.is_empty() { "quash" } else { host }, std::process::id())
+}

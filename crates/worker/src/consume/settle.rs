@@ -1,0 +1,30 @@
+//! Tells the broker verdicts until it has heard them.
+
+use std::time::Duration;
+
+use quash_dispatch::transport::{Settler, Tag, Verdict};
+use tokio::time::sleep;
+
+use super::{PACE_MAX, PACE_MIN, Source};
+use crate::drain::Stop;
+
+/// Settles, again and again until the broker has answered: repeating it is harmless, and forgetting it would leave the
+/// deliveries to nobody. False when the worker had to stop before; the broker then hands the deliveries out again.
+pub async fn settle(settler: &dyn Settler, verdicts: &[(Tag, Verdict)], source: &Source, stop: &Stop) -> bool {
+    tokio::select! {
+        () = until_heard(settler, verdicts, source) => true,
+        () = stop.over() => {
+            source.metrics.given_back_unsettled(verdicts.len());
+            false
+        }
+    }
+}
+
+async fn until_heard(settler: &dyn Settler, verdicts: &[(Tag, Verdict)], source: &Source) {
+    let mut pace: Duration = PACE_MIN;
+    while let Err(error) = settler.settle(verdicts).await {
+        source.metrics.not_settled(&error, verdicts.len());
+        sleep(pace).await;
+        pace = (pace * 2).min(PACE_MAX);
+    }
+}

@@ -1,0 +1,119 @@
+//! Gathers what was decided about the deliveries of a batch, as verdicts for the broker and as counts for people.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures_util::FutureExt;
+use quash_core::resolve::Resolved;
+use quash_dispatch::transport::{Delivery, Tag, Verdict};
+
+use super::{Item, Work};
+use crate::app::Snapshot;
+use crate::consume::Source;
+use crate::decide::{Case, Decision, Happened, Why, decide};
+use crate::metrics::RetryError;
+use crate::retry::verdict::Scene;
+
+/// What was decided about a batch, not yet known to the broker.
+pub(super) struct Handled<'w, 'd> {
+    work: Work<'w>,
+    now_ms: i64,
+    /// What the broker is told.
+    pub(super) verdicts: Vec<(Tag, Verdict)>,
+    /// The decisions behind the verdicts, each with whether any rule matched.
+    decisions: Vec<(&'d Delivery, Decision, bool)>,
+}
+
+impl<'w, 'd> Handled<'w, 'd> {
+    /// Nothing decided yet, and the time at which everything will be.
+    pub(super) fn new(work: Work<'w>, deliveries: usize) -> Self {
+        let (verdicts, decisions) = (Vec::with_capacity(deliveries), Vec::with_capacity(deliveries));
+        Self { work, now_ms: now_us() / 1000, verdicts, decisions }
+    }
+
+    /// Decides about one delivery.
+    pub(super) fn decide(&mut self, item: Item<'d>, happened: Happened<'_>) {
+        let Item { delivery, state } = item;
+        let Work { source, snapshot } = self.work;
+        let policy = &snapshot.policy;
+        let decision = decide(Case { state, happened, policy, now_ms: self.now_ms, random: fastrand::f64() });
+        let scene = Scene {
+            source: &source.name,
+            worker: &source.worker,
+            format: source.options.format,
+            limits: snapshot.limits,
+            rules: &*snapshot.rules,
+            now_ms: self.now_ms,
+        };
+        self.verdicts.push((delivery.tag, scene.verdict(delivery, state, &decision)));
+        if state.pass.is_zero() && is_invalidated(&decision) {
+            self.observe_staleness(happened);
+        }
+        self.decisions.push((delivery, decision, is_matched(happened)));
+    }
+
+    /// Takes over what was decided about others.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.verdicts.extend(other.verdicts);
+        self.decisions.extend(other.decisions);
+    }
+
+    /// Counts and logs what the broker has confirmed.
+    pub(super) fn count(&self, source: &Source, snapshot: &Snapshot) {
+        for (delivery, decision, matched) in &self.decisions {
+            source.metrics.settled(&delivery.broker_id, decision, *matched);
+            if let Decision::Replace { parks, .. } = decision {
+                for park in parks {
+                    let error = match park.why {
+                        Why::Failed => RetryError::Failed,
+                        Why::Unreachable => RetryError::Unreachable,
+                        Why::NextPass | Why::Panicked => continue,
+                    };
+                    snapshot.lanes_of(park.state.targets).for_each(|lane| lane.metrics().retried(error));
+                }
+            }
+        }
+    }
+
+    fn observe_staleness(&self, happened: Happened<'_>) {
+        if let Happened::Resolved { resolved: Resolved::Asked(asked), .. } = happened
+            && let Some(time_us) = asked.time_us
+        {
+            #[expect(clippy::cast_precision_loss, reason = "an age in microseconds is far below 2^53")]
+            self.work.source.metrics.invalidated(now_us().saturating_sub(time_us) as f64 / 1e6);
+        }
+    }
+}
+
+/// Whether every target is done.
+fn is_invalidated(decision: &Decision) -> bool {
+    match decision {
+        Decision::Ack => true,
+        Decision::Replace { parks, letters } => {
+            letters.is_empty() && parks.iter().all(|park| park.why == Why::NextPass)
+        }
+        Decision::Release => false,
+    }
+}
+
+const fn is_matched(happened: Happened<'_>) -> bool {
+    matches!(happened, Happened::Resolved { resolved: Resolved::Asked(_), .. })
+}
+
+/// Runs a future and turns a panic in it into its message. What it leaves behind is dropped, or is atomics, or is guarded
+/// by locks that forgive.
+pub(super) async fn unwinding<T>(future: impl Future<Output = T>) -> Result<T, String> {
+    AssertUnwindSafe(future).catch_unwind().await.map_err(|panic| message(&*panic))
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panicked: {}", text.unwrap_or("without a message"))
+}
+
+fn now_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,210 @@
+//! Counts and logs what happens to the messages of one source.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use quash_dispatch::transport::{Backlog, TransportError};
+
+use super::{Histogram, Limiter, Metrics, labels};
+use crate::dead_letter::Reason;
+use crate::decide::{Decision, Why};
+
+/// Lines a second about dead letters of one source; more of them say nothing new.
+const LETTER_LINES: u32 = 10;
+
+/// The metrics of one source.
+#[derive(Debug)]
+pub struct SourceMetrics {
+    source: String,
+    received: Counter,
+    outcomes: [Counter; EventOutcome::ALL.len()],
+    staleness: Histogram,
+    batch_events: Histogram,
+    process_duration: Histogram,
+    lag: Gauge,
+    connected: Gauge,
+    lost: Counter,
+    inflight: Gauge,
+    letters_written: [Counter; Reason::ALL.len()],
+    letters: Gauge,
+    oldest_letter: Gauge<f64, std::sync::atomic::AtomicU64>,
+    retries_panic: Counter,
+    letter_lines: Limiter,
+    broker_lines: Limiter,
+}
+
+/// What became of a message. A closed set: these names are API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventOutcome {
+    /// Invalidated on every target; a later pass may be parked.
+    Done,
+    /// Nothing declared depends on it.
+    Unmatched,
+    /// A share of it is tried again later.
+    Parked,
+    /// A share of it is a dead letter.
+    DeadLetter,
+    /// It went back to the broker because the worker stops.
+    Released,
+}
+
+impl EventOutcome {
+    /// Every outcome, in the order of the documentation.
+    pub const ALL: [Self; 5] = [Self::Done, Self::Unmatched, Self::Parked, Self::DeadLetter, Self::Released];
+
+    /// The name in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Unmatched => "unmatched",
+            Self::Parked => "parked",
+            Self::DeadLetter => "dead_letter",
+            Self::Released => "released",
+        }
+    }
+
+    /// The outcome of a decision; the worst share counts.
+    #[must_use]
+    pub fn of(decision: &Decision, matched: bool) -> Self {
+        match decision {
+            Decision::Ack if matched => Self::Done,
+            Decision::Ack => Self::Unmatched,
+            Decision::Release => Self::Released,
+            Decision::Replace { letters, .. } if !letters.is_empty() => Self::DeadLetter,
+            Decision::Replace { parks, .. } if parks.iter().all(|park| park.why == Why::NextPass) => Self::Done,
+            Decision::Replace { .. } => Self::Parked,
+        }
+    }
+}
+
+impl SourceMetrics {
+    pub(super) fn new(metrics: &Metrics, source: &str) -> Self {
+        let only = labels([("source", source)]);
+        let outcome = |outcome: EventOutcome| labels([("source", source), ("outcome", outcome.name())]);
+        let reason = |reason: Reason| labels([("source", source), ("reason", reason.name())]);
+        Self {
+            source: source.to_owned(),
+            received: metrics.events_received.get_or_create_owned(&only),
+            outcomes: EventOutcome::ALL.map(|kind| metrics.events.get_or_create_owned(&outcome(kind))),
+            staleness: metrics.staleness.get_or_create_owned(&only),
+            batch_events: metrics.batch_events.clone(),
+            process_duration: metrics.process_duration.get_or_create_owned(&only),
+            lag: metrics.source_lag.get_or_create_owned(&only),
+            connected: metrics.source_connected.get_or_create_owned(&only),
+            lost: metrics.source_lost.get_or_create_owned(&only),
+            inflight: metrics.inflight.get_or_create_owned(&only),
+            letters_written: Reason::ALL.map(|kind| metrics.dead_letters_written.get_or_create_owned(&reason(kind))),
+            letters: metrics.dead_letters.get_or_create_owned(&only),
+            oldest_letter: metrics.dead_letter_age.get_or_create_owned(&only),
+            retries_panic: metrics.retries.get_or_create_owned(&labels([("target", ""), ("error", "panic")])),
+            letter_lines: Limiter::new(LETTER_LINES),
+            broker_lines: Limiter::new(1),
+        }
+    }
+
+    /// A batch was received.
+    pub fn received(&self, events: usize) {
+        self.received.inc_by(events as u64);
+        self.inflight.inc_by(i64::try_from(events).unwrap_or(i64::MAX));
+        #[expect(clippy::cast_precision_loss, reason = "a batch is far below 2^53")]
+        self.batch_events.observe(events as f64);
+    }
+
+    /// A batch left the worker's hands, settled or not.
+    pub fn left(&self, events: usize, took: Duration) {
+        self.inflight.dec_by(i64::try_from(events).unwrap_or(i64::MAX));
+        self.process_duration.observe(took.as_secs_f64());
+    }
+
+    /// All entries of an event are gone, so many seconds after it was committed.
+    pub fn invalidated(&self, staleness: f64) {
+        self.staleness.observe(staleness);
+    }
+
+    /// The broker has confirmed what became of a message.
+    pub fn settled(&self, broker_id: &str, decision: &Decision, matched: bool) {
+        self.outcomes[EventOutcome::of(decision, matched) as usize].inc();
+        let Decision::Replace { parks, letters } = decision else { return };
+        for park in parks.iter().filter(|park| park.why == Why::Panicked) {
+            self.retries_panic.inc();
+            let error = park.failures.first().map_or("", |(_, error)| error.as_str());
+            if let Some(suppressed) = self.letter_lines.allow() {
+                tracing::error!(source = %self.source, %broker_id, %error, suppressed, "handling a message panicked, it is tried again");
+            }
+        }
+        for letter in letters {
+            self.letters_written[letter.reason as usize].inc();
+            if let Some(suppressed) = self.letter_lines.allow() {
+                let (reason, error) = (letter.reason.name(), &letter.error);
+                tracing::warn!(source = %self.source, %broker_id, reason, %error, suppressed, "dead letter");
+            }
+        }
+    }
+
+    /// Nothing is known to be wrong with the broker.
+    pub fn connected(&self) {
+        if self.connected.set(1) == 0 {
+            tracing::info!(source = %self.source, "source connected");
+        }
+    }
+
+    /// The broker cannot be reached, or refuses to let this worker consume; it is tried again.
+    pub fn disconnected(&self, error: &TransportError) {
+        self.connected.set(0);
+        if let Some(suppressed) = self.broker_lines.allow() {
+            tracing::warn!(source = %self.source, %error, suppressed, "source not connected, trying again");
+        }
+    }
+
+    /// Whether nothing is known to be wrong with the broker.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.connected.get() == 1
+    }
+
+    /// The broker did not take verdicts; they are told again.
+    pub fn not_settled(&self, error: &TransportError, deliveries: usize) {
+        if let Some(suppressed) = self.broker_lines.allow() {
+            tracing::warn!(source = %self.source, %error, deliveries, suppressed, "cannot settle, trying again");
+        }
+    }
+
+    /// The worker stopped before the broker took verdicts: the broker hands the deliveries out again.
+    pub fn given_back_unsettled(&self, deliveries: usize) {
+        tracing::warn!(source = %self.source, deliveries, "stopped before the broker took the verdicts; it hands the messages out again");
+    }
+
+    /// Handling ended in a way that nobody foresaw: the deliveries stay with the broker.
+    pub fn handling_died(&self, error: &dyn std::fmt::Display) {
+        tracing::error!(source = %self.source, %error, "handling a batch died, the broker hands it out again");
+    }
+
+    /// Receiving stopped because no target can be reached.
+    pub fn paused(&self) {
+        tracing::warn!(source = %self.source, "no target can be reached, receiving pauses");
+    }
+
+    /// Receiving goes on.
+    pub fn resumed(&self) {
+        tracing::info!(source = %self.source, "a target can be reached again, receiving goes on");
+    }
+
+    /// How much is waiting at the broker.
+    pub fn backlog(&self, backlog: &Backlog) {
+        self.lag.set(i64::try_from(backlog.ready).unwrap_or(i64::MAX));
+        let known = self.lost.get();
+        if backlog.lost > known {
+            let lost = backlog.lost - known;
+            self.lost.inc_by(lost);
+            tracing::error!(source = %self.source, lost, "the broker no longer had messages that were not settled: they are lost");
+        }
+    }
+
+    /// How many dead letters there are, and how old the oldest is, in seconds.
+    pub fn dead_letters(&self, letters: u64, oldest_age: f64) {
+        self.letters.set(i64::try_from(letters).unwrap_or(i64::MAX));
+        self.oldest_letter.set(oldest_age.max(0.0));
+    }
+}

@@ -1,0 +1,108 @@
+//! Computes how long a share waits before it is tried again; pure, the randomness is passed in.
+
+use std::time::Duration;
+
+use crate::config::RetryConfig;
+
+/// The longest a share waits for a target that cannot be reached: once it is back, everything is done within this time.
+pub const UNREACHABLE_MAX: Duration = Duration::from_secs(30);
+
+/// When and how often failed shares are tried again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetryPolicy {
+    /// Attempts on a target that answers with errors, the first included; at least 1.
+    pub max_attempts: u32,
+    /// How long a share waits for a target that cannot be reached before it becomes a dead letter.
+    pub give_up_after: Duration,
+    initial: Duration,
+    factor: f64,
+    max: Duration,
+    jitter: f64,
+}
+
+impl From<&RetryConfig> for RetryPolicy {
+    /// Nonsense that `check` refuses anyway is bent into range here, so that no method doubts its fields.
+    fn from(config: &RetryConfig) -> Self {
+        let max = config.max.0;
+        Self {
+            max_attempts: config.max_attempts.max(1),
+            give_up_after: config.give_up_after.0,
+            initial: config.initial.0.min(max),
+            factor: if config.factor.is_finite() { config.factor.max(1.0) } else { 1.0 },
+            max,
+            jitter: if config.jitter.is_finite() { config.jitter.clamp(0.0, 1.0) } else { 0.0 },
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// The delay after this failed attempt, counted from 1. `random` is from 0 to 1 and takes up to `jitter` of the delay
+    /// away, so that the configured maximum is never exceeded.
+    #[must_use]
+    pub fn delay(&self, attempt: u32, random: f64) -> Duration {
+        let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
+        let grown = self.initial.as_secs_f64() * self.factor.powi(exponent);
+        self.shake(Duration::try_from_secs_f64(grown).unwrap_or(self.max).min(self.max), random)
+    }
+
+    /// The delay of a share whose target could not be reached for `failing` so far: as long again, so that the waits
+    /// double without a count, and never more than [`UNREACHABLE_MAX`].
+    #[must_use]
+    pub fn delay_unreachable(&self, failing: Duration, random: f64) -> Duration {
+        self.shake(failing.max(self.initial).min(self.max).min(UNREACHABLE_MAX), random)
+    }
+
+    fn shake(&self, delay: Duration, random: f64) -> Duration {
+        delay.mul_f64(1.0 - self.jitter * random.clamp(0.0, 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quash_core::config::Span;
+
+    use super::*;
+
+    fn policy(jitter: f64) -> RetryPolicy {
+        RetryPolicy::from(&RetryConfig { jitter, ..RetryConfig::default() })
+    }
+
+    #[test]
+    fn delays_double_up_to_the_maximum() {
+        let expected_ms = [200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200, 102_400, 204_800, 300_000];
+        for (attempt, ms) in (1..).zip(expected_ms) {
+            assert_eq!(policy(0.0).delay(attempt, 0.7), Duration::from_millis(ms), "attempt {attempt}");
+        }
+        assert_eq!(policy(0.0).delay(u32::MAX, 0.0), Duration::from_secs(300));
+    }
+
+    #[test]
+    fn jitter_only_shortens() {
+        let cases = [(0.0, 200), (0.5, 150), (1.0, 100), (7.0, 100), (-1.0, 200)];
+        for (random, ms) in cases {
+            assert_eq!(policy(0.5).delay(1, random), Duration::from_millis(ms), "random {random}");
+        }
+    }
+
+    #[test]
+    fn waiting_for_a_target_doubles_and_stays_short() {
+        let cases = [(0, 200), (150, 200), (5_000, 5_000), (3_600_000, 30_000)];
+        for (failing, ms) in cases {
+            let delay = policy(0.0).delay_unreachable(Duration::from_millis(failing), 0.0);
+            assert_eq!(delay, Duration::from_millis(ms), "failing for {failing} ms");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_bent_into_range() {
+        let config = RetryConfig {
+            max_attempts: 0,
+            factor: f64::NAN,
+            jitter: f64::INFINITY,
+            max: Span(Duration::from_millis(50)),
+            ..RetryConfig::default()
+        };
+        let policy = RetryPolicy::from(&config);
+        assert_eq!((policy.max_attempts, policy.delay(9, 1.0)), (1, Duration::from_millis(50)));
+    }
+}

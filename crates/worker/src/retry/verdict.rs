@@ -1,0 +1,156 @@
+//! Turns decisions into verdicts: copies with rewritten headers, and the records of dead letters.
+
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use quash_core::event::{Change, EventLimits, Format, Payload, decode};
+use quash_core::plan::TargetSet;
+use quash_core::resolve::Request;
+use quash_dispatch::transport::{Copy, Delivery, Message, Place, Verdict};
+
+use super::{State, read_attempts, read_replays, shorten, write_attempts};
+use crate::app::Rules;
+use crate::dead_letter::{Attempt, Reason, Record};
+use crate::decide::{Decision, Letter, Park};
+use crate::headers;
+
+/// What a letter says about where it was written.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    /// The source's configured name.
+    pub source: &'a str,
+    /// The worker's name.
+    pub worker: &'a str,
+    /// The format of the source's events.
+    pub format: Format,
+    /// The limits that decoding keeps.
+    pub limits: EventLimits,
+    /// The rules that were used.
+    pub rules: &'a dyn Rules,
+    /// The time, in milliseconds since the Unix epoch.
+    pub now_ms: i64,
+}
+
+impl Scene<'_> {
+    /// The verdict that carries out a decision. Payloads are shared, never changed.
+    #[must_use]
+    pub fn verdict(&self, delivery: &Delivery, state: State, decision: &Decision) -> Verdict {
+        match decision {
+            Decision::Ack => Verdict::Ack,
+            Decision::Release => Verdict::Release,
+            Decision::Replace { parks, letters } => {
+                let parked = parks.iter().map(|park| self.parked(&delivery.message, park));
+                let dead = letters.iter().map(|letter| self.dead(delivery, state, letter));
+                Verdict::Replace(parked.chain(dead).collect())
+            }
+        }
+    }
+
+    fn parked(&self, original: &Message, park: &Park) -> Copy {
+        let mut message = original.clone();
+        let mut attempts = if park.failures.is_empty() { Vec::new() } else { read_attempts(&original.headers) };
+        attempts.extend(park.failures.iter().map(|(target, error)| Attempt {
+            at_ms: self.now_ms,
+            target: target.and_then(|id| self.rules.targets().get(usize::from(id.0)).cloned()),
+            error: shorten(error),
+        }));
+        park.state.write(&mut message.headers, self.rules.targets());
+        write_attempts(&mut message.headers, &attempts);
+        message.headers.remove(headers::RECORD);
+        Copy { message, place: Place::Later(park.delay) }
+    }
+
+    /// The letter keeps what a replay needs to act on this share alone, and starts its attempts afresh.
+    fn dead(&self, delivery: &Delivery, state: State, letter: &Letter) -> Copy {
+        let record = self.record(delivery, state, letter);
+        let mut message = delivery.message.clone();
+        let targets = letter.target.map_or(state.targets, |target| TargetSet::from_iter([target]));
+        State { targets, pass: state.pass, ..State::default() }.write(&mut message.headers, self.rules.targets());
+        write_attempts(&mut message.headers, &record.attempts);
+        // A record is plain text, numbers and lists: it always has a JSON form.
+        message.headers.set(headers::RECORD, serde_json::to_string(&record).unwrap_or_default());
+        Copy { message, place: Place::DeadLetters }
+    }
+
+    fn record(&self, delivery: &Delivery, state: State, letter: &Letter) -> Record {
+        let target = letter.target.and_then(|id| self.rules.targets().get(usize::from(id.0)).cloned());
+        let origin = self.origin(&delivery.message, letter.reason);
+        Record {
+            version: 1,
+            id: delivery.message.headers.get(headers::ID).map(str::to_owned).or(origin.id),
+            source: self.source.to_owned(),
+            broker_id: delivery.broker_id.clone(),
+            entity: origin.entity,
+            reason: letter.reason,
+            error: letter.error.clone(),
+            cache: letter.cache.clone(),
+            attempts_made: letter.attempts_made,
+            attempts: self.attempts(delivery, target.as_deref(), &letter.error),
+            target,
+            first_failure_ms: letter.first_failure_ms,
+            last_failure_ms: self.now_ms,
+            trace: self.trace(&delivery.message, state, letter.reason),
+            worker: self.worker.to_owned(),
+            quash: env!("CARGO_PKG_VERSION").to_owned(),
+            replays: read_replays(&delivery.message.headers),
+        }
+    }
+
+    /// The failed attempts that concern this letter, the last one included.
+    fn attempts(&self, delivery: &Delivery, target: Option<&str>, error: &str) -> Vec<Attempt> {
+        let concerns =
+            |attempt: &Attempt| target.is_none() || attempt.target.is_none() || attempt.target.as_deref() == target;
+        let earlier = read_attempts(&delivery.message.headers).into_iter().filter(concerns);
+        let last = Attempt { at_ms: self.now_ms, target: target.map(str::to_owned), error: shorten(error) };
+        let mut attempts: Vec<Attempt> = earlier.chain([last]).collect();
+        attempts.drain(..attempts.len().saturating_sub(super::ATTEMPTS_KEPT));
+        attempts
+    }
+
+    /// What changed, by decoding once more: letters are rare, and the hot path need not keep it. Not for what panicked:
+    /// decoding may be what panics, or what ends the process.
+    fn origin(&self, message: &Message, reason: Reason) -> Origin {
+        if reason == Reason::Panic {
+            return Origin::default();
+        }
+        catch_unwind(AssertUnwindSafe(|| {
+            let mut changes = Vec::new();
+            match decode(payload(message), self.format, &self.limits, &mut changes) {
+                Ok(()) => changes.first().map(Origin::of).unwrap_or_default(),
+                Err(_) => Origin::default(),
+            }
+        }))
+        .unwrap_or_default()
+    }
+
+    fn trace(&self, message: &Message, state: State, reason: Reason) -> Vec<String> {
+        if reason == Reason::Panic {
+            return Vec::new();
+        }
+        let request =
+            Request { payload: payload(message), format: self.format, targets: state.targets, pass: state.pass };
+        catch_unwind(AssertUnwindSafe(|| self.rules.trace(&request))).unwrap_or_default()
+    }
+}
+
+/// A message as the resolver sees it.
+#[must_use]
+pub fn payload(message: &Message) -> Payload<'_> {
+    Payload { body: &message.payload, headers: message.headers.as_slice() }
+}
+
+#[derive(Default)]
+struct Origin {
+    id: Option<String>,
+    entity: Option<String>,
+}
+
+impl Origin {
+    fn of(change: &Change<'_>) -> Self {
+        let owned = |id: &Option<Cow<'_, str>>| id.as_ref().map(|id| id.clone().into_owned());
+        match change {
+            Change::Event(event) => Self { id: owned(&event.id), entity: Some(event.entity.clone().into_owned()) },
+            Change::Command(command) => Self { id: owned(&command.id), entity: None },
+        }
+    }
+}
