@@ -21,6 +21,8 @@ pub mod error;
 pub mod help;
 pub mod output;
 pub mod progress;
+pub mod rules;
+mod screen;
 pub mod table;
 
 use std::ffi::OsString;
