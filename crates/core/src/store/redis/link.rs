@@ -25,7 +25,10 @@ impl Node {
     /// When the connection broke or the server did not answer in time. It must not be used again then: a late reply
     /// would be taken for that of another command.
     pub(super) async fn send(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, StoreError> {
-        let mut pipeline = Pipeline::new();
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipeline = Pipeline::with_capacity(commands.len());
         for command in commands {
             pipeline.add_command(command);
         }
