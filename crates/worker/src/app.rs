@@ -7,11 +7,14 @@ mod snapshot;
 mod watch;
 
 #[cfg(test)]
+pub(crate) mod doubles;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use quash_core::config::{Loaded, Problem, Problems};
@@ -91,6 +94,13 @@ impl App {
     #[must_use]
     pub fn plugins(mut self, plugins: Plugins) -> Self {
         self.plugins = plugins;
+        self
+    }
+
+    /// The same with the admin endpoint elsewhere: an address, or `off`.
+    #[must_use]
+    pub fn listening(mut self, listen: impl Into<String>) -> Self {
+        self.config.admin.listen = listen.into();
         self
     }
 
@@ -205,8 +215,13 @@ impl Running {
     }
 
     /// Stops receiving, finishes what is in flight within `worker.drain`, hands the rest back to the broker.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
         let limit = self.config.lock().unwrap_or_else(PoisonError::into_inner).worker.drain.0;
+        self.stop_within(limit).await;
+    }
+
+    /// The same within another limit.
+    pub async fn stop_within(mut self, limit: Duration) {
         self.stopper.drain(limit);
         tokio::select! {
             () = async { while self.consumers.join_next().await.is_some() {} } => {}

@@ -2,9 +2,6 @@
 
 pub mod settle;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -79,7 +79,7 @@ impl<'w> Work<'w> {
         for delivery in batch {
             match unwinding(self.at_once(std::slice::from_ref(delivery))).await {
                 Ok(alone) => handled.extend(alone),
-                Err(panic) => handled.decide(self.item(delivery), Happened::Panicked(&*panic)),
+                Err(panic) => handled.decide(self.item(delivery), Happened::Panicked(&panic)),
             }
         }
         handled

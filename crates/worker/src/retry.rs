@@ -85,8 +85,12 @@ pub fn read_replays(headers: &Headers) -> u32 {
 /// An error's text, cut to [`ERROR_BYTES`] between two characters.
 #[must_use]
 pub fn shorten(error: &str) -> String {
-    let end = error.floor_char_boundary(ERROR_BYTES);
-    if end == error.len() { error.to_owned() } else { format!("{}…", &error[..end]) }
+    if error.len() <= ERROR_BYTES {
+        return error.to_owned();
+    }
+    // Zero is a boundary of every text.
+    let end = (0..=ERROR_BYTES).rev().find(|end| error.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}…", &error[..end])
 }
 
 fn targets(headers: &Headers, target: impl Fn(&str) -> Option<TargetId>) -> TargetSet {

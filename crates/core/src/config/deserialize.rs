@@ -1,6 +1,7 @@
 //! Gives the tree to serde, so that every type that derives `Deserialize` can be read from it.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
@@ -10,7 +11,7 @@ use serde::forward_to_deserialize_any;
 
 use super::Segment;
 use super::mismatch::{Mismatch, Why};
-use super::node::{Entry, Node, Origin, Value};
+use super::node::{Entry, Node, Origin, Place, Value};
 use super::scalar::{Number, number};
 use super::secret::SECRET;
 use super::tagged::{self, TAGGED};
@@ -18,8 +19,8 @@ use super::tagged::{self, TAGGED};
 /// What is learnt about the tree while it is read.
 #[derive(Default)]
 pub(super) struct Learnt {
-    /// The scalars that are secrets by their type.
-    pub(super) secrets: RefCell<Vec<Node>>,
+    /// The values that are secrets by their type, by their places: the tree is read several times.
+    pub(super) secrets: RefCell<BTreeMap<Place, Node>>,
 }
 
 /// A value of the tree, to be read.
@@ -164,7 +165,9 @@ impl<'de> Deserializer<'de> for Read<'_> {
         if name != SECRET {
             return visitor.visit_newtype_struct(self);
         }
-        self.learnt.secrets.borrow_mut().push(self.node.clone());
+        let mut secrets = self.learnt.secrets.borrow_mut();
+        secrets.entry(self.node.place).or_insert_with(|| self.node.clone());
+        drop(secrets);
         visitor.visit_newtype_struct(self).map_err(Mismatch::secret)
     }
 

@@ -71,7 +71,7 @@ impl Loader {
         hide(&mut texts, &secrets);
         match root {
             Some(root) if faults.is_empty() => Ok(Loaded { root, files: Vec::new(), tree, texts }),
-            _ => Err(Problems::new(faults, &texts)),
+            _ => Err(Problems::new(first(faults), &texts)),
         }
     }
 }
@@ -109,10 +109,12 @@ fn parse_all<T: Root>(contents: Vec<(String, Vec<u8>)>) -> Reading {
     for (number, (name, content)) in (0..).zip(contents) {
         let (text, invalid) = decode(content, number);
         let parsed = invalid.map_or_else(|| yaml::parse(&text, number), yaml::Parsed::broken);
-        let hidden = match &parsed.root {
-            Some(root) => mask::of_tree(root, T::ENVIRONMENT, &text),
-            None => mask::of_broken(&text),
-        };
+        let mut hidden =
+            parsed.root.as_ref().map(|root| mask::of_tree(root, T::ENVIRONMENT, &text)).unwrap_or_default();
+        if !parsed.faults.is_empty() {
+            // Not everything is in the tree.
+            hidden.extend(mask::of_broken(&text));
+        }
         reading.texts.push(File { name, text, hidden: disjoint(hidden) });
         reading.broken |= parsed.broken;
         reading.faults.extend(parsed.faults);
@@ -134,15 +136,26 @@ fn decode(content: Vec<u8>, file: u32) -> (String, Option<Fault>) {
     }
 }
 
+/// Those that are shown: past so many, people mend some first.
+fn first(mut faults: Vec<Fault>) -> Vec<Fault> {
+    faults.sort_by_key(|fault| (fault.place.is_none(), fault.place));
+    faults.truncate(typed::PROBLEMS_MAX);
+    faults
+}
+
 /// Hides what the types said to be secret.
 fn hide(texts: &mut [File], secrets: &[Node]) {
-    for secret in secrets {
-        let Some(file) = texts.get_mut(secret.place.file as usize) else { continue };
-        let address = secret.text().is_some_and(|text| text.contains("://"));
-        let sensitive = if address { mask::Sensitive::Address } else { mask::Sensitive::Whole };
-        let hidden = mask::of_scalar(secret, sensitive, &file.text);
-        file.hidden = disjoint(file.hidden.drain(..).chain(hidden).collect());
+    for (number, file) in (0..).zip(texts) {
+        let here = secrets.iter().filter(|secret| secret.place.file == number);
+        let more: Vec<_> = here.filter_map(|secret| secret_range(secret, &file.text)).collect();
+        file.hidden = disjoint(file.hidden.drain(..).chain(more).collect());
     }
+}
+
+fn secret_range(secret: &Node, text: &str) -> Option<Range<usize>> {
+    let address = secret.text().is_some_and(|text| text.contains("://"));
+    let sensitive = if address { mask::Sensitive::Address } else { mask::Sensitive::Whole };
+    mask::of_scalar(secret, sensitive, text)
 }
 
 /// The same bytes in ranges that do not touch each other, in order.

@@ -127,8 +127,13 @@ pub(super) fn of_text(text: &str) -> Vec<Range<usize>> {
     let addresses = text.match_indices("://").filter_map(|(at, _)| {
         let begin = at + 3;
         let word = text[begin..].split(char::is_whitespace).next()?;
-        let end = begin + word.rfind('@')?;
-        (!only_references(&text[begin..end])).then_some(begin..end)
+        let close = word.trim_end_matches(['"', '\'', '`', ',', ')', ']', '}']).len();
+        let secret = match (word.rfind('@'), word.find('?')) {
+            (Some(host), _) if !only_references(&word[..host]) => 0..host,
+            (None, Some(query)) if !word[..query].ends_with(':') && query < close => query + 1..close,
+            _ => return None,
+        };
+        Some(begin + secret.start..begin + secret.end)
     });
     addresses.collect()
 }
@@ -219,6 +224,8 @@ mod tests {
             ("auth-token: [a, b]", "auth-token: [***, ***]"),
             ("password: |\n  hunter2\n", "password: |\n  ***"),
             ("any: text # was redis://u:p@host", "any: text # was redis://***@host"),
+            ("any: [unix:///run?pass=x]", "any: [unix:///run?***]"),
+            ("any: redis://${HOST:?where}", "any: redis://${HOST:?where}"),
             ("token: {hunter2: x}", "token: {hunter2: x}"),
             ("admin: {token: {hunter2: x}}", "admin: {token: ***}"),
             ("caches: {reset_token: {key: \"a:{b}\"}}", "caches: {reset_token: {key: \"a:{b}\"}}"),

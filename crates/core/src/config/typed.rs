@@ -11,7 +11,7 @@ use super::node::Node;
 use super::wording::word;
 
 /// Problems that are reported at most; past them, people mend some first.
-const PROBLEMS_MAX: usize = 50;
+pub(super) const PROBLEMS_MAX: usize = 50;
 
 /// Tries at most: also what is a consequence of an earlier problem costs one.
 const TRIES_MAX: usize = 500;
@@ -29,8 +29,7 @@ pub(super) struct Typed<T> {
 /// Reads the tree. Serde stops at the first thing that is wrong: that is noted and dropped from the tree, and the rest is
 /// read again, until nothing is wrong any more.
 pub(super) fn read<T: Root>(tree: &mut Node, incomplete: bool) -> Typed<T> {
-    let (learnt, mut faults, mut schema) = (Learnt::default(), Vec::new(), None);
-    let mut root = None;
+    let (learnt, mut root, mut faults, mut schema) = (Learnt::default(), None, Vec::new(), None);
     for _ in 0..TRIES_MAX {
         let found = match T::deserialize(Read::new(tree, &learnt)) {
             Ok(read) => {
@@ -46,7 +45,11 @@ pub(super) fn read<T: Root>(tree: &mut Node, incomplete: bool) -> Typed<T> {
             break;
         }
     }
-    Typed { root: root.filter(|_| faults.is_empty()), faults, secrets: learnt.secrets.into_inner() }
+    Typed {
+        root: root.filter(|_| faults.is_empty()),
+        faults,
+        secrets: learnt.secrets.into_inner().into_values().collect(),
+    }
 }
 
 /// Where several forms are possible, serde names the whole value: the schema knows what in it is wrong.

@@ -21,6 +21,8 @@ pub mod error;
 pub mod help;
 pub mod output;
 pub mod progress;
+pub mod rules;
+mod screen;
 pub mod table;
 
 use std::ffi::OsString;
@@ -232,10 +234,14 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode>
     })
 }
 
+/// What clap says before it repeats the usage, on one line.
 fn usage_message(error: &clap::Error) -> String {
     let text = error.render().to_string();
-    let message = text.lines().next().unwrap_or_default();
-    message.strip_prefix("error: ").unwrap_or(message).to_owned()
+    let is_usage = |paragraph: &str| paragraph.starts_with("Usage:") || paragraph.starts_with("For more information");
+    let said = text.split("\n\n").take_while(|paragraph| !is_usage(paragraph));
+    let lines = said.map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
+    let message = lines.collect::<Vec<_>>().join("; ");
+    message.strip_prefix("error: ").unwrap_or(&message).to_owned()
 }
 
 /// Whether the output was to be JSON, as far as can be told from a command line that is wrong.
@@ -286,7 +292,15 @@ mod tests {
 
     #[test]
     fn a_wrong_command_line_is_one_line_of_json() {
-        let error = help::command().try_get_matches_from(["quash", "dlq", "rplay"]).unwrap_err();
-        assert_eq!(usage_message(&error), "unrecognized subcommand 'rplay'");
+        let cases = [
+            ("dlq rplay", "unrecognized subcommand 'rplay'; tip: a similar subcommand exists: 'replay'"),
+            ("dlq show", "the following required arguments were not provided: <ID>..."),
+            ("dlq replay --rate x", "invalid value 'x' for '--rate <RATE>': `x` is no rate; write 100/s, 30/m or 5/h"),
+        ];
+        for (line, expect) in cases {
+            let arguments = std::iter::once("quash").chain(line.split(' '));
+            let error = help::command().try_get_matches_from(arguments).unwrap_err();
+            assert_eq!(usage_message(&error), expect, "{line}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Shows how each kind of problem is shown.
 
-use super::check;
+use super::{check, load};
 
 #[test]
 fn what_does_not_fit_is_shown_in_one_run_with_what_would_fit() {
@@ -338,4 +338,15 @@ error: `key` is written twice
   |               --- first here
 ",
     )]);
+}
+
+#[test]
+fn no_more_is_shown_than_people_can_mend_at_once() {
+    let twice: String = "version: 1\n".repeat(1000);
+    let unknown: String = (0..1000).map(|number| format!("x{number}: 1\n")).collect();
+    let rules: String = (0..1000).map(|number| format!("  r{number}: {{ ky: 1 }}\n")).collect();
+    for yaml in [twice, unknown, format!("rules:\n{rules}")] {
+        let shown = load(&yaml, &[]).map(|loaded| loaded.root).unwrap_err();
+        assert_eq!(shown.matches("error: ").count(), 50);
+    }
 }

@@ -103,8 +103,9 @@ impl Desk<'_> {
         };
         let mut imported = Imported::default();
         let ended = self.import_lines(&mut *input, &shown, &args, &mut imported).await;
-        self.report_import(&imported, &args)?;
+        let reported = self.report_import(&imported, &args);
         ended?;
+        reported?;
         Ok(if imported.wrong == 0 { Exit::Done } else { Exit::Failures })
     }
 

@@ -99,8 +99,8 @@ impl Desk<'_> {
             ended = replay(self.transport, &selection, args.rate, &mut stop, &mut so_far, &mut update).await;
             progress.finish();
         }
-        self.report_replay(&selection, so_far, args.dry_run)?;
-        exit(ended, &selection, so_far.left)
+        let reported = self.report_replay(&selection, so_far, args.dry_run);
+        exit(ended, reported, &selection, so_far.left)
     }
 
     pub(super) async fn discard(&mut self, args: DiscardArgs, stop: watch::Receiver<bool>) -> Result<Exit, CliError> {
@@ -135,8 +135,8 @@ impl Desk<'_> {
             ended = discard(self.letters(), &selection, &stop, &mut so_far, &mut update).await;
             progress.finish();
         }
-        self.report_discard(&selection, so_far, dry_run)?;
-        exit(ended, &selection, so_far.left)
+        let reported = self.report_discard(&selection, so_far, dry_run);
+        exit(ended, reported, &selection, so_far.left)
     }
 
     /// Takes the set; a dry run shows its first letters.
@@ -262,9 +262,16 @@ fn name(id: &LetterId) -> &str {
     &id.0
 }
 
-/// What was asked for and not done is a failure: letters that are not there, go in circles, or were left by Ctrl-C.
-fn exit(ended: Result<(), TransportError>, selection: &Selection, left: u64) -> Result<Exit, CliError> {
+/// What was asked for and not done is a failure: letters that are not there, go in circles, or were left by Ctrl-C. That
+/// the work broke weighs more than that nobody reads the report.
+fn exit(
+    ended: Result<(), TransportError>,
+    reported: Result<(), CliError>,
+    selection: &Selection,
+    left: u64,
+) -> Result<Exit, CliError> {
     ended?;
+    reported?;
     let all = selection.missing.is_empty() && selection.circling.is_empty() && left == 0;
     Ok(if all { Exit::Done } else { Exit::Failures })
 }

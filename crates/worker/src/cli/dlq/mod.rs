@@ -96,9 +96,9 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
         err: &mut io::stderr(),
         answers: asks.then_some(&mut input),
     };
-    let ended = desk.run(args.command).await;
+    let exit = desk.run(args.command).await?;
     out.flush()?;
-    ended
+    Ok(exit)
 }
 
 /// What a command on dead letters works with.

@@ -1,0 +1,448 @@
+//! Stands in for stores, brokers and rules in the tests of this crate.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use quash_core::action::Action;
+use quash_core::config::Tagged;
+use quash_core::event::DecodeError;
+use quash_core::plan::{Plan, Share, TargetId, TargetSet};
+use quash_core::resolve::{Asked, Refused, Request, Resolution, Resolved, Widened};
+use quash_core::store::{
+    Applied, Finding, Identity, Refusal, Store, StoreConfig, StoreError, TargetConfig, TargetOptions, memory,
+};
+use quash_dispatch::transport::{
+    Backlog, ConsumeOptions, Consumer, DeadLetters, Delivery, Headers, LetterId, Message, Place, Receiver, Settler,
+    Tag, Transport, TransportError, Verdict,
+};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::{App, Plugins, Rules};
+use crate::config::{Config, SourceOptions};
+
+/// A target configured as by default.
+pub(crate) fn target(options: TargetOptions) -> TargetConfig {
+    TargetConfig { kind: StoreConfig::Memory(memory::Config::default()), options }
+}
+
+/// A worker of these stores, not yet started, with its broker: source `events`, no admin endpoint, no jitter.
+pub(crate) fn app(rules: Arc<FakeRules>, stores: &[(&str, &Arc<FakeStore>)]) -> (App, Arc<FakeBroker>) {
+    let broker = FakeBroker::new();
+    let mut config = config(&rules, TargetOptions::default());
+    let kind = serde_json::from_str(r#"{"memory":{}}"#).unwrap();
+    let options = SourceOptions { batch: 10, ..SourceOptions::default() };
+    config.sources.insert("events".to_owned(), Tagged { kind, options });
+    let stores = stores.iter().map(|(name, store)| ((*name).to_owned(), Arc::clone(*store) as Arc<dyn Store>));
+    let transport: Arc<dyn Transport> = Arc::new(Shared(Arc::clone(&broker)));
+    let plugins = Plugins { stores: stores.collect(), transports: BTreeMap::from([("events".to_owned(), transport)]) };
+    (App::with_rules(config, rules).plugins(plugins), broker)
+}
+
+/// A configuration of the rules' targets, with quick retries.
+pub(crate) fn config(rules: &FakeRules, options: TargetOptions) -> Config {
+    let mut config: Config = serde_json::from_str(r#"{"version":1,"admin":{"listen":"off"}}"#).unwrap();
+    config.worker.name = Some("tester".to_owned());
+    config.retry.jitter = 0.0;
+    config.retry.max_attempts = 3;
+    config.targets = rules.targets.iter().map(|name| (name.clone(), target(options.clone()))).collect();
+    config
+}
+
+/// Waits, in paused time, until something is so.
+pub(crate) async fn until(what: &str, is: impl Fn() -> bool) {
+    let limit = Instant::now() + Duration::from_secs(3600);
+    while !is() {
+        assert!(Instant::now() < limit, "never: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// How a store behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Works,
+    /// Refuses every key with `bad` in it.
+    Picky,
+    Dead,
+    Hangs,
+}
+
+/// A store that behaves as it is told and remembers what it did.
+pub(crate) struct FakeStore {
+    mode: Mutex<Mode>,
+    identity: Mutex<Result<Identity, StoreError>>,
+    applied: Mutex<Vec<String>>,
+    pub(crate) asked_who: AtomicU64,
+    changed: Notify,
+}
+
+impl FakeStore {
+    pub(crate) fn new(mode: Mode) -> Arc<Self> {
+        let identity = Mutex::new(Ok(Identity("first run".to_owned())));
+        let (mode, applied) = (Mutex::new(mode), Mutex::default());
+        Arc::new(Self { mode, identity, applied, asked_who: AtomicU64::new(0), changed: Notify::new() })
+    }
+
+    pub(crate) fn set(&self, mode: Mode) {
+        *self.mode.lock().unwrap() = mode;
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn is_now(&self, identity: Result<Identity, StoreError>) {
+        *self.identity.lock().unwrap() = identity;
+    }
+
+    /// What was done, as `delete k`, in order.
+    pub(crate) fn applied(&self) -> Vec<String> {
+        self.applied.lock().unwrap().clone()
+    }
+
+    pub(crate) fn forget(&self) {
+        self.applied.lock().unwrap().clear();
+    }
+
+    /// Answers for the mode; a store that hangs does not answer until it is something else.
+    async fn answers(&self) -> Result<Mode, StoreError> {
+        loop {
+            let changed = self.changed.notified();
+            let mode = *self.mode.lock().unwrap();
+            match mode {
+                Mode::Dead => return Err(StoreError::Unreachable("connection refused".to_owned())),
+                Mode::Hangs => changed.await,
+                Mode::Works | Mode::Picky => return Ok(mode),
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Store for FakeStore {
+    async fn apply(&self, actions: &[Action]) -> Result<Applied, StoreError> {
+        let mode = self.answers().await?;
+        let outcomes = actions.iter().map(|action| match mode {
+            Mode::Picky if action.object().contains("bad") => Err(Refusal("ERR bad key".to_owned())),
+            _ => {
+                assert!(!action.object().contains("explode"), "exploded");
+                self.applied.lock().unwrap().push(format!("{} {}", action.kind(), action.object()));
+                Ok(1)
+            }
+        });
+        Ok(Applied { outcomes: outcomes.collect(), keys_visited: 0 })
+    }
+
+    async fn identity(&self) -> Result<Identity, StoreError> {
+        self.asked_who.fetch_add(1, Relaxed);
+        self.answers().await?;
+        self.identity.lock().unwrap().clone()
+    }
+
+    async fn exist(&self, keys: &[&str]) -> Result<Vec<bool>, StoreError> {
+        Ok(vec![false; keys.len()])
+    }
+
+    async fn count_prefixes(&self, prefixes: &[&str]) -> Result<Vec<u64>, StoreError> {
+        Ok(vec![0; prefixes.len()])
+    }
+
+    async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+/// Rules over bodies of words: `main:k` deletes `k` on `main`, `again:1000` asks for a later pass after so many
+/// milliseconds, `nothing` matches nothing, `garbage` cannot be decoded, `panic` panics.
+pub(crate) struct FakeRules {
+    pub(crate) targets: Vec<String>,
+    pub(crate) caches: Vec<String>,
+    /// Stands before every key, to tell one set of rules from another.
+    pub(crate) mark: &'static str,
+}
+
+impl FakeRules {
+    pub(crate) fn over(targets: &[&str]) -> Arc<Self> {
+        let targets = targets.iter().map(|name| (*name).to_owned()).collect();
+        Arc::new(Self { targets, caches: vec!["product".to_owned()], mark: "" })
+    }
+
+    fn one(&self, asker: u32, request: &Request<'_>, shares: &mut BTreeMap<TargetId, Share>) -> Resolved {
+        let body = String::from_utf8_lossy(request.payload.body);
+        assert!(!body.contains("panic"), "the rules panicked");
+        let (mut targets, mut next_pass) = (TargetSet::EMPTY, None);
+        for word in body.split_whitespace() {
+            match word.split_once(':') {
+                Some(("again", ms)) => {
+                    let pass = Duration::from_millis(ms.parse().unwrap());
+                    next_pass = next_pass.or((pass > request.pass).then_some(pass));
+                }
+                Some((target, key)) => {
+                    let target = self.target(target).unwrap();
+                    if request.targets.contains(target) {
+                        targets.insert(target);
+                        let share = shares.entry(target).or_insert_with(|| Share {
+                            target,
+                            actions: Vec::new(),
+                            asked_by: Vec::new(),
+                        });
+                        share.actions.push(Action::Delete(format!("{}{key}", self.mark).into()));
+                        share.asked_by.push(std::iter::once(asker).collect());
+                    }
+                }
+                None if word == "garbage" => {
+                    return Resolved::Refused(Refused::Decode(DecodeError::Malformed("no event".to_owned())));
+                }
+                None => {}
+            }
+        }
+        match targets.is_empty() {
+            true => Resolved::Unmatched { time_us: None },
+            false => Resolved::Asked(Asked { targets, next_pass, time_us: Some(1) }),
+        }
+    }
+}
+
+impl Rules for FakeRules {
+    fn resolve(&self, requests: &[Request<'_>]) -> Resolution {
+        let mut shares = BTreeMap::new();
+        let outcomes = (0..).zip(requests).map(|(asker, request)| self.one(asker, request, &mut shares)).collect();
+        let plan = Plan { shares: shares.into_values().collect() };
+        Resolution { plan, outcomes, cache_matches: vec![(0, 1)], widened: vec![(0, Widened::TooManyActions)] }
+    }
+
+    fn targets(&self) -> &[String] {
+        &self.targets
+    }
+
+    fn target(&self, name: &str) -> Option<TargetId> {
+        (0..).map(TargetId).zip(&self.targets).find(|(_, known)| *known == name).map(|(id, _)| id)
+    }
+
+    fn caches(&self) -> &[String] {
+        &self.caches
+    }
+
+    fn everything_on(&self, _: TargetId) -> Vec<Action> {
+        vec![Action::DeletePrefix("everything".into())]
+    }
+
+    fn trace(&self, request: &Request<'_>) -> Vec<String> {
+        vec![format!("asked for {}", String::from_utf8_lossy(request.payload.body))]
+    }
+}
+
+/// A broker in this process whose failures are told to it.
+#[derive(Default)]
+pub(crate) struct FakeBroker {
+    state: Mutex<Held>,
+    arrived: Notify,
+}
+
+#[derive(Default)]
+struct Held {
+    waiting: VecDeque<(Instant, Delivery)>,
+    unsettled: BTreeMap<Tag, Delivery>,
+    letters: Vec<Message>,
+    next: u128,
+    refusals: usize,
+    refused_prepare: bool,
+    settled: Vec<Vec<(Tag, Verdict)>>,
+    received: usize,
+}
+
+impl FakeBroker {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub(crate) fn send(&self, bodies: &[&str]) {
+        bodies.iter().for_each(|body| self.send_with(body, Headers::default(), 1));
+    }
+
+    pub(crate) fn send_with(&self, body: &str, headers: Headers, deliveries: u32) {
+        let message = Message { payload: body.as_bytes().to_vec().into(), headers };
+        self.state.lock().unwrap().hold(message, Duration::ZERO, deliveries);
+        self.arrived.notify_waiters();
+    }
+
+    /// The next so many settlements fail after they were carried out: the answer got lost.
+    pub(crate) fn lose_answers(&self, times: usize) {
+        self.state.lock().unwrap().refusals = times;
+    }
+
+    pub(crate) fn refuse_to_prepare(&self) {
+        self.state.lock().unwrap().refused_prepare = true;
+    }
+
+    pub(crate) fn letters(&self) -> Vec<Message> {
+        self.state.lock().unwrap().letters.clone()
+    }
+
+    /// Bodies of what is neither received nor settled, with the headers of each.
+    pub(crate) fn waiting(&self) -> Vec<(String, Headers)> {
+        let state = self.state.lock().unwrap();
+        state.waiting.iter().map(|(_, delivery)| (body(&delivery.message), delivery.message.headers.clone())).collect()
+    }
+
+    pub(crate) fn received(&self) -> usize {
+        self.state.lock().unwrap().received
+    }
+
+    /// Every call to settle so far.
+    pub(crate) fn settled(&self) -> Vec<Vec<(Tag, Verdict)>> {
+        self.state.lock().unwrap().settled.clone()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let state = self.state.lock().unwrap();
+        state.waiting.is_empty() && state.unsettled.is_empty()
+    }
+}
+
+impl Held {
+    fn hold(&mut self, message: Message, delay: Duration, deliveries: u32) {
+        self.next += 1;
+        let delivery = Delivery { tag: Tag(self.next), broker_id: format!("{}-0", self.next), message, deliveries };
+        self.waiting.push_back((Instant::now() + delay, delivery));
+    }
+
+    fn settle(&mut self, tag: Tag, verdict: &Verdict) {
+        let Some(delivery) = self.unsettled.remove(&tag) else { return };
+        match verdict {
+            Verdict::Ack => {}
+            Verdict::Release => self.waiting.push_front((Instant::now(), delivery)),
+            Verdict::Replace(copies) => {
+                for copy in copies {
+                    match copy.place {
+                        Place::Later(delay) => self.hold(copy.message.clone(), delay, 1),
+                        Place::DeadLetters => self.letters.push(copy.message.clone()),
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn body(message: &Message) -> String {
+    String::from_utf8_lossy(&message.payload).into_owned()
+}
+
+/// What a test hands to whom it tests, as the trait asks for it.
+pub(crate) struct Shared(pub(crate) Arc<FakeBroker>);
+
+#[async_trait]
+impl Transport for Shared {
+    async fn prepare(&self) -> Result<(), TransportError> {
+        match self.0.state.lock().unwrap().refused_prepare {
+            true => Err(TransportError::Refused("the stream is a list".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    async fn publish(&self, messages: &[Message]) -> Result<(), TransportError> {
+        let mut state = self.0.state.lock().unwrap();
+        messages.iter().for_each(|message| state.hold(message.clone(), Duration::ZERO, 1));
+        self.0.arrived.notify_waiters();
+        Ok(())
+    }
+
+    async fn consume(&self, options: &ConsumeOptions) -> Result<Consumer, TransportError> {
+        let broker = Arc::clone(&self.0);
+        let receiver = Box::new(FakeReceiver { broker: Arc::clone(&broker), batch: options.batch });
+        Ok(Consumer { receiver, settler: Arc::new(Self(broker)) })
+    }
+
+    fn dead_letters(&self) -> &dyn DeadLetters {
+        self
+    }
+
+    async fn backlog(&self) -> Result<Backlog, TransportError> {
+        let state = self.0.state.lock().unwrap();
+        let (ready, unsettled) = (state.waiting.len() as u64, state.unsettled.len() as u64);
+        Ok(Backlog { ready, unsettled, ..Backlog::default() })
+    }
+
+    async fn inspect(&self) -> Result<Vec<Finding>, TransportError> {
+        Ok(Vec::new())
+    }
+}
+
+struct FakeReceiver {
+    broker: Arc<FakeBroker>,
+    batch: usize,
+}
+
+#[async_trait]
+impl Receiver for FakeReceiver {
+    async fn receive(&mut self) -> Result<Vec<Delivery>, TransportError> {
+        loop {
+            let arrived = self.broker.arrived.notified();
+            let (batch, next) = self.take();
+            if !batch.is_empty() {
+                return Ok(batch);
+            }
+            let due = async {
+                match next {
+                    Some(next) => sleep_until(next).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = arrived => {}
+                () = due => {}
+            }
+        }
+    }
+}
+
+impl FakeReceiver {
+    fn take(&self) -> (Vec<Delivery>, Option<Instant>) {
+        let mut state = self.broker.state.lock().unwrap();
+        let now = Instant::now();
+        let (due, later): (VecDeque<_>, VecDeque<_>) = state.waiting.drain(..).partition(|(at, _)| *at <= now);
+        let mut due = due.into_iter();
+        let batch: Vec<Delivery> = due.by_ref().take(self.batch).map(|(_, delivery)| delivery).collect();
+        state.waiting = due.chain(later).collect();
+        state.received += batch.len();
+        state.unsettled.extend(batch.iter().map(|delivery| (delivery.tag, delivery.clone())));
+        (batch, state.waiting.iter().map(|(at, _)| *at).min())
+    }
+}
+
+#[async_trait]
+impl Settler for Shared {
+    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<(), TransportError> {
+        let mut state = self.0.state.lock().unwrap();
+        state.settled.push(verdicts.to_vec());
+        verdicts.iter().for_each(|(tag, verdict)| state.settle(*tag, verdict));
+        self.0.arrived.notify_waiters();
+        if state.refusals > 0 {
+            state.refusals -= 1;
+            return Err(TransportError::Unreachable("connection reset".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl DeadLetters for Shared {
+    async fn append(&self, letters: &[Message]) -> Result<(), TransportError> {
+        self.0.state.lock().unwrap().letters.extend_from_slice(letters);
+        Ok(())
+    }
+
+    async fn scan(&self, _: Option<&LetterId>, max: usize) -> Result<Vec<(LetterId, Message)>, TransportError> {
+        let letters = self.0.letters().into_iter().take(max);
+        Ok(letters.enumerate().map(|(place, letter)| (LetterId(place.to_string()), letter)).collect())
+    }
+
+    async fn remove(&self, _: &[LetterId]) -> Result<u64, TransportError> {
+        Ok(0)
+    }
+
+    async fn len(&self) -> Result<u64, TransportError> {
+        Ok(self.0.letters().len() as u64)
+    }
+}
