@@ -42,9 +42,9 @@ async fn init_writes_a_configuration_that_passes_the_check_and_overwrites_none()
     let quash = Quash::with("");
     let file = quash.home().path().join("fresh.yaml").display().to_string();
     let quash = quash.env("QUASH_CONFIG", &file);
-    quash.run(&["init"]).await.done();
+    quash.run(&["init", &file]).await.done();
     quash.run(&["check"]).await.done();
-    let again = quash.run(&["init"]).await;
+    let again = quash.run(&["init", &file]).await;
     assert_ne!(again.code, 0, "an existing file is not overwritten: {}", again.stdout);
 }
 
