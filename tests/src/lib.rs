@@ -1,1 +1,32 @@
-//! x
+//! Starts the built binary, real servers and faults for the tests that need them.
+//!
+//! Every server runs on a free port in a temporary folder of its own, so a test may kill it. It dies when it is dropped;
+//! when the test is failing then, its folder is kept and the end of its log printed.
+
+// Waiting without sleeping.
+mod eventually;
+
+// What a process needs: a folder, a port, a log, signals.
+mod home;
+pub mod process;
+
+// The servers.
+mod postgres;
+mod redis_server;
+
+// Quash itself, from outside: its binary, its queue, its HTTP endpoint.
+mod http;
+mod quash;
+mod queue;
+
+// What goes wrong in between.
+mod proxy;
+
+pub use eventually::{becomes, eventually};
+pub use home::Home;
+pub use http::{Answer, get};
+pub use postgres::{Postgres, Session};
+pub use proxy::{ChaosProxy, Mode};
+pub use quash::{Quash, Ran, Worker, binary};
+pub use queue::Queue;
+pub use redis_server::RedisServer;

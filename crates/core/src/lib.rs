@@ -4,6 +4,7 @@
 //! module to open next.
 
 // The flow: bytes to a plan.
+pub mod explain;
 pub mod resolve;
 
 // What changed.

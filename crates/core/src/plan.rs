@@ -1,5 +1,9 @@
 //! Merges what a batch of events asks for into one deduplicated share per target.
 
+use std::hash::BuildHasher;
+
+use hashbrown::HashTable;
+use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 
 use crate::action::Action;
@@ -91,4 +95,187 @@ pub struct Share {
     pub actions: Vec<Action>,
     /// Who asked for each of the actions, in the same order.
     pub asked_by: Vec<Askers>,
+}
+
+/// Gathers the actions of a batch for one target, each of them once.
+#[derive(Debug, Default)]
+pub(crate) struct ShareBuilder {
+    actions: Vec<Action>,
+    asked_by: Vec<Askers>,
+    /// The places of the actions, found by what they do, so that an action that is there already allocates nothing.
+    places: HashTable<u32>,
+    has_prefix: bool,
+}
+
+impl ShareBuilder {
+    /// Notes that a delivery asks for an action, given as its kind and its object; `make` makes it if it is new.
+    pub(crate) fn ask(&mut self, asker: u32, kind: ActionKind, object: (&str, &str), make: impl FnOnce() -> Action) {
+        let hash = FxBuildHasher.hash_one((kind, object.0, object.1));
+        let Self { actions, asked_by, places, has_prefix } = self;
+        let same = |place: &u32| kind_of(&actions[*place as usize]).is(kind, object);
+        if let Some(place) = places.find(hash, same) {
+            let askers = &mut asked_by[*place as usize];
+            if askers.last() != Some(&asker) {
+                askers.push(asker);
+            }
+            return;
+        }
+        let rehash = |place: &u32| kind_of(&actions[*place as usize]).hash();
+        // A batch is bounded far below 2^32 actions by the size and number of its messages.
+        places.insert_unique(hash, actions.len() as u32, rehash);
+        *has_prefix |= kind == ActionKind::DeletePrefix;
+        actions.push(make());
+        asked_by.push(SmallVec::from_slice(&[asker]));
+    }
+
+    /// The share, without what its prefixes remove anyway; `None` when nothing was asked for.
+    pub(crate) fn finish(self, target: TargetId) -> Option<Share> {
+        let mut share = Share { target, actions: self.actions, asked_by: self.asked_by };
+        if self.has_prefix {
+            subsume(&mut share);
+        }
+        (!share.actions.is_empty()).then_some(share)
+    }
+}
+
+/// The kinds of action that are told apart when they are merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum ActionKind {
+    Delete,
+    DeletePrefix,
+    Bump,
+    Set,
+    Publish,
+}
+
+/// An action's identity: its kind, and the texts that tell it from others of its kind.
+struct Identity<'a> {
+    kind: ActionKind,
+    object: (&'a str, &'a str),
+}
+
+impl Identity<'_> {
+    fn is(&self, kind: ActionKind, object: (&str, &str)) -> bool {
+        self.kind == kind && self.object == object
+    }
+
+    fn hash(&self) -> u64 {
+        FxBuildHasher.hash_one((self.kind, self.object.0, self.object.1))
+    }
+}
+
+fn kind_of(action: &Action) -> Identity<'_> {
+    let (kind, object): (_, (&str, &str)) = match action {
+        Action::Delete(key) => (ActionKind::Delete, (key, "")),
+        Action::DeletePrefix(prefix) => (ActionKind::DeletePrefix, (prefix, "")),
+        Action::Bump(tag) => (ActionKind::Bump, (tag, "")),
+        Action::Set { key, .. } => (ActionKind::Set, (key, "")),
+        Action::Publish { channel, message } => (ActionKind::Publish, (channel, message)),
+    };
+    Identity { kind, object }
+}
+
+/// Takes out keys and longer prefixes that begin with a prefix of the share; who asked for them now asks for that prefix.
+fn subsume(share: &mut Share) {
+    let mut prefixes: Vec<(Box<str>, Askers)> = Vec::new();
+    let mut rest = Share { target: share.target, actions: Vec::new(), asked_by: Vec::new() };
+    for (action, askers) in share.actions.drain(..).zip(share.asked_by.drain(..)) {
+        match action {
+            Action::DeletePrefix(prefix) => prefixes.push((prefix, askers)),
+            other => {
+                rest.actions.push(other);
+                rest.asked_by.push(askers);
+            }
+        }
+    }
+    prefixes.sort();
+    // Sorted, a prefix stands directly before everything that begins with it.
+    let mut widest: Vec<(Box<str>, Askers)> = Vec::new();
+    for (prefix, askers) in prefixes {
+        match widest.last_mut().filter(|(wider, _)| prefix.starts_with(&**wider)) {
+            Some((_, known)) => unite(known, &askers),
+            None => widest.push((prefix, askers)),
+        }
+    }
+    for (action, askers) in rest.actions.into_iter().zip(rest.asked_by) {
+        match swallowing(&mut widest, &action) {
+            Some(known) => unite(known, &askers),
+            None => {
+                share.actions.push(action);
+                share.asked_by.push(askers);
+            }
+        }
+    }
+    for (prefix, askers) in widest {
+        share.actions.push(Action::DeletePrefix(prefix));
+        share.asked_by.push(askers);
+    }
+}
+
+/// The askers of the prefix that removes what this action removes. Only deletes are swallowed: a token must be written.
+fn swallowing<'p>(widest: &'p mut [(Box<str>, Askers)], action: &Action) -> Option<&'p mut Askers> {
+    let Action::Delete(key) = action else { return None };
+    let after = widest.partition_point(|(prefix, _)| **prefix <= **key);
+    let (prefix, askers) = widest.get_mut(after.checked_sub(1)?)?;
+    key.starts_with(&**prefix).then_some(askers)
+}
+
+fn unite(known: &mut Askers, more: &Askers) {
+    known.extend_from_slice(more);
+    known.sort_unstable();
+    known.dedup();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delete(key: &str) -> Action {
+        Action::Delete(key.into())
+    }
+
+    fn prefix(text: &str) -> Action {
+        Action::DeletePrefix(text.into())
+    }
+
+    fn check(asked: &[(u32, Action)], expect: &[(Action, &[u32])]) {
+        let mut builder = ShareBuilder::default();
+        for (asker, action) in asked {
+            let Identity { kind, object } = kind_of(action);
+            builder.ask(*asker, kind, object, || action.clone());
+        }
+        let share = builder.finish(TargetId(0));
+        let given: Vec<(Action, &[u32])> = share
+            .iter()
+            .flat_map(|share| share.actions.iter().cloned().zip(share.asked_by.iter().map(SmallVec::as_slice)))
+            .collect();
+        assert_eq!(given, expect);
+    }
+
+    #[test]
+    fn an_action_is_done_once_for_all_who_ask() {
+        check(
+            &[(0, delete("a")), (0, delete("a")), (1, delete("b")), (2, delete("a"))],
+            &[(delete("a"), &[0, 2]), (delete("b"), &[1])],
+        );
+        check(&[], &[]);
+    }
+
+    #[test]
+    fn a_prefix_swallows_its_keys_and_longer_prefixes() {
+        check(
+            &[
+                (0, delete("a:1")),
+                (1, prefix("a:")),
+                (2, prefix("a:2:")),
+                (3, delete("b")),
+                (4, Action::Bump("a:t".into())),
+            ],
+            &[(delete("b"), &[3]), (Action::Bump("a:t".into()), &[4]), (prefix("a:"), &[0, 1, 2])],
+        );
+        check(
+            &[(0, prefix("a:1")), (0, prefix("b")), (1, delete("a:2")), (2, delete("a:10")), (3, delete("a"))],
+            &[(delete("a:2"), &[1]), (delete("a"), &[3]), (prefix("a:1"), &[0, 2]), (prefix("b"), &[0])],
+        );
+    }
 }

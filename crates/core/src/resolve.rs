@@ -4,18 +4,30 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::action::Action;
-use crate::config::Problem;
-use crate::event::{DecodeError, Format, Payload};
+use crate::config::{Problem, Severity};
+use crate::event::{Change, DecodeError, Format, Payload, decode};
 use crate::key::KeyFormat;
 use crate::plan::{Plan, TargetId, TargetSet};
 use crate::rule::RuleError;
 use crate::rule::config::{CacheConfig, Limits};
+use crate::rule::set::{Found, RuleSet};
+use crate::rule::{compile, emit};
 
 /// The compiled rules. Immutable and cheap to share; a reload makes another one.
 #[derive(Debug)]
 pub struct Resolver {
-    targets: Vec<String>,
-    caches: Vec<String>,
+    pub(crate) rules: RuleSet,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) limits: Limits,
+    target_names: Vec<String>,
+    cache_names: Vec<String>,
+}
+
+/// A target as the rules see it.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// What stands before a logical key: one physical key each.
+    pub(crate) prefixes: Vec<Box<str>>,
 }
 
 /// What the rules are compiled from.
@@ -32,44 +44,82 @@ pub struct Declared<'a> {
 impl Resolver {
     /// Compiles the rules. Problems are at paths from the configuration's root (`caches.product.key`); with an error among
     /// them there is no resolver, warnings come beside one.
-    pub fn compile(_declared: Declared<'_>) -> (Option<Self>, Vec<Problem>) {
-        (None, Vec::new())
+    #[must_use]
+    pub fn compile(declared: Declared<'_>) -> (Option<Self>, Vec<Problem>) {
+        let (rules, mut problems) = compile::compile(declared);
+        let resolver = Self {
+            cache_names: rules.caches.iter().map(|cache| cache.name.clone()).collect(),
+            target_names: declared.targets.keys().cloned().collect(),
+            targets: declared.targets.values().map(|format| Target { prefixes: format.prefixes() }).collect(),
+            limits: declared.limits,
+            rules,
+        };
+        let usable = problems.iter().all(|problem| problem.severity < Severity::Error);
+        if usable {
+            problems.extend(resolver.warnings());
+        }
+        (usable.then_some(resolver), problems)
     }
 
-    /// Resolves a batch: decodes each request, matches its events against the rules and merges what they ask for.
-    pub fn resolve(&self, _requests: &[Request<'_>]) -> Resolution {
-        Resolution::default()
+    /// Resolves a batch: decodes each request, finds what its changes make stale and merges what that takes.
+    #[must_use]
+    pub fn resolve(&self, requests: &[Request<'_>]) -> Resolution {
+        let mut batch = emit::Batch::new(self);
+        let outcomes =
+            (0..).zip(requests).map(|(asker, request)| self.resolve_one(asker, request, &mut batch)).collect();
+        batch.finish(outcomes)
+    }
+
+    /// What can be resolved is asked for even if the request is refused because of the rest: its entries are stale all the same.
+    fn resolve_one(&self, asker: u32, request: &Request<'_>, batch: &mut emit::Batch<'_>) -> Resolved {
+        let mut changes = Vec::new();
+        if let Err(error) = decode(request.payload, request.format, &self.limits.event(), &mut changes) {
+            return Resolved::Refused(Refused::Decode(error));
+        }
+        let mut asked = batch.ask(asker, request);
+        for change in &changes {
+            let mut found = Found::default();
+            self.rules.find(change, &mut found);
+            asked.emit(change, found);
+        }
+        asked.resolved(changes.iter().filter_map(time_us).min())
     }
 
     /// The targets' names, in the order of their ids.
     #[must_use]
     pub fn targets(&self) -> &[String] {
-        &self.targets
+        &self.target_names
     }
 
     /// The id of a target.
     #[must_use]
     pub fn target(&self, name: &str) -> Option<TargetId> {
-        let place = self.targets.iter().position(|known| known == name)?;
-        u8::try_from(place).ok().map(TargetId)
+        (0..).map(TargetId).zip(&self.target_names).find(|(_, known)| *known == name).map(|(id, _)| id)
     }
 
     /// The caches' names, in the order of [`Resolution::cache_matches`].
     #[must_use]
     pub fn caches(&self) -> &[String] {
-        &self.caches
+        &self.cache_names
+    }
+
+    /// The targets that some cache is on: those that events can be waiting for.
+    #[must_use]
+    pub fn used_targets(&self) -> TargetSet {
+        self.rules.caches.iter().fold(TargetSet::EMPTY, |used, cache| used.union(cache.targets))
     }
 
     /// What removes everything of every cache on a target: the last resort when the exact past is not known any more.
     #[must_use]
-    pub fn everything_on(&self, _target: TargetId) -> Vec<Action> {
-        Vec::new()
+    pub fn everything_on(&self, target: TargetId) -> Vec<Action> {
+        emit::everything_on(self, target)
     }
+}
 
-    /// Why one request asks for what it asks for, as short lines for the rule trace of a dead letter.
-    #[must_use]
-    pub fn trace(&self, _request: &Request<'_>) -> Vec<String> {
-        Vec::new()
+fn time_us(change: &Change<'_>) -> Option<i64> {
+    match change {
+        Change::Event(event) => event.time_us,
+        Change::Command(command) => command.time_us,
     }
 }
 
@@ -123,7 +173,7 @@ impl Widened {
 }
 
 /// What became of one request.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Resolved {
     /// Nothing declared depends on it.
     Unmatched {
@@ -132,14 +182,14 @@ pub enum Resolved {
     },
     /// It asks for actions on these targets.
     Asked(Asked),
-    /// It cannot be resolved; trying again cannot help.
+    /// It cannot be resolved, or not wholly; trying again cannot help.
     Refused(Refused),
 }
 
 /// What one request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asked {
-    /// The targets with at least one action for it. Never empty.
+    /// The targets with at least one action for it, in this pass or a later one.
     pub targets: TargetSet,
     /// When the next pass of `again_after` is due, counted from the first pass like [`Request::pass`]; `None` after the last.
     pub next_pass: Option<Duration>,
@@ -148,12 +198,23 @@ pub struct Asked {
 }
 
 /// Why a request cannot be resolved.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The message is not an event, or over a limit.
+    /// The message is not an event, or over a limit of decoding.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// A key is over a limit.
+    #[error("cache {cache}: {error}")]
+    Limit {
+        /// The cache whose key it is.
+        cache: String,
+        /// What is over which limit.
+        error: String,
+    },
     /// A rule cannot be applied to the event.
     #[error(transparent)]
     Rule(#[from] RuleError),
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,11 @@
 //! The root of the configuration, and the parts of it that the worker owns.
 
+mod check;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quash_core::config::{ConfigPath, Problem, Secret, Span, Tagged};
+use quash_core::config::{Root, Secret, Span, Tagged};
 use quash_core::event::Format;
 use quash_core::rule::config::{CacheConfig, Limits};
 use quash_core::store::TargetConfig;
@@ -45,14 +47,12 @@ pub struct Config {
     pub worker: WorkerConfig,
 }
 
-impl Config {
-    /// What is wrong beyond single values and rules.
-    #[must_use]
-    pub fn check(&self) -> Vec<Problem> {
-        let version = ConfigPath::root().key("version");
-        if self.version == 1 { Vec::new() } else { vec![Problem::error(version, "this format has the version 1")] }
-    }
+impl Root for Config {
+    const ENVIRONMENT: &'static [&'static str] = &["targets", "sources", "admin"];
 }
+
+/// A commented configuration to start from, which says what every key does.
+pub const DEFAULT: &str = include_str!("default.yaml");
 
 /// What all kinds of sources share.
 #[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
@@ -159,4 +159,64 @@ pub struct Expectation {
     pub actions: Option<Vec<BTreeMap<String, BTreeMap<String, String>>>>,
     /// Instead of all that: why it becomes a dead letter.
     pub dead_letter: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use quash_core::config::{Environment, Loader};
+
+    use super::*;
+
+    struct Nothing;
+
+    impl Environment for Nothing {
+        fn get(&self, _: &str) -> Option<String> {
+            None
+        }
+    }
+
+    /// The commented lines that are keys, uncommented.
+    fn uncommented(yaml: &str) -> String {
+        let key =
+            |line: &str| line.split_once(':').is_some_and(|(key, _)| !key.is_empty() && !key.contains([' ', '`']));
+        let lines = yaml.lines().map(|line| match line.split_once("# ") {
+            Some((indent, rest)) if indent.trim().is_empty() && key(rest.trim_start()) => format!("{indent}{rest}\n"),
+            _ => format!("{line}\n"),
+        });
+        lines.collect()
+    }
+
+    /// The same with a target and a source in this process: what the drivers read is theirs to test.
+    fn in_memory(yaml: &str) -> String {
+        let (mut out, mut skipped) = (String::new(), None);
+        for line in yaml.lines() {
+            let indent = line.len() - line.trim_start().len();
+            skipped = skipped.filter(|driver| indent > *driver);
+            match line.trim() {
+                "redis:" | "redis_streams:" => {
+                    out.push_str(&format!("{:indent$}memory: {{}}\n", ""));
+                    skipped = Some(indent);
+                }
+                _ if skipped.is_none() => out.push_str(&format!("{line}\n")),
+                _ => {}
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn the_default_configuration_is_right_and_shows_the_defaults() {
+        for yaml in [in_memory(DEFAULT), in_memory(&uncommented(DEFAULT))] {
+            let loaded = Loader::load_text::<Config>("default.yaml", &yaml, &Nothing);
+            let config = loaded.map(|loaded| loaded.root).unwrap_or_else(|problems| panic!("{problems}"));
+            assert_eq!(config.check(), []);
+            assert_eq!(config.retry, RetryConfig::default());
+            assert_eq!(config.limits, Limits::default());
+            assert_eq!(config.admin, AdminConfig::default());
+            assert_eq!(config.sources["events"].options, SourceOptions::default());
+            assert_eq!(config.targets["main"].options.concurrency, 4);
+            assert_eq!(config.tests.len(), 1);
+        }
+        assert!(uncommented(DEFAULT).contains("\nretry:\n  max_attempts: 8\n"), "{}", uncommented(DEFAULT));
+    }
 }

@@ -182,7 +182,8 @@ impl Case<'_> {
         let (reason, cache) = match refused {
             Refused::Decode(DecodeError::Malformed(_)) => (Reason::Decode, None),
             Refused::Decode(DecodeError::Limit { .. }) => (Reason::Limit, None),
-            Refused::Rule(error) => (Reason::Rule, Some(error.cache.clone())),
+            Refused::Limit { cache, .. } => (Reason::Limit, Some(cache.clone())),
+            Refused::Rule(error) => (Reason::Rule, error.cache.clone()),
         };
         replace(Vec::new(), vec![Letter { cache, ..self.letter(reason, None, &refused.to_string()) }])
     }

@@ -20,10 +20,24 @@ impl std::str::FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no length of time; write a number with a unit, as 200ms, 30s, 5m or 24h");
-        let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-        span.try_into().map(Self).map_err(|_| wrong())
+        read(text).map(Self).ok_or_else(|| {
+            format!("`{text}` is no length of time; write a number with a unit, as 200ms, 30s, 5m or 24h")
+        })
     }
+}
+
+fn read(text: &str) -> Option<Duration> {
+    // The library takes no days, because a day of a calendar is not always 24 hours long; here it is.
+    let (days, rest) = match text.split_once('d') {
+        Some((days, rest)) => (days.parse::<u32>().ok()?, rest),
+        None => (0, text),
+    };
+    let days = Duration::from_secs(u64::from(days) * 24 * 3600);
+    if rest.is_empty() && text.ends_with('d') {
+        return Some(days);
+    }
+    let span: jiff::SignedDuration = rest.parse().ok()?;
+    Duration::try_from(span).ok()?.checked_add(days)
 }
 
 impl fmt::Display for Span {
@@ -43,8 +57,21 @@ impl fmt::Debug for Span {
 
 impl<'de> serde::Deserialize<'de> for Span {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(Visitor)
+    }
+}
+
+struct Visitor;
+
+impl serde::de::Visitor<'_> for Visitor {
+    type Value = Span;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a length of time with its unit, as 200ms, 30s, 5m or 24h")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Span, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
@@ -82,11 +109,14 @@ mod tests {
             ("5m", 300_000),
             ("1h30m", 5_400_000),
             ("24h", 86_400_000),
+            ("7d", 604_800_000),
+            ("1d12h", 129_600_000),
+            ("0s", 0),
         ];
         for (text, ms) in cases {
             assert_eq!(text.parse::<Span>(), Ok(Span(Duration::from_millis(ms))), "{text}");
         }
-        for text in ["", "30", "s", "-5s", "soon"] {
+        for text in ["", "30", "s", "-5s", "soon", "d", "-1d", "1dd", "1d5", "99999999999d"] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
     }

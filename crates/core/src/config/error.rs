@@ -1,6 +1,6 @@
-//! Holds what is wrong with a configuration, and shows it with file, line, column and the source line.
+//! Holds what is wrong with a configuration, by its path.
 
-use super::ConfigPath;
+use super::{ConfigPath, Problems, Segment};
 
 /// How bad a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -23,25 +23,42 @@ pub struct Problem {
     pub message: String,
     /// How to mend it, as `did you mean author_id?`.
     pub help: Option<String>,
+    /// Whether it is about the key at the end of the path, and not about that key's value.
+    pub at_key: bool,
 }
 
 impl Problem {
     /// An error at a place.
     #[must_use]
     pub fn error(path: ConfigPath, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, path, message: message.into(), help: None }
+        Self { severity: Severity::Error, path, message: message.into(), help: None, at_key: false }
     }
 
     /// A warning at a place.
     #[must_use]
     pub fn warning(path: ConfigPath, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, path, message: message.into(), help: None }
+        Self { severity: Severity::Warning, ..Self::error(path, message) }
     }
 
     /// The same with a way to mend it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// The same, about the key at the end of the path: that key is pointed at.
+    #[must_use]
+    pub fn at_key(mut self) -> Self {
+        self.at_key = true;
+        self
+    }
+
+    /// The same, its path continued from this one: for a problem that was found by somebody who knows a part only.
+    #[must_use]
+    pub fn below(mut self, parent: &ConfigPath) -> Self {
+        let segments: Vec<Segment> = parent.0.iter().cloned().chain(self.path.0).collect();
+        self.path = ConfigPath(segments);
         self
     }
 
@@ -67,16 +84,6 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, name)| name)
 }
 
-/// All that is wrong with a configuration, shown by [`std::fmt::Display`] with file, line, column, source line and help.
-#[derive(Debug)]
-pub struct Problems;
-
-impl std::fmt::Display for Problems {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("the configuration is wrong")
-    }
-}
-
 /// Why a configuration could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -89,6 +96,33 @@ pub enum LoadError {
         source: std::io::Error,
     },
     /// What stands in the files is wrong.
-    #[error("the configuration is wrong")]
+    #[error("the configuration is wrong\n\n{0}")]
     Invalid(Problems),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_suggested_only_when_it_is_near() {
+        let known = ["redis", "redis_streams", "memory"];
+        let cases = [
+            ("redsi", Some("redis")),
+            ("rediss", Some("redis")),
+            ("memori", Some("memory")),
+            ("amqp", None),
+            ("", None),
+        ];
+        for (given, expected) in cases {
+            assert_eq!(nearest(given, known), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_problem_found_in_a_part_keeps_its_path_in_the_whole() {
+        let problem = Problem::error(ConfigPath::root().key("url"), "wrong")
+            .below(&ConfigPath::root().key("targets").key("main"));
+        assert_eq!(problem.path.to_string(), "targets.main.url");
+    }
 }

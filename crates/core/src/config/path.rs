@@ -53,3 +53,9 @@ impl fmt::Display for ConfigPath {
         Ok(())
     }
 }
+
+impl serde::Serialize for ConfigPath {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::Change;
+use super::cloud_events::{self, Headers};
+use super::fields::{self, Fields, Shape};
+use super::problem::{self, malformed};
+use super::{Change, debezium, json, limit, wal2json};
 
 /// The formats of events. `auto` recognises all of them by their shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
@@ -29,7 +32,7 @@ pub enum Format {
 pub struct EventLimits {
     /// Bytes of one message, checked before it is parsed.
     pub max_message_bytes: usize,
-    /// Levels of nested objects and lists.
+    /// Levels of nested objects and lists; the parser's own bound of 127 cannot be exceeded.
     pub max_depth: usize,
     /// Events in one message.
     pub max_events: usize,
@@ -82,6 +85,101 @@ pub fn decode<'a>(
     limits: &EventLimits,
     changes: &mut Vec<Change<'a>>,
 ) -> Result<(), DecodeError> {
-    let _ = (payload, format, limits, changes);
-    Err(DecodeError::Malformed("not built yet".to_owned()))
+    let start = changes.len();
+    let decoded = limit::check(payload.body, limits)
+        .and_then(|()| message(payload, format, limits, changes))
+        .and_then(|()| limit::events(changes.len() - start, limits));
+    if decoded.is_err() {
+        changes.truncate(start);
+    }
+    decoded
+}
+
+fn message<'a>(
+    payload: Payload<'a>,
+    format: Format,
+    limits: &EventLimits,
+    changes: &mut Vec<Change<'a>>,
+) -> Result<(), DecodeError> {
+    let Payload { body, headers } = payload;
+    if may_be_tombstone(format, headers) && debezium::is_tombstone(body) {
+        return Ok(());
+    }
+    let attributes = match format {
+        Format::Auto | Format::CloudEvents if !headers.is_empty() => cloud_events::of_headers(headers)?,
+        _ => None,
+    };
+    let fields = &mut Fields::default();
+    fields::read(text(body)?, limits, fields)?;
+    if let Some(attributes) = attributes {
+        return cloud_events::binary(&attributes, fields, limits, changes);
+    }
+    match format {
+        Format::Auto => recognised(fields, headers, limits, changes),
+        Format::Json => json::decode(fields, changes),
+        Format::CloudEvents => cloud_events::structured(fields, limits, changes),
+        Format::Debezium => debezium::decode(fields, headers, limits, changes),
+        Format::Wal2json => wal2json::decode(fields, limits, changes),
+    }
+}
+
+/// A tombstone has nothing in it to recognise it by but the key beside it; an empty body alone is somebody's mistake.
+fn may_be_tombstone(format: Format, headers: Headers<'_>) -> bool {
+    format == Format::Debezium || format == Format::Auto && headers.iter().any(|(name, _)| name == "key")
+}
+
+/// Decodes by shape. What names an entity is native, whatever else is beside it.
+fn recognised<'a>(
+    fields: &mut Fields<'a>,
+    headers: Headers<'a>,
+    limits: &EventLimits,
+    changes: &mut Vec<Change<'a>>,
+) -> Result<(), DecodeError> {
+    let native = fields.entity.is_some() || fields.events.is_some() || fields.invalidate.is_some();
+    if fields.shape == Shape::Null {
+        return Ok(());
+    }
+    if fields.other("specversion").is_some() || fields.elements.is_some() || cloud_events::says_structured(headers) {
+        cloud_events::structured(fields, limits, changes)
+    } else if native {
+        json::decode(fields, changes)
+    } else if debezium::is_envelope(fields) {
+        debezium::decode(fields, headers, limits, changes)
+    } else if wal2json::is_change(fields) {
+        wal2json::decode(fields, limits, changes)
+    } else if fields.op.is_some() {
+        json::decode(fields, changes)
+    } else {
+        Err(malformed(
+            "no format recognised: expected an object with `entity` and `op`, `events` or `invalidate` (native), \
+             `specversion` (CloudEvents), `source` and `op` (Debezium) or `action` (wal2json)",
+        ))
+    }
+}
+
+fn text(body: &[u8]) -> Result<&str, DecodeError> {
+    if body.starts_with(b"\xef\xbb\xbf") {
+        return Err(malformed("begins with a byte order mark; events are JSON in UTF-8 without one"));
+    }
+    if body.trim_ascii_start().is_empty() {
+        return Err(malformed(
+            "the body is empty (a Debezium tombstone is accepted with `format: debezium`, or with its key)",
+        ));
+    }
+    std::str::from_utf8(body).map_err(|error| problem::utf8(error, body))
+}
+
+/// Reads a native message that another message carries in an encoding; its changes borrow from nothing.
+pub(super) fn native_inside(body: &[u8], limits: &EventLimits) -> Result<Vec<Change<'static>>, DecodeError> {
+    let mut changes = Vec::new();
+    json::decode(&mut fields_inside(body, limits)?, &mut changes)?;
+    Ok(changes.into_iter().map(Change::into_owned).collect())
+}
+
+/// Reads the JSON that another message carries in an encoding.
+pub(super) fn fields_inside<'a>(body: &'a [u8], limits: &EventLimits) -> Result<Fields<'a>, DecodeError> {
+    limit::check(body, limits)?;
+    let mut fields = Fields::default();
+    fields::read(text(body)?, limits, &mut fields)?;
+    Ok(fields)
 }

@@ -1,1 +1,174 @@
-//! Decodes json.
+//! Decodes Quash's own JSON: an event, a transaction of events, or a direct command.
+
+use std::borrow::Cow;
+
+use super::context::Context;
+use super::fields::{Fields, Shape, object, text};
+use super::problem::{described, malformed, quoted, within};
+use super::{Change, DecodeError, Event, EventLimits, Op, Relation, Row, Value, command, time};
+
+/// Decodes a message.
+pub(super) fn decode<'a>(fields: &mut Fields<'a>, changes: &mut Vec<Change<'a>>) -> Result<(), DecodeError> {
+    message(fields, changes).map_err(within("native event"))
+}
+
+/// Decodes one element of `events`.
+pub(super) fn entry<'a>(
+    fields: &mut Fields<'a>,
+    _limits: &EventLimits,
+    changes: &mut Vec<Change<'a>>,
+) -> Result<(), DecodeError> {
+    if fields.events.is_some() {
+        return Err(malformed("`events` inside of `events`"));
+    }
+    message(fields, changes)
+}
+
+fn message<'a>(fields: &mut Fields<'a>, changes: &mut Vec<Change<'a>>) -> Result<(), DecodeError> {
+    if fields.shape != Shape::Object {
+        return Err(malformed("expected an object, as {\"entity\": \"shop.Book\", \"op\": \"update\", …}"));
+    }
+    version(fields.quash.as_ref())?;
+    let is_event = fields.entity.is_some() || fields.op.is_some();
+    match (is_event, fields.events.take(), fields.invalidate.take()) {
+        (true, None, None) => changes.push(Change::Event(event(fields)?)),
+        (false, Some(batch), None) => transaction(fields, batch?, changes)?,
+        (false, None, Some(command)) => {
+            let time_us = time_us(fields)?;
+            changes.push(Change::Command(command::command(command, id(fields)?, time_us)?));
+        }
+        (false, None, None) => return Err(malformed("no `entity` and `op`, no `events` and no `invalidate`")),
+        _ => return Err(malformed("more than one of `entity` with `op`, `events` and `invalidate`")),
+    }
+    Ok(())
+}
+
+fn version(quash: Option<&Value<'_>>) -> Result<(), DecodeError> {
+    match quash {
+        None | Some(Value::Int(1)) => Ok(()),
+        Some(other) => Err(malformed(format!("unknown schema version: `quash` is {}, expected 1", described(other)))),
+    }
+}
+
+fn transaction<'a>(
+    fields: &mut Fields<'a>,
+    mut batch: Vec<Change<'a>>,
+    changes: &mut Vec<Change<'a>>,
+) -> Result<(), DecodeError> {
+    let context = Context {
+        id: None,
+        source: text("source", fields.source.take())?,
+        time_us: time_us(fields)?,
+        origin: text("origin", fields.origin.take())?,
+        traceparent: text("traceparent", fields.traceparent.take())?,
+    };
+    context.fill(&mut batch);
+    changes.append(&mut batch);
+    Ok(())
+}
+
+fn event<'a>(fields: &mut Fields<'a>) -> Result<Event<'a>, DecodeError> {
+    let op = op(fields.op.take())?;
+    let event = Event {
+        id: id(fields)?,
+        source: text("source", fields.source.take())?,
+        entity: entity(fields.entity.take())?,
+        op,
+        key: object("key", fields.key.take())?.unwrap_or_default(),
+        before: object("before", fields.before.take())?,
+        after: object("after", fields.after.take())?,
+        changed: changed(fields.changed.take())?,
+        relation: relation(op, fields)?,
+        time_us: time_us(fields)?,
+        origin: text("origin", fields.origin.take())?,
+        traceparent: text("traceparent", fields.traceparent.take())?,
+    };
+    carries_what_it_needs(&event)?;
+    Ok(event)
+}
+
+fn op(value: Option<Value<'_>>) -> Result<Op, DecodeError> {
+    let name = text("op", value)?.ok_or_else(|| malformed(format!("no `op`, expected one of {}", known_ops())))?;
+    let known = Op::ALL.into_iter().find(|op| op.name() == name);
+    known.ok_or_else(|| malformed(format!("unknown `op` {}, expected one of {}", quoted(&name), known_ops())))
+}
+
+fn known_ops() -> String {
+    Op::ALL.map(Op::name).join(", ")
+}
+
+fn entity(value: Option<Value<'_>>) -> Result<Cow<'_, str>, DecodeError> {
+    text("entity", value)?
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| malformed("no `entity`, expected what changed, as `shop.Book`"))
+}
+
+fn id<'a>(fields: &mut Fields<'a>) -> Result<Option<Cow<'a, str>>, DecodeError> {
+    match fields.id.take() {
+        Some(Value::Int(number)) => Ok(Some(number.to_string().into())),
+        other => text("id", other),
+    }
+}
+
+fn time_us(fields: &mut Fields<'_>) -> Result<Option<i64>, DecodeError> {
+    fields.time.take().map_or(Ok(None), |value| time::field(&value))
+}
+
+fn changed(value: Option<Value<'_>>) -> Result<Option<Vec<Cow<'_, str>>>, DecodeError> {
+    let wrong =
+        |value: &Value<'_>| malformed(format!("`changed` has {}: expected a list of column names", described(value)));
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::List(columns)) => columns
+            .into_iter()
+            .map(|column| if let Value::Text(name) = column { Ok(name) } else { Err(wrong(&column)) })
+            .collect::<Result<_, _>>()
+            .map(Some),
+        Some(other) => Err(wrong(&other)),
+    }
+}
+
+fn relation<'a>(op: Op, fields: &mut Fields<'a>) -> Result<Option<Relation<'a>>, DecodeError> {
+    if !matches!(op, Op::Add | Op::Remove | Op::Clear) {
+        return Ok(None);
+    }
+    let missing = |what| malformed(format!("no `{what}`, which `op` {} needs", op.name()));
+    let name = text("relation", fields.relation.take())?.filter(|name| !name.is_empty());
+    let from = object("from", fields.from.take())?;
+    Ok(Some(Relation {
+        name: name.ok_or_else(|| missing("relation"))?,
+        from: from.ok_or_else(|| missing("from"))?,
+        to: other_end(fields.to.take())?,
+    }))
+}
+
+fn other_end(value: Option<Value<'_>>) -> Result<Vec<Row<'_>>, DecodeError> {
+    match value {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Object(row)) => Ok(vec![row]),
+        Some(Value::List(rows)) => rows.into_iter().map(end_row).collect(),
+        Some(other) => end_row(other).map(|row| vec![row]),
+    }
+}
+
+fn end_row(value: Value<'_>) -> Result<Row<'_>, DecodeError> {
+    match value {
+        Value::Object(row) => Ok(row),
+        other => Err(malformed(format!("`to` has {}: expected an object or a list of objects", described(&other)))),
+    }
+}
+
+/// Without these an event could match nothing, and would be acked as if nothing depended on it.
+fn carries_what_it_needs(event: &Event<'_>) -> Result<(), DecodeError> {
+    let has_key = !event.key.is_empty();
+    let missing = match event.op {
+        Op::Create if event.after.is_none() => "`after`",
+        Op::Update if event.after.is_none() && !has_key => "`after` or `key`",
+        Op::Delete if event.before.is_none() && !has_key => "`before` or `key`",
+        _ => return Ok(()),
+    };
+    Err(malformed(format!("no {missing}, which `op` {} needs", event.op.name())))
+}
+
+#[cfg(test)]
+mod tests;

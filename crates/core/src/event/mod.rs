@@ -2,12 +2,29 @@
 //!
 //! An event borrows from the payload it was decoded from, so that decoding allocates only for text that JSON escaped.
 
-pub mod cloud_events;
-pub mod debezium;
-pub mod decode;
-pub mod json;
 pub mod value;
-pub mod wal2json;
+
+// From bytes to changes.
+pub mod decode;
+mod fields;
+mod limit;
+
+// The formats: a file each.
+mod cloud_events;
+mod debezium;
+mod json;
+mod wal2json;
+
+// What they share.
+mod base64;
+mod batch;
+mod command;
+mod context;
+mod owned;
+mod problem;
+mod read;
+mod time;
+mod tuple;
 
 use std::borrow::Cow;
 

@@ -2,12 +2,21 @@
 
 pub mod config;
 
+pub(crate) mod compile;
+pub(crate) mod emit;
+pub(crate) mod set;
+
+pub(crate) mod cascade;
+pub(crate) mod dependency;
+
+pub(crate) mod condition;
+
 /// Why a rule cannot be applied to an event. Trying again cannot help.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("cache {cache}: {error}")]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{error}", cache.as_ref().map(|cache| format!("cache {cache}: ")).unwrap_or_default())]
 pub struct RuleError {
-    /// The cache whose rule it is.
-    pub cache: String,
+    /// The cache whose rule it is, where there is one.
+    pub cache: Option<String>,
     /// What went wrong.
     pub error: String,
 }

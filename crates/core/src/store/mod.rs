@@ -5,6 +5,9 @@
 pub mod memory;
 pub mod redis;
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -96,7 +99,8 @@ pub trait Store: Send + Sync {
 /// What came of a call to [`Store::apply`].
 #[derive(Debug, Default)]
 pub struct Applied {
-    /// One per action, in their order: keys removed, or why the cache refused.
+    /// One per action, in their order: keys removed, or why the cache refused. Their sum is exact; of deletes that
+    /// travelled in one command, it may be another one that counts the key.
     pub outcomes: Vec<Result<u64, Refusal>>,
     /// Keys that a SCAN pass looked at.
     pub keys_visited: u64,

@@ -86,11 +86,15 @@ pub struct Consumer {
     pub settler: Arc<dyn Settler>,
 }
 
+/// How often a delivery is handed out in company without being settled before it comes alone.
+pub const SUSPECT_AFTER: u32 = 3;
+
 /// Takes deliveries in. When dropped, what was received by it and not settled comes back to another consumer.
 #[async_trait]
 pub trait Receiver: Send {
     /// Waits for deliveries and returns between 1 and `batch` of them. May be dropped while waiting: no delivery is lost
-    /// by that. A delivery that may have been part of a crash before comes in a batch of its own.
+    /// by that. A delivery that was handed out [`SUSPECT_AFTER`] times before and never settled comes in a batch of its
+    /// own, so that its neighbours do not suffer should it be the one that ends processes.
     ///
     /// # Errors
     /// A cut connection is mended inside and is not an error. [`TransportError::Refused`] means that consuming cannot go on
@@ -108,6 +112,11 @@ pub trait Settler: Send + Sync {
     /// It is then not known which the broker heard: calling again with the same verdicts is allowed and harmless.
     /// Verdicts on deliveries that the broker has handed to somebody else meanwhile do nothing, and are no error.
     async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<(), TransportError>;
+
+    /// Whether the consumer reaches its broker at this moment, as far as it knows; for metrics and health.
+    fn connected(&self) -> bool {
+        true
+    }
 }
 
 /// Identifies a delivery within the transport that made it; opaque to everybody else. It is bound to the connection's
@@ -166,7 +175,8 @@ pub trait DeadLetters: Send + Sync {
     /// As [`Transport::publish`].
     async fn append(&self, letters: &[Message]) -> Result<(), TransportError>;
 
-    /// Up to `max` letters after the one named, oldest first; `None` starts at the oldest. Disturbs neither content nor order.
+    /// Up to `max` letters after the one named, oldest first; `None` starts at the oldest. The one named need not be there
+    /// any more. Disturbs neither content nor order.
     ///
     /// # Errors
     /// When the broker cannot be reached or refuses.

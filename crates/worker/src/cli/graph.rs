@@ -1,15 +1,42 @@
 //! `quash graph`: draws what depends on what.
 
-use super::{CliError, Exit, Global};
+mod draw;
+
+use super::{output, screen};
+use super::{CliError, Exit, Global, Output, rules};
 
 /// Draws what depends on what.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The language of the drawing
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// The language of a drawing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// An indented list, for a terminal
+    Text,
+    /// Mermaid, for Markdown
+    Mermaid,
+    /// Graphviz
+    Dot,
+}
 
 /// Draws what depends on what.
 ///
 /// # Errors
-/// As [`CliError`] says.
-pub async fn run(_args: Args, _global: &Global) -> Result<Exit, CliError> {
-    Err(CliError::Usage("not built yet".to_owned()))
+/// [`CliError::Configuration`] when the configuration is wrong.
+pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
+    let loaded = global.load()?;
+    let (resolver, _) = rules::compile(&loaded)?;
+    let graph = draw::Graph::new(resolver.graph(), resolver.caches());
+    match (global.output, args.format) {
+        (Output::Json, _) => output::print_json(&graph)?,
+        (Output::Text, Format::Text) => screen::print(&graph.text())?,
+        (Output::Text, Format::Mermaid) => screen::print(&graph.mermaid())?,
+        (Output::Text, Format::Dot) => screen::print(&graph.dot())?,
+    }
+    Ok(Exit::Done)
 }

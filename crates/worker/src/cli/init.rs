@@ -1,15 +1,74 @@
 //! `quash init`: writes a commented configuration to start from.
 
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
 use super::{CliError, Exit, Global};
+use crate::config::DEFAULT;
 
 /// Writes a commented configuration to start from.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The file to write; `-` is standard output
+    #[arg(default_value = "quash.yaml")]
+    pub file: PathBuf,
+    /// Replaces a file that is there
+    #[arg(long)]
+    pub force: bool,
+}
 
 /// Writes a commented configuration to start from.
 ///
 /// # Errors
-/// As [`CliError`] says.
-pub async fn run(_args: Args, _global: &Global) -> Result<Exit, CliError> {
-    Err(CliError::Usage("not built yet".to_owned()))
+/// [`CliError::Refused`] when the file is there and is not to be replaced, [`CliError::Io`] when it cannot be written.
+pub async fn run(args: Args, _global: &Global) -> Result<Exit, CliError> {
+    if args.file == Path::new("-") {
+        let written = io::stdout().lock().write_all(DEFAULT.as_bytes());
+        written.map_err(|error| CliError::Io(format!("cannot write the output: {error}")))?;
+        return Ok(Exit::Done);
+    }
+    write(&args.file, args.force)?;
+    let file = args.file.display();
+    let told = writeln!(io::stderr().lock(), "wrote {file}; check it with: quash check -c {file}");
+    told.map_err(|error| CliError::Io(format!("cannot write to the terminal: {error}")))?;
+    Ok(Exit::Done)
+}
+
+fn write(file: &Path, force: bool) -> Result<(), CliError> {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    // The operating system refuses, so that nobody can put a file there in between.
+    let options = if force { options.create(true).truncate(true) } else { options.create_new(true) };
+    let written = options.open(file).and_then(|mut file| file.write_all(DEFAULT.as_bytes()));
+    written.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => {
+            CliError::Refused(format!("{} is there already; --force replaces it", file.display()))
+        }
+        _ => CliError::Io(format!("cannot write {}: {error}", file.display())),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_there_is_replaced_only_by_force() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("quash.yaml");
+        write(&file, false).expect("written");
+        assert_eq!(std::fs::read_to_string(&file).expect("read"), DEFAULT);
+        std::fs::write(&file, "mine").expect("written");
+        assert!(matches!(write(&file, false), Err(CliError::Refused(_))));
+        assert_eq!(std::fs::read_to_string(&file).expect("read"), "mine");
+        write(&file, true).expect("written");
+        assert_eq!(std::fs::read_to_string(&file).expect("read"), DEFAULT);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_said() {
+        let directory = tempfile::tempdir().expect("a directory");
+        assert!(matches!(write(&directory.path().join("nowhere/quash.yaml"), false), Err(CliError::Io(_))));
+    }
 }

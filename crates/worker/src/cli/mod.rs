@@ -1,5 +1,6 @@
 //! The commands: one file each, one line each in [`Command`].
 
+// The commands.
 pub mod check;
 pub mod completions;
 pub mod dev;
@@ -15,17 +16,31 @@ pub mod run;
 pub mod schema;
 pub mod test;
 
+// What they share.
+pub mod error;
+pub mod help;
+pub mod output;
+pub mod progress;
+pub mod rules;
+mod screen;
+pub mod table;
+
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use clap::Parser;
-use quash_core::config::{Loaded, Loader, ProcessEnvironment};
+use clap::{FromArgMatches, Parser};
+use quash_core::config::{Loaded, Loader, ProcessEnvironment, nearest};
+use quash_dispatch::transport::Transport;
 
+pub use self::error::{CliError, Exit};
 use crate::config::Config;
+use crate::logging;
 
 /// Invalidates what was cached from data that changed.
 #[derive(Debug, Parser)]
-#[command(name = "quash", version, about, max_term_width = 100)]
+#[command(name = "quash", version, max_term_width = 100)]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -37,18 +52,29 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Everywhere")]
 pub struct Global {
     /// Configuration files and directories; several merge
-    #[arg(short, long, global = true, env = "QUASH_CONFIG", default_value = "quash.yaml", value_delimiter = ',')]
+    #[arg(short, long, global = true, env = "QUASH_CONFIG", hide_env_values = true, value_name = "PATH")]
+    #[arg(default_value = "quash.yaml", value_delimiter = ',')]
     pub config: Vec<PathBuf>,
-    /// How results are printed
-    #[arg(short, long, global = true, value_enum, default_value_t = Output::Text)]
+    /// How results and errors are printed: text or json
+    #[arg(short, long, global = true, value_enum, value_name = "FORM", hide_possible_values = true)]
+    #[arg(default_value_t = Output::Text)]
     pub output: Output,
-    /// How logs are written to stderr
-    #[arg(long, global = true, env = "QUASH_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
+    /// How logs are written to stderr: human, json, or auto, which is human on a terminal
+    #[arg(long, global = true, env = "QUASH_LOG_FORMAT", hide_env_values = true, value_name = "FORM")]
+    #[arg(value_enum, hide_possible_values = true, default_value_t = LogFormat::Auto)]
     pub log_format: LogFormat,
-    /// Which logs are written, as `info` or `quash_worker=debug`
-    #[arg(long, global = true, env = "QUASH_LOG", default_value = "info")]
+    /// Which logs are written, as info or quash_worker=debug
+    #[arg(
+        long,
+        global = true,
+        env = "QUASH_LOG",
+        hide_env_values = true,
+        value_name = "FILTER",
+        default_value = "info"
+    )]
     pub log: String,
 }
 
@@ -105,43 +131,31 @@ pub enum Command {
     Man(man::Args),
 }
 
-/// How a command ended well enough to say so; the codes are API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// Everything was done: 0.
-    Done,
-    /// It ran and found failures: 1.
-    Failures,
-}
+impl Command {
+    /// Whether it talks to servers or runs for long, so that somebody may want logs of it.
+    const fn logs(&self) -> bool {
+        !matches!(
+            self,
+            Self::Init(_) | Self::Schema(_) | Self::Completions(_) | Self::Man(_) | Self::Graph(_) | Self::Test(_)
+        )
+    }
 
-/// Why a command could not do its work; each kind has its exit code.
-#[derive(Debug, thiserror::Error)]
-pub enum CliError {
-    /// Wrong usage: 2.
-    #[error("{0}")]
-    Usage(String),
-    /// Something cannot be reached: 69.
-    #[error("{0}")]
-    Unreachable(String),
-    /// A file or stream cannot be read or written: 74.
-    #[error("{0}")]
-    Io(String),
-    /// Refused: rights, or a safety check: 77.
-    #[error("{0}")]
-    Refused(String),
-    /// The configuration is wrong: 78.
-    #[error("{0}")]
-    Configuration(String),
-}
-
-impl CliError {
-    const fn code(&self) -> u8 {
+    async fn run(self, global: &Global) -> Result<Exit, CliError> {
         match self {
-            Self::Usage(_) => 2,
-            Self::Unreachable(_) => 69,
-            Self::Io(_) => 74,
-            Self::Refused(_) => 77,
-            Self::Configuration(_) => 78,
+            Self::Run(args) => run::run(args, global).await,
+            Self::Dev(args) => dev::run(args, global).await,
+            Self::Check(args) => check::run(args, global).await,
+            Self::Test(args) => test::run(args, global).await,
+            Self::Explain(args) => explain::run(args, global).await,
+            Self::Graph(args) => graph::run(args, global).await,
+            Self::Publish(args) => publish::run(args, global).await,
+            Self::Invalidate(args) => invalidate::run(args, global).await,
+            Self::Dlq(args) => dlq::run(args, global).await,
+            Self::Health(args) => health::run(args, global).await,
+            Self::Init(args) => init::run(args, global).await,
+            Self::Schema(args) => schema::run(args, global).await,
+            Self::Completions(args) => completions::run(args, global).await,
+            Self::Man(args) => man::run(args, global).await,
         }
     }
 }
@@ -152,35 +166,141 @@ impl Global {
     /// # Errors
     /// [`CliError::Io`] when a file cannot be read, [`CliError::Configuration`] with all problems when it is wrong.
     pub fn load(&self) -> Result<Loaded<Config>, CliError> {
-        Loader::load(&self.config, &ProcessEnvironment).map_err(|error| CliError::Configuration(error.to_string()))
+        Ok(Loader::load(&self.config, &ProcessEnvironment)?)
+    }
+
+    /// The source of that name, or the only one there is, with its transport; connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`CliError::Usage`] when the name is not declared, or none is given and there are several;
+    /// [`CliError::Configuration`] when there is none, or its values do not fit together.
+    pub fn source(&self, config: &Config, name: Option<&str>) -> Result<(String, Arc<dyn Transport>), CliError> {
+        let names: Vec<&str> = config.sources.keys().map(String::as_str).collect();
+        let name = pick_source(&names, name)?;
+        let wrong = |problem| CliError::Configuration(format!("source `{name}`: {}", error::describe(&problem)));
+        let transport = config.sources[name].kind.build().map_err(wrong)?;
+        Ok((name.to_owned(), transport))
+    }
+}
+
+fn pick_source<'a>(declared: &[&'a str], wanted: Option<&str>) -> Result<&'a str, CliError> {
+    let list = declared.join(", ");
+    match (declared, wanted) {
+        ([], _) => Err(CliError::Configuration("no source is declared; name one under `sources`".to_owned())),
+        (_, Some(wanted)) => declared.iter().find(|name| **name == wanted).copied().ok_or_else(|| {
+            let meant = nearest(wanted, declared.iter().copied());
+            let meant = meant.map_or_else(String::new, |name| format!(", did you mean `{name}`?"));
+            CliError::Usage(format!("there is no source `{wanted}`{meant} (declared: {list})"))
+        }),
+        ([only], None) => Ok(only),
+        (_, None) => Err(CliError::Usage(format!("several sources are declared, choose one with --source: {list}"))),
     }
 }
 
 /// Parses the command line, runs the command and says how the process ends.
 pub async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let ended = match cli.command {
-        Command::Run(args) => run::run(args, &cli.global).await,
-        Command::Dev(args) => dev::run(args, &cli.global).await,
-        Command::Check(args) => check::run(args, &cli.global).await,
-        Command::Test(args) => test::run(args, &cli.global).await,
-        Command::Explain(args) => explain::run(args, &cli.global).await,
-        Command::Graph(args) => graph::run(args, &cli.global).await,
-        Command::Publish(args) => publish::run(args, &cli.global).await,
-        Command::Invalidate(args) => invalidate::run(args, &cli.global).await,
-        Command::Dlq(args) => dlq::run(args, &cli.global).await,
-        Command::Health(args) => health::run(args, &cli.global).await,
-        Command::Init(args) => init::run(args, &cli.global).await,
-        Command::Schema(args) => schema::run(args, &cli.global).await,
-        Command::Completions(args) => completions::run(args, &cli.global).await,
-        Command::Man(args) => man::run(args, &cli.global).await,
+    let (global, command) = match parse(std::env::args_os()) {
+        Ok(Cli { global, command }) => (global, command),
+        Err(exit) => return exit,
     };
-    match ended {
+    match start(&global, command).await {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Failures) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("error: {error}");
+            error.print(global.output);
             ExitCode::from(error.code())
+        }
+    }
+}
+
+async fn start(global: &Global, command: Command) -> Result<Exit, CliError> {
+    if command.logs() {
+        logging::init(global.log_format, &global.log).map_err(|error| CliError::Usage(error.to_string()))?;
+    }
+    command.run(global).await
+}
+
+/// Help and version are printed here, and so is what is wrong with the command line.
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let parsed = help::command().try_get_matches_from(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.map_err(|error| {
+        match error.use_stderr() && wants_json(&arguments) {
+            true => CliError::Usage(usage_message(&error)).print(Output::Json),
+            // Nobody can be told that the output is gone.
+            false => drop(error.print()),
+        }
+        u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+    })
+}
+
+/// What clap says before it repeats the usage, on one line.
+fn usage_message(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let is_usage = |paragraph: &str| paragraph.starts_with("Usage:") || paragraph.starts_with("For more information");
+    let said = text.split("\n\n").take_while(|paragraph| !is_usage(paragraph));
+    let lines = said.map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
+    let message = lines.collect::<Vec<_>>().join("; ");
+    message.strip_prefix("error: ").unwrap_or(&message).to_owned()
+}
+
+/// Whether the output was to be JSON, as far as can be told from a command line that is wrong.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let is = |argument: &OsString, known: &[&str]| known.iter().any(|known| argument == known);
+    arguments.iter().any(|argument| is(argument, &["-ojson", "-o=json", "--output=json"]))
+        || arguments.windows(2).any(|pair| is(&pair[0], &["-o", "--output"]) && is(&pair[1], &["json"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_only_source_needs_no_name_and_a_slip_is_answered() {
+        let cases = [
+            (vec!["events"], None, Ok("events")),
+            (vec!["bulk", "events"], Some("bulk"), Ok("bulk")),
+            (vec![], None, Err("no source is declared; name one under `sources`")),
+            (
+                vec!["events"],
+                Some("evnts"),
+                Err("there is no source `evnts`, did you mean `events`? (declared: events)"),
+            ),
+            (vec!["bulk", "events"], Some("x"), Err("there is no source `x` (declared: bulk, events)")),
+            (vec!["bulk", "events"], None, Err("several sources are declared, choose one with --source: bulk, events")),
+        ];
+        for (declared, wanted, expect) in cases {
+            let picked = pick_source(&declared, wanted).map_err(|error| error.to_string());
+            assert_eq!(picked, expect.map_err(str::to_owned), "{declared:?} {wanted:?}");
+        }
+    }
+
+    #[test]
+    fn json_is_recognised_on_a_wrong_command_line() {
+        let cases = [
+            (vec!["quash", "nonsense", "-o", "json"], true),
+            (vec!["quash", "-ojson", "nonsense"], true),
+            (vec!["quash", "--output=json"], true),
+            (vec!["quash", "-o", "text", "json"], false),
+            (vec!["quash"], false),
+        ];
+        for (arguments, expect) in cases {
+            let arguments: Vec<OsString> = arguments.into_iter().map(OsString::from).collect();
+            assert_eq!(wants_json(&arguments), expect, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_one_line_of_json() {
+        let cases = [
+            ("dlq rplay", "unrecognized subcommand 'rplay'; tip: a similar subcommand exists: 'replay'"),
+            ("dlq show", "the following required arguments were not provided: <ID>..."),
+            ("dlq replay --rate x", "invalid value 'x' for '--rate <RATE>': `x` is no rate; write 100/s, 30/m or 5/h"),
+        ];
+        for (line, expect) in cases {
+            let arguments = std::iter::once("quash").chain(line.split(' '));
+            let error = help::command().try_get_matches_from(arguments).unwrap_err();
+            assert_eq!(usage_message(&error), expect, "{line}");
         }
     }
 }

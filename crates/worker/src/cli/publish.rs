@@ -1,15 +1,215 @@
 //! `quash publish`: publishes events from a file or standard input.
 
-use super::{CliError, Exit, Global};
+mod deliver;
+mod flow;
+mod input;
+pub(crate) mod source;
+mod stop;
+mod validate;
 
-/// Publishes events from a file or standard input.
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use quash_core::event::Format;
+use quash_dispatch::transport::{Headers, Message};
+use serde::Serialize;
+
+use super::{CliError, Exit, Global, Output};
+use deliver::Delivery;
+use flow::{Flow, Pace};
+use stop::Stop;
+use validate::Validator;
+
+/// The names of the formats, as in configuration.
+const FORMATS: [(&str, Format); 5] = [
+    ("auto", Format::Auto),
+    ("json", Format::Json),
+    ("cloud_events", Format::CloudEvents),
+    ("debezium", Format::Debezium),
+    ("wal2json", Format::Wal2json),
+];
+
+/// Publishes events from a file or standard input, one JSON document a line.
+///
+/// Every line is decoded first: one that is wrong is reported and left out, and the exit code is then 1. Lines that carry
+/// nothing to invalidate (transaction boundaries) are left out in silence. While the broker cannot be reached, publishing
+/// waits; no line is dropped. Ctrl-C, SIGTERM and the end of the input finish what was read; a second Ctrl-C gives up.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The file to read; `-` is standard input
+    #[arg(short, long, default_value = "-")]
+    file: PathBuf,
+    /// The format of the events; that of the source when left out
+    #[arg(long, value_parser = format)]
+    format: Option<Format>,
+    /// Where to publish; needed when several sources are configured
+    #[arg(long)]
+    source: Option<String>,
+    /// Take the whole input as one document
+    #[arg(long)]
+    whole: bool,
+    /// Stop at the first line that is wrong
+    #[arg(long)]
+    strict: bool,
+    /// Lines published together at most
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    batch: u32,
+    /// Events a second at most
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    /// A header of every message, as `name=value`; may be repeated
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+}
+
+/// What was done with the input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+struct Tally {
+    /// Messages that the broker has.
+    published: u64,
+    /// Lines with nothing to invalidate in them.
+    nothing: u64,
+    /// Lines that are no event.
+    refused: u64,
+}
 
 /// Publishes events from a file or standard input.
 ///
 /// # Errors
 /// As [`CliError`] says.
-pub async fn run(_args: Args, _global: &Global) -> Result<Exit, CliError> {
-    Err(CliError::Usage("not built yet".to_owned()))
+pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
+    let config = global.load()?.root;
+    let source = source::choose(&config, args.source.as_deref())?;
+    let format = agreed_format(args.format, source.format, &source.name)?;
+    let mut headers = Headers::default();
+    for (name, value) in args.headers {
+        headers.set(name, value);
+    }
+    let started = Instant::now();
+    let stop = Stop::on_signals();
+    let batch = args.rate.map_or(args.batch, |rate| args.batch.min((rate / 10).max(1)));
+    let limits = config.limits.event();
+    let mut flow = Flow {
+        lines: input::open(&args.file, limits.max_message_bytes, args.whole).await?,
+        validator: Validator { format, limits, headers },
+        delivery: Delivery::new(async |messages: &[Message]| source.transport.publish(messages).await, stop.clone()),
+        stop,
+        pace: args.rate.map(Pace::new),
+        batch: usize::try_from(batch).unwrap_or(usize::MAX),
+        strict: args.strict,
+        complaints: std::io::stderr(),
+    };
+    flow.delivery.prepare(async || source.transport.prepare().await, &mut std::io::stderr()).await?;
+    let tally = flow.run().await?;
+    summarise(tally, &source.name, started.elapsed(), global.output)?;
+    Ok(if tally.refused == 0 { Exit::Done } else { Exit::Failures })
+}
+
+/// What a worker could not decode must not be published to it.
+fn agreed_format(asked: Option<Format>, configured: Format, source: &str) -> Result<Format, CliError> {
+    match asked {
+        Some(asked) if asked != configured && asked != Format::Auto && configured != Format::Auto => {
+            let name = |format| FORMATS.iter().find(|(_, known)| *known == format).map_or("auto", |(name, _)| name);
+            let (asked, configured) = (name(asked), name(configured));
+            Err(CliError::Usage(format!("the source `{source}` is configured with format {configured}, not {asked}")))
+        }
+        Some(Format::Auto) | None => Ok(configured),
+        Some(asked) => Ok(asked),
+    }
+}
+
+fn summarise(tally: Tally, source: &str, took: Duration, output: Output) -> Result<(), CliError> {
+    let seconds = took.as_secs_f64();
+    let line = match output {
+        Output::Json => {
+            let mut value = serde_json::json!(tally);
+            value["source"] = source.into();
+            value["seconds"] = seconds.into();
+            value.to_string()
+        }
+        Output::Text => in_words(tally, seconds),
+    };
+    writeln!(std::io::stdout().lock(), "{line}")
+        .map_err(|error| CliError::Io(format!("cannot write the result: {error}")))
+}
+
+fn in_words(tally: Tally, seconds: f64) -> String {
+    let were = |count: u64| if count == 1 { "was" } else { "were" };
+    let lines = |count: u64| if count == 1 { "line" } else { "lines" };
+    let events = if tally.published == 1 { "event" } else { "events" };
+    let asides: Vec<String> = [
+        (tally.nothing > 0).then(|| format!("{} {} carried nothing", thousands(tally.nothing), lines(tally.nothing))),
+        (tally.refused > 0).then(|| format!("{} {} refused", thousands(tally.refused), were(tally.refused))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let asides = if asides.is_empty() { String::new() } else { format!(" ({})", asides.join(", ")) };
+    format!("published {} {events} in {seconds:.1} s{asides}", thousands(tally.published))
+}
+
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    let known = FORMATS.iter().find(|(name, _)| *name == text);
+    known
+        .map(|(_, format)| *format)
+        .ok_or_else(|| format!("expected one of {}", FORMATS.map(|(name, _)| name).join(", ")))
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_lowercase(), value.to_owned())),
+        _ => Err("expected name=value".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_reads_as_a_sentence() {
+        let cases = [
+            (Tally { published: 1, nothing: 0, refused: 0 }, "published 1 event in 2.1 s"),
+            (
+                Tally { published: 1234, nothing: 12, refused: 1 },
+                "published 1,234 events in 2.1 s (12 lines carried nothing, 1 was refused)",
+            ),
+            (
+                Tally { published: 1_234_567, nothing: 1, refused: 2 },
+                "published 1,234,567 events in 2.1 s (1 line carried nothing, 2 were refused)",
+            ),
+        ];
+        for (tally, expected) in cases {
+            assert_eq!(in_words(tally, 2.1), expected);
+        }
+    }
+
+    #[test]
+    fn a_format_that_the_worker_would_not_decode_is_refused() {
+        let agreed = |asked, configured| agreed_format(asked, configured, "events").ok();
+        assert_eq!(agreed(None, Format::Wal2json), Some(Format::Wal2json));
+        assert_eq!(agreed(Some(Format::Wal2json), Format::Auto), Some(Format::Wal2json));
+        assert_eq!(agreed(Some(Format::Auto), Format::Json), Some(Format::Json));
+        assert_eq!(agreed(Some(Format::Wal2json), Format::Json), None);
+    }
+
+    #[test]
+    fn every_format_has_its_configuration_name() {
+        for (name, format) in FORMATS {
+            assert_eq!(serde_json::to_value(format).ok(), Some(name.into()));
+        }
+    }
 }

@@ -1,15 +1,70 @@
 //! `quash schema`: prints the JSON Schema of the configuration.
 
+use std::io::{self, Write};
+
 use super::{CliError, Exit, Global};
+use crate::config::Config;
 
 /// Prints the JSON Schema of the configuration.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Of what
+    #[arg(value_enum, default_value_t = Subject::Config)]
+    pub subject: Subject,
+}
+
+/// What a schema is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Subject {
+    /// The configuration files.
+    Config,
+}
 
 /// Prints the JSON Schema of the configuration.
 ///
 /// # Errors
-/// As [`CliError`] says.
-pub async fn run(_args: Args, _global: &Global) -> Result<Exit, CliError> {
-    Err(CliError::Usage("not built yet".to_owned()))
+/// [`CliError::Io`] when standard output cannot be written.
+pub async fn run(args: Args, _global: &Global) -> Result<Exit, CliError> {
+    let text = match args.subject {
+        Subject::Config => format!("{:#}", config_schema()),
+    };
+    let written = writeln!(io::stdout().lock(), "{text}");
+    written.map_err(|error| CliError::Io(format!("cannot write the output: {error}")))?;
+    Ok(Exit::Done)
+}
+
+/// The JSON Schema of the configuration, draft 2020-12, with the documentation of every key.
+#[must_use]
+pub fn config_schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(Config).to_value();
+    if let Some(root) = schema.as_object_mut() {
+        root.insert("title".to_owned(), "Quash configuration".into());
+    }
+    schema
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_knows_every_section_and_no_other_key() {
+        let schema = config_schema();
+        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+        assert_eq!(schema["additionalProperties"], false);
+        for section in ["version", "targets", "sources", "caches", "retry", "limits", "tests", "admin", "worker"] {
+            let documented = schema["properties"][section]["description"].is_string();
+            assert!(documented, "{section}: {}", schema["properties"][section]);
+        }
+    }
+
+    #[test]
+    fn a_target_is_one_kind_with_its_options_beside_it() {
+        let schema = config_schema();
+        let reference = schema["properties"]["targets"]["additionalProperties"]["$ref"].as_str().expect("a reference");
+        let target = schema.pointer(reference.trim_start_matches('#')).expect("the definition");
+        assert!(target["properties"]["redis"]["description"].is_string(), "{target}");
+        assert_eq!(target["properties"]["concurrency"]["default"], 4, "{target}");
+        assert_eq!(target["additionalProperties"], false);
+    }
 }

@@ -1,7 +1,26 @@
 //! Keeps what could not be done, and explains it.
+//!
+//! A dead letter is a [`Message`](quash_dispatch::transport::Message) in the broker that carried the event; its
+//! [`Record`] says why it is there. [`Letter`] reads one, whoever wrote it; [`filter`] and [`select`] say which are
+//! meant; [`replay`] sends them back.
 
-pub mod filter;
+// What a letter says.
+pub mod letter;
 pub mod record;
+
+// Which letters are meant.
+pub mod filter;
+pub mod groups;
+pub mod select;
+
+// What can be done with them.
+pub mod archive;
+mod base64;
+pub mod discard;
 pub mod replay;
 
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use letter::{About, Legibility, Letter};
 pub use record::{Attempt, Reason, Record};

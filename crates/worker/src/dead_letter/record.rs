@@ -1,6 +1,9 @@
 //! Defines the record that a dead letter carries in its header: what happened, when, where and why.
 
+use quash_dispatch::transport::Headers;
 use serde::{Deserialize, Serialize};
+
+use crate::headers;
 
 /// Why a message became a dead letter. A closed set: these names are API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -36,6 +39,19 @@ impl Reason {
             Self::Panic => "panic",
         }
     }
+
+    /// What to do about it, in one sentence.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Decode => "the publisher sends something that is no event: mend it there, then discard the letter",
+            Self::Limit => "the event is over a limit: raise the limit and replay, or discard the letter",
+            Self::Rule => "a rule cannot be applied to the event: mend the rule or the event, then replay",
+            Self::TargetError => "the target refused every attempt: mend what it says, then replay",
+            Self::GaveUp => "the target stayed away for too long: replay once it is back",
+            Self::Panic => "handling it broke the worker: report it with the payload, replay after an upgrade",
+        }
+    }
 }
 
 /// One failed attempt.
@@ -51,6 +67,8 @@ pub struct Attempt {
 }
 
 /// What is known of a dead letter, version 1 of the format.
+///
+/// This is what Quash writes. Reading is [`super::Letter`]'s work, since letters also come from others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The version of this format.
@@ -93,4 +111,27 @@ pub struct Record {
     /// How often it was replayed before.
     #[serde(default)]
     pub replays: u32,
+}
+
+impl Record {
+    /// The version that this Quash writes.
+    pub const VERSION: u32 = 1;
+
+    /// Puts the record into the headers of the letter.
+    pub fn put(&self, headers: &mut Headers) {
+        #[expect(clippy::expect_used, reason = "strings, numbers and lists of them always have a JSON form")]
+        headers.set(headers::RECORD, serde_json::to_string(self).expect("a record is plain data"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_reasons_are_those_in_records() {
+        for reason in Reason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.name());
+        }
+    }
 }

@@ -142,7 +142,7 @@ fn shares_with_one_fate_travel_in_one_copy_and_others_alone() {
 #[test]
 fn what_cannot_be_resolved_is_a_dead_letter_at_once() {
     let limit = DecodeError::Limit { what: "nesting depth", actual: 33, limit: 32, setting: "limits.max_depth" };
-    let rule = RuleError { cache: "product".to_owned(), error: "column id is missing".to_owned() };
+    let rule = RuleError { cache: Some("product".to_owned()), error: "column id is missing".to_owned() };
     let cases = [
         (Refused::Decode(DecodeError::Malformed("no JSON".to_owned())), "letter decode None after 1"),
         (Refused::Decode(limit), "letter limit None after 1"),
@@ -155,7 +155,7 @@ fn what_cannot_be_resolved_is_a_dead_letter_at_once() {
 
 #[test]
 fn a_rule_error_names_its_cache() {
-    let rule = RuleError { cache: "product".to_owned(), error: "column id is missing".to_owned() };
+    let rule = RuleError { cache: Some("product".to_owned()), error: "column id is missing".to_owned() };
     let resolved = Resolved::Refused(Refused::Rule(rule));
     let Decision::Replace { letters, .. } = of(FRESH, Happened::Resolved { resolved: &resolved, troubles: &[] }) else {
         panic!("a rule error is a dead letter");

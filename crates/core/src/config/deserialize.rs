@@ -1,0 +1,357 @@
+//! Gives the tree to serde, so that every type that derives `Deserialize` can be read from it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    self, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+};
+use serde::forward_to_deserialize_any;
+
+use super::Segment;
+use super::mismatch::{Mismatch, Why};
+use super::node::{Entry, Node, Origin, Place, Value};
+use super::scalar::{Number, number};
+use super::secret::SECRET;
+use super::tagged::{self, TAGGED};
+
+/// What is learnt about the tree while it is read.
+#[derive(Default)]
+pub(super) struct Learnt {
+    /// The values that are secrets by their type, by their places: the tree is read several times.
+    pub(super) secrets: RefCell<BTreeMap<Place, Node>>,
+}
+
+/// A value of the tree, to be read.
+#[derive(Clone, Copy)]
+pub(super) struct Read<'a> {
+    pub(super) node: &'a Node,
+    pub(super) learnt: &'a Learnt,
+    /// Keys of a mapping that somebody else reads.
+    pub(super) without: &'static [&'static str],
+}
+
+impl<'a> Read<'a> {
+    pub(super) const fn new(node: &'a Node, learnt: &'a Learnt) -> Self {
+        Self { node, learnt, without: &[] }
+    }
+
+    const fn below(&self, node: &'a Node) -> Self {
+        Self { node, learnt: self.learnt, without: &[] }
+    }
+
+    fn wrong<T>(&self, expected: &dyn de::Expected) -> Result<T, Mismatch> {
+        // What was found is described from the tree, which knows what must not be shown.
+        Err(Mismatch::invalid_type(Unexpected::Other(""), expected))
+    }
+
+    /// A number, also from a reference to a variable, which must often be quoted.
+    fn number(&self) -> Option<Number> {
+        match &self.node.value {
+            Value::Number(text) => number(text),
+            Value::Text(text) if self.node.origin != Origin::Written => number(text.trim()),
+            _ => None,
+        }
+    }
+
+    fn bool(&self) -> Option<bool> {
+        match &self.node.value {
+            Value::Bool(truth) => Some(*truth),
+            Value::Text(text) if self.node.origin != Origin::Written => text.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn visit_mapping<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        visitor.visit_map(Entries { read: self, entries: self.node.entries().iter(), value: None })
+    }
+
+    fn visit_list<'de, V: Visitor<'de>>(self, items: &'a [Node], visitor: V) -> Result<V::Value, Mismatch> {
+        visitor.visit_seq(Items { read: self, items: items.iter().enumerate() })
+    }
+}
+
+fn visit_number<'de, V: Visitor<'de>>(number: Number, visitor: V) -> Result<V::Value, Mismatch> {
+    let int = match number {
+        Number::Int(int) => int,
+        Number::Float(float) => return visitor.visit_f64(float),
+    };
+    match (u64::try_from(int), i64::try_from(int)) {
+        (Ok(unsigned), _) => visitor.visit_u64(unsigned),
+        (_, Ok(signed)) => visitor.visit_i64(signed),
+        _ => visitor.visit_i128(int),
+    }
+}
+
+macro_rules! numbers {
+    ($($method:ident)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+            match self.number() {
+                Some(number) => visit_number(number, visitor),
+                None => self.wrong(&visitor),
+            }
+        }
+    )*};
+}
+
+impl<'de> Deserializer<'de> for Read<'_> {
+    type Error = Mismatch;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        match &self.node.value {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(truth) => visitor.visit_bool(*truth),
+            Value::Number(text) => match number(text) {
+                Some(number) => visit_number(number, visitor),
+                None => visitor.visit_str(text),
+            },
+
+            Value::Text(text) => visitor.visit_str(text),
+            Value::List(items) => self.visit_list(items, visitor),
+            Value::Mapping(_) => self.visit_mapping(visitor),
+        }
+    }
+
+    numbers! {
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
+        deserialize_f32 deserialize_f64
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        match self.bool() {
+            Some(truth) => visitor.visit_bool(truth),
+            None => self.wrong(&visitor),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        match &self.node.value {
+            Value::Text(text) => visitor.visit_str(text),
+            _ => self.wrong(&visitor),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        match &self.node.value {
+            Value::Null => visitor.visit_none(),
+            // `token: "${TOKEN:-}"` means that there is none.
+            Value::Text(text) if text.is_empty() && self.node.origin != Origin::Written => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        match &self.node.value {
+            Value::Null => visitor.visit_unit(),
+            _ => self.wrong(&visitor),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Mismatch> {
+        if name != SECRET {
+            return visitor.visit_newtype_struct(self);
+        }
+        let mut secrets = self.learnt.secrets.borrow_mut();
+        secrets.entry(self.node.place).or_insert_with(|| self.node.clone());
+        drop(secrets);
+        visitor.visit_newtype_struct(self).map_err(Mismatch::secret)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        match &self.node.value {
+            Value::List(items) => self.visit_list(items, visitor),
+            _ => self.wrong(&visitor),
+        }
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Mismatch> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, Mismatch> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        match &self.node.value {
+            Value::Mapping(_) => self.visit_mapping(visitor),
+            _ => self.wrong(&visitor),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Mismatch> {
+        if name == TAGGED {
+            return tagged::read(self, fields, visitor);
+        }
+        self.deserialize_map(visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        known: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Mismatch> {
+        match &self.node.value {
+            Value::Text(name) => visitor.visit_enum(Variant { read: self, name, content: None }),
+            Value::Mapping(entries) => {
+                let mut live = entries.iter().filter(|entry| !entry.value.dropped);
+                match (live.next(), live.next()) {
+                    (Some(entry), None) => visitor.visit_enum(Variant::of(self, entry)),
+                    (Some(first), Some(second)) => Err(Mismatch::new(Why::Second(first.key.clone()))
+                        .at_key()
+                        .within(Segment::Key(second.key.clone()))),
+                    (None, _) => Err(Mismatch::new(Why::NoKind(known))),
+                }
+            }
+            _ => Err(Mismatch::new(Why::Expected(names(known)))),
+        }
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! { bytes byte_buf unit_struct }
+}
+
+/// "one of `a`, `b`".
+pub(super) fn names(known: &[&str]) -> String {
+    let quoted: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        _ => format!("one of {}", quoted.join(", ")),
+    }
+}
+
+/// The keys and values of a mapping, without what was dropped.
+struct Entries<'a> {
+    read: Read<'a>,
+    entries: std::slice::Iter<'a, Entry>,
+    value: Option<&'a Entry>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = Mismatch;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Mismatch> {
+        let without = self.read.without;
+        self.value = self.entries.find(|entry| !entry.value.dropped && !without.contains(&entry.key.as_str()));
+        let Some(entry) = self.value else { return Ok(None) };
+        let key: StrDeserializer<'_, Mismatch> = entry.key.as_str().into_deserializer();
+        seed.deserialize(key)
+            .map(Some)
+            .map_err(|error| error.or_keys(without).at_key().within(Segment::Key(entry.key.clone())))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Mismatch> {
+        let Some(entry) = self.value.take() else { return Err(Mismatch::custom("a value without its key")) };
+        let read = self.read.below(&entry.value);
+        seed.deserialize(read).map_err(|error| error.within(Segment::Key(entry.key.clone())))
+    }
+}
+
+/// The values of a list, without what was dropped.
+struct Items<'a> {
+    read: Read<'a>,
+    items: std::iter::Enumerate<std::slice::Iter<'a, Node>>,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = Mismatch;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Mismatch> {
+        let Some((index, node)) = self.items.find(|(_, node)| !node.dropped) else { return Ok(None) };
+        let value = seed.deserialize(self.read.below(node));
+        value.map(Some).map_err(|error| error.within(Segment::Index(index)))
+    }
+}
+
+/// One variant of an enum: a name, or a name with its content.
+pub(super) struct Variant<'a> {
+    read: Read<'a>,
+    name: &'a str,
+    content: Option<&'a Node>,
+}
+
+impl<'a> Variant<'a> {
+    /// The variant that a key of the mapping names.
+    pub(super) fn of(read: Read<'a>, entry: &'a Entry) -> Self {
+        Self { read, name: &entry.key, content: Some(&entry.value) }
+    }
+
+    fn content<T>(self, read: impl FnOnce(Read<'a>) -> Result<T, Mismatch>) -> Result<T, Mismatch> {
+        match self.content {
+            Some(node) => read(self.read.below(node)).map_err(|error| error.within(Segment::Key(self.name.to_owned()))),
+            None => Err(Mismatch::new(Why::Expected(format!("`{}:` with its values", self.name)))),
+        }
+    }
+}
+
+impl<'de> de::EnumAccess<'de> for Variant<'_> {
+    type Error = Mismatch;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Mismatch> {
+        let name: StrDeserializer<'_, Mismatch> = self.name.into_deserializer();
+        let variant = seed.deserialize(name).map_err(|error| match self.content {
+            Some(_) => error.at_key().within(Segment::Key(self.name.to_owned())),
+            None => error,
+        })?;
+        Ok((variant, self))
+    }
+}
+
+impl<'de> de::VariantAccess<'de> for Variant<'_> {
+    type Error = Mismatch;
+
+    fn unit_variant(self) -> Result<(), Mismatch> {
+        match self.content {
+            None => Ok(()),
+            Some(node)
+                if node.value == Value::Null
+                    || matches!(&node.value, Value::Mapping(entries) if entries.is_empty()) =>
+            {
+                Ok(())
+            }
+            Some(_) => self.content(|_| Err(Mismatch::new(Why::Expected("nothing".to_owned())))),
+        }
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Mismatch> {
+        self.content(|read| seed.deserialize(read))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Mismatch> {
+        self.content(|read| read.deserialize_seq(visitor))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Mismatch> {
+        self.content(|read| read.deserialize_map(visitor))
+    }
+}

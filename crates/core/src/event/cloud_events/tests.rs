@@ -1,0 +1,1 @@
+//! Promises of the cloud_events format.

@@ -1,0 +1,186 @@
+//! Makes the parts of a Debezium envelope into an event: entity, images without what was not logged, identifier, time.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::logical::Schemas;
+use super::{UNAVAILABLE, UNAVAILABLE_BYTES};
+use crate::event::fields::{Fields, object, text};
+use crate::event::problem::{malformed, quoted};
+use crate::event::{DecodeError, Event, Op, Row, Value, time};
+
+/// The parts of an envelope.
+pub(super) struct Envelope<'a> {
+    pub(super) op: Cow<'a, str>,
+    pub(super) place: Place<'a>,
+    pub(super) connector: Option<Cow<'a, str>>,
+    pub(super) id: Option<String>,
+    pub(super) source: Option<Cow<'a, str>>,
+    pub(super) time_us: Option<i64>,
+    pub(super) before: Option<Row<'a>>,
+    pub(super) after: Option<Row<'a>>,
+    pub(super) key: Row<'a>,
+}
+
+/// Where the row is.
+pub(super) struct Place<'a> {
+    pub(super) db: Option<Cow<'a, str>>,
+    pub(super) schema: Option<Cow<'a, str>>,
+    pub(super) table: Option<Cow<'a, str>>,
+}
+
+/// Heartbeats, transaction boundaries and schema changes: they say nothing about rows.
+pub(super) fn is_housekeeping(fields: &Fields<'_>) -> bool {
+    if fields.op.is_some() || fields.before.is_some() || fields.after.is_some() {
+        return false;
+    }
+    let has = |name| fields.others.get(name).is_some();
+    let heartbeat = fields.source.is_none() && fields.unknown == 0 && fields.others.0.len() == 1 && has("ts_ms");
+    let boundary = matches!(fields.other_text("status").as_deref(), Some("BEGIN" | "END"))
+        && fields.id.is_some()
+        && (has("ts_ms") || has("event_count") || has("data_collections"));
+    let schema_change = matches!(fields.source, Some(Value::Object(_))) && (has("ddl") || has("tableChanges"));
+    heartbeat || boundary || schema_change
+}
+
+impl<'a> Envelope<'a> {
+    /// Takes the parts out of an envelope's fields.
+    pub(super) fn of(fields: &mut Fields<'a>, key: Row<'a>) -> Result<Self, DecodeError> {
+        let op = text("op", fields.op.take())?.ok_or_else(|| {
+            malformed("no `op`: expected an envelope with `op`, `source`, `before` and `after`, not a flattened row")
+        })?;
+        let source = object("source", fields.source.take())?.ok_or_else(|| malformed("no `source`"))?;
+        let column = |name: &str| match source.get(name) {
+            Some(Value::Text(text)) => Some(text.clone()),
+            _ => None,
+        };
+        Ok(Self {
+            op,
+            place: Place { db: column("db"), schema: column("schema"), table: column("table") },
+            connector: column("connector"),
+            id: id(&source, fields.other("transaction")),
+            source: column("name"),
+            time_us: time_us(&source).or_else(|| time_us(&fields.others)),
+            before: object("before", fields.before.take())?,
+            after: object("after", fields.after.take())?,
+            key,
+        })
+    }
+
+    /// The event.
+    pub(super) fn event(mut self, schema: Option<&RawValue>) -> Result<Event<'a>, DecodeError> {
+        let op = self.op()?;
+        if op == Op::Truncate {
+            (self.before, self.after) = (None, None);
+        }
+        for image in [&mut self.before, &mut self.after].into_iter().flatten() {
+            image.0.retain(|(_, value)| !is_unavailable(value));
+        }
+        self.forget_what_was_not_logged(op);
+        if let Some(schemas) = schema.and_then(Schemas::of) {
+            schemas.apply("before", &mut self.before);
+            schemas.apply("after", &mut self.after);
+        }
+        Ok(Event {
+            id: self.id.map(Cow::Owned),
+            source: self.source,
+            entity: self.place.entity()?,
+            op,
+            key: self.key,
+            before: self.before,
+            after: self.after,
+            changed: None,
+            relation: None,
+            time_us: self.time_us,
+            origin: None,
+            traceparent: None,
+        })
+    }
+
+    fn op(&self) -> Result<Op, DecodeError> {
+        let op = match &*self.op {
+            "c" | "r" => Op::Create,
+            "u" => Op::Update,
+            "d" => Op::Delete,
+            "t" => Op::Truncate,
+            other => {
+                return Err(malformed(format!("unknown `op` {}, expected one of c, r, u, d, t, m", quoted(other))));
+            }
+        };
+        if matches!(op, Op::Create | Op::Update) && self.after.is_none() {
+            return Err(malformed(format!("no `after`, which `op` {} needs", self.op)));
+        }
+        Ok(op)
+    }
+
+    /// PostgreSQL logs only the key of an old row unless told otherwise, and Debezium then fills the other columns with
+    /// null, zero or empty text. Taken as old values they would name the wrong entries and hide the stale ones; left out
+    /// they are unknown. A row that really was like that is widened for nothing, which is harmless.
+    fn forget_what_was_not_logged(&mut self, op: Op) {
+        let postgres = self.connector.as_deref().is_none_or(|connector| connector == "postgresql");
+        let Some(before) = self.before.as_mut().filter(|_| postgres && matches!(op, Op::Update | Op::Delete)) else {
+            return;
+        };
+        let key = &self.key;
+        let of_key = |name: &str| key.get(name).is_some();
+        let filled = || before.0.iter().filter(|(_, value)| !is_blank(value));
+        let key_only = if key.is_empty() { filled().count() <= 1 } else { filled().all(|(name, _)| of_key(name)) };
+        if key_only {
+            before.0.retain(|(name, value)| of_key(name) || !is_blank(value));
+        }
+    }
+}
+
+impl<'a> Place<'a> {
+    fn entity(self) -> Result<Cow<'a, str>, DecodeError> {
+        let some = |name: Option<Cow<'a, str>>| name.filter(|name| !name.is_empty());
+        let table = some(self.table).ok_or_else(|| malformed("no `source.table`"))?;
+        Ok(match some(self.schema).or(some(self.db)) {
+            Some(schema) => Cow::Owned(format!("{schema}.{table}")),
+            None => table,
+        })
+    }
+}
+
+/// An identifier that no other change has. A log position alone is none: rows loaded together share it.
+fn id(source: &Row<'_>, transaction: Option<&Value<'_>>) -> Option<String> {
+    if let (Some(Value::Text(file)), Some(Value::Int(pos)), Some(Value::Int(row))) =
+        (source.get("file"), source.get("pos"), source.get("row"))
+    {
+        return Some(format!("{file}:{pos}:{row}"));
+    }
+    let Some(Value::Object(transaction)) = transaction else { return None };
+    match (transaction.get("id"), transaction.get("total_order")) {
+        (Some(Value::Text(id)), Some(Value::Text(order))) => Some(format!("{id}:{order}")),
+        (Some(Value::Text(id)), Some(Value::Int(order))) => Some(format!("{id}:{order}")),
+        _ => None,
+    }
+}
+
+fn time_us(row: &Row<'_>) -> Option<i64> {
+    match (row.get("ts_us"), row.get("ts_ms")) {
+        (Some(Value::Int(us)), _) => i64::try_from(*us).ok(),
+        (_, Some(Value::Int(ms))) => time::ms_us(*ms),
+        _ => None,
+    }
+}
+
+/// A column that was not logged: the placeholder itself, or a list or map of just that.
+fn is_unavailable(value: &Value<'_>) -> bool {
+    match value {
+        Value::Text(text) => text == UNAVAILABLE || text == UNAVAILABLE_BYTES,
+        Value::List(items) => matches!(items.as_slice(), [only] if is_unavailable(only)),
+        Value::Object(row) => matches!(row.0.as_slice(), [(name, _)] if name == UNAVAILABLE),
+        _ => false,
+    }
+}
+
+fn is_blank(value: &Value<'_>) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) | Value::Int(0) => true,
+        Value::Float(number) => *number == 0.0,
+        Value::Text(text) => text.is_empty(),
+        _ => false,
+    }
+}

@@ -1,0 +1,126 @@
+//! Writes values that Kafka Connect encodes (decimals, dates, times) as text, by the types in a message's schema.
+
+use std::borrow::Cow;
+
+use jiff::civil::{DateTime, Time};
+use jiff::{SignedDuration, ToSpan};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::decimal;
+use crate::event::{Row, Value};
+
+/// The schemas of the two images.
+pub(super) struct Schemas {
+    images: Vec<Schema>,
+}
+
+#[derive(Deserialize)]
+struct Schema {
+    #[serde(default)]
+    field: String,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    fields: Vec<Schema>,
+    #[serde(default)]
+    parameters: Parameters,
+}
+
+#[derive(Deserialize, Default)]
+struct Parameters {
+    #[serde(default)]
+    scale: Option<String>,
+}
+
+impl Schemas {
+    /// Reads the schema of an envelope, if anything in it is encoded. Most need not be read at all.
+    pub(super) fn of(raw: &RawValue) -> Option<Self> {
+        let encoded = ["org.apache.kafka.connect.data.", "io.debezium.time.", "io.debezium.data.VariableScaleDecimal"];
+        if !encoded.into_iter().any(|name| raw.get().contains(name)) {
+            return None;
+        }
+        let envelope: Schema = serde_json::from_str(raw.get()).ok()?;
+        Some(Self { images: envelope.fields })
+    }
+
+    /// Rewrites the encoded columns of an image. A column whose value is not of its type is left as it came; one that
+    /// cannot be written exactly is left out, which makes it unknown.
+    pub(super) fn apply(&self, image: &str, row: &mut Option<Row<'_>>) {
+        let Some(schema) = self.images.iter().find(|schema| schema.field == image) else { return };
+        if let Some(row) = row {
+            row.0.retain_mut(|(name, value)| {
+                let column = schema.fields.iter().find(|column| column.field == *name);
+                column.is_none_or(|column| column.rewrite(value))
+            });
+        }
+    }
+}
+
+impl Schema {
+    /// Rewrites one value; `false` when it cannot be known.
+    fn rewrite(&self, value: &mut Value<'_>) -> bool {
+        let Some(name) = self.name.as_deref() else { return true };
+        let text = match (name, &*value) {
+            ("org.apache.kafka.connect.data.Decimal", Value::Text(encoded)) => {
+                let scale = self.parameters.scale.as_deref().and_then(|scale| scale.parse().ok());
+                scale.and_then(|scale| decimal::text(encoded, scale))
+            }
+            ("io.debezium.data.VariableScaleDecimal", Value::Object(parts)) => variable_decimal(parts),
+            (_, Value::Int(number)) => match i64::try_from(*number).ok().map(|number| temporal(name, number)) {
+                Some(Temporal::Text(text)) => Some(text),
+                Some(Temporal::Other) => return true,
+                Some(Temporal::OutOfRange) | None => None,
+            },
+            _ => return true,
+        };
+        text.map(|text| *value = Value::Text(Cow::Owned(text))).is_some()
+    }
+}
+
+fn variable_decimal(parts: &Row<'_>) -> Option<String> {
+    match (parts.get("value"), parts.get("scale")) {
+        (Some(Value::Text(encoded)), Some(Value::Int(scale))) => decimal::text(encoded, i32::try_from(*scale).ok()?),
+        _ => None,
+    }
+}
+
+enum Temporal {
+    Text(String),
+    OutOfRange,
+    Other,
+}
+
+fn temporal(name: &str, number: i64) -> Temporal {
+    let text = match name {
+        "io.debezium.time.Date" | "org.apache.kafka.connect.data.Date" => date(number),
+        "io.debezium.time.Timestamp" | "org.apache.kafka.connect.data.Timestamp" => {
+            point(SignedDuration::from_millis(number))
+        }
+        "io.debezium.time.MicroTimestamp" => point(SignedDuration::from_micros(number)),
+        "io.debezium.time.NanoTimestamp" => point(SignedDuration::from_nanos(number)),
+        "io.debezium.time.Time" | "org.apache.kafka.connect.data.Time" => clock(SignedDuration::from_millis(number)),
+        "io.debezium.time.MicroTime" => clock(SignedDuration::from_micros(number)),
+        "io.debezium.time.NanoTime" => clock(SignedDuration::from_nanos(number)),
+        _ => return Temporal::Other,
+    };
+    text.map_or(Temporal::OutOfRange, Temporal::Text)
+}
+
+fn date(days: i64) -> Option<String> {
+    let epoch = jiff::civil::date(1970, 1, 1);
+    epoch.checked_add(days_span(days)?).ok().map(|date| date.to_string())
+}
+
+fn days_span(days: i64) -> Option<jiff::Span> {
+    0.days().try_days(days).ok()
+}
+
+fn point(since_epoch: SignedDuration) -> Option<String> {
+    let epoch = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+    epoch.checked_add(since_epoch).ok().map(|point| point.to_string())
+}
+
+fn clock(since_midnight: SignedDuration) -> Option<String> {
+    Time::midnight().checked_add(since_midnight).ok().map(|time| time.to_string())
+}

@@ -1,0 +1,93 @@
+//! Frees changes from the payload they borrow from, for messages that carry another message inside.
+
+use std::borrow::Cow;
+
+use super::{Change, Command, Event, Invalidate, Relation, Row, Value};
+
+impl Change<'_> {
+    /// The same change, borrowing from nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Change<'static> {
+        match self {
+            Self::Event(event) => Change::Event(event.into_owned()),
+            Self::Command(command) => Change::Command(command.into_owned()),
+        }
+    }
+}
+
+impl Event<'_> {
+    /// The same event, borrowing from nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Event<'static> {
+        Event {
+            id: self.id.map(text),
+            source: self.source.map(text),
+            entity: text(self.entity),
+            op: self.op,
+            key: self.key.into_owned(),
+            before: self.before.map(Row::into_owned),
+            after: self.after.map(Row::into_owned),
+            changed: self.changed.map(|columns| columns.into_iter().map(text).collect()),
+            relation: self.relation.map(Relation::into_owned),
+            time_us: self.time_us,
+            origin: self.origin.map(text),
+            traceparent: self.traceparent.map(text),
+        }
+    }
+}
+
+impl Relation<'_> {
+    fn into_owned(self) -> Relation<'static> {
+        Relation {
+            name: text(self.name),
+            from: self.from.into_owned(),
+            to: self.to.into_iter().map(Row::into_owned).collect(),
+        }
+    }
+}
+
+impl Command<'_> {
+    /// The same command, borrowing from nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Command<'static> {
+        Command {
+            what: match self.what {
+                Invalidate::Cache { cache, args } => Invalidate::Cache { cache: text(cache), args: args.into_owned() },
+                Invalidate::Key(key) => Invalidate::Key(text(key)),
+                Invalidate::Prefix(prefix) => Invalidate::Prefix(text(prefix)),
+                Invalidate::Tag(tag) => Invalidate::Tag(text(tag)),
+            },
+            target: self.target.map(text),
+            id: self.id.map(text),
+            time_us: self.time_us,
+        }
+    }
+}
+
+impl Row<'_> {
+    /// The same row, borrowing from nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Row<'static> {
+        Row(self.0.into_iter().map(|(name, value)| (text(name), value.into_owned())).collect())
+    }
+}
+
+impl Value<'_> {
+    /// The same value, borrowing from nothing.
+    #[must_use]
+    pub fn into_owned(self) -> Value<'static> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(truth) => Value::Bool(truth),
+            Self::Int(number) => Value::Int(number),
+            Self::Float(number) => Value::Float(number),
+            Self::Text(content) => Value::Text(text(content)),
+            Self::List(items) => Value::List(items.into_iter().map(Value::into_owned).collect()),
+            Self::Object(row) => Value::Object(row.into_owned()),
+        }
+    }
+}
+
+fn text(borrowed: Cow<'_, str>) -> Cow<'static, str> {
+    Cow::Owned(borrowed.into_owned())
+}

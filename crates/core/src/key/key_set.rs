@@ -1,0 +1,158 @@
+//! Defines the key set: a cache's arguments, each exact or any, a product set of entries.
+
+use smallvec::SmallVec;
+
+use crate::event::Value;
+
+/// The most arguments that a cache may have, because [`ArgSet`] is 64 bits.
+pub const MAX_ARGS: usize = 64;
+
+/// A set of a cache's entries: each argument is exact (`Some`) or any (`None`). With every argument *any* it is all of them.
+///
+/// Values are borrowed from the event or from the rules, so that a key set is copied without allocating.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeySet<'a>(SmallVec<[Option<&'a Value<'a>>; 4]>);
+
+impl<'a> KeySet<'a> {
+    /// All entries of a cache with this many arguments.
+    #[must_use]
+    pub fn all(args: usize) -> Self {
+        Self(SmallVec::from_elem(None, args))
+    }
+
+    /// The value of an argument; `None` is any.
+    #[must_use]
+    pub fn get(&self, arg: usize) -> Option<&'a Value<'a>> {
+        self.0[arg]
+    }
+
+    /// Makes an argument exact.
+    pub fn set(&mut self, arg: usize, value: &'a Value<'a>) {
+        self.0[arg] = Some(value);
+    }
+
+    /// Whether every entry of the other set is in this one.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).all(|(mine, theirs)| mine.is_none() || mine == theirs)
+    }
+
+    /// Makes every argument *any* in which the other set differs, so that this set covers both.
+    pub fn widen_to_cover(&mut self, other: &Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+            if mine != theirs {
+                *mine = None;
+            }
+        }
+    }
+
+    /// The arguments that are exact.
+    #[must_use]
+    pub fn exact(&self) -> ArgSet {
+        ArgSet((0..).zip(&self.0).fold(0, |bits, (arg, value)| bits | u64::from(value.is_some()) << arg))
+    }
+}
+
+/// Adds a key set, unless one of those that are there covers it; those that it covers go.
+pub(crate) fn add_widest<'a, const N: usize>(sets: &mut SmallVec<[KeySet<'a>; N]>, set: KeySet<'a>) {
+    if sets.iter().any(|known| known.covers(&set)) {
+        return;
+    }
+    sets.retain(|known| !set.covers(known));
+    sets.push(set);
+}
+
+/// A set of a cache's arguments, by their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct ArgSet(pub u64);
+
+impl ArgSet {
+    /// No argument.
+    pub const EMPTY: Self = Self(0);
+
+    /// The set with one more argument.
+    #[must_use]
+    pub const fn with(self, arg: usize) -> Self {
+        Self(self.0 | 1 << arg)
+    }
+
+    /// Whether the argument is in the set.
+    #[must_use]
+    pub const fn contains(self, arg: usize) -> bool {
+        self.0 & (1 << arg) != 0
+    }
+
+    /// Whether all arguments of this set are in the other.
+    #[must_use]
+    pub const fn is_subset_of(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
+    }
+
+    /// The arguments in either set.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The arguments of this set that are not in the other.
+    #[must_use]
+    pub const fn difference(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn len(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Their places, ascending.
+    pub fn iter(self) -> impl Iterator<Item = usize> {
+        let mut bits = self.0;
+        std::iter::from_fn(move || {
+            let arg = (bits != 0).then(|| bits.trailing_zeros() as usize);
+            bits &= bits.wrapping_sub(1);
+            arg
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use smallvec::smallvec;
+
+    use super::*;
+
+    fn set<'a>(args: &[Option<&'a Value<'a>>]) -> KeySet<'a> {
+        KeySet(args.into())
+    }
+
+    #[test]
+    fn the_widest_set_swallows_those_it_covers() {
+        let (one, two) = (Value::Int(1), Value::Int(2));
+        let mut sets: SmallVec<[KeySet<'_>; 2]> = smallvec![];
+        add_widest(&mut sets, set(&[Some(&one), Some(&two)]));
+        add_widest(&mut sets, set(&[Some(&one), Some(&two)]));
+        add_widest(&mut sets, set(&[Some(&two), None]));
+        assert_eq!(sets.len(), 2);
+        add_widest(&mut sets, set(&[Some(&one), None]));
+        assert_eq!(sets.as_slice(), [set(&[Some(&two), None]), set(&[Some(&one), None])]);
+        add_widest(&mut sets, KeySet::all(2));
+        assert_eq!(sets.as_slice(), [KeySet::all(2)]);
+    }
+
+    #[test]
+    fn widening_keeps_what_two_sets_share() {
+        let (one, two) = (Value::Int(1), Value::Int(2));
+        let mut wide = set(&[Some(&one), Some(&two)]);
+        wide.widen_to_cover(&set(&[Some(&one), Some(&one)]));
+        assert_eq!(wide, set(&[Some(&one), None]));
+        assert_eq!(wide.exact(), ArgSet::EMPTY.with(0));
+    }
+}

@@ -1,0 +1,393 @@
+//! Spells native keys: a template with `{argument}` and filters, and the templates of its tags.
+
+use std::fmt::Write;
+
+use md5::{Digest, Md5};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sha2::Sha256;
+
+use super::text::spell;
+use super::{ArgSet, KeyError, KeySet, Reach, ReachBy, Remover, Scheme};
+use crate::event::Value;
+
+/// Everything but what RFC 3986 calls unreserved, as `urllib.parse.quote(safe="")` does it.
+const URL_RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Text with places for arguments: `catalog:{author_id}:{title|lower|md5}`; `{{` and `}}` are braces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    source: String,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    Arg { arg: usize, name: String, filters: Vec<Filter> },
+}
+
+/// What may follow an argument in a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filter {
+    Lower,
+    Urlencode,
+    Md5,
+    Sha256,
+}
+
+impl Filter {
+    const NAMES: [(&'static str, Self); 4] =
+        [("lower", Self::Lower), ("urlencode", Self::Urlencode), ("md5", Self::Md5), ("sha256", Self::Sha256)];
+
+    fn apply(self, text: &str) -> String {
+        match self {
+            Self::Lower => text.to_lowercase(),
+            Self::Urlencode => utf8_percent_encode(text, URL_RESERVED).to_string(),
+            Self::Md5 => hex(&Md5::digest(text)),
+            Self::Sha256 => hex(&Sha256::digest(text)),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+/// Why a template cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateError {
+    /// What is wrong.
+    pub message: String,
+    /// How to mend it.
+    pub help: Option<String>,
+}
+
+impl Template {
+    /// The names of the arguments in a template, in order and without repeats; what is not a template has none.
+    #[must_use]
+    pub fn names(source: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut learn = |name: &str| {
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+            Some(0)
+        };
+        // A wrong template is reported by `parse`.
+        let _ = parse_parts(source, &mut learn);
+        names
+    }
+
+    /// Reads a template whose arguments are these.
+    ///
+    /// # Errors
+    /// When braces do not match, an argument or filter is unknown, or there is no literal text to begin with.
+    pub fn parse(source: &str, args: &[String]) -> Result<Self, TemplateError> {
+        let mut find = |name: &str| args.iter().position(|known| known == name);
+        let parts = parse_parts(source, &mut find).map_err(|error| match error {
+            ParseError::Argument(name) => unknown("argument", &name, args.iter().map(String::as_str)),
+            ParseError::Filter(name) => unknown("filter", &name, Filter::NAMES.map(|(name, _)| name)),
+            ParseError::Text(message) => TemplateError { message, help: None },
+        })?;
+        match parts.first() {
+            Some(Part::Literal(_)) => Ok(Self { source: source.to_owned(), parts }),
+            _ => Err(TemplateError {
+                message: "must begin with literal text, or a rule could remove every key of the target".to_owned(),
+                help: Some(format!("write `name:{source}`, with a name that no other keys begin with")),
+            }),
+        }
+    }
+
+    fn args(&self) -> ArgSet {
+        self.parts.iter().fold(ArgSet::EMPTY, |args, part| match part {
+            Part::Literal(_) => args,
+            Part::Arg { arg, .. } => args.with(*arg),
+        })
+    }
+
+    /// How many parts stand before the first argument that is not exact.
+    fn parts_before_any(&self, exact: ArgSet) -> usize {
+        let any = |part: &Part| matches!(part, Part::Arg { arg, .. } if !exact.contains(*arg));
+        self.parts.iter().position(any).unwrap_or(self.parts.len())
+    }
+
+    /// Renders the first parts; all their arguments are exact in `values`.
+    fn render<'v>(
+        &self,
+        parts: usize,
+        value: impl Fn(usize) -> Option<&'v Value<'v>>,
+        out: &mut String,
+    ) -> Result<(), KeyError> {
+        out.clear();
+        for part in &self.parts[..parts] {
+            match part {
+                Part::Literal(text) => out.push_str(text),
+                Part::Arg { arg, name, filters } => {
+                    let start = out.len();
+                    spell(value(*arg).unwrap_or(&Value::Null), out)
+                        .map_err(|why| KeyError::Unspellable { arg: name.clone(), why })?;
+                    for filter in filters {
+                        let filtered = filter.apply(&out[start..]);
+                        out.truncate(start);
+                        out.push_str(&filtered);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The text that every key of the template begins with; never empty.
+    fn root(&self) -> &str {
+        match self.parts.first() {
+            Some(Part::Literal(text)) => text,
+            _ => &self.source,
+        }
+    }
+
+    fn shown(&self, parts: usize) -> String {
+        let mut out = String::new();
+        for part in &self.parts[..parts] {
+            match part {
+                Part::Literal(text) => out.push_str(text),
+                Part::Arg { name, .. } => out.extend(["{", name, "}"]),
+            }
+        }
+        out
+    }
+}
+
+fn unknown<'a>(what: &str, given: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> TemplateError {
+    let names = || known.clone().into_iter().collect::<Vec<_>>().join(", ");
+    let help = match crate::config::nearest(given, known.clone()) {
+        Some(name) => Some(format!("did you mean `{name}`?")),
+        None if known.clone().into_iter().next().is_none() => None,
+        None => Some(format!("known are {}", names())),
+    };
+    TemplateError { message: format!("unknown {what} `{given}` in the template"), help }
+}
+
+enum ParseError {
+    Argument(String),
+    Filter(String),
+    Text(String),
+}
+
+fn parse_parts(source: &str, find: &mut dyn FnMut(&str) -> Option<usize>) -> Result<Vec<Part>, ParseError> {
+    let mut parts = Vec::new();
+    let mut literal = String::new();
+    let mut rest = source;
+    while let Some(at) = rest.find(['{', '}']) {
+        literal.push_str(&rest[..at]);
+        let brace = &rest[at..];
+        if brace.starts_with("{{") || brace.starts_with("}}") {
+            literal.push_str(&brace[..1]);
+            rest = &brace[2..];
+        } else if let (true, Some(end)) = (brace.starts_with('{'), brace.find('}')) {
+            if !literal.is_empty() {
+                parts.push(Part::Literal(std::mem::take(&mut literal)));
+            }
+            parts.push(parse_arg(&brace[1..end], find)?);
+            rest = &brace[end + 1..];
+        } else {
+            return Err(ParseError::Text(
+                "a brace is not closed or not opened; write `{{` for a brace itself".to_owned(),
+            ));
+        }
+    }
+    literal.push_str(rest);
+    if !literal.is_empty() {
+        parts.push(Part::Literal(literal));
+    }
+    Ok(parts)
+}
+
+fn parse_arg(inside: &str, find: &mut dyn FnMut(&str) -> Option<usize>) -> Result<Part, ParseError> {
+    let mut pieces = inside.split('|').map(str::trim);
+    let name = pieces.next().unwrap_or_default();
+    let arg = find(name).ok_or_else(|| ParseError::Argument(name.to_owned()))?;
+    let filters = pieces
+        .map(|piece| {
+            let known = Filter::NAMES.iter().find(|(name, _)| *name == piece);
+            known.map(|(_, filter)| *filter).ok_or_else(|| ParseError::Filter(piece.to_owned()))
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Part::Arg { arg, name: name.to_owned(), filters })
+}
+
+/// The native scheme: one key template, enumerable values, and the tags that readers check.
+#[derive(Debug)]
+pub struct TemplateScheme {
+    args: Vec<String>,
+    key: Template,
+    key_args: ArgSet,
+    /// All values of the arguments that have a small domain, by the argument's place.
+    values: Vec<Option<Vec<Value<'static>>>>,
+    /// Narrowest first.
+    tags: Vec<(Template, ArgSet)>,
+}
+
+/// What removes a key set.
+enum Choice<'s> {
+    Keys { enumerated: ArgSet, count: usize },
+    Tag(&'s Template, ArgSet),
+    Prefix { parts: usize },
+}
+
+impl TemplateScheme {
+    /// Puts a scheme together. `values` has one entry per argument; at most [`super::MAX_ARGS`] arguments.
+    #[must_use]
+    pub fn new(
+        args: Vec<String>,
+        key: Template,
+        values: Vec<Option<Vec<Value<'static>>>>,
+        tags: Vec<Template>,
+    ) -> Self {
+        let mut tags: Vec<_> = tags.into_iter().map(|tag| (tag.args(), tag)).map(|(args, tag)| (tag, args)).collect();
+        tags.sort_by_key(|(_, args)| std::cmp::Reverse(args.len()));
+        Self { key_args: key.args(), args, key, values, tags }
+    }
+
+    /// The arguments that neither the key nor a tag spells.
+    #[must_use]
+    pub fn unused_args(&self) -> Vec<&str> {
+        let used = self.tags.iter().fold(self.key_args, |used, (_, args)| used.union(*args));
+        self.args.iter().enumerate().filter(|(arg, _)| !used.contains(*arg)).map(|(_, name)| name.as_str()).collect()
+    }
+
+    fn choose(&self, exact: ArgSet, max_keys: usize) -> Choice<'_> {
+        let enumerated = self.key_args.difference(exact);
+        if let Some(count) = self.count(enumerated).filter(|count| *count <= max_keys) {
+            return Choice::Keys { enumerated, count };
+        }
+        match self.tags.iter().find(|(_, args)| args.is_subset_of(exact)) {
+            Some((tag, args)) => Choice::Tag(tag, *args),
+            None => Choice::Prefix { parts: self.key.parts_before_any(exact) },
+        }
+    }
+
+    /// How many keys enumerating these arguments gives; `None` when one of them cannot be enumerated.
+    fn count(&self, enumerated: ArgSet) -> Option<usize> {
+        enumerated.iter().try_fold(1_usize, |count, arg| count.checked_mul(self.values[arg].as_ref()?.len()))
+    }
+
+    fn remove_keys(
+        &self,
+        key_set: &KeySet<'_>,
+        enumerated: ArgSet,
+        buffer: &mut String,
+        remover: &mut dyn Remover,
+    ) -> Result<(), KeyError> {
+        for index in 0..self.count(enumerated).unwrap_or_default() {
+            let value =
+                |arg| if enumerated.contains(arg) { self.enumerate(enumerated, index, arg) } else { key_set.get(arg) };
+            self.key.render(self.key.parts.len(), value, buffer)?;
+            remover.delete(buffer)?;
+        }
+        Ok(())
+    }
+
+    /// The value of an enumerated argument in the product's combination of this index.
+    fn enumerate(&self, enumerated: ArgSet, mut index: usize, wanted: usize) -> Option<&Value<'static>> {
+        for arg in enumerated.iter() {
+            let values = self.values[arg].as_deref()?;
+            if arg == wanted {
+                return values.get(index % values.len());
+            }
+            index /= values.len().max(1);
+        }
+        None
+    }
+
+    fn remove_prefix(
+        &self,
+        key_set: &KeySet<'_>,
+        parts: usize,
+        buffer: &mut String,
+        remover: &mut dyn Remover,
+    ) -> Result<(), KeyError> {
+        for part in &self.key.parts[..parts] {
+            if let Part::Arg { arg, name, .. } = part
+                && matches!(key_set.get(*arg), Some(Value::Text(text)) if text.trim().is_empty())
+            {
+                return Err(KeyError::EmptyInPrefix { arg: name.clone() });
+            }
+        }
+        self.key.render(parts, |arg| key_set.get(arg), buffer)?;
+        remover.delete_prefix(buffer)
+    }
+
+    /// The arguments that the first parts of the key spell, and whether a neighbour's key could begin with the same text
+    /// because nothing literal ends the last of them.
+    fn prefix_args(&self, parts: usize) -> (ArgSet, bool) {
+        let args = self.key.parts[..parts].iter().fold(ArgSet::EMPTY, |args, part| match part {
+            Part::Literal(_) => args,
+            Part::Arg { arg, .. } => args.with(*arg),
+        });
+        (args, matches!(self.key.parts[..parts].last(), Some(Part::Arg { .. })))
+    }
+}
+
+impl Scheme for TemplateScheme {
+    fn args(&self) -> &[String] {
+        &self.args
+    }
+
+    fn reach(&self, exact: ArgSet, max_keys: usize) -> Reach {
+        match self.choose(exact, max_keys) {
+            Choice::Keys { count, .. } => Reach {
+                by: ReachBy::Keys,
+                template: self.key.shown(self.key.parts.len()),
+                actions: count,
+                rounds_up: false,
+            },
+            Choice::Tag(tag, args) => Reach {
+                by: ReachBy::Tag,
+                template: tag.shown(tag.parts.len()),
+                actions: 1,
+                rounds_up: !exact.is_subset_of(args),
+            },
+            Choice::Prefix { parts } => {
+                let (args, open) = self.prefix_args(parts);
+                let by = if args.is_empty() { ReachBy::WholeCache } else { ReachBy::Prefix };
+                let template = self.key.shown(parts) + "*";
+                Reach { by, template, actions: 1, rounds_up: open || !exact.is_subset_of(args) }
+            }
+        }
+    }
+
+    fn actions(&self, exact: ArgSet, max_keys: usize) -> usize {
+        match self.choose(exact, max_keys) {
+            Choice::Keys { count, .. } => count,
+            Choice::Tag(..) | Choice::Prefix { .. } => 1,
+        }
+    }
+
+    fn remove(
+        &self,
+        key_set: &KeySet<'_>,
+        max_keys: usize,
+        buffer: &mut String,
+        remover: &mut dyn Remover,
+    ) -> Result<(), KeyError> {
+        match self.choose(key_set.exact(), max_keys) {
+            Choice::Keys { enumerated, .. } => self.remove_keys(key_set, enumerated, buffer, remover),
+            Choice::Tag(tag, _) => {
+                tag.render(tag.parts.len(), |arg| key_set.get(arg), buffer)?;
+                remover.bump(buffer)
+            }
+            Choice::Prefix { parts } => self.remove_prefix(key_set, parts, buffer, remover),
+        }
+    }
+
+    fn remove_all(&self, remover: &mut dyn Remover) {
+        let root = self.key.root();
+        // The root stands in the configuration, and was measured when it was compiled.
+        let asked = if self.key_args.is_empty() { remover.delete(root) } else { remover.delete_prefix(root) };
+        drop(asked);
+    }
+}

@@ -1,0 +1,422 @@
+//! Compiles declared caches into rules, and says everything that is wrong with them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::cascade::{Edge, EdgeOrigin};
+use super::condition::Condition;
+use super::config::{CacheConfig, DependencyConfig, Mapped, Scalar};
+use super::dependency::{Dependency, Mapping, Origin};
+use super::set::{Cache, RuleSet};
+use crate::config::{ConfigPath, Problem};
+use crate::event::{Op, Value};
+use crate::key::template::{Template, TemplateError, TemplateScheme};
+use crate::key::{MAX_ARGS, OneOrMany};
+use crate::plan::{TargetId, TargetSet};
+use crate::resolve::Declared;
+
+/// The names that a condition on a row may use.
+const ROW_NAMES: [&str; 6] = ["before", "after", "key", "op", "entity", "changed"];
+/// The names that a condition on a relation may use.
+const RELATION_NAMES: [&str; 5] = ["from", "to", "key", "op", "entity"];
+const ROW_OPS: [Op; 4] = [Op::Create, Op::Update, Op::Delete, Op::Truncate];
+const RELATION_OPS: [Op; 3] = [Op::Add, Op::Remove, Op::Clear];
+
+/// Compiles the rules. Problems are at paths from the configuration's root; the rules are whole if none of them is an error.
+pub(crate) fn compile(declared: Declared<'_>) -> (RuleSet, Vec<Problem>) {
+    let mut compiler = Compiler { declared, problems: Vec::new(), args: BTreeMap::new() };
+    let rules = compiler.rules();
+    (rules, compiler.problems)
+}
+
+struct Compiler<'a> {
+    declared: Declared<'a>,
+    problems: Vec<Problem>,
+    /// The arguments of every cache, by name.
+    args: BTreeMap<&'a str, Vec<String>>,
+}
+
+impl<'a> Compiler<'a> {
+    fn rules(&mut self) -> RuleSet {
+        self.args = self.declared.caches.iter().map(|(name, cache)| (name.as_str(), args_of(cache))).collect();
+        let order = self.order();
+        let places: BTreeMap<&str, u32> = order.iter().copied().zip(0..).collect();
+        let mut dependencies = Vec::new();
+        let mut edges: Vec<(u32, Edge)> = Vec::new();
+        let mut caches = Vec::new();
+        for (place, name) in (0..).zip(&order) {
+            let config = &self.declared.caches[*name];
+            caches.extend(self.cache(name, config));
+            for (index, dependency) in config.depends_on.iter().enumerate() {
+                let path = cache_path(name).key("depends_on").index(index);
+                if let Some(on) = &dependency.cache {
+                    let maps = self.edge_maps(name, on, dependency, &path);
+                    // Unknown names were reported when the order was found.
+                    edges.extend(places.get(on.as_str()).map(|from| (*from, Edge { to: place, place: index, maps })));
+                } else {
+                    dependencies.extend(self.dependency(name, place, index, dependency, &path));
+                }
+            }
+        }
+        for (from, edge) in edges {
+            if let Some(cache) = caches.get_mut(from as usize) {
+                cache.feeds.push(edge);
+            }
+        }
+        RuleSet::new(caches, dependencies, self.declared.limits.max_actions_per_event)
+    }
+
+    /// The caches, each behind those it depends on; what stands in a cycle is reported and comes last.
+    fn order(&mut self) -> Vec<&'a str> {
+        let caches = self.declared.caches;
+        let mut order: Vec<&'a str> = Vec::new();
+        let mut waiting: Vec<&'a str> = caches.keys().map(String::as_str).collect();
+        self.check_cache_names();
+        loop {
+            let ready = |name: &&str| {
+                let on = caches[*name].depends_on.iter().filter_map(|dependency| dependency.cache.as_deref());
+                on.filter(|on| caches.contains_key(*on)).all(|on| order.contains(&on))
+            };
+            let (now, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(ready);
+            waiting = later;
+            if now.is_empty() {
+                break;
+            }
+            order.extend(now);
+        }
+        if let Some(first) = waiting.first() {
+            self.report_cycle(first, &waiting);
+        }
+        order.extend(waiting);
+        order
+    }
+
+    fn check_cache_names(&mut self) {
+        for (name, config) in self.declared.caches {
+            for (index, dependency) in config.depends_on.iter().enumerate() {
+                if let Some(on) = dependency.cache.as_ref().filter(|on| !self.declared.caches.contains_key(*on)) {
+                    let path = cache_path(name).key("depends_on").index(index).key("cache");
+                    let known = self.declared.caches.keys().map(String::as_str);
+                    self.problems
+                        .push(Problem::error(path, format!("no cache is called `{on}`")).did_you_mean(on, known));
+                }
+            }
+        }
+    }
+
+    /// Walks along the dependencies within what could not be ordered until a name repeats.
+    fn report_cycle(&mut self, first: &str, waiting: &[&'a str]) {
+        let next = |name: &str| {
+            let config = &self.declared.caches[name];
+            let on = config.depends_on.iter().enumerate();
+            on.filter_map(|(index, dependency)| Some((index, dependency.cache.as_deref()?)))
+                .find(|(_, on)| waiting.contains(on))
+        };
+        let mut walk: Vec<(&str, usize)> = Vec::new();
+        let mut name = first;
+        while let (None, Some((index, on))) = (walk.iter().position(|(seen, _)| *seen == name), next(name)) {
+            walk.push((name, index));
+            name = on;
+        }
+        let start = walk.iter().position(|(seen, _)| *seen == name).unwrap_or_default();
+        let Some((from, index)) = walk.get(start).copied() else { return };
+        let names: Vec<&str> = walk[start..].iter().map(|(name, _)| *name).chain([name]).collect();
+        let path = cache_path(from).key("depends_on").index(index).key("cache");
+        self.problems.push(
+            Problem::error(path, format!("caches depend on each other in a circle: {}", names.join(" → ")))
+                .help("take one of these dependencies out, or depend on the rows instead"),
+        );
+    }
+
+    fn cache(&mut self, name: &str, config: &CacheConfig) -> Option<Cache> {
+        let path = cache_path(name);
+        let targets = self.targets(config, &path);
+        let scheme = self.scheme(config, &self.args.get(name).cloned().unwrap_or_default(), &path);
+        if config.depends_on.is_empty() {
+            let message = format!("nothing makes cache `{name}` stale but direct commands");
+            self.problems.push(Problem::warning(path.clone(), message).help("add `depends_on`"));
+        }
+        let mut again_after: Vec<Duration> = config.again_after.iter().map(|span| span.0).collect();
+        again_after.sort_unstable();
+        again_after.dedup();
+        if again_after.first().is_some_and(|first| first.as_millis() == 0) {
+            self.problems.push(Problem::error(path.key("again_after"), "a later pass needs a delay of at least 1ms"));
+        }
+        let publish = config.publish.as_deref().map(Into::into);
+        scheme.map(|scheme| Cache {
+            name: name.to_owned(),
+            scheme: Box::new(scheme),
+            targets,
+            again_after,
+            publish,
+            feeds: Vec::new(),
+        })
+    }
+
+    fn targets(&mut self, config: &CacheConfig, path: &ConfigPath) -> TargetSet {
+        let known: Vec<&str> = self.declared.targets.keys().map(String::as_str).collect();
+        let Some(names) = &config.targets else {
+            return (0..).map(TargetId).take(known.len()).collect();
+        };
+        if names.is_empty() {
+            self.problems
+                .push(Problem::error(path.key("targets"), "an empty list of targets would invalidate nothing"));
+        }
+        let mut targets = TargetSet::EMPTY;
+        for (index, name) in names.iter().enumerate() {
+            match (0..).zip(&known).find(|(_, known)| *known == name) {
+                Some((place, _)) => targets.insert(TargetId(place)),
+                None => {
+                    let path = path.key("targets").index(index);
+                    let problem = Problem::error(path, format!("no target is called `{name}`"));
+                    self.problems.push(problem.did_you_mean(name, known.iter().copied()));
+                }
+            }
+        }
+        targets
+    }
+
+    fn scheme(&mut self, config: &CacheConfig, args: &[String], path: &ConfigPath) -> Option<TemplateScheme> {
+        let Some(key) = &config.key else {
+            self.problems.push(
+                Problem::error(path.clone(), "a cache needs a `key`").help("add one, as `key: \"product:{id}\"`"),
+            );
+            return None;
+        };
+        if args.len() > MAX_ARGS {
+            self.problems.push(Problem::error(path.key("args"), format!("a cache has at most {MAX_ARGS} arguments")));
+            return None;
+        }
+        let key = self.template(key, args, path.key("key"));
+        let tags: Vec<_> = config
+            .tags
+            .iter()
+            .enumerate()
+            .filter_map(|(index, tag)| self.template(tag, args, path.key("tags").index(index)))
+            .collect();
+        let values = self.values(config, args, path);
+        let scheme = TemplateScheme::new(args.to_vec(), key?, values, tags);
+        for name in scheme.unused_args() {
+            let index = config.args.iter().position(|arg| arg == name).unwrap_or_default();
+            let message = format!("argument `{name}` stands in neither the key nor a tag");
+            self.problems
+                .push(Problem::error(path.key("args").index(index), message).help("take it out, or add it to the key"));
+        }
+        Some(scheme)
+    }
+
+    fn template(&mut self, source: &str, args: &[String], path: ConfigPath) -> Option<Template> {
+        let max = self.declared.limits.max_key_bytes;
+        let parsed = match Template::parse(source, args) {
+            Ok(_) if source.len() > max => {
+                Err(TemplateError { message: format!("is longer than limits.max_key_bytes ({max})"), help: None })
+            }
+            parsed => parsed,
+        };
+        parsed
+            .map_err(|TemplateError { message, help }| {
+                self.problems.push(Problem { help, ..Problem::error(path, message) })
+            })
+            .ok()
+    }
+
+    fn values(&mut self, config: &CacheConfig, args: &[String], path: &ConfigPath) -> Vec<Option<Vec<Value<'static>>>> {
+        for (name, values) in &config.values {
+            let path = path.key("values").key(name.clone());
+            if !args.contains(name) {
+                let problem = Problem::error(path, format!("the cache has no argument `{name}`"));
+                self.problems.push(problem.did_you_mean(name, args.iter().map(String::as_str)));
+            } else if values.is_empty() {
+                self.problems.push(Problem::error(path, format!("no values of `{name}` would mean no entries at all")));
+            }
+        }
+        args.iter().map(|arg| config.values.get(arg).map(|values| values.iter().map(value).collect())).collect()
+    }
+
+    fn dependency(
+        &mut self,
+        cache: &str,
+        place: u32,
+        index: usize,
+        config: &DependencyConfig,
+        path: &ConfigPath,
+    ) -> Option<Dependency> {
+        let (entity, relation) = match (&config.row, &config.m2m) {
+            (Some(row), None) => (row.clone(), None),
+            (None, Some(m2m)) => {
+                match m2m.rsplit_once('.').filter(|(entity, name)| !entity.is_empty() && !name.is_empty()) {
+                    Some((entity, name)) => (entity.to_owned(), Some(name.to_owned())),
+                    None => {
+                        let problem = Problem::error(path.key("m2m"), format!("`{m2m}` is no relation"));
+                        self.problems.push(problem.help("write entity and relation, as `shop.Book.tags`"));
+                        return None;
+                    }
+                }
+            }
+            _ => {
+                self.problems
+                    .push(Problem::error(path.clone(), "a dependency is on exactly one of `row`, `m2m`, `cache`"));
+                return None;
+            }
+        };
+        let (ops, names): (&[Op], &[&str]) = match relation {
+            None => (&ROW_OPS, &ROW_NAMES),
+            Some(_) => (&RELATION_OPS, &RELATION_NAMES),
+        };
+        self.check_ops(config, ops, relation.is_some(), path);
+        let when = config.when.as_deref().map(|source| Condition::compile(source, names)).transpose();
+        let when = when.unwrap_or_else(|(message, help)| {
+            self.problems.push(Problem { help, ..Problem::error(path.key("when"), message) });
+            None
+        });
+        let maps = self.maps(cache, config, relation.is_some(), path);
+        let (on_unknown, nulls) = (config.on_unknown, config.nulls);
+        let (ops, changed) = (config.ops.clone(), config.changed.clone());
+        Some(Dependency { cache: place, place: index, entity, relation, ops, changed, when, maps, on_unknown, nulls })
+    }
+
+    fn check_ops(&mut self, config: &DependencyConfig, possible: &[Op], is_relation: bool, path: &ConfigPath) {
+        for (index, op) in config.ops.iter().enumerate().filter(|(_, op)| !possible.contains(op)) {
+            let known = possible.iter().map(|op| op.name()).collect::<Vec<_>>().join(", ");
+            let problem = Problem::error(path.key("ops").index(index), format!("`{}` never happens here", op.name()));
+            self.problems.push(problem.help(format!("known are {known}")));
+        }
+        if is_relation && !config.changed.is_empty() {
+            self.problems.push(Problem::error(path.key("changed"), "a relation has no columns that change"));
+        }
+    }
+
+    fn maps(&mut self, cache: &str, config: &DependencyConfig, is_relation: bool, path: &ConfigPath) -> Vec<Mapping> {
+        let args = self.args.get(cache).cloned().unwrap_or_default();
+        let same_name = |arg: &String| match is_relation {
+            true => Origin::Path(vec!["from".to_owned(), arg.clone()]),
+            false => Origin::Path(vec![arg.clone()]),
+        };
+        let Some(maps) = &config.map else {
+            return vec![args.iter().map(same_name).collect()];
+        };
+        let mut mappings = Vec::new();
+        for (map, path) in self.each_map(maps, &args, path) {
+            let mut mapping = vec![Origin::Any; args.len()];
+            for (arg, mapped) in map {
+                let Some(place) = args.iter().position(|known| known == arg) else { continue };
+                mapping[place] = match mapped {
+                    Mapped::Constant(constant) => Origin::Constant(value(&constant.value)),
+                    Mapped::Path(text) if text == "*" => Origin::Any,
+                    Mapped::Path(text) => self.path_of(text, is_relation, path.key(arg.clone())),
+                };
+            }
+            mappings.push(mapping);
+        }
+        mappings
+    }
+
+    fn path_of(&mut self, text: &str, is_relation: bool, path: ConfigPath) -> Origin {
+        let steps: Vec<String> = text.split('.').map(str::to_owned).collect();
+        if steps.iter().any(String::is_empty) {
+            self.problems.push(
+                Problem::error(path, format!("`{text}` is no path"))
+                    .help("write column names with dots, as `author.id`"),
+            );
+        } else if is_relation && (steps.len() < 2 || !["from", "to"].contains(&steps[0].as_str())) {
+            let help = format!("write `from.{text}` for the row that owns the relation, `to.{text}` for the other end");
+            self.problems.push(
+                Problem::error(path, format!("`{text}` does not say which end of the relation it means")).help(help),
+            );
+        }
+        Origin::Path(steps)
+    }
+
+    fn edge_maps(
+        &mut self,
+        cache: &str,
+        on: &str,
+        config: &DependencyConfig,
+        path: &ConfigPath,
+    ) -> Vec<Vec<EdgeOrigin>> {
+        if config.row.is_some() || config.m2m.is_some() {
+            self.problems.push(Problem::error(path.clone(), "a dependency is on exactly one of `row`, `m2m`, `cache`"));
+        }
+        let rows_only =
+            [("ops", !config.ops.is_empty()), ("changed", !config.changed.is_empty()), ("when", config.when.is_some())];
+        for (key, _) in rows_only.iter().filter(|(_, is)| *is) {
+            let message = format!("`{key}` says nothing about a cache, only about rows and relations");
+            self.problems.push(Problem::error(path.key(*key), message));
+        }
+        let args = self.args.get(cache).cloned().unwrap_or_default();
+        let upstream = self.args.get(on).cloned().unwrap_or_default();
+        let find = |name: &str| upstream.iter().position(|known| known == name);
+        let Some(maps) = &config.map else {
+            return vec![args.iter().map(|arg| find(arg).map_or(EdgeOrigin::Any, EdgeOrigin::Arg)).collect()];
+        };
+        let mut mappings = Vec::new();
+        for (map, path) in self.each_map(maps, &args, path) {
+            let mut mapping = vec![EdgeOrigin::Any; args.len()];
+            for (arg, mapped) in map {
+                let Some(place) = args.iter().position(|known| known == arg) else { continue };
+                mapping[place] = match mapped {
+                    Mapped::Constant(constant) => EdgeOrigin::Constant(value(&constant.value)),
+                    Mapped::Path(text) if text == "*" => EdgeOrigin::Any,
+                    Mapped::Path(text) => find(text).map_or_else(
+                        || {
+                            let problem =
+                                Problem::error(path.key(arg.clone()), format!("cache `{on}` has no argument `{text}`"));
+                            self.problems.push(problem.did_you_mean(text, upstream.iter().map(String::as_str)));
+                            EdgeOrigin::Any
+                        },
+                        EdgeOrigin::Arg,
+                    ),
+                };
+            }
+            mappings.push(mapping);
+        }
+        mappings
+    }
+
+    /// The mappings with their paths; arguments that the cache does not have are reported.
+    fn each_map<'m>(
+        &mut self,
+        maps: &'m OneOrMany<BTreeMap<String, Mapped>>,
+        args: &[String],
+        path: &ConfigPath,
+    ) -> Vec<(&'m BTreeMap<String, Mapped>, ConfigPath)> {
+        let path = path.key("map");
+        let placed: Vec<_> = match maps {
+            OneOrMany::One(map) => vec![(map, path)],
+            OneOrMany::Many(maps) => maps.iter().enumerate().map(|(index, map)| (map, path.index(index))).collect(),
+        };
+        for (map, path) in &placed {
+            for arg in map.keys().filter(|arg| !args.contains(arg)) {
+                let problem = Problem::error(path.key(arg.clone()), format!("the cache has no argument `{arg}`"));
+                self.problems.push(problem.did_you_mean(arg, args.iter().map(String::as_str)));
+            }
+        }
+        placed
+    }
+}
+
+/// The declared arguments, or those of the templates in the order in which they stand there.
+fn args_of(config: &CacheConfig) -> Vec<String> {
+    if !config.args.is_empty() {
+        return config.args.clone();
+    }
+    let mut args: Vec<String> = Vec::new();
+    for name in config.key.iter().chain(&config.tags).flat_map(|template| Template::names(template)) {
+        if !args.contains(&name) {
+            args.push(name);
+        }
+    }
+    args
+}
+
+fn cache_path(name: &str) -> ConfigPath {
+    ConfigPath::root().key("caches").key(name)
+}
+
+fn value(scalar: &Scalar) -> Value<'static> {
+    match scalar {
+        Scalar::Bool(truth) => Value::Bool(*truth),
+        Scalar::Int(number) => Value::Int(i128::from(*number)),
+        Scalar::Text(text) => Value::Text(text.clone().into()),
+    }
+}

@@ -1,0 +1,253 @@
+//! Decides whether one dependency makes its cache stale because of one event, and which key sets.
+
+use smallvec::{SmallVec, smallvec};
+
+use super::condition::{Condition, Truth};
+use super::config::{Nulls, OnUnknown};
+use crate::event::{Event, Op, Relation, Row, Value};
+use crate::key::KeySet;
+use crate::key::key_set::add_widest;
+
+/// A compiled dependency on a row or a relation.
+#[derive(Debug)]
+pub(crate) struct Dependency {
+    /// Its cache, by its place among the compiled caches.
+    pub(crate) cache: u32,
+    /// Its place in the cache's `depends_on`.
+    pub(crate) place: usize,
+    /// The entity it depends on: `shop.Book`.
+    pub(crate) entity: String,
+    /// The entity's relation, where it depends on one: `tags`.
+    pub(crate) relation: Option<String>,
+    /// The operations that count; none is all.
+    pub(crate) ops: Vec<Op>,
+    /// The columns of which one must have changed, for updates; none is any change.
+    pub(crate) changed: Vec<String>,
+    pub(crate) when: Option<Condition>,
+    /// Where the arguments come from; each mapping gives key sets of its own.
+    pub(crate) maps: Vec<Mapping>,
+    pub(crate) on_unknown: OnUnknown,
+    pub(crate) nulls: Nulls,
+}
+
+/// Where each argument of a cache comes from, in their order.
+pub(crate) type Mapping = Vec<Origin>;
+
+/// Where an argument comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Origin {
+    Any,
+    Constant(Value<'static>),
+    /// A path into the image; for relations its first step is `from` or `to`.
+    Path(Vec<String>),
+}
+
+/// What became of a dependency and an event.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Considered<'e> {
+    Skipped(Clause),
+    Stale(Stale<'e>),
+}
+
+/// The key sets that an event makes stale.
+#[derive(Debug, PartialEq, Default)]
+pub(crate) struct Stale<'e> {
+    pub(crate) sets: SmallVec<[KeySet<'e>; 2]>,
+    /// Columns that were unknown and made an argument *any*.
+    pub(crate) unknown_columns: SmallVec<[&'e str; 2]>,
+    /// The condition could not be decided, and counts as true.
+    pub(crate) unknown_condition: bool,
+    /// A product of lists was too large, and its arguments became *any*.
+    pub(crate) too_many: bool,
+}
+
+/// The clause of a dependency that an event did not meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clause {
+    Ops,
+    Changed,
+    When,
+    Nulls,
+}
+
+/// One image of an event, with what else is known of its columns.
+#[derive(Clone, Copy)]
+struct Side<'e> {
+    event: &'e Event<'e>,
+    image: Option<&'e Row<'e>>,
+    other: Option<&'e Row<'e>>,
+    is_before: bool,
+}
+
+impl<'e> Side<'e> {
+    /// The value of a column in this image; `None` is unknown.
+    ///
+    /// What the image does not carry is still known when it is part of the key, or when the other image carries it and the
+    /// publisher says that it did not change.
+    fn at(&self, path: &[String]) -> Option<&'e Value<'e>> {
+        if let Some(value) = self.image.and_then(|image| image.at(path)) {
+            return Some(value);
+        }
+        let column = path.first()?;
+        let said_changed = self.event.changed.as_ref().map(|changed| changed.iter().any(|name| name == column));
+        if !(self.is_before && said_changed == Some(true))
+            && let Some(value) = self.event.key.at(path)
+        {
+            return Some(value);
+        }
+        self.other.filter(|_| said_changed == Some(false)).and_then(|other| other.at(path))
+    }
+}
+
+impl Dependency {
+    /// Evaluates the clauses in the order in which they are declared, and the mapping on each image as a whole.
+    ///
+    /// `max_sets` bounds products of list values; past it their arguments become *any*.
+    ///
+    /// # Errors
+    /// When the condition cannot be evaluated, or a column is unknown and `on_unknown` is `dead_letter`.
+    pub(crate) fn consider<'e>(&'e self, event: &'e Event<'e>, max_sets: usize) -> Result<Considered<'e>, String> {
+        if !self.ops.is_empty() && !self.ops.contains(&event.op) {
+            return Ok(Considered::Skipped(Clause::Ops));
+        }
+        if event.op == Op::Update
+            && !self.changed.is_empty()
+            && !self.changed.iter().any(|name| may_have_changed(event, name))
+        {
+            return Ok(Considered::Skipped(Clause::Changed));
+        }
+        let mut stale = Stale::default();
+        if let Some(condition) = self.when.as_ref().filter(|_| event.op != Op::Truncate) {
+            match condition.evaluate(event)? {
+                Truth::Yes => {}
+                Truth::No => return Ok(Considered::Skipped(Clause::When)),
+                Truth::Unknown => stale.unknown_condition = true,
+            }
+        }
+        for map in &self.maps {
+            match &event.relation {
+                Some(relation) => self.map_relation(map, event, relation, max_sets, &mut stale)?,
+                None => self.map_images(map, event, max_sets, &mut stale)?,
+            }
+        }
+        Ok(if stale.sets.is_empty() { Considered::Skipped(Clause::Nulls) } else { Considered::Stale(stale) })
+    }
+
+    /// The union over the images that the operation has, each as a whole: a row that moves drops both its places.
+    fn map_images<'e>(
+        &'e self,
+        map: &'e Mapping,
+        event: &'e Event<'e>,
+        max_sets: usize,
+        stale: &mut Stale<'e>,
+    ) -> Result<(), String> {
+        let before = Side { event, image: event.before.as_ref(), other: event.after.as_ref(), is_before: true };
+        let after = Side { event, image: event.after.as_ref(), other: event.before.as_ref(), is_before: false };
+        let sides: &[Side<'e>] = match event.op {
+            Op::Create => &[after],
+            Op::Delete => &[before],
+            Op::Update | Op::Add | Op::Remove | Op::Clear => &[before, after],
+            Op::Truncate => &[],
+        };
+        for side in sides {
+            self.map_one(map, side.is_before && event.op == Op::Update, max_sets, stale, |path| side.at(path))?;
+        }
+        if sides.is_empty() {
+            add_widest(&mut stale.sets, constants(map));
+        }
+        Ok(())
+    }
+
+    /// One key set per row at the other end; none of them is known when a relation is cleared.
+    fn map_relation<'e>(
+        &'e self,
+        map: &'e Mapping,
+        event: &'e Event<'e>,
+        relation: &'e Relation<'e>,
+        max_sets: usize,
+        stale: &mut Stale<'e>,
+    ) -> Result<(), String> {
+        let at = |path: &'e [String], to: Option<&'e Row<'e>>| match path.split_first()? {
+            (end, path) if end == "from" => relation.from.at(path).or_else(|| event.key.at(path)),
+            (_, path) => to?.at(path),
+        };
+        if relation.to.is_empty() {
+            return self.map_one(map, false, max_sets, stale, |path| at(path, None));
+        }
+        relation.to.iter().try_for_each(|to| self.map_one(map, false, max_sets, stale, |path| at(path, Some(to))))
+    }
+
+    fn map_one<'e>(
+        &'e self,
+        map: &'e Mapping,
+        may_be_left_out: bool,
+        max_sets: usize,
+        stale: &mut Stale<'e>,
+        at: impl Fn(&'e [String]) -> Option<&'e Value<'e>>,
+    ) -> Result<(), String> {
+        let mut sets: SmallVec<[KeySet<'e>; 2]> = smallvec![KeySet::all(map.len())];
+        for (arg, origin) in map.iter().enumerate() {
+            match origin {
+                Origin::Any => {}
+                Origin::Constant(value) => sets.iter_mut().for_each(|set| set.set(arg, value)),
+                Origin::Path(path) => match at(path) {
+                    Some(Value::Null) if self.nulls == Nulls::Skip => return Ok(()),
+                    Some(Value::List(values)) if sets.len().saturating_mul(values.len()) > max_sets => {
+                        stale.too_many = true
+                    }
+                    Some(Value::List(values)) => sets = product(&sets, arg, values, self.nulls),
+                    Some(value) => sets.iter_mut().for_each(|set| set.set(arg, value)),
+                    None => match self.on_unknown {
+                        OnUnknown::DeadLetter => {
+                            return Err(format!("column {} is unknown, and on_unknown is dead_letter", path.join(".")));
+                        }
+                        OnUnknown::AfterOnly if may_be_left_out => return Ok(()),
+                        OnUnknown::AfterOnly | OnUnknown::Widen => {
+                            if let Some(column) = path.last() {
+                                stale.unknown_columns.push(column);
+                            }
+                        }
+                    },
+                },
+            }
+        }
+        sets.into_iter().for_each(|set| add_widest(&mut stale.sets, set));
+        Ok(())
+    }
+}
+
+/// Every set with every element of the list.
+fn product<'e>(sets: &[KeySet<'e>], arg: usize, values: &'e [Value<'e>], nulls: Nulls) -> SmallVec<[KeySet<'e>; 2]> {
+    let elements = || values.iter().filter(move |value| nulls == Nulls::Keep || **value != Value::Null);
+    let with = |set: &KeySet<'e>, value| {
+        let mut set = set.clone();
+        set.set(arg, value);
+        set
+    };
+    sets.iter().flat_map(|set| elements().map(move |value| with(set, value))).collect()
+}
+
+/// What a mapping gives when no row is known.
+fn constants(map: &Mapping) -> KeySet<'_> {
+    let mut set = KeySet::all(map.len());
+    for (arg, origin) in map.iter().enumerate() {
+        if let Origin::Constant(value) = origin {
+            set.set(arg, value);
+        }
+    }
+    set
+}
+
+/// Whether a column of an updated row changed, as far as the event says; what is not known counts as changed.
+pub(crate) fn may_have_changed(event: &Event<'_>, column: &str) -> bool {
+    if let Some(changed) = &event.changed {
+        return changed.iter().any(|name| name == column);
+    }
+    match (&event.before, &event.after) {
+        (Some(before), Some(after)) => match (before.get(column), after.get(column)) {
+            (Some(before), Some(after)) => before != after,
+            _ => true,
+        },
+        _ => true,
+    }
+}

@@ -1,0 +1,287 @@
+//! Turns stale key sets into the actions of a batch's plan.
+
+use std::time::Duration;
+
+use super::RuleError;
+use super::set::{Cache, Found};
+use crate::action::Action;
+use crate::event::{Change, Command, Invalidate};
+use crate::key::text::show;
+use crate::key::{KeyError, KeySet, Remover};
+use crate::plan::{ActionKind, Plan, ShareBuilder, TargetId, TargetSet};
+use crate::resolve::{Asked, Refused, Request, Resolution, Resolved, Resolver, Widened};
+
+/// Gathers what the requests of one batch ask for.
+pub(crate) struct Batch<'r> {
+    resolver: &'r Resolver,
+    shares: Vec<ShareBuilder>,
+    cache_matches: Vec<(u32, u32)>,
+    widened: Vec<(u32, Widened)>,
+    /// Scratch space for rendered keys: logical and physical.
+    logical: String,
+    physical: String,
+}
+
+impl<'r> Batch<'r> {
+    pub(crate) fn new(resolver: &'r Resolver) -> Self {
+        Self {
+            shares: resolver.targets.iter().map(|_| ShareBuilder::default()).collect(),
+            cache_matches: Vec::new(),
+            widened: Vec::new(),
+            logical: String::new(),
+            physical: String::new(),
+            resolver,
+        }
+    }
+
+    /// Begins with one request.
+    pub(crate) fn ask<'b, 'q>(&'b mut self, asker: u32, request: &'q Request<'q>) -> Asking<'b, 'r, 'q> {
+        Asking {
+            batch: self,
+            asker,
+            request,
+            targets: TargetSet::EMPTY,
+            next_pass: None,
+            refused: None,
+            actions_left: 0,
+            max_keys: 0,
+        }
+    }
+
+    pub(crate) fn finish(self, outcomes: Vec<Resolved>) -> Resolution {
+        let shares = (0..).map(TargetId).zip(self.shares).filter_map(|(target, share)| share.finish(target)).collect();
+        Resolution { plan: Plan { shares }, outcomes, cache_matches: self.cache_matches, widened: self.widened }
+    }
+
+    fn count_match(&mut self, cache: u32) {
+        match self.cache_matches.iter_mut().find(|(known, _)| *known == cache) {
+            Some((_, count)) => *count += 1,
+            None => self.cache_matches.push((cache, 1)),
+        }
+    }
+}
+
+/// One request on its way into the plan.
+pub(crate) struct Asking<'b, 'r, 'q> {
+    batch: &'b mut Batch<'r>,
+    asker: u32,
+    request: &'q Request<'q>,
+    targets: TargetSet,
+    next_pass: Option<Duration>,
+    refused: Option<Refused>,
+    /// How many more actions the current event may ask for before it is widened.
+    actions_left: usize,
+    /// How many keys the current cache may enumerate for one key set.
+    max_keys: usize,
+}
+
+impl Asking<'_, '_, '_> {
+    /// Asks for what a change made stale, and for what a direct command names itself.
+    pub(crate) fn emit(&mut self, change: &Change<'_>, found: Found<'_>) {
+        self.actions_left = self.batch.resolver.limits.max_actions_per_event;
+        self.batch.widened.extend(found.widened);
+        if let Some(error) = found.error {
+            self.refuse(Refused::Rule(error));
+        }
+        let only = match change {
+            Change::Command(command) => self.command(command),
+            Change::Event(_) => self.request.targets,
+        };
+        for (place, mut sets) in found.stale {
+            let cache = &self.batch.resolver.rules.caches[place as usize];
+            self.emit_cache(place, cache, only, &mut sets);
+        }
+    }
+
+    /// What became of the request.
+    pub(crate) fn resolved(self, time_us: Option<i64>) -> Resolved {
+        match self.refused {
+            Some(refused) => Resolved::Refused(refused),
+            None if self.targets.is_empty() => Resolved::Unmatched { time_us },
+            None => Resolved::Asked(Asked { targets: self.targets, next_pass: self.next_pass, time_us }),
+        }
+    }
+
+    fn refuse(&mut self, refused: Refused) {
+        self.refused.get_or_insert(refused);
+    }
+
+    fn emit_cache(&mut self, place: u32, cache: &Cache, only: TargetSet, sets: &mut [KeySet<'_>]) {
+        let targets = cache.targets.intersection(only);
+        let pass = self.request.pass;
+        let is_due = pass.is_zero() || cache.again_after.contains(&pass);
+        let next = cache.again_after.iter().find(|due| **due > pass).copied();
+        if targets.is_empty() || (!is_due && next.is_none()) {
+            return;
+        }
+        self.targets = self.targets.union(targets);
+        self.next_pass = [self.next_pass, next].into_iter().flatten().min();
+        if !is_due {
+            return;
+        }
+        self.batch.count_match(place);
+        let sets = self.within_limit(place, cache, targets, sets);
+        for set in sets.iter() {
+            if let Err(error) = self.remove(cache, targets, set) {
+                self.refuse(key_refused(cache, error));
+            }
+        }
+    }
+
+    /// The sets, or one that covers them all if they would take more actions than the event may still ask for.
+    fn within_limit<'s, 'e>(
+        &mut self,
+        place: u32,
+        cache: &Cache,
+        targets: TargetSet,
+        sets: &'s mut [KeySet<'e>],
+    ) -> &'s [KeySet<'e>] {
+        let prefixes = |target: TargetId| self.batch.resolver.targets[usize::from(target.0)].prefixes.len();
+        let keys_each: usize = targets.iter().map(prefixes).sum();
+        self.max_keys = self.actions_left / keys_each.max(1);
+        let actions = |sets: &[KeySet<'_>]| {
+            sets.iter().map(|set| cache.scheme.actions(set.exact(), self.max_keys)).sum::<usize>() * keys_each
+        };
+        let mut sets = sets;
+        if actions(sets) > self.actions_left {
+            self.batch.widened.push((place, Widened::TooManyActions));
+            if let Some((widest, rest)) = sets.split_first_mut() {
+                rest.iter().for_each(|set| widest.widen_to_cover(set));
+                sets = &mut sets[..1];
+            }
+        }
+        self.actions_left = self.actions_left.saturating_sub(actions(sets));
+        sets
+    }
+
+    fn remove(&mut self, cache: &Cache, targets: TargetSet, set: &KeySet<'_>) -> Result<(), KeyError> {
+        let max_keys = self.max_keys;
+        let mut logical = std::mem::take(&mut self.batch.logical);
+        let mut physical = Physical::new(self, targets);
+        let removed = cache.scheme.remove(set, max_keys, &mut logical, &mut physical);
+        self.batch.logical = logical;
+        if let Some(channel) = &cache.publish {
+            let message = announcement(cache, set);
+            for target in targets.iter() {
+                self.batch.shares[usize::from(target.0)].ask(
+                    self.asker,
+                    ActionKind::Publish,
+                    (channel, &message),
+                    || Action::Publish { channel: channel.clone(), message: message.as_str().into() },
+                );
+            }
+        }
+        removed
+    }
+
+    /// Asks for what a command names itself, and gives the targets that it allows.
+    fn command(&mut self, command: &Command<'_>) -> TargetSet {
+        let resolver = self.batch.resolver;
+        let named = match &command.target {
+            None => (0..).map(TargetId).take(resolver.targets.len()).collect(),
+            Some(name) => match resolver.target(name) {
+                Some(target) => TargetSet::from_iter([target]),
+                None => {
+                    let known = resolver.targets().iter().map(String::as_str);
+                    let hint = crate::config::nearest(name, known).map(|near| format!("; did you mean `{near}`?"));
+                    let error = format!("no target is called `{name}`{}", hint.unwrap_or_default());
+                    self.refuse(Refused::Rule(RuleError { cache: None, error }));
+                    TargetSet::EMPTY
+                }
+            },
+        };
+        let targets = named.intersection(self.request.targets);
+        if !matches!(command.what, Invalidate::Cache { .. }) {
+            self.targets = self.targets.union(targets);
+        }
+        let mut physical = Physical::new(self, targets);
+        let asked = match &command.what {
+            Invalidate::Cache { .. } => Ok(()),
+            Invalidate::Key(key) => physical.delete(key),
+            Invalidate::Prefix(prefix) => physical.delete_prefix(prefix),
+            Invalidate::Tag(tag) => physical.bump(tag),
+        };
+        if let Err(error) = asked {
+            self.refuse(Refused::Limit { cache: "a direct command".to_owned(), error: error.to_string() });
+        }
+        targets
+    }
+}
+
+fn key_refused(cache: &Cache, error: KeyError) -> Refused {
+    let (cache, text) = (cache.name.clone(), error.to_string());
+    match error {
+        KeyError::TooLong { .. } => Refused::Limit { cache, error: text },
+        KeyError::EmptyInPrefix { .. } | KeyError::Unspellable { .. } => {
+            Refused::Rule(RuleError { cache: Some(cache), error: text })
+        }
+    }
+}
+
+/// What processes with a local copy are told: the cache, and the exact arguments of what went.
+fn announcement(cache: &Cache, set: &KeySet<'_>) -> String {
+    let args = cache.scheme.args().iter().enumerate();
+    let exact: serde_json::Map<String, serde_json::Value> =
+        args.filter_map(|(arg, name)| Some((name.clone(), show(set.get(arg)?).into()))).collect();
+    serde_json::json!({ "cache": cache.name, "args": exact }).to_string()
+}
+
+/// Spells logical keys as the targets do, and puts them into the plan.
+struct Physical<'p> {
+    resolver: &'p Resolver,
+    shares: &'p mut [ShareBuilder],
+    key: &'p mut String,
+    targets: TargetSet,
+    asker: u32,
+}
+
+impl<'p> Physical<'p> {
+    fn new(asking: &'p mut Asking<'_, '_, '_>, targets: TargetSet) -> Self {
+        let Batch { resolver, shares, physical, .. } = asking.batch;
+        Self { resolver, shares, key: physical, targets, asker: asking.asker }
+    }
+
+    fn each(&mut self, logical: &str, kind: ActionKind, make: fn(Box<str>) -> Action) -> Result<(), KeyError> {
+        let limit = self.resolver.limits.max_key_bytes;
+        for target in self.targets.iter() {
+            for prefix in &self.resolver.targets[usize::from(target.0)].prefixes {
+                self.key.clear();
+                self.key.push_str(prefix);
+                self.key.push_str(logical);
+                if self.key.len() > limit {
+                    return Err(KeyError::TooLong { bytes: self.key.len(), limit });
+                }
+                let key = self.key.as_str();
+                self.shares[usize::from(target.0)].ask(self.asker, kind, (key, ""), || make(key.into()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Remover for Physical<'_> {
+    fn delete(&mut self, key: &str) -> Result<(), KeyError> {
+        self.each(key, ActionKind::Delete, Action::Delete)
+    }
+
+    fn delete_prefix(&mut self, prefix: &str) -> Result<(), KeyError> {
+        self.each(prefix, ActionKind::DeletePrefix, Action::DeletePrefix)
+    }
+
+    fn bump(&mut self, tag: &str) -> Result<(), KeyError> {
+        self.each(tag, ActionKind::Bump, Action::Bump)
+    }
+}
+
+/// What removes everything of every cache on a target.
+pub(crate) fn everything_on(resolver: &Resolver, target: TargetId) -> Vec<Action> {
+    let mut shares: Vec<ShareBuilder> = resolver.targets.iter().map(|_| ShareBuilder::default()).collect();
+    let mut key = String::new();
+    let targets = TargetSet::from_iter([target]);
+    let mut physical = Physical { resolver, shares: &mut shares, key: &mut key, targets, asker: 0 };
+    for cache in resolver.rules.caches.iter().filter(|cache| cache.targets.contains(target)) {
+        cache.scheme.remove_all(&mut physical);
+    }
+    let share = shares.into_iter().nth(usize::from(target.0)).and_then(|share| share.finish(target));
+    share.map(|share| share.actions).unwrap_or_default()
+}

@@ -1,0 +1,203 @@
+//! Finds which caches are stale because of a change, without trying every rule.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use super::RuleError;
+use super::cascade::{self, Edge};
+use super::dependency::{Considered, Dependency, may_have_changed};
+use crate::event::{Change, Event, Invalidate, Op, Row};
+use crate::key::key_set::add_widest;
+use crate::key::{KeySet, Scheme};
+use crate::plan::TargetSet;
+use crate::resolve::Widened;
+
+/// A compiled cache.
+pub(crate) struct Cache {
+    pub(crate) name: String,
+    pub(crate) scheme: Box<dyn Scheme>,
+    pub(crate) targets: TargetSet,
+    /// When the later passes are due, counted from the first; ascending.
+    pub(crate) again_after: Vec<Duration>,
+    pub(crate) publish: Option<Arc<str>>,
+    /// The caches that depend on this one; they stand behind it.
+    pub(crate) feeds: Vec<Edge>,
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.name)
+    }
+}
+
+/// All compiled caches and what makes them stale.
+#[derive(Debug, Default)]
+pub(crate) struct RuleSet {
+    /// Each cache stands behind those it depends on.
+    pub(crate) caches: Vec<Cache>,
+    pub(crate) dependencies: Vec<Dependency>,
+    entities: FxHashMap<Box<str>, Entity>,
+    /// Bounds products of list values in one event.
+    pub(crate) max_sets: usize,
+}
+
+/// The dependencies on one entity: on its rows, and on its relations by name.
+#[derive(Debug, Default)]
+struct Entity {
+    rows: ByOp,
+    relations: FxHashMap<Box<str>, ByOp>,
+}
+
+/// The dependencies that an operation may concern, so that the others cost nothing.
+#[derive(Debug, Default)]
+struct ByOp {
+    /// By operation; for updates just those that any change concerns.
+    any_column: [Vec<u32>; Op::ALL.len()],
+    /// For updates: those that one column concerns.
+    column: FxHashMap<Box<str>, Vec<u32>>,
+    /// All of them, for explanations.
+    all: Vec<u32>,
+}
+
+impl ByOp {
+    fn add(&mut self, id: u32, dependency: &Dependency) {
+        self.all.push(id);
+        for op in Op::ALL.into_iter().filter(|op| dependency.ops.is_empty() || dependency.ops.contains(op)) {
+            if op == Op::Update && !dependency.changed.is_empty() {
+                for column in &dependency.changed {
+                    self.column.entry(column.as_str().into()).or_default().push(id);
+                }
+            } else {
+                self.any_column[op as usize].push(id);
+            }
+        }
+    }
+
+    fn candidates(&self, event: &Event<'_>) -> SmallVec<[u32; 16]> {
+        let mut ids: SmallVec<[u32; 16]> = SmallVec::from_slice(&self.any_column[event.op as usize]);
+        if event.op == Op::Update && !self.column.is_empty() {
+            match &event.changed {
+                Some(changed) => {
+                    ids.extend(changed.iter().filter_map(|name| self.column.get(name.as_ref())).flatten().copied())
+                }
+                None => {
+                    let changed = self.column.iter().filter(|(name, _)| may_have_changed(event, name));
+                    ids.extend(changed.flat_map(|(_, ids)| ids.iter().copied()));
+                }
+            }
+            ids.sort_unstable();
+            ids.dedup();
+        }
+        ids
+    }
+}
+
+/// What a change makes stale, gathered over the changes of one request.
+#[derive(Debug, Default)]
+pub(crate) struct Found<'e> {
+    /// Caches by their places, with the widest key sets of each.
+    pub(crate) stale: SmallVec<[(u32, SmallVec<[KeySet<'e>; 2]>); 4]>,
+    pub(crate) widened: SmallVec<[(u32, Widened); 2]>,
+    /// The first rule that could not be applied; what the others found still counts.
+    pub(crate) error: Option<RuleError>,
+}
+
+impl<'e> Found<'e> {
+    pub(crate) fn add(&mut self, cache: u32, set: KeySet<'e>) {
+        match self.stale.iter_mut().find(|(known, _)| *known == cache) {
+            Some((_, sets)) => add_widest(sets, set),
+            None => self.stale.push((cache, SmallVec::from_iter([set]))),
+        }
+    }
+
+    fn fail(&mut self, cache: Option<&str>, error: String) {
+        self.error.get_or_insert_with(|| RuleError { cache: cache.map(str::to_owned), error });
+    }
+}
+
+impl RuleSet {
+    pub(crate) fn new(caches: Vec<Cache>, dependencies: Vec<Dependency>, max_sets: usize) -> Self {
+        let mut entities: FxHashMap<Box<str>, Entity> = FxHashMap::default();
+        for (id, dependency) in (0..).zip(&dependencies) {
+            match &dependency.relation {
+                Some(relation) => {
+                    let entity = entities.entry(dependency.entity.as_str().into()).or_default();
+                    entity.relations.entry(relation.as_str().into()).or_default().add(id, dependency);
+                }
+                None => entities.entry(dependency.entity.as_str().into()).or_default().rows.add(id, dependency),
+            }
+        }
+        Self { caches, dependencies, entities, max_sets }
+    }
+
+    /// Adds what a change makes stale, directly and through the caches that depend on those.
+    pub(crate) fn find<'e>(&'e self, change: &'e Change<'e>, found: &mut Found<'e>) {
+        match change {
+            Change::Event(event) => self.find_event(event, found),
+            Change::Command(command) => {
+                if let Invalidate::Cache { cache, args } = &command.what {
+                    self.find_command(cache, args, found);
+                }
+            }
+        }
+        cascade::expand(&self.caches, found);
+    }
+
+    fn find_event<'e>(&'e self, event: &'e Event<'e>, found: &mut Found<'e>) {
+        let Some(by_op) = self.by_op(event) else { return };
+        for id in by_op.candidates(event) {
+            let dependency = &self.dependencies[id as usize];
+            match dependency.consider(event, self.max_sets) {
+                Ok(Considered::Skipped(_)) => {}
+                Ok(Considered::Stale(stale)) => {
+                    let reasons = [
+                        (!stale.unknown_columns.is_empty(), Widened::UnknownColumn),
+                        (stale.unknown_condition, Widened::UnknownCondition),
+                        (stale.too_many, Widened::TooManyActions),
+                    ];
+                    found.widened.extend(reasons.iter().filter(|(is, _)| *is).map(|(_, why)| (dependency.cache, *why)));
+                    stale.sets.into_iter().for_each(|set| found.add(dependency.cache, set));
+                }
+                Err(error) => found.fail(Some(&self.caches[dependency.cache as usize].name), error),
+            }
+        }
+    }
+
+    /// The dependencies that an explanation of this event walks through, matching or not.
+    pub(crate) fn all_for<'s>(&'s self, event: &Event<'_>) -> impl Iterator<Item = &'s Dependency> + use<'s> {
+        let ids = self.by_op(event).map(|by_op| by_op.all.as_slice()).unwrap_or_default();
+        ids.iter().map(|id| &self.dependencies[*id as usize])
+    }
+
+    fn by_op(&self, event: &Event<'_>) -> Option<&ByOp> {
+        let entity = self.entities.get(event.entity.as_ref())?;
+        match &event.relation {
+            Some(relation) => entity.relations.get(relation.name.as_ref()),
+            None => Some(&entity.rows),
+        }
+    }
+
+    fn find_command<'e>(&'e self, name: &str, args: &'e Row<'e>, found: &mut Found<'e>) {
+        let Some((place, cache)) = (0..).zip(&self.caches).find(|(_, cache)| cache.name == name) else {
+            let known = self.caches.iter().map(|cache| cache.name.as_str());
+            let hint = crate::config::nearest(name, known).map(|near| format!("; did you mean `{near}`?"));
+            return found.fail(None, format!("no cache is called `{name}`{}", hint.unwrap_or_default()));
+        };
+        let known = cache.scheme.args();
+        let mut set = KeySet::all(known.len());
+        for (arg, value) in &args.0 {
+            match known.iter().position(|name| name == arg) {
+                Some(place) => set.set(place, value),
+                None => {
+                    let error = format!("it has no argument `{arg}`, its arguments are: {}", known.join(", "));
+                    return found.fail(Some(name), error);
+                }
+            }
+        }
+        found.add(place, set);
+    }
+}

@@ -1,0 +1,115 @@
+//! Applies actions: all removals and writes in one round, then one pass over the keys for all prefixes.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::connect::Connector;
+use super::link::Link;
+use super::order::{Key, Order, Tally};
+use super::pattern::Prefixes;
+use super::scan;
+use crate::action::Action;
+use crate::store::{Applied, StoreError};
+
+/// How many rounds a command may take, for keys that are asked for one by one and for slots that move, before the
+/// cache counts as down.
+const ROUNDS_MAX: usize = 6;
+
+/// Applies the actions, one outcome each.
+///
+/// # Errors
+/// When the cache does not answer or cannot work now.
+pub(super) async fn apply(connector: &Connector, actions: &[Action], pace: f64) -> Result<Applied, StoreError> {
+    let mut tally = Tally::new(actions.len());
+    let mut link = connector.link().await?;
+    let orders = direct_orders(&link, actions);
+    link = finish(connector, link, orders, &mut tally).await?;
+
+    let prefixes = prefixes(actions, &mut tally);
+    let keys_visited = if prefixes.is_empty() {
+        0
+    } else {
+        let swept = scan::remove(&link, &prefixes, pace, actions.len()).await;
+        let (part, keys_visited) = connector.check(&link, swept).await?;
+        let left = take_left(&mut tally, part);
+        finish(connector, link, left, &mut tally).await?;
+        keys_visited
+    };
+    Ok(Applied { outcomes: tally.outcomes(), keys_visited })
+}
+
+/// The commands for everything but prefixes.
+fn direct_orders<'a>(link: &Link, actions: &'a [Action]) -> Vec<Order<'a>> {
+    let (mut keys, mut writes) = (Vec::new(), Vec::new());
+    for (owner, action) in actions.iter().enumerate() {
+        match action {
+            Action::Delete(key) => keys.push(Key { owner, name: Cow::Borrowed(key.as_bytes()) }),
+            Action::DeletePrefix(_) => {}
+            Action::Bump(_) | Action::Set { .. } | Action::Publish { .. } => {
+                writes.push(Order::Write { owner, action })
+            }
+        }
+    }
+    let mut orders = link.unlinks(keys, false);
+    orders.extend(writes);
+    orders
+}
+
+/// The prefixes to look for. An empty one is refused here as well, whoever let it through: it would mean everything.
+fn prefixes<'a>(actions: &'a [Action], tally: &mut Tally<'_>) -> Prefixes<'a> {
+    let mut texts = Vec::new();
+    for (owner, action) in actions.iter().enumerate() {
+        match action {
+            Action::DeletePrefix(prefix) if prefix.is_empty() => {
+                tally.refuse(owner, "an empty prefix would remove every key");
+            }
+            Action::DeletePrefix(prefix) => texts.push((owner, prefix.as_ref())),
+            _ => {}
+        }
+    }
+    Prefixes::new(texts)
+}
+
+/// Sends orders until each is answered for good, following slots that move. Returns the link that is good then.
+async fn finish<'a>(
+    connector: &Connector,
+    mut link: Arc<Link>,
+    mut orders: Vec<Order<'a>>,
+    tally: &mut Tally<'a>,
+) -> Result<Arc<Link>, StoreError> {
+    for _ in 0..ROUNDS_MAX {
+        if orders.is_empty() {
+            return Ok(link);
+        }
+        let round = round(&link, orders, tally.len()).await;
+        let part = connector.check(&link, round).await?;
+        if !part.moved.is_empty() {
+            connector.lose(&link).await;
+            link = connector.link().await?;
+        }
+        orders = take_left(tally, part);
+    }
+    if orders.is_empty() {
+        return Ok(link);
+    }
+    Err(StoreError::Unreachable("the cluster keeps redirecting commands".to_owned()))
+}
+
+/// One round, with the detours that it was told to take.
+async fn round<'a>(link: &Link, orders: Vec<Order<'a>>, actions: usize) -> Result<Tally<'a>, StoreError> {
+    let mut tally = link.round(orders, actions).await?;
+    for (order, address) in std::mem::take(&mut tally.asked) {
+        link.redirected(order, &address, &mut tally).await?;
+    }
+    Ok(tally)
+}
+
+/// Books a part and returns what of it has to be sent again.
+fn take_left<'a>(tally: &mut Tally<'a>, part: Tally<'a>) -> Vec<Order<'a>> {
+    tally.merge(part);
+    let mut left = std::mem::take(&mut tally.again);
+    left.append(&mut tally.moved);
+    // A detour that was not taken yet starts again at the node that knows of it.
+    left.extend(std::mem::take(&mut tally.asked).into_iter().map(|(order, _)| order));
+    left
+}

@@ -1,0 +1,172 @@
+//! Walks over all keys once, for any number of prefixes, at a pace that leaves the server time for others.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use redis::{Cmd, Value};
+
+use super::link::{Link, Node};
+use super::order::{Key, Order, Tally};
+use super::pattern::Prefixes;
+use super::reply::{answer, text};
+use crate::store::StoreError;
+
+/// Keys per SCAN: a step holds the server for half a millisecond, and larger ones gain little.
+const STEP_KEYS: u64 = 1000;
+
+/// Rests are saved up to this: timers are not finer than a millisecond.
+const REST_MIN: Duration = Duration::from_millis(2);
+
+/// Removes every key with one of the prefixes, on all nodes at once. Returns what came of it, with the commands that are
+/// still to be sent, and how many keys were looked at.
+///
+/// A key that exists from before the pass until after it is seen for certain; one written meanwhile may be missed.
+///
+/// # Errors
+/// When a node does not answer, cannot work now or does not let us scan.
+pub(super) async fn remove<'a>(
+    link: &Link,
+    prefixes: &Prefixes<'_>,
+    pace: f64,
+    actions: usize,
+) -> Result<(Tally<'a>, u64), StoreError> {
+    let sweeps = link.nodes.iter().map(|node| sweep(link, node, prefixes, pace, actions));
+    let swept = futures_util::future::try_join_all(sweeps).await.map_err(hold)?;
+    link.still_whole().await.map_err(hold)?;
+    let mut tally = Tally::new(actions);
+    let mut visited = 0;
+    for (part, keys) in swept {
+        tally.merge(part);
+        visited += keys;
+    }
+    Ok((tally, visited))
+}
+
+/// How many keys begin with each of the prefixes; a key may be counted twice while the server grows its table.
+///
+/// # Errors
+/// As [`remove`].
+pub(super) async fn count(link: &Link, prefixes: &[&str], pace: f64) -> Result<Vec<u64>, StoreError> {
+    let set = Prefixes::new(prefixes.iter().copied().enumerate());
+    let mut counts = vec![0; prefixes.len()];
+    if set.is_empty() {
+        return Ok(counts);
+    }
+    for node in &link.nodes {
+        let mut walk = Walk::begin(node, set.pattern(), pace).await?;
+        while !walk.done() {
+            let step = walk.step(Vec::new()).await?;
+            let owners = step.keys.iter().flat_map(|key| set.owners(key));
+            owners.for_each(|owner| counts[owner] += 1);
+        }
+    }
+    Ok(counts)
+}
+
+/// A right that is missing for a scan is missing for all prefixes of all rules, and no fault of any.
+fn hold(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Refused(why) | StoreError::Unreachable(why) => StoreError::Unreachable(why),
+    }
+}
+
+async fn sweep<'a>(
+    link: &Link,
+    node: &Node,
+    prefixes: &Prefixes<'_>,
+    pace: f64,
+    actions: usize,
+) -> Result<(Tally<'a>, u64), StoreError> {
+    let mut walk = Walk::begin(node, prefixes.pattern(), pace).await?;
+    let mut tally = Tally::new(actions);
+    let mut orders: Vec<Order<'a>> = Vec::new();
+    while !walk.done() {
+        let step = walk.step(orders.iter().map(|order| order.command()).collect()).await?;
+        for (order, reply) in orders.drain(..).zip(step.replies) {
+            tally.book(order, reply)?;
+        }
+        orders = std::mem::take(&mut tally.again);
+        orders.extend(link.unlinks(owned(prefixes, step.keys), true));
+    }
+    tally.again = orders;
+    Ok((tally, walk.visited))
+}
+
+fn owned<'a>(prefixes: &Prefixes<'_>, keys: Vec<Vec<u8>>) -> Vec<Key<'a>> {
+    let owned = |name: Vec<u8>| prefixes.owner(&name).map(|owner| Key { owner, name: Cow::Owned(name) });
+    keys.into_iter().filter_map(owned).collect()
+}
+
+/// A walk over the keys of one node.
+struct Walk<'n> {
+    node: &'n Node,
+    pattern: Vec<u8>,
+    pace: f64,
+    /// The server's place in its table; `None` when it has come round.
+    cursor: Option<String>,
+    /// Keys on the node when the walk began.
+    visited: u64,
+    rest: Duration,
+}
+
+/// What one step brought.
+struct Step {
+    /// The replies to the commands that travelled with it.
+    replies: Vec<Value>,
+    /// The keys that match the pattern.
+    keys: Vec<Vec<u8>>,
+}
+
+impl<'n> Walk<'n> {
+    async fn begin(node: &'n Node, pattern: Vec<u8>, pace: f64) -> Result<Self, StoreError> {
+        // Only for a metric: whoever may not ask for the size may still scan.
+        let visited = match node.ask(redis::cmd("DBSIZE")).await? {
+            Value::Int(keys) => u64::try_from(keys).unwrap_or(0),
+            _ => 0,
+        };
+        Ok(Self { node, pattern, pace, cursor: Some("0".to_owned()), visited, rest: Duration::ZERO })
+    }
+
+    const fn done(&self) -> bool {
+        self.cursor.is_none()
+    }
+
+    /// Sends commands and the next SCAN in one write.
+    async fn step(&mut self, mut commands: Vec<Cmd>) -> Result<Step, StoreError> {
+        self.pause().await;
+        let begun = Instant::now();
+        commands.push(self.scan());
+        let mut replies = self.node.send(commands).await?;
+        self.rest += begun.elapsed().mul_f64(self.pace);
+        let (cursor, keys) = parse(answer(replies.pop().unwrap_or(Value::Nil))?)?;
+        self.cursor = Some(cursor).filter(|cursor| cursor != "0");
+        Ok(Step { replies, keys })
+    }
+
+    fn scan(&self) -> Cmd {
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(self.cursor.as_deref().unwrap_or("0"));
+        if self.pattern != b"*" {
+            scan.arg("MATCH").arg(&self.pattern);
+        }
+        scan.arg("COUNT").arg(STEP_KEYS);
+        scan
+    }
+
+    async fn pause(&mut self) {
+        if self.rest >= REST_MIN {
+            tokio::time::sleep(std::mem::take(&mut self.rest)).await;
+        }
+    }
+}
+
+fn parse(reply: Value) -> Result<(String, Vec<Vec<u8>>), StoreError> {
+    let strange = || StoreError::Unreachable("the answer to SCAN is not one".to_owned());
+    let Value::Array(parts) = reply else { return Err(strange()) };
+    let Ok([cursor, Value::Array(keys)]) = <[Value; 2]>::try_from(parts) else { return Err(strange()) };
+    let bytes = |key| match key {
+        Value::BulkString(bytes) => Some(bytes),
+        _ => None,
+    };
+    Ok((text(&cursor).ok_or_else(strange)?, keys.into_iter().filter_map(bytes).collect()))
+}

@@ -1,0 +1,83 @@
+//! Asks targets which of the entries that an explanation names exist. Removes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quash_core::explain::{Explanation, PlannedAction};
+use quash_core::store::{Store, StoreError};
+use serde::Serialize;
+
+use crate::cli::CliError;
+use crate::config::Config;
+
+/// What exists, by target, kind of action and its object.
+#[derive(Debug, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub(super) struct Live(BTreeMap<String, BTreeMap<String, BTreeMap<String, u64>>>);
+
+impl Live {
+    /// How many entries the action would find; `None` for actions that find nothing.
+    pub(super) fn found(&self, action: &PlannedAction) -> Option<u64> {
+        self.0.get(&action.target)?.get(action.action)?.get(&action.object).copied()
+    }
+
+    fn note(&mut self, target: &str, kind: &str, object: &str, found: u64) {
+        let kinds = self.0.entry(target.to_owned()).or_default();
+        kinds.entry(kind.to_owned()).or_default().insert(object.to_owned(), found);
+    }
+}
+
+/// The kinds of action that act on one key.
+const ON_A_KEY: [&str; 3] = ["delete", "bump", "set"];
+
+/// Asks every target that the explanation names.
+///
+/// # Errors
+/// [`CliError::Unreachable`] and [`CliError::Refused`] as the target says, [`CliError::Configuration`] when it cannot be
+/// used as configured.
+pub(super) async fn ask(config: &Config, explanation: &Explanation) -> Result<Live, CliError> {
+    let changes = explanation.changes.iter();
+    let actions: Vec<&PlannedAction> =
+        changes.flat_map(|change| change.caches.iter().flat_map(|cache| &cache.actions).chain(&change.command)).collect();
+    let names: BTreeSet<&str> = actions.iter().map(|action| action.target.as_str()).collect();
+    let mut live = Live::default();
+    for name in names {
+        let Some(target) = config.targets.get(name) else { continue };
+        let store = target
+            .kind
+            .build()
+            .map_err(|problem| CliError::Configuration(format!("target {name}: {}", problem.message)))?;
+        let objects = |is: fn(&str) -> bool| {
+            let on = actions.iter().filter(|action| action.target == name && is(action.action));
+            on.map(|action| (action.action, action.object.as_str())).collect::<BTreeSet<_>>().into_iter().collect()
+        };
+        let keys = objects(|kind| ON_A_KEY.contains(&kind));
+        let prefixes = objects(|kind| kind == "delete_prefix");
+        look(&*store, name, keys, prefixes, &mut live).await.map_err(|error| failed(name, &error))?;
+    }
+    Ok(live)
+}
+
+async fn look(
+    store: &dyn Store,
+    target: &str,
+    keys: Vec<(&str, &str)>,
+    prefixes: Vec<(&str, &str)>,
+    live: &mut Live,
+) -> Result<(), StoreError> {
+    if !keys.is_empty() {
+        let exist = store.exist(&keys.iter().map(|(_, key)| *key).collect::<Vec<_>>()).await?;
+        keys.iter().zip(exist).for_each(|((kind, key), is)| live.note(target, kind, key, u64::from(is)));
+    }
+    if !prefixes.is_empty() {
+        let counts = store.count_prefixes(&prefixes.iter().map(|(_, prefix)| *prefix).collect::<Vec<_>>()).await?;
+        prefixes.iter().zip(counts).for_each(|((kind, prefix), count)| live.note(target, kind, prefix, count));
+    }
+    Ok(())
+}
+
+fn failed(target: &str, error: &StoreError) -> CliError {
+    match error {
+        StoreError::Unreachable(_) => CliError::Unreachable(format!("target {target}: {error}")),
+        StoreError::Refused(_) => CliError::Refused(format!("target {target}: {error}")),
+    }
+}

@@ -1,0 +1,89 @@
+//! Shows how far long work is: a bar on a terminal, a line now and then elsewhere, nothing when it is over soon.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::output::thousands;
+
+/// Work that is over by then shows no bar.
+const BAR_AFTER: Duration = Duration::from_millis(400);
+/// How often there is a line where there is no terminal: often enough to see that it lives, seldom enough for a log.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// How far some work is, shown on standard error.
+pub struct Progress {
+    doing: &'static str,
+    total: Option<u64>,
+    bar: ProgressBar,
+    terminal: bool,
+    next: Instant,
+}
+
+impl Progress {
+    /// Starts to watch work: what is being done, as `replaying`, and how much there is to do, where that is known.
+    #[must_use]
+    pub fn new(doing: &'static str, total: Option<u64>) -> Self {
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
+        bar.set_style(style(total));
+        bar.set_message(doing);
+        let terminal = io::stderr().is_terminal();
+        let next = Instant::now() + if terminal { BAR_AFTER } else { LINE_EVERY };
+        Self { doing, total, bar, terminal, next }
+    }
+
+    /// Says how much is done.
+    pub fn update(&mut self, done: u64) {
+        self.bar.set_position(done);
+        let now = Instant::now();
+        if now < self.next {
+            return;
+        }
+        match self.terminal {
+            true if self.bar.is_hidden() => self.bar.set_draw_target(ProgressDrawTarget::stderr()),
+            true => {}
+            false => {
+                self.next = now + LINE_EVERY;
+                // Nobody can be told that standard error is gone.
+                let _ = writeln!(io::stderr(), "{}", line(self.doing, done, self.total));
+            }
+        }
+    }
+
+    /// Takes the bar away; what was done is printed by who did it.
+    pub fn finish(self) {}
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style(total: Option<u64>) -> ProgressStyle {
+    let template = match total {
+        Some(_) => "{msg} [{wide_bar}] {human_pos}/{human_len} {per_sec} {eta}",
+        None => "{spinner} {msg} {human_pos} {per_sec}",
+    };
+    ProgressStyle::with_template(template)
+        .map_or_else(|_| ProgressStyle::default_bar(), |style| style.progress_chars("=> "))
+}
+
+fn line(doing: &str, done: u64, total: Option<u64>) -> String {
+    match total {
+        Some(total) => format!("{doing}: {} of {}", thousands(done), thousands(total)),
+        None => format!("{doing}: {}", thousands(done)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_how_far_it_is() {
+        assert_eq!(line("replaying", 1000, Some(20_000)), "replaying: 1,000 of 20,000");
+        assert_eq!(line("reading", 1000, None), "reading: 1,000");
+    }
+}

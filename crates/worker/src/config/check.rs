@@ -1,0 +1,224 @@
+//! Checks what the types of the configuration cannot: ranges, and values that must fit to each other.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use quash_core::config::{ConfigPath, Problem, Span};
+
+use super::{AdminConfig, Config, RetryConfig};
+
+/// The version of the format that this worker reads.
+const VERSION: u32 = 1;
+
+/// Targets at most: a plan holds one bit for each.
+const TARGETS_MAX: usize = 64;
+
+impl Config {
+    /// What is wrong with the worker's own parts. Names between sections and rules are checked where rules are compiled.
+    #[must_use]
+    pub fn check(&self) -> Vec<Problem> {
+        let root = ConfigPath::root();
+        let mut problems = Vec::new();
+        if self.version != VERSION {
+            let message = format!("this worker reads version {VERSION} of the format, not {}", self.version);
+            problems.push(Problem::error(root.key("version"), message).help(format!("write version: {VERSION}")));
+        }
+        problems.extend(self.check_targets(&root.key("targets")));
+        problems.extend(self.check_sources(&root.key("sources")));
+        problems.extend(self.retry.check(&root.key("retry")));
+        problems.extend(self.check_limits(&root.key("limits")));
+        problems.extend(self.admin.check(&root.key("admin")));
+        problems.extend(self.check_worker(&root.key("worker")));
+        problems.extend(self.check_tests(&root.key("tests")));
+        problems
+    }
+
+    fn check_targets(&self, path: &ConfigPath) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.targets.len() > TARGETS_MAX {
+            let message = format!("{} targets; a worker takes at most {TARGETS_MAX}", self.targets.len());
+            problems.push(Problem::error(path.clone(), message));
+        }
+        for (name, target) in &self.targets {
+            let path = path.key(name);
+            problems.extend(at_least_one(&path, "concurrency", target.options.concurrency));
+            problems.extend(longer_than_nothing(&path, "timeout", target.options.timeout));
+        }
+        problems
+    }
+
+    fn check_sources(&self, path: &ConfigPath) -> Vec<Problem> {
+        let sources = self.sources.iter().flat_map(|(name, source)| {
+            let path = path.key(name);
+            let batch = at_least_one(&path, "batch", source.options.batch);
+            batch.into_iter().chain(at_least_one(&path, "in_flight", source.options.in_flight))
+        });
+        sources.collect()
+    }
+
+    fn check_limits(&self, path: &ConfigPath) -> Vec<Problem> {
+        let limits = [
+            ("max_message_bytes", self.limits.max_message_bytes),
+            ("max_depth", self.limits.max_depth),
+            ("max_events", self.limits.max_events),
+            ("max_key_bytes", self.limits.max_key_bytes),
+            ("max_actions_per_event", self.limits.max_actions_per_event),
+        ];
+        limits.into_iter().filter_map(|(key, limit)| at_least_one(path, key, limit)).collect()
+    }
+
+    fn check_worker(&self, path: &ConfigPath) -> Option<Problem> {
+        let empty = self.worker.name.as_deref() == Some("");
+        empty.then(|| {
+            Problem::error(path.key("name"), "a worker's name cannot be empty")
+                .help("leave it out for the host name and the process id")
+        })
+    }
+
+    fn check_tests(&self, path: &ConfigPath) -> Vec<Problem> {
+        let (mut seen, mut problems) = (HashMap::new(), Vec::new());
+        for (index, case) in self.tests.iter().enumerate() {
+            if let Some(first) = seen.insert(case.name.as_str(), index) {
+                let message = format!("test `{}` has the name of tests[{first}]", case.name);
+                problems.push(Problem::error(path.index(index).key("name"), message));
+            }
+        }
+        problems
+    }
+}
+
+impl RetryConfig {
+    fn check(&self, path: &ConfigPath) -> Vec<Problem> {
+        let max_attempts = at_least_one(path, "max_attempts", self.max_attempts as usize);
+        // Comparisons that are true for the right values, so that `.nan` is refused too.
+        let factor = (self.factor >= 1.0 && self.factor.is_finite()).then_some(());
+        let jitter = (self.jitter >= 0.0 && self.jitter <= 1.0).then_some(());
+        let order = (self.initial <= self.max).then_some(());
+        let wrong = [
+            (factor, "factor", "a delay grows by a factor of at least 1".to_owned()),
+            (jitter, "jitter", "jitter is a part, from 0 to 1".to_owned()),
+            (order, "initial", format!("the first delay, {}, is longer than the longest, {}", self.initial, self.max)),
+        ];
+        let wrong = wrong.into_iter().filter(|(right, ..)| right.is_none());
+        max_attempts.into_iter().chain(wrong.map(|(_, key, message)| Problem::error(path.key(key), message))).collect()
+    }
+}
+
+impl AdminConfig {
+    fn check(&self, path: &ConfigPath) -> Vec<Problem> {
+        let empty = self.token.as_ref().is_some_and(|token| token.expose().is_empty());
+        let token = empty.then(|| Problem::error(path.key("token"), "an empty token lets everybody in"));
+        token.into_iter().chain(self.check_listen(path)).collect()
+    }
+
+    fn check_listen(&self, path: &ConfigPath) -> Option<Problem> {
+        let path = path.key("listen");
+        if self.listen == "off" {
+            return None;
+        }
+        match self.listen.parse::<SocketAddr>() {
+            Err(_) => {
+                let message = format!("`{}` is no address to listen on", self.listen);
+                Some(Problem::error(path, message).help("write an address with its port, as 127.0.0.1:9464, or off"))
+            }
+            Ok(address) if !address.ip().is_loopback() && self.token.is_none() => {
+                let message = "an address that others can reach needs a token";
+                Some(Problem::error(path, message).help("set admin.token, or listen on 127.0.0.1"))
+            }
+            Ok(_) => None,
+        }
+    }
+}
+
+fn at_least_one(path: &ConfigPath, key: &str, value: usize) -> Option<Problem> {
+    (value == 0).then(|| Problem::error(path.key(key), format!("{key} is at least 1")))
+}
+
+fn longer_than_nothing(path: &ConfigPath, key: &str, span: Span) -> Option<Problem> {
+    span.is_zero().then(|| Problem::error(path.key(key), format!("{key} is longer than nothing")))
+}
+
+#[cfg(test)]
+mod tests {
+    use quash_core::config::{Loader, ProcessEnvironment};
+
+    use super::*;
+
+    /// What is wrong with a configuration, as `path: message`.
+    fn check(yaml: &str) -> Vec<String> {
+        let loaded = Loader::load_text::<Config>("q.yaml", yaml, &ProcessEnvironment);
+        let config = loaded.map(|loaded| loaded.root).unwrap_or_else(|problems| panic!("{problems}"));
+        config.check().into_iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect()
+    }
+
+    #[test]
+    fn defaults_are_right() {
+        assert_eq!(check("version: 1\ntargets: { a: { memory: {} } }\nsources: { a: { memory: {} } }"), [""; 0]);
+    }
+
+    #[test]
+    fn every_range_is_checked() {
+        let cases = [
+            ("version: 2", "version: this worker reads version 1 of the format, not 2"),
+            ("version: 1\nretry: { max_attempts: 0 }", "retry.max_attempts: max_attempts is at least 1"),
+            ("version: 1\nretry: { factor: 0.5 }", "retry.factor: a delay grows by a factor of at least 1"),
+            ("version: 1\nretry: { factor: .nan }", "retry.factor: a delay grows by a factor of at least 1"),
+            ("version: 1\nretry: { factor: .inf }", "retry.factor: a delay grows by a factor of at least 1"),
+            ("version: 1\nretry: { jitter: 1.5 }", "retry.jitter: jitter is a part, from 0 to 1"),
+            ("version: 1\nretry: { jitter: -1 }", "retry.jitter: jitter is a part, from 0 to 1"),
+            (
+                "version: 1\nretry: { initial: 10m }",
+                "retry.initial: the first delay, 10m, is longer than the longest, 5m",
+            ),
+            ("version: 1\nlimits: { max_depth: 0 }", "limits.max_depth: max_depth is at least 1"),
+            ("version: 1\nsources: { a: { memory: {}, batch: 0 } }", "sources.a.batch: batch is at least 1"),
+            (
+                "version: 1\nsources: { a: { memory: {}, in_flight: 0 } }",
+                "sources.a.in_flight: in_flight is at least 1",
+            ),
+            (
+                "version: 1\ntargets: { a: { memory: {}, concurrency: 0 } }",
+                "targets.a.concurrency: concurrency is at least 1",
+            ),
+            (
+                "version: 1\ntargets: { a: { memory: {}, timeout: 0s } }",
+                "targets.a.timeout: timeout is longer than nothing",
+            ),
+            ("version: 1\nworker: { name: '' }", "worker.name: a worker's name cannot be empty"),
+            ("version: 1\nadmin: { listen: localhost }", "admin.listen: `localhost` is no address to listen on"),
+            (
+                "version: 1\nadmin: { listen: '0.0.0.0:9464' }",
+                "admin.listen: an address that others can reach needs a token",
+            ),
+            (
+                "version: 1\nadmin: { listen: '[::]:9464' }",
+                "admin.listen: an address that others can reach needs a token",
+            ),
+            ("version: 1\nadmin: { token: '' }", "admin.token: an empty token lets everybody in"),
+            (
+                "version: 1\ntests: [ { name: a, event: 1, expect: {} }, { name: a, event: 2, expect: {} } ]",
+                "tests[1].name: test `a` has the name of tests[0]",
+            ),
+        ];
+        for (yaml, expected) in cases {
+            assert_eq!(check(yaml), [expected], "{yaml}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_safe_or_guarded_is_right() {
+        for listen in ["off", "127.0.0.1:0", "'[::1]:9464'", "'0.0.0.0:9464', token: t"] {
+            assert_eq!(check(&format!("version: 1\nadmin: {{ listen: {listen} }}")), [""; 0], "{listen}");
+        }
+    }
+
+    #[test]
+    fn there_are_at_most_64_targets() {
+        let targets = |count: usize| {
+            let names: String = (0..count).map(|number| format!("  t{number}: {{ memory: {{}} }}\n")).collect();
+            check(&format!("version: 1\ntargets:\n{names}"))
+        };
+        assert_eq!(targets(64), [""; 0]);
+        assert_eq!(targets(65), ["targets: 65 targets; a worker takes at most 64"]);
+    }
+}

@@ -1,0 +1,32 @@
+# The usual commands; `just` alone lists them.
+
+default:
+    @just --list
+
+# What the CI runs
+check:
+    ./test
+
+# Everything in one process, with a small shop that reads and writes
+dev *args:
+    cargo run --release -- dev {{ args }}
+
+# Unit and conformance tests
+unit *args:
+    ./test unit {{ args }}
+
+# The built binary against real servers
+e2e *args:
+    ./test e2e {{ args }}
+
+# fmt, clippy, deploy, deny
+lint:
+    ./test lint
+
+fmt:
+    cargo fmt --all
+
+# The figures of docs/performance.md
+bench:
+    cargo build --release -p quash-worker
+    cargo bench -p quash-benches

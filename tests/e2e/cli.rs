@@ -1,0 +1,86 @@
+//! Proves what the commands print and how they end.
+
+use std::path::{Path, PathBuf};
+
+use quash_e2e::Quash;
+use serde_json::Value;
+
+/// One change of `pgbench`'s workload, as wal2json writes it.
+const TELLER: &str = r#"{"action":"U","timestamp":"2026-01-31 12:00:00.123456+00","schema":"public","table":"pgbench_tellers","columns":[{"name":"tid","type":"integer","value":7},{"name":"bid","type":"integer","value":1},{"name":"tbalance","type":"integer","value":-3410},{"name":"filler","type":"character(84)","value":null}],"identity":[{"name":"tid","type":"integer","value":7}],"pk":[{"name":"tid","type":"integer"}]}"#;
+
+#[tokio::test]
+async fn every_configuration_in_the_tree_passes_the_check() {
+    let found = configurations();
+    assert!(!found.is_empty(), "the tree has configurations");
+    for path in found {
+        let quash = Quash::with("").env("QUASH_CONFIG", &path.display().to_string());
+        let ran = quash.run(&["check"]).await;
+        assert_eq!(ran.code, 0, "{}: {}{}", path.display(), ran.stdout, ran.stderr);
+    }
+}
+
+#[tokio::test]
+async fn dev_shows_events_that_flow_and_ends_with_0() {
+    Quash::with("").run(&["dev", "--for", "5s"]).await.done();
+}
+
+#[tokio::test]
+async fn explain_tells_a_newcomer_which_rule_which_key_and_why() {
+    let quash =
+        Quash::with("").env("QUASH_CONFIG", &root().join("deploy/examples/postgres.yaml").display().to_string());
+    let event = quash.home().write("event.json", TELLER);
+    let ran = quash.run(&["explain", "-e", &event.display().to_string()]).await.done();
+    for said in ["public.pgbench_tellers", "update", "teller", "teller:7"] {
+        assert!(ran.stdout.contains(said), "{said} in\n{}", ran.stdout);
+    }
+    assert!(!ran.stdout.contains("account:"), "{}", ran.stdout);
+    assert!(ran.stdout.lines().count() <= 40, "one screen, not {} lines", ran.stdout.lines().count());
+}
+
+#[tokio::test]
+async fn init_writes_a_configuration_that_passes_the_check_and_overwrites_none() {
+    let quash = Quash::with("");
+    let file = quash.home().path().join("fresh.yaml").display().to_string();
+    let quash = quash.env("QUASH_CONFIG", &file);
+    quash.run(&["init"]).await.done();
+    quash.run(&["check"]).await.done();
+    let again = quash.run(&["init"]).await;
+    assert_ne!(again.code, 0, "an existing file is not overwritten: {}", again.stdout);
+}
+
+#[tokio::test]
+async fn the_schema_is_json_and_names_every_section() {
+    let schema = Quash::with("").run(&["schema", "config"]).await.done().json();
+    for section in ["version", "targets", "sources", "caches", "retry", "limits", "tests"] {
+        assert!(schema["properties"].get(section).is_some_and(Value::is_object), "{section}");
+    }
+}
+
+#[tokio::test]
+async fn the_texts_for_shells_and_people_are_there() {
+    let quash = Quash::with("");
+    assert!(quash.run(&["completions", "bash"]).await.done().stdout.contains("dlq"));
+    assert!(quash.run(&["man"]).await.done().stdout.contains("quash"));
+    assert!(quash.run(&["--version"]).await.done().stdout.starts_with("quash "));
+    quash.run(&["no-such-command"]).await.ended_with(2);
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_not_there_is_an_io_error() {
+    let quash = Quash::with("").env("QUASH_CONFIG", "/nowhere/quash.yaml");
+    let ran = quash.run(&["check"]).await.ended_with(74);
+    assert!(ran.stderr.contains("/nowhere/quash.yaml"), "{}", ran.stderr);
+}
+
+/// The top of the source tree.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+/// Every YAML file of `deploy/` and `docs/` that is a configuration of Quash.
+fn configurations() -> Vec<PathBuf> {
+    let folders = ["deploy/compose", "deploy/examples", "deploy/docker"].map(|folder| root().join(folder));
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
+    let paths = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "yaml"));
+    paths.filter(|path| std::fs::read_to_string(path).unwrap().lines().any(|line| line == "version: 1")).collect()
+}

@@ -1,0 +1,125 @@
+//! Proves that dead letters can be listed, explained, replayed after mending, discarded, moved and purged.
+
+use quash_e2e::{RedisServer, becomes, eventually};
+use serde_json::Value;
+
+use crate::scene::{HASTY, LIMIT, PRODUCT, Scene, bodies, products, updates};
+
+/// Takes the right to remove keys from everybody, as an operator's mistake would: the cache answers with an error.
+async fn forbid(cache: &RedisServer) {
+    set_rights(cache, &["-unlink", "-del"]).await;
+}
+
+async fn permit(cache: &RedisServer) {
+    set_rights(cache, &["+@all"]).await;
+}
+
+async fn set_rights(cache: &RedisServer, rights: &[&str]) {
+    let mut connection = cache.connect().await;
+    let () = redis::cmd("ACL").arg(&["SETUSER", "default"]).arg(rights).query_async(&mut connection).await.unwrap();
+}
+
+/// A scene with this many letters of the reason `target_error`, and stale entries to go with them.
+async fn with_letters(count: u32) -> (Scene, Vec<String>) {
+    let scene = Scene::with(&format!("{HASTY}{PRODUCT}")).await;
+    let keys = products(0..count);
+    scene.cache.fill(&keys).await;
+    forbid(&scene.cache).await;
+    let worker = scene.quash.worker("first").await;
+    scene.queue.publish(bodies(&updates(0..count))).await;
+    becomes(LIMIT, "every event becomes a dead letter", u64::from(count), async || scene.queue.dead_letters().await)
+        .await;
+    scene.queue.drained(LIMIT).await;
+    drop(worker);
+    (scene, keys)
+}
+
+#[tokio::test]
+async fn a_letter_says_what_failed_where_and_how_often() {
+    let (scene, _) = with_letters(3).await;
+    let letters = scene.quash.dead_letters().await;
+    assert_eq!(letters.len(), 3);
+    for letter in &letters {
+        assert_eq!(letter["reason"], "target_error", "{letter}");
+        assert_eq!(letter["target"], "main", "{letter}");
+        assert_eq!(letter["entity"], "shop.Product", "{letter}");
+        assert_eq!(letter["attempts"], 2, "{letter}");
+        assert!(text(letter, "error").contains("NOPERM"), "{letter}");
+    }
+    let groups = scene.quash.run(&["dlq", "groups", "-o", "json"]).await.done().json();
+    assert_eq!(groups["groups"].as_array().map(Vec::len), Some(1), "one cause: {groups}");
+    assert_eq!(groups["groups"][0]["count"], 3, "{groups}");
+    let shown = scene.quash.run(&["dlq", "show", text(&letters[0], "id")]).await.done();
+    assert!(shown.stdout.contains("NOPERM") && shown.stdout.contains("product"), "{}", shown.stdout);
+}
+
+#[tokio::test]
+async fn a_replay_after_mending_invalidates_and_leaves_no_letter() {
+    let (scene, keys) = with_letters(200).await;
+    permit(&scene.cache).await;
+    let _worker = scene.quash.worker("second").await;
+
+    scene.quash.run(&["dlq", "replay", "--filter", "reason:decode"]).await.done();
+    scene.quash.run(&["dlq", "replay", "--filter", "reason:target_error", "--dry-run"]).await.done();
+    assert_eq!(scene.queue.dead_letters().await, 200, "neither another filter nor a dry run takes a letter");
+
+    scene.quash.run(&["dlq", "replay", "--filter", "reason:target_error"]).await.done();
+    scene.gone(&keys).await;
+    assert_eq!(scene.settled().await, 0);
+}
+
+#[tokio::test]
+async fn a_letter_that_fails_again_comes_back_with_its_history() {
+    let (scene, _) = with_letters(1).await;
+    let _worker = scene.quash.worker("second").await;
+    scene.quash.run(&["dlq", "replay"]).await.done();
+    eventually(LIMIT, "it is a dead letter again", async || {
+        let letters = scene.quash.dead_letters().await;
+        letters.len() == 1 && letters[0]["replays"] == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn discarded_letters_are_gone_and_others_stay() {
+    let (scene, keys) = with_letters(10).await;
+    let id = scene.quash.dead_letters().await[0]["id"].clone();
+    scene.quash.run(&["dlq", "discard", id.as_str().unwrap()]).await.done();
+    assert_eq!(scene.queue.dead_letters().await, 9);
+    scene.quash.run(&["dlq", "purge"]).await.ended_with(77);
+    scene.quash.run(&["dlq", "purge", "--yes"]).await.done();
+    assert_eq!(scene.queue.dead_letters().await, 0);
+    assert_eq!(scene.cache.count(&keys).await, keys.len(), "discarding invalidates nothing");
+}
+
+#[tokio::test]
+async fn letters_travel_from_one_queue_to_another_byte_for_byte() {
+    let (scene, _) = with_letters(5).await;
+    let exported = scene.quash.run(&["dlq", "export"]).await.done().stdout;
+    assert_eq!(exported.lines().count(), 5, "one a line: {exported}");
+    let before = scene.quash.dead_letters().await;
+
+    let other = Scene::with(&format!("{HASTY}{PRODUCT}")).await;
+    other.quash.run_with(&["dlq", "import"], exported).await.done();
+    let after = other.quash.dead_letters().await;
+    let told = |letters: &[Value]| letters.iter().map(|letter| letter["error"].clone()).collect::<Vec<_>>();
+    assert_eq!(told(&after), told(&before));
+
+    // Replayed in its new place, a letter is as good as the original.
+    let keys = products(0..5);
+    other.cache.fill(&keys).await;
+    let _worker = other.quash.worker("other").await;
+    other.quash.run(&["dlq", "replay"]).await.done();
+    other.gone(&keys).await;
+    assert_eq!(other.settled().await, 0);
+}
+
+#[tokio::test]
+async fn a_filter_that_is_no_filter_is_wrong_usage() {
+    let scene = Scene::with(PRODUCT).await;
+    scene.quash.run(&["dlq", "ls", "--filter", "raeson:decode"]).await.ended_with(2);
+}
+
+fn text<'a>(letter: &'a Value, field: &str) -> &'a str {
+    letter[field].as_str().unwrap_or_else(|| panic!("{field} in {letter}"))
+}

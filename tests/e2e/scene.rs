@@ -1,0 +1,84 @@
+//! Sets the scene of most tests: a queue, one or two caches, and Quash configured between them.
+
+use std::time::Duration;
+
+use quash_e2e::{Quash, Queue, RedisServer, becomes};
+use serde_json::{Value, json};
+
+/// Long enough for anything that must happen at all on a busy machine.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// Two attempts, soon after each other: what spends attempts on something that passes becomes a dead letter.
+pub(crate) const HASTY: &str = "retry: { max_attempts: 2, initial: 50ms, factor: 1, max: 100ms, jitter: 0 }\n";
+
+/// The simplest cache.
+pub(crate) const PRODUCT: &str =
+    "caches:\n  product: { key: \"product:{id}\", depends_on: [ { row: shop.Product } ] }\n";
+
+/// A queue that survives kills, a cache, and Quash between them.
+pub(crate) struct Scene {
+    /// The server of the queue.
+    pub(crate) broker: RedisServer,
+    /// The queue.
+    pub(crate) queue: Queue,
+    /// The cache; it comes back with what it held.
+    pub(crate) cache: RedisServer,
+    /// The binary, configured.
+    pub(crate) quash: Quash,
+}
+
+impl Scene {
+    /// Sets it with these sections of the configuration beside targets and sources.
+    pub(crate) async fn with(sections: &str) -> Self {
+        let (broker, cache) = (RedisServer::durable().await, RedisServer::durable().await);
+        let queue = Queue::on(&broker, "quash.events");
+        let quash = Quash::with(&config(&queue, &[("main", &cache)], sections));
+        Self { broker, queue, cache, quash }
+    }
+
+    /// Waits until no key is left in the cache.
+    pub(crate) async fn gone(&self, keys: &[String]) {
+        gone(&self.cache, keys).await;
+    }
+
+    /// Waits until everything published has been settled, and says how many dead letters there are.
+    pub(crate) async fn settled(&self) -> u64 {
+        self.queue.drained(LIMIT).await;
+        self.queue.dead_letters().await
+    }
+}
+
+/// The configuration of one source and these targets, followed by more sections.
+pub(crate) fn config(queue: &Queue, targets: &[(&str, &RedisServer)], sections: &str) -> String {
+    let target = |(name, server): &(&str, &RedisServer)| {
+        format!("  {name}: {{ redis: {{ url: \"{}\" }}, timeout: 1s }}\n", server.url(0))
+    };
+    let targets: String = targets.iter().map(target).collect();
+    format!("version: 1\ntargets:\n{targets}sources:\n  events: {}\n{sections}", queue.source(""))
+}
+
+/// The keys of these products.
+pub(crate) fn products(ids: impl IntoIterator<Item = u32>) -> Vec<String> {
+    ids.into_iter().map(|id| format!("product:{id}")).collect()
+}
+
+/// One update each of these products.
+pub(crate) fn updates(ids: impl IntoIterator<Item = u32>) -> Vec<Value> {
+    ids.into_iter().map(update).collect()
+}
+
+/// An update of a product.
+pub(crate) fn update(id: u32) -> Value {
+    let row = json!({ "id": id });
+    json!({ "id": format!("product-{id}"), "entity": "shop.Product", "op": "update", "key": row, "before": row, "after": row })
+}
+
+/// The bytes of events, for a queue that takes anything.
+pub(crate) fn bodies(events: &[Value]) -> Vec<Vec<u8>> {
+    events.iter().map(|event| event.to_string().into_bytes()).collect()
+}
+
+/// Waits until no key is left in a cache.
+pub(crate) async fn gone(cache: &RedisServer, keys: &[String]) {
+    becomes(LIMIT, "every stale entry is removed", 0, async || cache.count(keys).await).await;
+}

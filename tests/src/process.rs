@@ -1,0 +1,140 @@
+//! Runs a server as a child process: its log, its signals, its end.
+
+use std::fs::OpenOptions;
+use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use crate::eventually;
+
+/// A child process. It is killed when it is dropped.
+pub struct Process {
+    child: Child,
+    name: String,
+    ended: Option<ExitStatus>,
+}
+
+impl Process {
+    /// Starts a command; what it prints is appended to the log.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn spawn(name: &str, log: &Path, command: &mut Command) -> Self {
+        Self::start(name, command.stdin(Stdio::null()).stdout(append_to(log)).stderr(append_to(log)))
+    }
+
+    /// Starts a command whose output somebody else reads; only its errors go to the log.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn spawn_piped(name: &str, log: &Path, command: &mut Command) -> (Self, ChildStdout) {
+        let mut process = Self::start(name, command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(append_to(log)));
+        let output = process.child.stdout.take().expect("it was just piped");
+        (process, output)
+    }
+
+    /// Starts a command as it is; its input and output must have been set.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start(name: &str, command: &mut Command) -> Self {
+        let child = command.spawn().unwrap_or_else(|error| panic!("start {name} ({command:?}): {error}"));
+        Self { child, name: name.to_owned(), ended: None }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by name: `STOP`, `CONT`, `TERM`, `HUP`.
+    ///
+    /// # Panics
+    /// When it has ended already.
+    pub fn signal(&mut self, signal: &str) {
+        assert!(self.ended().is_none(), "{} has ended ({:?}) and cannot get SIG{signal}", self.name, self.ended);
+        // The shell's own kill: a slim machine has no other.
+        let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {}", self.id())]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "send SIG{signal} to {}", self.name);
+    }
+
+    /// Kills it with signal 9 and returns when it is gone.
+    pub fn kill9(&mut self) {
+        if self.ended().is_none() {
+            drop(self.child.kill());
+            self.ended = self.child.wait().ok();
+        }
+    }
+
+    /// Asks it by a signal to end and returns when it is gone; for servers that must end their own children.
+    pub fn end_by(&mut self, signal: &str) {
+        if self.ended().is_none() {
+            self.signal(signal);
+            self.ended = self.child.wait().ok();
+        }
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.ended = self.ended.or_else(|| self.child.try_wait().ok().flatten());
+        self.ended
+    }
+
+    /// Waits for its end and returns the exit code; a death by signal is the signal's number, negative.
+    ///
+    /// # Panics
+    /// When it still runs after the limit.
+    pub async fn exit_code(&mut self, limit: Duration) -> i32 {
+        let what = format!("{} ends", self.name);
+        eventually(limit, &what, async || self.ended().is_some()).await;
+        code(self.ended.expect("it has just ended"))
+    }
+
+    /// Memory that it holds, in KiB.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a living process");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a process with memory");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("VmRSS in kB")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill9();
+    }
+}
+
+/// The exit code, or the number of the signal that killed it, negative.
+#[must_use]
+pub fn code(status: ExitStatus) -> i32 {
+    status.code().or_else(|| status.signal().map(|signal| -signal)).unwrap_or(i32::MIN)
+}
+
+/// A port of the loopback interface that nobody listens on.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound address").port()
+}
+
+/// The path of a program, if it is installed.
+#[must_use]
+pub fn program(name: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+fn append_to(log: &Path) -> Stdio {
+    let file = OpenOptions::new().create(true).append(true).open(log);
+    file.unwrap_or_else(|error| panic!("open {}: {error}", log.display())).into()
+}
