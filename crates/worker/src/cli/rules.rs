@@ -16,7 +16,10 @@ use crate::config::Config;
 pub fn compile(loaded: &Loaded<Config>) -> Result<(Resolver, Problems), CliError> {
     let (resolver, problems) = resolver(&loaded.root);
     let problems = loaded.place(problems);
-    resolver.map_or_else(|| Err(CliError::Configuration(problems.to_string())), |resolver| Ok((resolver, problems)))
+    match resolver {
+        Some(resolver) => Ok((resolver, problems)),
+        None => Err(CliError::Configuration(problems.to_string())),
+    }
 }
 
 /// Compiles the rules; there is none if one of the problems is an error.

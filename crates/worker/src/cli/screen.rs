@@ -16,7 +16,8 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
 
 /// A number with its noun: `1 cache`, `2 caches`, `7 dependencies`.
 pub(super) fn count(number: usize, noun: &str) -> String {
-    let many = noun.strip_suffix('y').map_or_else(|| format!("{noun}s"), |stem| format!("{stem}ies"));
+    let stem = noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u']));
+    let many = stem.map_or_else(|| format!("{noun}s"), |stem| format!("{stem}ies"));
     output::count(u64::try_from(number).unwrap_or(u64::MAX), noun, &many)
 }
 
@@ -26,7 +27,7 @@ mod tests {
 
     #[test]
     fn numbers_agree_with_their_nouns() {
-        let given = [(1, "cache"), (0, "cache"), (1000, "dependency")].map(|(number, noun)| count(number, noun));
-        assert_eq!(given, ["1 cache", "0 caches", "1,000 dependencies"]);
+        let given = [(1, "cache"), (0, "key"), (1000, "dependency")].map(|(number, noun)| count(number, noun));
+        assert_eq!(given, ["1 cache", "0 keys", "1,000 dependencies"]);
     }
 }

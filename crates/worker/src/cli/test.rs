@@ -91,9 +91,9 @@ impl Results {
         if all == 0 {
             return "no cases are declared; add them under `tests:`, each with `name`, `event` and `expect`\n".to_owned();
         }
-        let passed = paint.green(&format!("{} passed", all - failed));
+        let passed = format!("{} passed", all - failed);
         let failed = if failed == 0 { String::new() } else { format!(", {}", paint.red(&format!("{failed} failed"))) };
-        format!("{}: {passed}{failed} in {ms} ms\n", count(all, "case"))
+        format!("{}: {}{failed} in {ms} ms\n", count(all, "case"), paint.green(&passed))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tells an explanation on one screen: what changed, which rules matched, what goes stale and how it is removed.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use quash_core::config::{Span, nearest};
@@ -37,7 +38,8 @@ pub(super) struct Story<'e> {
 /// Why a message would become a dead letter before any rule sees it.
 pub(super) fn undecodable(error: &DecodeError, paint: Paint) -> String {
     let reason = reason_of(error).name();
-    let error = escape_for_terminal(&error.to_string());
+    let error = error.to_string();
+    let error = escape_for_terminal(&error);
     format!("{} this would become a dead letter at once, reason `{reason}`:\n  {error}\n", paint.red("✗"))
 }
 
@@ -97,7 +99,7 @@ impl Story<'_> {
 
     fn rule(&self, rule: &ExplainedRule, width: usize) -> String {
         let (cache, paint) = (escape_for_terminal(&rule.cache), self.paint);
-        let line = |mark: String, what: &str| format!("  {mark} {cache:width$}  {}\n", escape_for_terminal(what));
+        let line = |mark: Cow<'_, str>, what: &str| format!("  {mark} {cache:width$}  {}\n", escape_for_terminal(what));
         match &rule.verdict {
             RuleVerdict::Matched { key_sets, notes } => {
                 let sets = self.cut(key_sets, KEY_SETS_MAX).join("; ");
@@ -126,7 +128,7 @@ impl Story<'_> {
         }
         let known = match self.entities.len() {
             0 => "no entity at all".to_owned(),
-            _ => escape_for_terminal(&self.cut(&self.entities, RULES_MAX).join(", ")),
+            _ => escape_for_terminal(&self.cut(&self.entities, RULES_MAX).join(", ")).into_owned(),
         };
         out + &format!("\n    rules know: {known}\n")
     }

@@ -171,7 +171,7 @@ shop.Book
     → \"home\"\\
 shop.Book.tags
   → page
-    → \"home\"\\
+    → … as above
 alone  (nothing makes it stale but direct commands)
 ";
         assert_eq!(example().text(), expect);

@@ -49,8 +49,8 @@ impl Coverage {
         let done = self.declared - self.unexercised.len();
         let mut out = format!("coverage: {done} of {} exercised\n", count(self.declared, "dependency"));
         for Unexercised { cache, place, on } in &self.unexercised {
-            let path = escape_for_terminal(&format!("caches.{cache}.depends_on[{place}]"));
-            out += &format!("  {} {path}: {}\n", paint.yellow("!"), escape_for_terminal(on));
+            let line = format!("caches.{cache}.depends_on[{place}]: {on}");
+            out += &format!("  {} {}\n", paint.yellow("!"), escape_for_terminal(&line));
         }
         out
     }

@@ -116,7 +116,7 @@ fn long_lists_fit_on_a_screen_unless_all_is_asked_for() {
 #[test]
 fn what_a_message_holds_cannot_disturb_the_terminal() {
     let text = tell(vec![change(vec![rule("p", matched(&["id=\u{1b}[2J"], &[]))], vec![page(vec![bump("a:\u{7}\n")])])], "e", false);
-    assert!(text.contains("id=\\u{1b}[2J") && text.contains("a:\\u{7}\\n"), "{text}");
+    assert!(text.contains(r"id=\x1b[2J") && text.contains(r"a:\x07\n"), "{text}");
 }
 
 #[test]
