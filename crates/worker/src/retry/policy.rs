@@ -4,8 +4,13 @@ use std::time::Duration;
 
 use crate::config::RetryConfig;
 
-/// The longest a share waits for a target that cannot be reached: once it is back, everything is done within this time.
+/// The longest that a share waits for a target that was away for less than ten minutes: once it is back, everything is
+/// done within this time.
 pub const UNREACHABLE_MAX: Duration = Duration::from_secs(30);
+
+/// Which part of a longer absence a share may wait at most. After a day of it millions of shares wait; if each of them
+/// came back twice a minute, the other targets would have no worker left.
+const UNREACHABLE_PART: u32 = 20;
 
 /// When and how often failed shares are tried again.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,10 +51,10 @@ impl RetryPolicy {
     }
 
     /// The delay of a share whose target could not be reached for `failing` so far: as long again, so that the waits
-    /// double without a count, and never more than [`UNREACHABLE_MAX`].
+    /// double without a count, up to [`UNREACHABLE_MAX`] or a twentieth of the absence.
     #[must_use]
     pub fn delay_unreachable(&self, failing: Duration, random: f64) -> Duration {
-        self.shake(failing.max(self.initial).min(self.max).min(UNREACHABLE_MAX), random)
+        self.shake(failing.max(self.initial).min(UNREACHABLE_MAX.max(failing / UNREACHABLE_PART)).min(self.max), random)
     }
 
     fn shake(&self, delay: Duration, random: f64) -> Duration {
@@ -86,7 +91,8 @@ mod tests {
 
     #[test]
     fn waiting_for_a_target_doubles_and_stays_short() {
-        let cases = [(0, 200), (150, 200), (5_000, 5_000), (3_600_000, 30_000)];
+        let cases =
+            [(0, 200), (150, 200), (5_000, 5_000), (600_000, 30_000), (3_600_000, 180_000), (86_400_000, 300_000)];
         for (failing, ms) in cases {
             let delay = policy(0.0).delay_unreachable(Duration::from_millis(failing), 0.0);
             assert_eq!(delay, Duration::from_millis(ms), "failing for {failing} ms");
