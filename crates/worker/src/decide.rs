@@ -90,7 +90,8 @@ pub struct Park {
     pub state: State,
     /// How long it waits.
     pub delay: Duration,
-    /// What went wrong this time; empty for a next pass.
+    /// The attempts that failed this time. None for a next pass, and none when targets could not be reached: that uses
+    /// no attempt, and a history that every share of a long absence carries on would cost more than it tells.
     pub failures: Vec<(Option<TargetId>, String)>,
 }
 
@@ -156,8 +157,8 @@ impl Case<'_> {
                 Trouble::Unreachable { error, .. } if self.failing_for() >= self.policy.give_up_after => {
                     letters.push(self.letter(Reason::GaveUp, Some(*target), error));
                 }
-                Trouble::Unreachable { error, away } => {
-                    unreachable.add(*target, error);
+                Trouble::Unreachable { away, .. } => {
+                    unreachable.state.targets.insert(*target);
                     let failing = self.failing_for().max(*away);
                     unreachable.delay = unreachable.delay.max(self.policy.delay_unreachable(failing, self.random));
                 }

@@ -1,7 +1,7 @@
 //! Makes rules, lanes and sources from a configuration.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -123,6 +123,7 @@ pub(super) fn sources(
             worker: worker.clone(),
             metrics: metrics.source(name),
             rules: Arc::clone(rules),
+            settler: OnceLock::new(),
         }))
     });
     all(sources.collect())

@@ -89,7 +89,8 @@ impl Results {
     fn summary(&self, ms: u128, paint: Paint) -> String {
         let (all, failed) = (self.cases.len(), self.failed());
         if all == 0 {
-            return "no cases are declared; add them under `tests:`, each with `name`, `event` and `expect`\n".to_owned();
+            return "no cases are declared; add them under `tests:`, each with `name`, `event` and `expect`\n"
+                .to_owned();
         }
         let passed = format!("{} passed", all - failed);
         let failed = if failed == 0 { String::new() } else { format!(", {}", paint.red(&format!("{failed} failed"))) };

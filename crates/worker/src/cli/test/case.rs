@@ -109,7 +109,9 @@ fn exercised(explanation: &Explanation) -> Vec<Exercised> {
 /// Lines that say what differs; none when all is as expected.
 fn compare(expect: &Expectation, given: &Given) -> Vec<String> {
     match (&expect.dead_letter, &given.refused) {
-        (Some(wanted), Some((reason, error))) if reason.name() == wanted || error.contains(wanted.as_str()) => Vec::new(),
+        (Some(wanted), Some((reason, error))) if reason.name() == wanted || error.contains(wanted.as_str()) => {
+            Vec::new()
+        }
         (Some(wanted), Some((reason, error))) => {
             vec!["dead letter:".to_owned(), format!("- {wanted}"), format!("+ {}: {error}", reason.name())]
         }
@@ -124,7 +126,8 @@ fn compare(expect: &Expectation, given: &Given) -> Vec<String> {
 fn compare_sets(expect: &Expectation, given: &Given) -> Vec<String> {
     let actions = expect.actions.as_ref().map(|actions| {
         let each = actions.iter().flatten();
-        each.flat_map(|(target, does)| does.iter().map(move |(kind, object)| format!("{target} {kind} {object}"))).collect()
+        each.flat_map(|(target, does)| does.iter().map(move |(kind, object)| format!("{target} {kind} {object}")))
+            .collect()
     });
     let caches = expect.caches.as_ref().map(|caches| caches.iter().cloned().collect());
     if caches.is_none() && actions.is_none() {
@@ -175,11 +178,7 @@ mod tests {
             &["caches:", "+ home", "  page", "actions:", "- eu bump a:4", "  main bump a:3", "+ main bump a:4"],
         );
         check(r#"{"caches": []}"#, &given(&[], &[], None), &[]);
-        check(
-            "{}",
-            &both,
-            &["expects nothing, so it cannot fail: say `caches`, `actions` or `dead_letter`"],
-        );
+        check("{}", &both, &["expects nothing, so it cannot fail: say `caches`, `actions` or `dead_letter`"]);
     }
 
     #[test]
