@@ -70,8 +70,8 @@ impl Link {
     }
 
     /// Puts keys into as few commands as the servers allow: in a cluster, all keys of one must be of one slot.
-    pub(super) fn unlinks<'a>(&self, keys: Vec<Key<'a>>, apart: bool) -> Vec<Order<'a>> {
-        unlinks(keys, |key| (if apart { key.owner } else { 0 }, self.slots.as_ref().map(|_| slot(&key.name))))
+    pub(super) fn unlinks<'a>(&self, keys: Vec<Key<'a>>) -> Vec<Order<'a>> {
+        unlinks(keys, |key| self.slots.as_ref().map(|_| slot(&key.name)))
     }
 
     /// Sends orders to the nodes that serve their keys, all nodes at once, and books the replies.

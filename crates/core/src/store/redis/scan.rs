@@ -86,7 +86,7 @@ async fn sweep<'a>(
             tally.book(order, reply)?;
         }
         orders = std::mem::take(&mut tally.again);
-        orders.extend(link.unlinks(owned(prefixes, step.keys), true));
+        orders.extend(link.unlinks(owned(prefixes, step.keys)));
     }
     tally.again = orders;
     Ok((tally, walk.visited))
