@@ -21,36 +21,61 @@ const GOAL: f64 = 1.2;
 
 type Failure = Box<dyn std::error::Error>;
 
+/// What else is on the server.
+#[derive(Clone, Copy)]
+enum Layout {
+    /// The prefixes are of one kind of key among ten, as in an application.
+    TenKinds,
+    /// Every key looks like those below the prefixes, so that no pattern keeps it from the client: the worst case.
+    OneKind,
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let server = Server::start()?;
     let store = server.store().await?;
-    let mut connection = redis::Client::open(server.url())?.get_multiplexed_async_connection().await?;
+    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(60)));
+    let client = redis::Client::open(server.url())?;
+    let mut connection = client.get_multiplexed_async_connection_with_config(&patient).await?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{KEYS} keys, {BELOW} below each prefix, one call, median of {RUNS} ({})", machine())?;
-    writeln!(out, "\n| prefixes | keys removed | time | keys looked at per second |\n|---|---|---|---|")?;
-    let mut medians = Vec::new();
-    for prefixes in [1, 10, 100] {
-        let mut times = Vec::new();
-        for _ in 0..RUNS {
-            fill(&mut connection).await?;
-            times.push(measure(store.as_ref(), prefixes).await?);
-        }
-        times.sort();
-        let median = times[RUNS / 2];
-        let rate = f64::from(KEYS) / median.as_secs_f64();
-        writeln!(out, "| {prefixes} | {} | {:.0} ms | {rate:.0} |", prefixes * BELOW, median.as_secs_f64() * 1e3)?;
-        medians.push(median.as_secs_f64());
+    writeln!(out, "\n| keys on the server | 1 prefix | 100 prefixes | ratio | goal |\n|---|---|---|---|---|")?;
+    for (layout, name) in [(Layout::TenKinds, "ten kinds"), (Layout::OneKind, "all like those removed")] {
+        let [one, hundred] = medians(store.as_ref(), &mut connection, layout).await?;
+        let ratio = hundred / one;
+        let verdict = if ratio <= GOAL { "reached" } else { "missed" };
+        writeln!(
+            out,
+            "| {name} | {:.0} ms | {:.0} ms | {ratio:.2} x | {GOAL} x, {verdict} |",
+            one * 1e3,
+            hundred * 1e3
+        )?;
     }
-    let ratio = medians.last().zip(medians.first()).map_or(f64::NAN, |(hundred, one)| hundred / one);
-    let verdict = if ratio <= GOAL { "reached" } else { "missed" };
-    writeln!(out, "\n100 prefixes cost {ratio:.2} x one prefix (goal {GOAL} x, {verdict})")?;
     Ok(())
+}
+
+/// The median seconds of one prefix and of a hundred, measured in turn, so that a busy machine slows both alike.
+async fn medians(
+    store: &dyn Store,
+    connection: &mut redis::aio::MultiplexedConnection,
+    layout: Layout,
+) -> Result<[f64; 2], Failure> {
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..RUNS {
+        for (times, prefixes) in times.iter_mut().zip([1, 100]) {
+            fill(connection, layout).await?;
+            times.push(measure(store, prefixes).await?);
+        }
+    }
+    Ok(times.map(|mut times| {
+        times.sort();
+        times[RUNS / 2].as_secs_f64()
+    }))
 }
 
 /// Times one call that removes this many prefixes.
 async fn measure(store: &dyn Store, prefixes: u32) -> Result<Duration, Failure> {
-    let actions: Vec<_> = (0..prefixes).map(|one| Action::DeletePrefix(prefix(one).into())).collect();
+    let actions: Vec<_> = (0..prefixes).map(|one| Action::DeletePrefix(prefix("catalog", one).into())).collect();
     let begun = Instant::now();
     let applied = store.apply(&actions).await?;
     let took = begun.elapsed();
@@ -61,22 +86,32 @@ async fn measure(store: &dyn Store, prefixes: u32) -> Result<Duration, Failure> 
     Ok(took)
 }
 
-/// Fills the server: every prefix has its keys, and all other keys look like them.
-async fn fill(connection: &mut redis::aio::MultiplexedConnection) -> Result<(), Failure> {
+/// Fills the server anew.
+async fn fill(connection: &mut redis::aio::MultiplexedConnection, layout: Layout) -> Result<(), Failure> {
     redis::cmd("FLUSHALL").exec_async(connection).await?;
     for first in (0..KEYS).step_by(10_000) {
         let mut set = redis::cmd("MSET");
-        for key in first..first + 10_000 {
-            set.arg(format!("{}{}", prefix(key / BELOW), key % BELOW)).arg("a value of a cached page");
+        for number in first..first + 10_000 {
+            set.arg(key(layout, number)).arg("a value of a cached page");
         }
         set.exec_async(connection).await?;
     }
     Ok(())
 }
 
-/// As a template with arguments spells them: `catalog:417:`.
-fn prefix(number: u32) -> String {
-    format!("catalog:{number}:")
+fn key(layout: Layout, number: u32) -> String {
+    const KINDS: [&str; 10] =
+        ["catalog", "cart", "category", "product", "price", "user", "session", "search", "stock", "page"];
+    let (group, rest) = (number / BELOW, number % BELOW);
+    match layout {
+        Layout::TenKinds => format!("{}{rest}", prefix(KINDS[(group / 100) as usize], group % 100)),
+        Layout::OneKind => format!("{}{rest}", prefix("catalog", group)),
+    }
+}
+
+/// As a template with an argument spells it: `catalog:417:`.
+fn prefix(kind: &str, number: u32) -> String {
+    format!("{kind}:{number}:")
 }
 
 fn machine() -> String {

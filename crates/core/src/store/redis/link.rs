@@ -115,7 +115,7 @@ impl Link {
         let (Some(slots), Some(node)) = (&self.slots, self.nodes.first()) else { return Ok(()) };
         let host = node.address.rsplit_once(':').map_or("", |(host, _)| host);
         let now = parse(&answer(node.ask(cluster_slots()).await?)?, host);
-        if now == slots.ranges {
+        if slots.same(&now) {
             return Ok(());
         }
         Err(StoreError::Unreachable("slots of the cluster moved while its keys were scanned".to_owned()))
