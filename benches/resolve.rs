@@ -20,7 +20,9 @@ const BATCH: usize = 256;
 /// change.
 fn resolver(caches: usize) -> Resolver {
     let mut declared = serde_json::Map::new();
-    for (name, key) in [("book", "book:{id}"), ("author", "author:{author_id}"), ("listing", "listing:{author_id}:{state}")] {
+    for (name, key) in
+        [("book", "book:{id}"), ("author", "author:{author_id}"), ("listing", "listing:{author_id}:{state}")]
+    {
         declared.insert(name.to_owned(), json!({"key": key, "depends_on": [{"row": "shop.Book"}]}));
     }
     for place in declared.len()..caches {
@@ -28,11 +30,15 @@ fn resolver(caches: usize) -> Resolver {
             0 => json!([{"row": format!("shop.Other{}", place / 10)}]),
             _ => json!([{"row": "shop.Book", "changed": [format!("column_{}", place / 10)]}]),
         };
-        declared.insert(format!("other_{place}"), json!({"key": format!("other_{place}:{{id}}"), "depends_on": depends_on}));
+        declared.insert(
+            format!("other_{place}"),
+            json!({"key": format!("other_{place}:{{id}}"), "depends_on": depends_on}),
+        );
     }
     let caches = serde_json::from_value(declared.into()).expect("the rules above are well formed");
     let targets = BTreeMap::from([("main".to_owned(), KeyFormat::Plain)]);
-    let (resolver, problems) = Resolver::compile(Declared { targets: &targets, caches: &caches, limits: Limits::default() });
+    let (resolver, problems) =
+        Resolver::compile(Declared { targets: &targets, caches: &caches, limits: Limits::default() });
     resolver.unwrap_or_else(|| panic!("{problems:?}"))
 }
 

@@ -56,7 +56,9 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
         Err(error) => {
             let reason = story::reason_of(&error);
             match global.output {
-                Output::Json => output::print_json(&serde_json::json!({ "refused": reason, "error": error.to_string() }))?,
+                Output::Json => {
+                    output::print_json(&serde_json::json!({ "refused": reason, "error": error.to_string() }))?
+                }
                 Output::Text => screen::print(&story::undecodable(&error, Screen::stdout().paint))?,
             }
             Ok(Exit::Failures)

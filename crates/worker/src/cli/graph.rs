@@ -2,8 +2,8 @@
 
 mod draw;
 
-use super::{output, screen};
 use super::{CliError, Exit, Global, Output, rules};
+use super::{output, screen};
 
 /// Draws what depends on what.
 #[derive(Debug, clap::Args)]

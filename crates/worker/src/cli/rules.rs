@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quash_core::config::{Loaded, Problem, Problems, Severity};
+use quash_core::config::{LoadError, Loaded, Problem, Problems, Severity};
 use quash_core::key::KeyFormat;
 use quash_core::resolve::{Declared, Resolver};
 
@@ -18,7 +18,7 @@ pub fn compile(loaded: &Loaded<Config>) -> Result<(Resolver, Problems), CliError
     let problems = loaded.place(problems);
     match resolver {
         Some(resolver) => Ok((resolver, problems)),
-        None => Err(CliError::Configuration(problems.to_string())),
+        None => Err(LoadError::Invalid(problems).into()),
     }
 }
 

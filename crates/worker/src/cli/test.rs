@@ -1,7 +1,7 @@
 //! `quash test`: runs the cases of the configuration, as a test runner does.
 
-mod case;
-mod coverage;
+pub(super) mod case;
+pub(super) mod coverage;
 mod junit;
 
 use std::path::PathBuf;
@@ -89,7 +89,8 @@ impl Results {
     fn summary(&self, ms: u128, paint: Paint) -> String {
         let (all, failed) = (self.cases.len(), self.failed());
         if all == 0 {
-            return "no cases are declared; add them under `tests:`, each with `name`, `event` and `expect`\n".to_owned();
+            return "no cases are declared; add them under `tests:`, each with `name`, `event` and `expect`\n"
+                .to_owned();
         }
         let passed = format!("{} passed", all - failed);
         let failed = if failed == 0 { String::new() } else { format!(", {}", paint.red(&format!("{failed} failed"))) };

@@ -117,7 +117,8 @@ mod tests {
 
     #[test]
     fn what_changed_is_told_from_both_images() {
-        let book = |author, title: &'static str| row(&[("author", Value::Int(author)), ("title", Value::Text(title.into()))]);
+        let book =
+            |author, title: &'static str| row(&[("author", Value::Int(author)), ("title", Value::Text(title.into()))]);
         let seen = Seen::of(&event(Op::Update, Some(book(3, "A")), Some(book(4, "A")), None));
         assert_eq!(seen.entity.as_deref(), Some("shop.Book"));
         assert_eq!(seen.differences, ["author 3 → 4"]);

@@ -36,8 +36,9 @@ const ON_A_KEY: [&str; 3] = ["delete", "bump", "set"];
 /// used as configured.
 pub(super) async fn ask(config: &Config, explanation: &Explanation) -> Result<Live, CliError> {
     let changes = explanation.changes.iter();
-    let actions: Vec<&PlannedAction> =
-        changes.flat_map(|change| change.caches.iter().flat_map(|cache| &cache.actions).chain(&change.command)).collect();
+    let actions: Vec<&PlannedAction> = changes
+        .flat_map(|change| change.caches.iter().flat_map(|cache| &cache.actions).chain(&change.command))
+        .collect();
     let names: BTreeSet<&str> = actions.iter().map(|action| action.target.as_str()).collect();
     let mut live = Live::default();
     for name in names {

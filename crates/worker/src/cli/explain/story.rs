@@ -61,10 +61,13 @@ impl Story<'_> {
         }
         let nothing = Seen::default();
         let seen = |place: usize| self.seen.get(place).unwrap_or(&nothing);
-        let told: Vec<_> =
-            (0..).zip(changes).take(self.max(CHANGES_MAX)).map(|(place, change)| self.change(change, seen(place))).collect();
+        let told: Vec<_> = (0..)
+            .zip(changes)
+            .take(self.max(CHANGES_MAX))
+            .map(|(place, change)| self.change(change, seen(place)))
+            .collect();
         let rest = self.more(changes.len(), CHANGES_MAX, "change", "");
-        format!("{}{rest}{}\n", told.join("\n"), self.sum())
+        format!("{}{rest}{}", told.join("\n"), self.sum())
     }
 
     fn change(&self, change: &ExplainedChange, seen: &Seen) -> String {
@@ -185,15 +188,20 @@ impl Story<'_> {
     /// The last line: how much all of it is.
     fn sum(&self) -> String {
         let changes = self.explanation.changes.iter();
-        let actions: Vec<_> =
-            changes.flat_map(|change| change.caches.iter().flat_map(|cache| &cache.actions).chain(&change.command)).collect();
+        let actions: Vec<_> = changes
+            .flat_map(|change| change.caches.iter().flat_map(|cache| &cache.actions).chain(&change.command))
+            .collect();
+        if actions.is_empty() {
+            return String::new();
+        }
         let mut targets: Vec<_> = actions.iter().map(|action| &action.target).collect();
         targets.sort_unstable();
         targets.dedup();
         let sum = format!("{} on {}", count(actions.len(), "action"), count(targets.len(), "target"));
         let existing = self.live.map(|live| actions.iter().filter_map(|action| live.found(action)).sum::<u64>());
-        let existing = existing.map(|keys| format!(", {} there now", count(keys_shown(keys), "key"))).unwrap_or_default();
-        format!("\n{sum}{existing}; explaining removed nothing")
+        let existing =
+            existing.map(|keys| format!(", {} there now", count(keys_shown(keys), "key"))).unwrap_or_default();
+        format!("\n{sum}{existing}; explaining removed nothing\n")
     }
 
     const fn max(&self, max: usize) -> usize {

@@ -14,27 +14,27 @@ use crate::dead_letter::Reason;
 
 /// What came of one case.
 #[derive(Debug, Serialize)]
-pub(super) struct Ran {
-    pub(super) name: String,
-    pub(super) passed: bool,
+pub(in crate::cli) struct Ran {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) passed: bool,
     /// Lines for people: `-` was expected and is missing, `+` is there and was not expected.
-    pub(super) differences: Vec<String>,
+    pub(in crate::cli) differences: Vec<String>,
     #[serde(skip)]
-    pub(super) exercised: Vec<Exercised>,
+    pub(in crate::cli) exercised: Vec<Exercised>,
 }
 
 /// A dependency that made its cache stale.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Exercised {
-    pub(super) cache: String,
+pub(in crate::cli) struct Exercised {
+    pub(in crate::cli) cache: String,
     /// What it depends on, as `row shop.Book`.
-    pub(super) on: String,
+    pub(in crate::cli) on: String,
     /// Its place in the cache's `depends_on`; `None` is any that is on the same.
-    pub(super) place: Option<usize>,
+    pub(in crate::cli) place: Option<usize>,
 }
 
 /// Runs one case.
-pub(super) fn run(resolver: &Resolver, case: &TestCase) -> Ran {
+pub(in crate::cli) fn run(resolver: &Resolver, case: &TestCase) -> Ran {
     let body = case.event.to_string();
     let payload = Payload { body: body.as_bytes(), headers: &[] };
     let request = Request { payload, format: Format::Auto, targets: TargetSet::ALL, pass: Duration::ZERO };
@@ -109,7 +109,9 @@ fn exercised(explanation: &Explanation) -> Vec<Exercised> {
 /// Lines that say what differs; none when all is as expected.
 fn compare(expect: &Expectation, given: &Given) -> Vec<String> {
     match (&expect.dead_letter, &given.refused) {
-        (Some(wanted), Some((reason, error))) if reason.name() == wanted || error.contains(wanted.as_str()) => Vec::new(),
+        (Some(wanted), Some((reason, error))) if reason.name() == wanted || error.contains(wanted.as_str()) => {
+            Vec::new()
+        }
         (Some(wanted), Some((reason, error))) => {
             vec!["dead letter:".to_owned(), format!("- {wanted}"), format!("+ {}: {error}", reason.name())]
         }
@@ -124,7 +126,8 @@ fn compare(expect: &Expectation, given: &Given) -> Vec<String> {
 fn compare_sets(expect: &Expectation, given: &Given) -> Vec<String> {
     let actions = expect.actions.as_ref().map(|actions| {
         let each = actions.iter().flatten();
-        each.flat_map(|(target, does)| does.iter().map(move |(kind, object)| format!("{target} {kind} {object}"))).collect()
+        each.flat_map(|(target, does)| does.iter().map(move |(kind, object)| format!("{target} {kind} {object}")))
+            .collect()
     });
     let caches = expect.caches.as_ref().map(|caches| caches.iter().cloned().collect());
     if caches.is_none() && actions.is_none() {
@@ -175,11 +178,7 @@ mod tests {
             &["caches:", "+ home", "  page", "actions:", "- eu bump a:4", "  main bump a:3", "+ main bump a:4"],
         );
         check(r#"{"caches": []}"#, &given(&[], &[], None), &[]);
-        check(
-            "{}",
-            &both,
-            &["expects nothing, so it cannot fail: say `caches`, `actions` or `dead_letter`"],
-        );
+        check("{}", &both, &["expects nothing, so it cannot fail: say `caches`, `actions` or `dead_letter`"]);
     }
 
     #[test]

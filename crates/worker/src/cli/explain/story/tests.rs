@@ -54,7 +54,10 @@ fn a_newcomer_sees_what_matched_what_did_not_and_what_goes() {
         rule("home", RuleVerdict::Skipped { clause: "ops", why: "update is not one of create".to_owned() }),
         rule(
             "catalog_page",
-            matched(&["author_id=3 page=*", "author_id=4 page=*"], &["widened: the event does not say what page was or is"]),
+            matched(
+                &["author_id=3 page=*", "author_id=4 page=*"],
+                &["widened: the event does not say what page was or is"],
+            ),
         ),
     ];
     let caches = vec![
@@ -115,7 +118,11 @@ fn long_lists_fit_on_a_screen_unless_all_is_asked_for() {
 
 #[test]
 fn what_a_message_holds_cannot_disturb_the_terminal() {
-    let text = tell(vec![change(vec![rule("p", matched(&["id=\u{1b}[2J"], &[]))], vec![page(vec![bump("a:\u{7}\n")])])], "e", false);
+    let text = tell(
+        vec![change(vec![rule("p", matched(&["id=\u{1b}[2J"], &[]))], vec![page(vec![bump("a:\u{7}\n")])])],
+        "e",
+        false,
+    );
     assert!(text.contains(r"id=\x1b[2J") && text.contains(r"a:\x07\n"), "{text}");
 }
 
