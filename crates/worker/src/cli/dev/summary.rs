@@ -12,6 +12,7 @@ use super::letters::listed;
 use super::shop::{Cached, Shop};
 use super::status::ms;
 use crate::cli::output::{Paint, thousands};
+use crate::cli::screen::count;
 
 /// How long the last messages and later passes may take.
 const QUIESCING_MAX: Duration = Duration::from_secs(20);
@@ -135,7 +136,8 @@ impl Summary {
         if !self.differing.is_empty() {
             let named: Vec<_> = self.differing.iter().take(NAMED_MAX).map(String::as_str).collect();
             let (number, named) = (self.differing.len(), named.join(", "));
-            problems.push(format!("{number} cached entries differ from the database: {named}"));
+            let number = count(number, "entry");
+            problems.push(format!("{number} of the cache not as the database has it: {named}"));
         }
         problems
     }
@@ -174,13 +176,9 @@ impl Summary {
             ),
         );
         if self.refilled_stale > 0 {
-            fact(
-                "races",
-                format!(
-                    "{} entries were filled with old data just after their removal; `again_after` removed them",
-                    thousands(self.refilled_stale)
-                ),
-            );
+            let closed = if self.differing.is_empty() { "; `again_after` removed them" } else { "" };
+            let refilled = thousands(self.refilled_stale);
+            fact("races", format!("{refilled} entries were filled with old data just after their removal{closed}"));
         }
         fact(
             "dead",
@@ -241,7 +239,7 @@ mod tests {
         );
         check(
             Summary { differing: vec!["product:3".to_owned()], ..well() },
-            "1 cached entries differ from the database: product:3",
+            "1 entry of the cache not as the database has it: product:3",
         );
         check(Summary { entries_removed: 0, ..well() }, "no entry was removed");
         check(Summary { broken: BTreeMap::new(), dead_letters: BTreeMap::new(), ..well() }, "let it run longer");
