@@ -136,7 +136,13 @@ impl Command {
     const fn logs(&self) -> bool {
         !matches!(
             self,
-            Self::Init(_) | Self::Schema(_) | Self::Completions(_) | Self::Man(_) | Self::Graph(_) | Self::Test(_)
+            Self::Dev(_)
+                | Self::Init(_)
+                | Self::Schema(_)
+                | Self::Completions(_)
+                | Self::Man(_)
+                | Self::Graph(_)
+                | Self::Test(_)
         )
     }
 

@@ -1,7 +1,7 @@
 //! `quash test`: runs the cases of the configuration, as a test runner does.
 
-mod case;
-mod coverage;
+pub(super) mod case;
+pub(super) mod coverage;
 mod junit;
 
 use std::path::PathBuf;

@@ -67,7 +67,7 @@ impl Story<'_> {
             .map(|(place, change)| self.change(change, seen(place)))
             .collect();
         let rest = self.more(changes.len(), CHANGES_MAX, "change", "");
-        format!("{}{rest}{}\n", told.join("\n"), self.sum())
+        format!("{}{rest}{}", told.join("\n"), self.sum())
     }
 
     fn change(&self, change: &ExplainedChange, seen: &Seen) -> String {
@@ -191,6 +191,9 @@ impl Story<'_> {
         let actions: Vec<_> = changes
             .flat_map(|change| change.caches.iter().flat_map(|cache| &cache.actions).chain(&change.command))
             .collect();
+        if actions.is_empty() {
+            return String::new();
+        }
         let mut targets: Vec<_> = actions.iter().map(|action| &action.target).collect();
         targets.sort_unstable();
         targets.dedup();
@@ -198,7 +201,7 @@ impl Story<'_> {
         let existing = self.live.map(|live| actions.iter().filter_map(|action| live.found(action)).sum::<u64>());
         let existing =
             existing.map(|keys| format!(", {} there now", count(keys_shown(keys), "key"))).unwrap_or_default();
-        format!("\n{sum}{existing}; explaining removed nothing")
+        format!("\n{sum}{existing}; explaining removed nothing\n")
     }
 
     const fn max(&self, max: usize) -> usize {

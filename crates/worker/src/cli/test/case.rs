@@ -14,27 +14,27 @@ use crate::dead_letter::Reason;
 
 /// What came of one case.
 #[derive(Debug, Serialize)]
-pub(super) struct Ran {
-    pub(super) name: String,
-    pub(super) passed: bool,
+pub(in crate::cli) struct Ran {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) passed: bool,
     /// Lines for people: `-` was expected and is missing, `+` is there and was not expected.
-    pub(super) differences: Vec<String>,
+    pub(in crate::cli) differences: Vec<String>,
     #[serde(skip)]
-    pub(super) exercised: Vec<Exercised>,
+    pub(in crate::cli) exercised: Vec<Exercised>,
 }
 
 /// A dependency that made its cache stale.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Exercised {
-    pub(super) cache: String,
+pub(in crate::cli) struct Exercised {
+    pub(in crate::cli) cache: String,
     /// What it depends on, as `row shop.Book`.
-    pub(super) on: String,
+    pub(in crate::cli) on: String,
     /// Its place in the cache's `depends_on`; `None` is any that is on the same.
-    pub(super) place: Option<usize>,
+    pub(in crate::cli) place: Option<usize>,
 }
 
 /// Runs one case.
-pub(super) fn run(resolver: &Resolver, case: &TestCase) -> Ran {
+pub(in crate::cli) fn run(resolver: &Resolver, case: &TestCase) -> Ran {
     let body = case.event.to_string();
     let payload = Payload { body: body.as_bytes(), headers: &[] };
     let request = Request { payload, format: Format::Auto, targets: TargetSet::ALL, pass: Duration::ZERO };

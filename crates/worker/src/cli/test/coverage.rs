@@ -11,7 +11,7 @@ use crate::cli::screen::count;
 
 /// How much of the rules the cases exercise.
 #[derive(Debug, Serialize)]
-pub(super) struct Coverage {
+pub(in crate::cli) struct Coverage {
     /// How many dependencies are declared.
     declared: usize,
     /// Those that made no cache stale in any case.
@@ -28,7 +28,7 @@ struct Unexercised {
 
 impl Coverage {
     /// What the cases exercise of the rules. A dependency is exercised when it made its cache stale.
-    pub(super) fn of(resolver: &Resolver, ran: &[Ran]) -> Self {
+    pub(in crate::cli) fn of(resolver: &Resolver, ran: &[Ran]) -> Self {
         let declared = resolver.reaches().into_iter().map(|reach| (reach.cache, reach.place, reach.on)).collect();
         Self::compare(declared, ran)
     }
@@ -45,7 +45,13 @@ impl Coverage {
         Self { declared: declared.len(), unexercised }
     }
 
-    pub(super) fn text(&self, paint: Paint) -> String {
+    /// How many dependencies no case exercises.
+    #[cfg(test)]
+    pub(in crate::cli) const fn missing(&self) -> usize {
+        self.unexercised.len()
+    }
+
+    pub(in crate::cli) fn text(&self, paint: Paint) -> String {
         let done = self.declared - self.unexercised.len();
         let mut out = format!("coverage: {done} of {} exercised\n", count(self.declared, "dependency"));
         for Unexercised { cache, place, on } in &self.unexercised {
