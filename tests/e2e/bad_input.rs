@@ -141,7 +141,7 @@ async fn a_wrong_configuration_is_refused_with_its_place() {
         (
             "a cycle",
             "  a: { key: \"a:{id}\", depends_on: [ { cache: b } ] }\n  b: { key: \"b:{id}\", depends_on: [ { cache: a } ] }\n",
-            "cycle",
+            "a → b → a",
         ),
         (
             "a rule that wipes the database",

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quash_dispatch::transport::{Backlog, Message, Transport, TransportConfig};
+use quash_dispatch::transport::{Backlog, Message, Transport, TransportConfig, TransportError};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use crate::{RedisServer, becomes};
+use crate::{RedisServer, becomes, eventually};
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A stream on a Redis, with the group that workers use.
 pub struct Queue {
@@ -47,15 +49,15 @@ impl Queue {
         format!("{{ redis_streams: {{ url: \"{url}\", stream: {stream}, group: quash }}{options} }}")
     }
 
-    /// Publishes bodies as they are.
+    /// Publishes bodies as they are; again, if the broker is just coming back, which may double some.
     ///
     /// # Panics
     /// When the broker does not take them.
     pub async fn publish(&self, bodies: impl IntoIterator<Item = impl Into<Bytes>>) {
         let messages: Vec<_> =
             bodies.into_iter().map(|body| Message { payload: body.into(), ..Message::default() }).collect();
-        self.prepared.get_or_init(async || self.transport.prepare().await.expect("the stream is there")).await;
-        self.transport.publish(&messages).await.expect("the broker takes the messages");
+        self.prepared.get_or_init(async || patiently("prepare", async || self.transport.prepare().await).await).await;
+        patiently("publish", async || self.transport.publish(&messages).await).await;
     }
 
     /// How much is waiting.
@@ -63,7 +65,7 @@ impl Queue {
     /// # Panics
     /// When the broker cannot be reached.
     pub async fn backlog(&self) -> Backlog {
-        self.transport.backlog().await.expect("the broker answers")
+        patiently("count the backlog", async || self.transport.backlog().await).await
     }
 
     /// How many dead letters there are.
@@ -71,11 +73,26 @@ impl Queue {
     /// # Panics
     /// When the broker cannot be reached.
     pub async fn dead_letters(&self) -> u64 {
-        self.transport.dead_letters().len().await.expect("the broker answers")
+        patiently("count the dead letters", async || self.transport.dead_letters().len().await).await
     }
 
     /// Waits until nothing waits, nothing is being worked on, nothing is delayed and nothing was lost.
     pub async fn drained(&self, limit: Duration) {
         becomes(limit, "the queue is drained", Backlog::default(), async || self.backlog().await).await;
     }
+}
+
+/// Asks until the broker can be reached: a test may have killed it a moment ago.
+async fn patiently<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<T, TransportError>) -> T {
+    let mut answer = None;
+    eventually(PATIENCE, what, async || match ask().await {
+        Ok(given) => {
+            answer = Some(given);
+            true
+        }
+        Err(TransportError::Unreachable(_)) => false,
+        Err(refused) => panic!("{what}: {refused}"),
+    })
+    .await;
+    answer.expect("it was given just now")
 }

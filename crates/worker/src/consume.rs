@@ -2,25 +2,20 @@
 
 pub mod settle;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use quash_dispatch::transport::backoff::Pace;
 use quash_dispatch::transport::{ConsumeOptions, Consumer, Delivery, Receiver, Settler, Transport, TransportError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::app::Snapshot;
 use crate::config::SourceOptions;
 use crate::drain::Stop;
 use crate::handle::handle;
 use crate::metrics::SourceMetrics;
-
-/// The first wait before a broker is tried again, and the longest.
-const PACE_MIN: Duration = Duration::from_millis(100);
-/// See [`PACE_MIN`].
-const PACE_MAX: Duration = Duration::from_secs(5);
 
 /// A source, and what its messages are handled with.
 pub struct Source {
@@ -36,6 +31,8 @@ pub struct Source {
     pub metrics: SourceMetrics,
     /// The rules and lanes in force; a reload swaps them.
     pub rules: Arc<ArcSwap<Snapshot>>,
+    /// The settling half of its consumer, once it consumes.
+    pub settler: OnceLock<Arc<dyn Settler>>,
 }
 
 impl Source {
@@ -49,6 +46,7 @@ impl Source {
 /// Consumes a source until the worker stops. When it returns, everything that was received is settled or handed back.
 pub async fn consume(source: Arc<Source>, stop: Stop, mut changes: watch::Receiver<()>) {
     let Some(Consumer { mut receiver, settler }) = connect(&source, &stop).await else { return };
+    let _ = source.settler.set(Arc::clone(&settler));
     let slots = Arc::new(Semaphore::new(source.options.in_flight.clamp(1, Semaphore::MAX_PERMITS)));
     let mut in_flight = JoinSet::new();
     while let Some((slot, batch)) = next(&source, &mut *receiver, &slots, &stop, &mut changes).await {
@@ -70,7 +68,7 @@ async fn connect(source: &Source, stop: &Stop) -> Option<Consumer> {
         source.transport.prepare().await?;
         source.transport.consume(&options).await
     };
-    let mut pace = PACE_MIN;
+    let mut pace = Pace::of_reconnects();
     loop {
         let tried = tokio::select! {
             tried = attempt() => tried,
@@ -95,15 +93,15 @@ async fn next(
     stop: &Stop,
     changes: &mut watch::Receiver<()>,
 ) -> Option<(OwnedSemaphorePermit, Vec<Delivery>)> {
-    let mut pace = PACE_MIN;
+    let mut pace = Pace::of_reconnects();
     loop {
-        let attempt = async {
+        let ready = async {
             reachable(source, changes).await;
-            let slot = Arc::clone(slots).acquire_owned().await;
-            slot.map(|slot| (slot, source))
+            Arc::clone(slots).acquire_owned().await
         };
-        let (slot, _) = tokio::select! {
-            slot = attempt => slot.ok()?,
+        let slot = tokio::select! {
+            // Nobody closes the semaphore.
+            slot = ready => slot.ok()?,
             () = stop.draining() => return None,
         };
         // Dropping `receive` while it waits loses nothing: that is its contract.
@@ -122,13 +120,12 @@ async fn next(
     }
 }
 
-async fn wait_after(source: &Source, error: &TransportError, pace: &mut Duration, stop: &Stop) {
+async fn wait_after(source: &Source, error: &TransportError, pace: &mut Pace, stop: &Stop) {
     source.metrics.disconnected(error);
     tokio::select! {
-        () = sleep(*pace) => {}
+        () = pace.failed() => {}
         () = stop.draining() => {}
     }
-    *pace = (*pace * 2).min(PACE_MAX);
 }
 
 /// Waits until some target can be reached. While none can, the broker is the buffer.

@@ -57,7 +57,12 @@ pub enum Trouble<'a> {
     /// The target answered with an error.
     Failed(&'a str),
     /// The target could not be reached, or was not asked because its lane is open.
-    Unreachable(&'a str),
+    Unreachable {
+        /// What the driver said.
+        error: &'a str,
+        /// How long the target has been away, as far as this worker knows.
+        away: Duration,
+    },
 }
 
 /// What becomes of a delivery.
@@ -85,7 +90,8 @@ pub struct Park {
     pub state: State,
     /// How long it waits.
     pub delay: Duration,
-    /// What went wrong this time; empty for a next pass.
+    /// The attempts that failed this time. None for a next pass, and none when targets could not be reached: that uses
+    /// no attempt, and a history that every share of a long absence carries on would cost more than it tells.
     pub failures: Vec<(Option<TargetId>, String)>,
 }
 
@@ -141,7 +147,6 @@ impl Case<'_> {
         let mut failed = self.park(Why::Failed, self.state.attempt.saturating_add(1));
         failed.delay = self.policy.delay(self.state.attempt, self.random);
         let mut unreachable = self.park(Why::Unreachable, self.state.attempt);
-        unreachable.delay = self.policy.delay_unreachable(self.failing_for(), self.random);
         let mut letters = Vec::new();
         for (target, trouble) in troubles.iter().filter(|(target, _)| asked.targets.contains(*target)) {
             match trouble {
@@ -149,10 +154,14 @@ impl Case<'_> {
                     letters.push(self.letter(Reason::TargetError, Some(*target), error));
                 }
                 Trouble::Failed(error) => failed.add(*target, error),
-                Trouble::Unreachable(error) if self.failing_for() >= self.policy.give_up_after => {
+                Trouble::Unreachable { error, .. } if self.failing_for() >= self.policy.give_up_after => {
                     letters.push(self.letter(Reason::GaveUp, Some(*target), error));
                 }
-                Trouble::Unreachable(error) => unreachable.add(*target, error),
+                Trouble::Unreachable { away, .. } => {
+                    unreachable.state.targets.insert(*target);
+                    let failing = self.failing_for().max(*away);
+                    unreachable.delay = unreachable.delay.max(self.policy.delay_unreachable(failing, self.random));
+                }
             }
         }
         let troubled = troubles.iter().map(|(target, _)| *target).collect();

@@ -1,6 +1,7 @@
 //! Sends the shares of a plan to their lanes, all at once, and gathers what came of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use quash_core::plan::{Plan, Share, TargetId, TargetSet};
@@ -39,7 +40,8 @@ impl Reports {
 
 fn trouble(outcome: &LaneOutcome, delivery: u32) -> Option<Trouble<'_>> {
     match outcome {
-        LaneOutcome::Unreachable(error) | LaneOutcome::Open(error) => Some(Trouble::Unreachable(error)),
+        LaneOutcome::Unreachable(error) => Some(Trouble::Unreachable { error, away: Duration::ZERO }),
+        LaneOutcome::Open { error, away } => Some(Trouble::Unreachable { error, away: *away }),
         LaneOutcome::Answered(failed) => {
             let place = failed.binary_search_by_key(&delivery, |(delivery, _)| *delivery).ok()?;
             Some(Trouble::Failed(&failed[place].1))

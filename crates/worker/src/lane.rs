@@ -55,7 +55,12 @@ pub enum LaneOutcome {
     /// The target could not be reached, or stopped answering.
     Unreachable(String),
     /// The target was not asked, because it could not be reached before.
-    Open(String),
+    Open {
+        /// Why the lane opened.
+        error: String,
+        /// How long it has been open.
+        away: Duration,
+    },
 }
 
 /// Tells everybody who waits that some lane opened or closed.
@@ -124,7 +129,7 @@ impl Lane {
         let mut opened = self.breaker.listen();
         tokio::select! {
             biased;
-            error = opened.wait() => LaneOutcome::Open(error),
+            (error, away) = opened.wait() => LaneOutcome::Open { error, away },
             outcome = self.apply_in_turn(share) => outcome,
         }
     }

@@ -8,6 +8,10 @@ use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 use crate::cli::LogFormat;
+use crate::metrics::Limiter;
+
+/// Lines a second about panics; each message that panics does so in every attempt.
+const PANIC_LINES: u32 = 10;
 
 /// Writes logs to standard error from now on: in this format, and of what the filter lets through. Panics become log
 /// lines too. Repeating it changes nothing.
@@ -28,7 +32,12 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), String> {
             .try_init(),
     };
     if set.is_ok() {
-        std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "panicked")));
+        let lines = Limiter::new(PANIC_LINES);
+        std::panic::set_hook(Box::new(move |panic| {
+            if let Some(suppressed) = lines.allow() {
+                tracing::error!(%panic, suppressed, "panicked");
+            }
+        }));
     }
     Ok(())
 }

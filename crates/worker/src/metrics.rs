@@ -166,7 +166,10 @@ impl Metrics {
     /// A reload took these sections into force, and left those until the worker restarts.
     pub fn reloaded(&self, taken: &[&str], left: &[&str]) {
         self.last_reload_successful.set(1);
-        tracing::info!(changed = taken.join(", "), "configuration reloaded");
+        match taken {
+            [] => tracing::info!("configuration read again, nothing that a reload takes has changed"),
+            taken => tracing::info!(changed = taken.join(", "), "configuration reloaded"),
+        }
         if !left.is_empty() {
             tracing::warn!(
                 changed = left.join(", "),

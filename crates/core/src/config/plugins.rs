@@ -3,7 +3,7 @@
 /// Declares the plug-ins of a kind: one line each, `key in YAML: Variant(configuration type)`.
 ///
 /// The result is an externally tagged enum (`redis: {…}`) with its keys in `KINDS`, and `build`, which calls the
-/// configuration type's own `build`.
+/// configuration type's own `build`. Values are boxed: kinds differ much in size.
 #[macro_export]
 macro_rules! plugins {
     (
@@ -13,7 +13,7 @@ macro_rules! plugins {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
         pub enum $name {
-            $( $(#[$kind_doc])* #[serde(rename = $key)] $variant($config) ),+
+            $( $(#[$kind_doc])* #[serde(rename = $key)] $variant(Box<$config>) ),+
         }
 
         impl $crate::config::Kind for $name {

@@ -183,3 +183,6 @@ pub(super) fn fields_inside<'a>(body: &'a [u8], limits: &EventLimits) -> Result<
     fields::read(text(body)?, limits, &mut fields)?;
     Ok(fields)
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,9 @@ mod read;
 mod time;
 mod tuple;
 
+#[cfg(test)]
+mod testing;
+
 use std::borrow::Cow;
 
 pub use decode::{DecodeError, EventLimits, Format, Payload, decode};

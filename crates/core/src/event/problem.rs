@@ -59,8 +59,9 @@ fn offset(text: &str, line: usize, column: usize) -> usize {
 }
 
 fn around(text: &str, at: usize) -> String {
-    let start = text.floor_char_boundary(at.saturating_sub(AROUND));
-    let end = text.ceil_char_boundary((at + AROUND).min(text.len()));
+    let boundary = |place: &usize| text.is_char_boundary(*place);
+    let start = (0..=at.saturating_sub(AROUND)).rev().find(boundary).unwrap_or(0);
+    let end = ((at + AROUND).min(text.len())..=text.len()).find(boundary).unwrap_or(text.len());
     escaped(&text[start..end], 2 * QUOTED_MAX)
 }
 

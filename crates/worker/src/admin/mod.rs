@@ -99,6 +99,7 @@ async fn index() -> &'static str {
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    admin.rules.load().lanes.iter().for_each(|lane| lane.metrics().lane(lane.is_open()));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.encode()).into_response()
 }
 

@@ -1,7 +1,7 @@
 //! Makes rules, lanes and sources from a configuration.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -67,9 +67,11 @@ pub(super) fn snapshot(
     before: Option<&Snapshot>,
 ) -> Result<Snapshot, Vec<Problem>> {
     let names = rules.targets();
-    let lanes = names.iter().filter_map(|name| config.targets.get(name).map(|target| (name, target)));
-    let lanes: Vec<_> = lanes.map(|(name, target)| lane(name, target, plugins, metrics, changes, before)).collect();
-    let lanes = all(lanes)?;
+    let lanes = names.iter().map(|name| {
+        let unknown = || Problem::error(ConfigPath::root().key("targets"), format!("there is no target `{name}`"));
+        lane(name, config.targets.get(name).ok_or_else(unknown)?, plugins, metrics, changes, before)
+    });
+    let lanes = all(lanes.collect())?;
     for (id, lane) in (0..).map(TargetId).zip(&lanes) {
         lane.set_everything(rules.everything_on(id));
     }
@@ -121,6 +123,7 @@ pub(super) fn sources(
             worker: worker.clone(),
             metrics: metrics.source(name),
             rules: Arc::clone(rules),
+            settler: OnceLock::new(),
         }))
     });
     all(sources.collect())

@@ -12,7 +12,7 @@ use quash_core::event::DecodeError;
 use quash_core::plan::{Plan, Share, TargetId, TargetSet};
 use quash_core::resolve::{Asked, Refused, Request, Resolution, Resolved, Widened};
 use quash_core::store::{
-    Applied, Finding, Identity, Refusal, Store, StoreConfig, StoreError, TargetConfig, TargetOptions, memory,
+    Applied, Finding, Identity, Refusal, Store, StoreConfig, StoreError, TargetConfig, TargetOptions,
 };
 use quash_dispatch::transport::{
     Backlog, ConsumeOptions, Consumer, DeadLetters, Delivery, Headers, LetterId, Message, Place, Receiver, Settler,
@@ -26,7 +26,7 @@ use crate::config::{Config, SourceOptions};
 
 /// A target configured as by default.
 pub(crate) fn target(options: TargetOptions) -> TargetConfig {
-    TargetConfig { kind: StoreConfig::Memory(memory::Config::default()), options }
+    TargetConfig { kind: StoreConfig::Memory(Box::default()), options }
 }
 
 /// A worker of these stores, not yet started, with its broker: source `events`, no admin endpoint, no jitter.

@@ -11,7 +11,7 @@ use crate::dead_letter::Record;
 use crate::headers;
 
 /// How often the broker is asked, and how long it may take to answer.
-const EVERY: Duration = Duration::from_secs(5);
+const EVERY: Duration = Duration::from_secs(3);
 
 /// Asks the broker again and again; never ends.
 pub(super) async fn refresh(source: Arc<Source>) {
@@ -23,9 +23,18 @@ pub(super) async fn refresh(source: Arc<Source>) {
         let silent = || Err(TransportError::Unreachable(format!("no answer within {EVERY:?}")));
         match asked.unwrap_or_else(|_| silent()) {
             // Who may consume need not be allowed to count.
-            Ok(()) | Err(TransportError::Refused(_)) => {}
+            Ok(()) | Err(TransportError::Refused(_)) => judge(&source),
             Err(error) => source.metrics.disconnected(&error),
         }
+    }
+}
+
+/// The broker answers; what remains is whether the consumer reaches it. An idle one hears of nothing else that it does.
+fn judge(source: &Source) {
+    match source.settler.get() {
+        Some(settler) if settler.connected() => source.metrics.connected(),
+        Some(_) => source.metrics.disconnected(&TransportError::Unreachable("the consumer is cut off".to_owned())),
+        None => {}
     }
 }
 

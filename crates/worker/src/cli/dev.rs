@@ -12,7 +12,6 @@ mod summary;
 mod tally;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use quash_core::config::Span;
 use quash_dispatch::transport::TransportError;
@@ -73,17 +72,32 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     Ok(if summary.problems.is_empty() { Exit::Done } else { Exit::Failures })
 }
 
-/// Resolves when the time is over or somebody stops the process.
+/// Resolves when the time is over or somebody stops the process. Who cannot wait for the end stops it a second time.
 fn stopped(duration: Option<Span>) -> Result<impl Future<Output = ()>, CliError> {
     let listen = |kind| signal(kind).map_err(|error| CliError::Io(format!("cannot listen to signals: {error}")));
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let (stop, mut stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        loop {
+            let code = tokio::select! {
+                _ = interrupt.recv() => 130,
+                _ = terminate.recv() => 143,
+            };
+            if stop.send_replace(true) {
+                std::process::exit(code);
+            }
+        }
+    });
     Ok(async move {
-        // A century, for who wants to see it until Ctrl-C.
-        let time = duration.map_or(Duration::from_secs(3_153_600_000), |span| span.0);
+        let over = async {
+            match duration {
+                Some(span) => tokio::time::sleep(span.0).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            () = tokio::time::sleep(time) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => {}
+            () = over => {}
         }
     })
 }

@@ -137,10 +137,14 @@ fn argument(text: &str) -> Result<(String, Value), String> {
 /// spelling would not survive (`007`, `1.50`) is text.
 fn scalar(text: &str) -> Value {
     match serde_json::from_str(text) {
-        Ok(value @ (Value::Number(_) | Value::Bool(_) | Value::Null)) if value.to_string() == text => value,
+        Ok(value @ (Value::Number(_) | Value::Bool(_) | Value::Null)) if spelling(&value) == text => value,
         Ok(value @ Value::String(_)) => value,
         _ => text.into(),
     }
+}
+
+fn spelling(value: &Value) -> String {
+    value.to_string()
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ impl Config {
         }
         for (name, target) in &self.targets {
             let path = path.key(name);
+            problems.extend(target_name(&path, name));
             problems.extend(at_least_one(&path, "concurrency", target.options.concurrency));
             problems.extend(longer_than_nothing(&path, "timeout", target.options.timeout));
         }
@@ -85,6 +86,13 @@ impl Config {
         }
         problems
     }
+}
+
+/// Parked shares name their targets in a header, separated by commas.
+fn target_name(path: &ConfigPath, name: &str) -> Option<Problem> {
+    let fits = |letter: char| letter != ',' && !letter.is_whitespace() && !letter.is_control();
+    let message = "the name of a target has no comma, blank or control character in it, and is not empty";
+    (name.is_empty() || !name.chars().all(fits)).then(|| Problem::error(path.clone(), message))
 }
 
 impl RetryConfig {
@@ -160,6 +168,10 @@ mod tests {
     fn every_range_is_checked() {
         let cases = [
             ("version: 2", "version: this worker reads version 1 of the format, not 2"),
+            (
+                "version: 1\ntargets: { 'a,b': { memory: {} } }",
+                "targets.a,b: the name of a target has no comma, blank or control character in it, and is not empty",
+            ),
             ("version: 1\nretry: { max_attempts: 0 }", "retry.max_attempts: max_attempts is at least 1"),
             ("version: 1\nretry: { factor: 0.5 }", "retry.factor: a delay grows by a factor of at least 1"),
             ("version: 1\nretry: { factor: .nan }", "retry.factor: a delay grows by a factor of at least 1"),

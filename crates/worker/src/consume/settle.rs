@@ -1,11 +1,9 @@
 //! Tells the broker verdicts until it has heard them.
 
-use std::time::Duration;
-
+use quash_dispatch::transport::backoff::Pace;
 use quash_dispatch::transport::{Settler, Tag, Verdict};
-use tokio::time::sleep;
 
-use super::{PACE_MAX, PACE_MIN, Source};
+use super::Source;
 use crate::drain::Stop;
 
 /// Settles, again and again until the broker has answered: repeating it is harmless, and forgetting it would leave the
@@ -21,10 +19,9 @@ pub async fn settle(settler: &dyn Settler, verdicts: &[(Tag, Verdict)], source: 
 }
 
 async fn until_heard(settler: &dyn Settler, verdicts: &[(Tag, Verdict)], source: &Source) {
-    let mut pace: Duration = PACE_MIN;
+    let mut pace = Pace::of_reconnects();
     while let Err(error) = settler.settle(verdicts).await {
         source.metrics.not_settled(&error, verdicts.len());
-        sleep(pace).await;
-        pace = (pace * 2).min(PACE_MAX);
+        pace.failed().await;
     }
 }

@@ -55,7 +55,11 @@ const fn failed(target: u8) -> (TargetId, Trouble<'static>) {
 }
 
 const fn unreachable(target: u8) -> (TargetId, Trouble<'static>) {
-    (TargetId(target), Trouble::Unreachable("refused"))
+    away(target, 0)
+}
+
+const fn away(target: u8, seconds: u64) -> (TargetId, Trouble<'static>) {
+    (TargetId(target), Trouble::Unreachable { error: "refused", away: Duration::from_secs(seconds) })
 }
 
 #[test]
@@ -107,7 +111,13 @@ fn an_unreachable_target_costs_no_attempt_until_the_share_is_given_up() {
         failing(1, DAY_MS - 1),
         &asked(&[0], None),
         &[unreachable(0)],
-        "park Unreachable [0] attempt 1 in 30s pass 0ns",
+        "park Unreachable [0] attempt 1 in 300s pass 0ns",
+    );
+    check(
+        FRESH,
+        &asked(&[0, 1], None),
+        &[away(0, 0), away(1, 20)],
+        "park Unreachable [0, 1] attempt 1 in 20s pass 0ns",
     );
     check(failing(1, DAY_MS), &asked(&[0], None), &[unreachable(0)], "letter gave_up Some(0) after 1");
     check(
@@ -174,7 +184,11 @@ fn what_a_stopping_worker_did_not_finish_goes_back() {
 }
 
 fn any_trouble() -> impl Strategy<Value = Option<Trouble<'static>>> {
-    prop_oneof![Just(None), Just(Some(Trouble::Failed("ERR"))), Just(Some(Trouble::Unreachable("refused"))),]
+    prop_oneof![
+        Just(None),
+        Just(Some(Trouble::Failed("ERR"))),
+        Just(Some(Trouble::Unreachable { error: "refused", away: Duration::ZERO })),
+    ]
 }
 
 proptest! {

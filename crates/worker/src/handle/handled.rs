@@ -22,8 +22,17 @@ pub(super) struct Handled<'w, 'd> {
     now_ms: i64,
     /// What the broker is told.
     pub(super) verdicts: Vec<(Tag, Verdict)>,
-    /// The decisions behind the verdicts, each with whether any rule matched.
-    decisions: Vec<(&'d Delivery, Decision, bool)>,
+    /// The decisions behind the verdicts.
+    decisions: Vec<Decided<'d>>,
+}
+
+struct Decided<'d> {
+    delivery: &'d Delivery,
+    decision: Decision,
+    /// Whether any rule matched.
+    matched: bool,
+    /// Whether nothing was left to do.
+    pointless: bool,
 }
 
 impl<'w, 'd> Handled<'w, 'd> {
@@ -51,7 +60,8 @@ impl<'w, 'd> Handled<'w, 'd> {
         if state.pass.is_zero() && is_invalidated(&decision) {
             self.observe_staleness(happened);
         }
-        self.decisions.push((delivery, decision, is_matched(happened)));
+        let (matched, pointless) = (is_matched(happened), matches!(happened, Happened::Pointless));
+        self.decisions.push(Decided { delivery, decision, matched, pointless });
     }
 
     /// Takes over what was decided about others.
@@ -62,8 +72,11 @@ impl<'w, 'd> Handled<'w, 'd> {
 
     /// Counts and logs what the broker has confirmed.
     pub(super) fn count(&self, source: &Source, snapshot: &Snapshot) {
-        for (delivery, decision, matched) in &self.decisions {
+        for Decided { delivery, decision, matched, pointless } in &self.decisions {
             source.metrics.settled(&delivery.broker_id, decision, *matched);
+            if *pointless {
+                source.metrics.pointless(&delivery.broker_id);
+            }
             if let Decision::Replace { parks, .. } = decision {
                 for park in parks {
                     let error = match park.why {

@@ -74,11 +74,11 @@ impl Breaker {
 }
 
 impl Listener {
-    /// Waits until the breaker is open and returns why; at once if it is.
-    pub(super) async fn wait(&mut self) -> String {
+    /// Waits until the breaker is open and returns why and for how long; at once if it is.
+    pub(super) async fn wait(&mut self) -> (String, Duration) {
         let opened = self.0.wait_for(Option::is_some).await.ok().map(|opened| (*opened).clone());
         match opened.flatten() {
-            Some(opened) => opened.error,
+            Some(opened) => (opened.error, opened.since.elapsed()),
             // The breaker is gone, and with it everybody who could open it.
             None => std::future::pending().await,
         }

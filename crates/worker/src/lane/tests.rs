@@ -50,7 +50,7 @@ async fn an_unreachable_target_opens_its_lane_and_shares_fail_at_once_until_it_i
     assert!(lane.is_open());
 
     let asked = Instant::now();
-    assert!(matches!(lane.apply(share(&["a"])).await, LaneOutcome::Open(error) if error.contains("refused")));
+    assert!(matches!(lane.apply(share(&["a"])).await, LaneOutcome::Open { error, .. } if error.contains("refused")));
     assert_eq!(asked.elapsed(), Duration::ZERO);
 
     store.set(Mode::Works);

@@ -143,6 +143,13 @@ impl SourceMetrics {
         }
     }
 
+    /// A share names only targets that are not configured any more: it is done.
+    pub fn pointless(&self, broker_id: &str) {
+        if let Some(suppressed) = self.letter_lines.allow() {
+            tracing::warn!(source = %self.source, %broker_id, suppressed, "a share of targets that are not configured any more is dropped");
+        }
+    }
+
     /// Nothing is known to be wrong with the broker.
     pub fn connected(&self) {
         if self.connected.set(1) == 0 {

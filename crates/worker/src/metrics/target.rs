@@ -86,6 +86,8 @@ impl TargetMetrics {
         let retry = |error: RetryError| {
             metrics.retries.get_or_create_owned(&labels([("target", target), ("error", error.name())]))
         };
+        let lane_open = metrics.lane_open.get_or_create_owned(&only);
+        lane_open.set(0);
         Self {
             target: target.to_owned(),
             actions: KINDS.map(|kind| ActionOutcome::ALL.map(|outcome| action(kind, outcome))),
@@ -93,7 +95,7 @@ impl TargetMetrics {
             keys_removed: metrics.keys_removed.get_or_create_owned(&only),
             keys_visited: metrics.keys_visited.get_or_create_owned(&only),
             retries: RetryError::ALL.map(retry),
-            lane_open: metrics.lane_open.get_or_create_owned(&only),
+            lane_open,
             restarts: metrics.restarts.get_or_create_owned(&only),
             refusal_lines: Limiter::new(1),
         }
@@ -127,6 +129,11 @@ impl TargetMetrics {
     /// A share of a delivery is tried again.
     pub fn retried(&self, error: RetryError) {
         self.retries[error as usize].inc();
+    }
+
+    /// Shows how the lane is. Before each scrape, because a lane that a reload replaced may have spoken last.
+    pub fn lane(&self, open: bool) {
+        self.lane_open.set(i64::from(open));
     }
 
     /// The lane opened.

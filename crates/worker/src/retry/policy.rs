@@ -2,10 +2,17 @@
 
 use std::time::Duration;
 
+use quash_dispatch::transport::backoff;
+
 use crate::config::RetryConfig;
 
-/// The longest a share waits for a target that cannot be reached: once it is back, everything is done within this time.
+/// The longest that a share waits for a target that was away for less than ten minutes: once it is back, everything is
+/// done within this time.
 pub const UNREACHABLE_MAX: Duration = Duration::from_secs(30);
+
+/// Which part of a longer absence a share may wait at most. After a day of it millions of shares wait; if each of them
+/// came back twice a minute, the other targets would have no worker left.
+const UNREACHABLE_PART: u32 = 20;
 
 /// When and how often failed shares are tried again.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,46 +21,40 @@ pub struct RetryPolicy {
     pub max_attempts: u32,
     /// How long a share waits for a target that cannot be reached before it becomes a dead letter.
     pub give_up_after: Duration,
-    initial: Duration,
-    factor: f64,
-    max: Duration,
+    delays: backoff::RetryPolicy,
+    shortest: Duration,
+    longest: Duration,
     jitter: f64,
 }
 
 impl From<&RetryConfig> for RetryPolicy {
     /// Nonsense that `check` refuses anyway is bent into range here, so that no method doubts its fields.
+    #[expect(clippy::expect_used, reason = "the numbers are bent into the very ranges that are asked for")]
     fn from(config: &RetryConfig) -> Self {
-        let max = config.max.0;
-        Self {
-            max_attempts: config.max_attempts.max(1),
-            give_up_after: config.give_up_after.0,
-            initial: config.initial.0.min(max),
-            factor: if config.factor.is_finite() { config.factor.max(1.0) } else { 1.0 },
-            max,
-            jitter: if config.jitter.is_finite() { config.jitter.clamp(0.0, 1.0) } else { 0.0 },
-        }
+        let longest = config.max.0.max(Duration::from_millis(1));
+        let shortest = config.initial.0.clamp(Duration::from_millis(1), longest);
+        let factor = if config.factor.is_finite() { config.factor.max(1.0) } else { 1.0 };
+        let jitter = if config.jitter.is_finite() { config.jitter.clamp(0.0, 1.0) } else { 0.0 };
+        let delays = backoff::RetryPolicy::try_new(shortest, factor, longest, jitter).expect("numbers in range");
+        let (max_attempts, give_up_after) = (config.max_attempts.max(1), config.give_up_after.0);
+        Self { max_attempts, give_up_after, delays, shortest, longest, jitter }
     }
 }
 
 impl RetryPolicy {
-    /// The delay after this failed attempt, counted from 1. `random` is from 0 to 1 and takes up to `jitter` of the delay
-    /// away, so that the configured maximum is never exceeded.
+    /// The delay after this failed attempt, counted from 1. `random` is from 0 to 1; the configured maximum is never
+    /// exceeded.
     #[must_use]
     pub fn delay(&self, attempt: u32, random: f64) -> Duration {
-        let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
-        let grown = self.initial.as_secs_f64() * self.factor.powi(exponent);
-        self.shake(Duration::try_from_secs_f64(grown).unwrap_or(self.max).min(self.max), random)
+        self.delays.delay_with(attempt, random)
     }
 
     /// The delay of a share whose target could not be reached for `failing` so far: as long again, so that the waits
-    /// double without a count, and never more than [`UNREACHABLE_MAX`].
+    /// double without a count, up to [`UNREACHABLE_MAX`] or a twentieth of the absence. Jitter only shortens it.
     #[must_use]
     pub fn delay_unreachable(&self, failing: Duration, random: f64) -> Duration {
-        self.shake(failing.max(self.initial).min(self.max).min(UNREACHABLE_MAX), random)
-    }
-
-    fn shake(&self, delay: Duration, random: f64) -> Duration {
-        delay.mul_f64(1.0 - self.jitter * random.clamp(0.0, 1.0))
+        let bound = UNREACHABLE_MAX.max(failing / UNREACHABLE_PART).min(self.longest);
+        failing.max(self.shortest).min(bound).mul_f64(1.0 - self.jitter * random.clamp(0.0, 1.0))
     }
 }
 
@@ -73,20 +74,13 @@ mod tests {
         for (attempt, ms) in (1..).zip(expected_ms) {
             assert_eq!(policy(0.0).delay(attempt, 0.7), Duration::from_millis(ms), "attempt {attempt}");
         }
-        assert_eq!(policy(0.0).delay(u32::MAX, 0.0), Duration::from_secs(300));
-    }
-
-    #[test]
-    fn jitter_only_shortens() {
-        let cases = [(0.0, 200), (0.5, 150), (1.0, 100), (7.0, 100), (-1.0, 200)];
-        for (random, ms) in cases {
-            assert_eq!(policy(0.5).delay(1, random), Duration::from_millis(ms), "random {random}");
-        }
+        assert_eq!(policy(0.5).delay(u32::MAX, 1.0), Duration::from_secs(300));
     }
 
     #[test]
     fn waiting_for_a_target_doubles_and_stays_short() {
-        let cases = [(0, 200), (150, 200), (5_000, 5_000), (3_600_000, 30_000)];
+        let cases =
+            [(0, 200), (150, 200), (5_000, 5_000), (600_000, 30_000), (3_600_000, 180_000), (86_400_000, 300_000)];
         for (failing, ms) in cases {
             let delay = policy(0.0).delay_unreachable(Duration::from_millis(failing), 0.0);
             assert_eq!(delay, Duration::from_millis(ms), "failing for {failing} ms");
@@ -104,5 +98,7 @@ mod tests {
         };
         let policy = RetryPolicy::from(&config);
         assert_eq!((policy.max_attempts, policy.delay(9, 1.0)), (1, Duration::from_millis(50)));
+        let zero = RetryConfig { initial: Span(Duration::ZERO), max: Span(Duration::ZERO), ..RetryConfig::default() };
+        assert!(RetryPolicy::from(&zero).delay(9, 1.0) <= Duration::from_millis(1));
     }
 }

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use quash_core::event::{Change, EventLimits, Format, Payload, decode};
-use quash_core::plan::TargetSet;
+use quash_core::plan::{TargetId, TargetSet};
 use quash_core::resolve::Request;
 use quash_dispatch::transport::{Copy, Delivery, Message, Place, Verdict};
 
 use super::{State, read_attempts, read_replays, shorten, write_attempts};
 use crate::app::Rules;
 use crate::dead_letter::{Attempt, Reason, Record};
-use crate::decide::{Decision, Letter, Park};
+use crate::decide::{Decision, Letter, Park, Why};
 use crate::headers;
 
 /// What a letter says about where it was written.
@@ -48,16 +48,23 @@ impl Scene<'_> {
 
     fn parked(&self, original: &Message, park: &Park) -> Copy {
         let mut message = original.clone();
-        let mut attempts = if park.failures.is_empty() { Vec::new() } else { read_attempts(&original.headers) };
-        attempts.extend(park.failures.iter().map(|(target, error)| Attempt {
-            at_ms: self.now_ms,
-            target: target.and_then(|id| self.rules.targets().get(usize::from(id.0)).cloned()),
-            error: shorten(error),
-        }));
         park.state.write(&mut message.headers, self.rules.targets());
-        write_attempts(&mut message.headers, &attempts);
+        match park.why {
+            Why::NextPass => write_attempts(&mut message.headers, &[]),
+            Why::Unreachable => {}
+            Why::Failed | Why::Panicked => {
+                let failed = park.failures.iter().map(|(target, error)| self.attempt(*target, error));
+                let attempts: Vec<Attempt> = read_attempts(&original.headers).into_iter().chain(failed).collect();
+                write_attempts(&mut message.headers, &attempts);
+            }
+        }
         message.headers.remove(headers::RECORD);
         Copy { message, place: Place::Later(park.delay) }
+    }
+
+    fn attempt(&self, target: Option<TargetId>, error: &str) -> Attempt {
+        let target = target.and_then(|id| self.rules.targets().get(usize::from(id.0)).cloned());
+        Attempt { at_ms: self.now_ms, target, error: shorten(error) }
     }
 
     /// The letter keeps what a replay needs to act on this share alone, and starts its attempts afresh.

@@ -1,1 +1,233 @@
-//! Promises of the debezium format.
+//! Promises of Debezium's format.
+
+use crate::event::testing::{check, check_malformed, decoded, event, int, row, text};
+use crate::event::{Change, Event, Format, Op, Row, Value};
+
+const SOURCE: &str = r#"{"version":"<v>","connector":"postgresql","name":"PostgreSQL_server","ts_ms":1559033904863,
+    "ts_us":1559033904863769,"ts_ns":1559033904863769000,"snapshot":false,"db":"postgres","schema":"public",
+    "table":"customers","txId":556,"lsn":24023128,"xmin":null}"#;
+
+fn customers(op: Op) -> Event<'static> {
+    Event {
+        source: Some("PostgreSQL_server".into()),
+        time_us: Some(1_559_033_904_863_769),
+        ..event("public.customers", op)
+    }
+}
+
+fn anne(first_name: &'static str) -> Row<'static> {
+    row([
+        ("id", int(1)),
+        ("first_name", text(first_name)),
+        ("last_name", text("Kretchmar")),
+        ("email", text("annek@noanswer.org")),
+    ])
+}
+
+/// One change of the customers table.
+fn change(rest: &str) -> String {
+    format!(r#"{{"source":{SOURCE},"ts_ms":1465584025523,{rest}}}"#)
+}
+
+#[test]
+fn an_insert_with_its_schema_is_a_create() {
+    let body = r#"{"schema": {"type":"struct","fields":[],"optional":false,"name":"PostgreSQL_server.inventory.customers.Envelope"},
+ "payload": {"before": null,
+  "after": {"id": 1, "first_name": "Anne", "last_name": "Kretchmar", "email": "annek@noanswer.org"},
+  "source": {"version": "<v>", "connector": "postgresql", "name": "PostgreSQL_server",
+   "ts_ms": 1559033904863, "ts_us": 1559033904863123, "ts_ns": 1559033904863123000,
+   "snapshot": true, "db": "postgres", "sequence": "[\"24023119\",\"24023128\"]",
+   "schema": "public", "table": "customers", "txId": 555, "lsn": 24023128, "xmin": null},
+  "op": "c", "ts_ms": 1559033904863, "ts_us": 1559033904863841, "ts_ns": 1559033904863841257}}"#;
+    let time_us = Some(1_559_033_904_863_123);
+    check(body, Format::Debezium, [Event { after: Some(anne("Anne")), time_us, ..customers(Op::Create) }]);
+}
+
+#[test]
+fn every_operation_without_schema_is_an_event() {
+    let after = r#"{"id":1,"first_name":"Anne Marie","last_name":"Kretchmar","email":"annek@noanswer.org"}"#;
+    let key_only = || Some(row([("id", int(1))]));
+    let cases = [
+        (
+            format!(r#""op":"r","before":null,"after":{after}"#),
+            Event { after: Some(anne("Anne Marie")), ..customers(Op::Create) },
+        ),
+        (
+            format!(r#""op":"u","before":{{"id":1}},"after":{after}"#),
+            Event { before: key_only(), after: Some(anne("Anne Marie")), ..customers(Op::Update) },
+        ),
+        (format!(r#""op":"u","after":{after}"#), Event { after: Some(anne("Anne Marie")), ..customers(Op::Update) }),
+        (
+            r#""op":"d","before":{"id":1},"after":null"#.to_owned(),
+            Event { before: key_only(), ..customers(Op::Delete) },
+        ),
+        (r#""op":"d","before":null,"after":null"#.to_owned(), customers(Op::Delete)),
+        (r#""op":"t""#.to_owned(), customers(Op::Truncate)),
+    ];
+    for (rest, expected) in cases {
+        check(&change(&rest), Format::Debezium, [expected]);
+    }
+}
+
+#[test]
+fn what_says_nothing_about_rows_carries_nothing() {
+    for body in [
+        "null",
+        r#"{"schema":null,"payload":null}"#,
+        r#"{"ts_ms":1465584025523}"#,
+        r#"{"status":"BEGIN","id":"571:53195832","ts_ms":1486500577125,"event_count":null,"data_collections":null}"#,
+        r#"{"status":"END","id":"571:53195832","ts_ms":1486500577691,"event_count":2,
+            "data_collections":[{"data_collection":"s1.a","event_count":1},{"data_collection":"s2.a","event_count":1}]}"#,
+        r#"{"source":{"connector":"mysql"},"ts_ms":1,"databaseName":"inventory","ddl":"ALTER …","tableChanges":[]}"#,
+        r#"{"op":"m","source":{},"message":{"prefix":"foo","content":"Ymfy"}}"#,
+    ] {
+        check(body, Format::Debezium, []);
+    }
+}
+
+#[test]
+fn a_tombstone_needs_its_format_or_its_key() {
+    let key: [(&str, &str); 1] = [("key", r#"{"id":1}"#)];
+    for body in ["", "default", " \n"] {
+        assert_eq!(decoded(body, Format::Debezium, &[]), Ok(vec![]), "{body}");
+        assert_eq!(decoded(body, Format::Auto, &key), Ok(vec![]), "{body}");
+        assert!(decoded(body, Format::Auto, &[]).is_err(), "{body}");
+    }
+}
+
+#[test]
+fn a_logical_message_with_our_prefix_carries_an_event() {
+    // {"entity":"a.B","op":"truncate"}
+    let message = r#""op":"m","message":{"prefix":"quash","content":"eyJlbnRpdHkiOiJhLkIiLCJvcCI6InRydW5jYXRlIn0="}"#;
+    let expected = Event { entity: "a.B".into(), ..customers(Op::Truncate) };
+    check(&change(message), Format::Debezium, [expected]);
+    check_malformed(
+        &change(r#""op":"m","message":{"prefix":"quash","content":"?"}"#),
+        Format::Auto,
+        "Debezium event: the logical message's `content` is no base64",
+    );
+}
+
+#[test]
+fn the_key_comes_from_its_header() {
+    let body = change(r#""op":"d","before":null"#);
+    let cases = [
+        (r#"{"id":1}"#, row([("id", int(1))])),
+        (r#"{"schema":{"type":"struct"},"payload":{"id":1}}"#, row([("id", int(1))])),
+        ("default", row([])),
+        ("5", row([])),
+    ];
+    for (key, expected) in cases {
+        let expected = Event { key: expected, ..customers(Op::Delete) };
+        assert_eq!(decoded(&body, Format::Auto, &[("key", key)]), Ok(vec![Change::Event(expected)]), "{key}");
+    }
+    assert!(decoded(&body, Format::Auto, &[("key", &"[".repeat(300))]).is_err());
+}
+
+#[test]
+fn columns_that_were_not_logged_are_unknown() {
+    let image = r#"{"id":1,"body":"__debezium_unavailable_value","raw":"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==",
+        "list":["__debezium_unavailable_value"],"map":{"__debezium_unavailable_value":"__debezium_unavailable_value"},"n":2}"#;
+    check(
+        &change(&format!(r#""op":"u","before":null,"after":{image}"#)),
+        Format::Debezium,
+        [Event { after: Some(row([("id", int(1)), ("n", int(2))])), ..customers(Op::Update) }],
+    );
+}
+
+#[test]
+fn blanks_that_stand_for_an_unlogged_old_row_are_unknown() {
+    let before = |image: &str, key: Option<&'static str>| {
+        let headers: Vec<_> = key.map(|key| ("key", key)).into_iter().collect();
+        let decoded = decoded(&change(&format!(r#""op":"d","before":{image}"#)), Format::Auto, &headers);
+        match decoded.as_deref() {
+            Ok([Change::Event(event)]) => event.before.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let id = || Some(row([("id", text("id1"))]));
+    assert_eq!(before(r#"{"id":"id1","code":null,"name":"","n":0,"b":false}"#, None), id());
+    assert_eq!(before(r#"{"id":"id1","code":null}"#, Some(r#"{"id":"id1"}"#)), id());
+    let pair = Some(row([("a", int(0)), ("b", int(2))]));
+    assert_eq!(before(r#"{"a":0,"b":2,"c":null}"#, Some(r#"{"a":0,"b":2}"#)), pair);
+    let full = Some(row([("id", text("id1")), ("code", Value::Null), ("n", int(5))]));
+    assert_eq!(before(r#"{"id":"id1","code":null,"n":5}"#, Some(r#"{"id":"id1"}"#)), full);
+}
+
+#[test]
+fn other_databases_log_whole_rows_and_name_the_database() {
+    let body = r#"{"op":"u","before":{"id":7,"n":0},"after":{"id":7,"n":1},"ts_ms":2,"source":{"connector":"mysql",
+        "name":"shop","db":"inventory","table":"products","ts_ms":1,"server_id":223344,"gtid":null,
+        "file":"mysql-bin.000003","pos":154,"row":0,"thread":7,"query":null}}"#;
+    let expected = Event {
+        id: Some("mysql-bin.000003:154:0".into()),
+        source: Some("shop".into()),
+        before: Some(row([("id", int(7)), ("n", int(0))])),
+        after: Some(row([("id", int(7)), ("n", int(1))])),
+        time_us: Some(1000),
+        ..event("inventory.products", Op::Update)
+    };
+    check(body, Format::Debezium, [expected]);
+}
+
+#[test]
+fn a_transaction_names_its_changes() {
+    let body = change(r#""op":"t","transaction":{"id":"571:53195832","total_order":"1","data_collection_order":"1"}"#);
+    check(&body, Format::Debezium, [Event { id: Some("571:53195832:1".into()), ..customers(Op::Truncate) }]);
+}
+
+#[test]
+fn encoded_values_are_written_as_text_by_their_schema() {
+    let cases = [
+        (
+            r#""name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"2"}"#,
+            r#""dzWUAA==""#,
+            Some("20000000.00"),
+        ),
+        (r#""name":"io.debezium.data.VariableScaleDecimal""#, r#"{"scale":1,"value":"/w=="}"#, Some("-0.1")),
+        (r#""name":"io.debezium.time.Date""#, "18075", Some("2019-06-28")),
+        (r#""name":"org.apache.kafka.connect.data.Date""#, "-1", Some("1969-12-31")),
+        (r#""name":"io.debezium.time.Timestamp""#, "1562630400000", Some("2019-07-09T00:00:00")),
+        (r#""name":"org.apache.kafka.connect.data.Timestamp""#, "1562630400123", Some("2019-07-09T00:00:00.123")),
+        (r#""name":"io.debezium.time.MicroTimestamp""#, "1562630400000001", Some("2019-07-09T00:00:00.000001")),
+        (r#""name":"io.debezium.time.NanoTimestamp""#, "1562630400000000001", Some("2019-07-09T00:00:00.000000001")),
+        (r#""name":"io.debezium.time.Time""#, "43200000", Some("12:00:00")),
+        (r#""name":"org.apache.kafka.connect.data.Time""#, "1", Some("00:00:00.001")),
+        (r#""name":"io.debezium.time.MicroTime""#, "43200000001", Some("12:00:00.000001")),
+        (r#""name":"io.debezium.time.NanoTime""#, "1", Some("00:00:00.000000001")),
+        (r#""name":"io.debezium.time.ZonedTimestamp""#, r#""2019-07-09T00:00:00Z""#, Some("2019-07-09T00:00:00Z")),
+        (r#""name":"io.debezium.time.Date""#, "999999999999", None),
+        (r#""name":"io.debezium.time.MicroTime""#, "86400000000", None),
+        (r#""name":"org.apache.kafka.connect.data.Decimal""#, r#""dzWUAA==""#, None),
+    ];
+    for (kind, value, expected) in cases {
+        let body = format!(
+            r#"{{"schema":{{"type":"struct","fields":[{{"type":"struct","field":"after","fields":[
+                {{"type":"any","field":"x",{kind}}}]}}]}},"payload":{}}}"#,
+            change(&format!(r#""op":"c","after":{{"id":1,"x":{value}}}"#))
+        );
+        let columns = [("id", int(1))].into_iter().chain(expected.map(|expected| ("x", text(expected))));
+        let after = Row(columns.map(|(name, value)| (name.into(), value)).collect());
+        check(&body, Format::Debezium, [Event { after: Some(after), ..customers(Op::Create) }]);
+    }
+}
+
+#[test]
+fn what_is_no_envelope_is_refused() {
+    let cases = [
+        (change(r#""op":"x""#), "Debezium event: unknown `op` `x`, expected one of c, r, u, d, t, m"),
+        (change(r#""op":"c","after":null"#), "no `after`, which `op` c needs"),
+        (change(r#""op":"u","before":{"id":1}"#), "no `after`, which `op` u needs"),
+        (change(r#""op":"c","after":"{\"_id\":1}""#), "`after` is the text"),
+        (change(r#""before":{"id":1}"#), "no `op`: expected an envelope"),
+        (change(r#""op":"m""#), "no `message`, which `op` m needs"),
+        (r#"{"op":"t","source":{"schema":"public"}}"#.to_owned(), "no `source.table`"),
+        (r#"{"schema":{},"payload":5}"#.to_owned(), "expected an object with `op`"),
+    ];
+    for (body, words) in &cases {
+        check_malformed(body, Format::Auto, words);
+    }
+    let flattened = r#"{"id":1,"first_name":"Anne"}"#;
+    check_malformed(flattened, Format::Debezium, "not a flattened row");
+    check_malformed(r#"{"entity":"a.B","op":"truncate"}"#, Format::Debezium, "Debezium event: no `source`");
+}

@@ -1,1 +1,124 @@
-//! Promises of the wal2json format.
+//! Promises of wal2json.
+
+use crate::event::testing::{check, check_malformed, event, int, row, text};
+use crate::event::{Event, Format, Op, Value};
+
+#[test]
+fn every_action_on_rows_is_an_event() {
+    check(
+        r#"{"action":"I","schema":"public","table":"table3_with_pk","columns":[{"name":"a","type":"integer","value":1},{"name":"b","type":"character varying(30)","value":"Backup and Restore"},{"name":"c","type":"timestamp without time zone","value":"2019-12-29 04:58:34.806671"}]}"#,
+        Format::Wal2json,
+        [Event {
+            after: Some(row([
+                ("a", int(1)),
+                ("b", text("Backup and Restore")),
+                ("c", text("2019-12-29 04:58:34.806671")),
+            ])),
+            ..event("public.table3_with_pk", Op::Create)
+        }],
+    );
+    check(
+        r#"{"action":"U","schema":"public","table":"actions","columns":[{"name":"a","type":"integer","value":2}],"identity":[{"name":"a","type":"integer","value":1}]}"#,
+        Format::Wal2json,
+        [Event {
+            key: row([("a", int(1))]),
+            before: Some(row([("a", int(1))])),
+            after: Some(row([("a", int(2))])),
+            ..event("public.actions", Op::Update)
+        }],
+    );
+    check(
+        r#"{"action":"D","schema":"public","table":"actions","identity":[{"name":"a","type":"integer","value":2}]}"#,
+        Format::Wal2json,
+        [Event {
+            key: row([("a", int(2))]),
+            before: Some(row([("a", int(2))])),
+            ..event("public.actions", Op::Delete)
+        }],
+    );
+    check(
+        r#"{"action":"T","schema":"public","table":"actions"}"#,
+        Format::Wal2json,
+        [event("public.actions", Op::Truncate)],
+    );
+}
+
+#[test]
+fn boundaries_and_other_peoples_messages_carry_nothing() {
+    for body in [
+        r#"{"action":"B"}"#,
+        r#"{"action":"C","xid":571,"timestamp":"2019-12-29 04:58:34.806671+00"}"#,
+        r#"{"action":"M","transactional":true,"prefix":"audit","content":"not JSON"}"#,
+    ] {
+        check(body, Format::Wal2json, []);
+    }
+}
+
+#[test]
+fn a_message_with_our_prefix_carries_an_event() {
+    check(
+        r#"{"action":"M","transactional":true,"prefix":"quash","content":"{\"entity\":\"a.B\",\"op\":\"truncate\"}"}"#,
+        Format::Wal2json,
+        [event("a.B", Op::Truncate)],
+    );
+    check_malformed(
+        r#"{"action":"M","prefix":"quash","content":"{"}"#,
+        Format::Auto,
+        "wal2json event: not valid JSON: EOF",
+    );
+    check_malformed(r#"{"action":"M","prefix":"quash"}"#, Format::Auto, "the message has no `content`");
+}
+
+#[test]
+fn options_add_key_time_and_identifier() {
+    let options = r#""schema":"public","table":"t","xid":571,"lsn":"0/16B3748","timestamp":"1970-01-01 00:00:01+00","pk":[{"name":"id","type":"integer"}]"#;
+    let named = |op| Event {
+        id: Some("571:0/16B3748".into()),
+        time_us: Some(1_000_000),
+        key: row([("id", int(2))]),
+        ..event("public.t", op)
+    };
+    let columns = r#""columns":[{"name":"id","value":2},{"name":"x","value":null}]"#;
+    let after = || Some(row([("id", int(2)), ("x", Value::Null)]));
+    check(
+        &format!(r#"{{"action":"U",{options},{columns},"identity":[{{"name":"id","value":1}}]}}"#),
+        Format::Wal2json,
+        [Event { before: Some(row([("id", int(1))])), after: after(), ..named(Op::Update) }],
+    );
+    check(
+        &format!(r#"{{"action":"D",{options},"identity":[{{"name":"id","value":2}},{{"name":"x","value":true}}]}}"#),
+        Format::Wal2json,
+        [Event { before: Some(row([("id", int(2)), ("x", Value::Bool(true))])), ..named(Op::Delete) }],
+    );
+    // Rows that were loaded together share a log position, so that it names none of them.
+    check(
+        &format!(r#"{{"action":"I",{options},{columns}}}"#),
+        Format::Wal2json,
+        [Event { id: None, after: after(), ..named(Op::Create) }],
+    );
+}
+
+#[test]
+fn what_is_no_change_is_refused() {
+    let cases = [
+        (r#"{"change":[{"kind":"insert","schema":"public","table":"t"}]}"#, "set the option `format-version` to 2"),
+        (r#"{"action":"X"}"#, "wal2json event: unknown `action` `X`, expected one of I, U, D, T, B, C, M"),
+        (r#"{"action":"I","table":"t"}"#, "no `columns`, which a row that was created has"),
+        (r#"{"action":"U","table":"t","identity":[]}"#, "no `columns`, which a row that was updated has"),
+        (r#"{"action":"T","schema":"public"}"#, "no `table`"),
+        (r#"{"action":"T","schema":5,"table":"t"}"#, "`schema` is 5: expected text"),
+        (r#"{"action":"I","table":"t","columns":[{"name":"a"}]}"#, "`columns` is no list of columns"),
+        (r#"{"action":"I","table":"t","columns":[{"value":1}]}"#, "`columns` is no list of columns"),
+        (r#"{"action":"I","table":"t","columns":{"a":1}}"#, "`columns` is no list of columns"),
+        (r#"{"action":"D","table":"t","identity":[5]}"#, "`identity` is no list of columns"),
+        (r#"{"action":"D","table":"t","identity":[],"pk":[5]}"#, "`pk` is no list of columns"),
+        (r#"{"action":"I","columns":[{"name":"a","value":1},{"name":"a","value":2}]}"#, "the field `a` is there twice"),
+        (r#"{"action":"I","columns":[{"name":"a","value":1,"value":2}]}"#, "the field `value` is there twice"),
+    ];
+    for (body, words) in cases {
+        check_malformed(body, Format::Auto, words);
+    }
+    check_malformed("{}", Format::Wal2json, "wal2json event: no `action`");
+    check_malformed("[]", Format::Wal2json, "wal2json event: expected an object");
+    check_malformed(r#"{"entity":"a.B","op":"truncate"}"#, Format::Wal2json, "wal2json event: no `action`");
+}

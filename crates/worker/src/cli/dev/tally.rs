@@ -110,7 +110,7 @@ struct Histogram {
 
 impl Histogram {
     /// Eight for each power of two of microseconds.
-    const BUCKETS: usize = 8 * 61;
+    const BUCKETS: usize = 8 * 62;
 
     fn note(&mut self, time: Duration) {
         let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
@@ -142,7 +142,7 @@ impl Histogram {
             return bucket as u64 + 1;
         }
         let (power, eighth) = (bucket / 8 + 2, bucket as u64 % 8);
-        (9 + eighth).checked_shl(power as u32 - 3).unwrap_or(u64::MAX)
+        u64::try_from(u128::from(9 + eighth) << (power - 3)).unwrap_or(u64::MAX)
     }
 }
 
