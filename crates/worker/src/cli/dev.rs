@@ -151,3 +151,24 @@ async fn end(scene: Scene, written: Written, demanding: bool) -> Summary {
 
 /// The shop, shared by its writer, its readers and whoever looks at it.
 type Shared = Arc<Shop>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whatever_is_broken_is_kept_and_nothing_stays_stale() {
+        let admin = Some("off".to_owned());
+        let args = Args { duration: None, redis: None, rate: 1000, admin, print_config: false };
+        let scene = setup::open(&args).await.unwrap();
+        let shop = Arc::clone(&scene.shop);
+        let enough = async move {
+            while shop.tally.broken().len() < 3 || shop.tally.removed.get() < 100 {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        let written = play(&scene, &args, Output::Json, enough).await.unwrap();
+        let summary = end(scene, written, true).await;
+        assert!(summary.problems.is_empty(), "{summary:?}");
+    }
+}
