@@ -12,7 +12,6 @@ mod summary;
 mod tally;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use quash_core::config::Span;
 use quash_dispatch::transport::TransportError;
@@ -73,17 +72,32 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     Ok(if summary.problems.is_empty() { Exit::Done } else { Exit::Failures })
 }
 
-/// Resolves when the time is over or somebody stops the process.
+/// Resolves when the time is over or somebody stops the process. Who cannot wait for the end stops it a second time.
 fn stopped(duration: Option<Span>) -> Result<impl Future<Output = ()>, CliError> {
     let listen = |kind| signal(kind).map_err(|error| CliError::Io(format!("cannot listen to signals: {error}")));
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let (stop, mut stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        loop {
+            let code = tokio::select! {
+                _ = interrupt.recv() => 130,
+                _ = terminate.recv() => 143,
+            };
+            if stop.send_replace(true) {
+                std::process::exit(code);
+            }
+        }
+    });
     Ok(async move {
-        // A century, for who wants to see it until Ctrl-C.
-        let time = duration.map_or(Duration::from_secs(3_153_600_000), |span| span.0);
+        let over = async {
+            match duration {
+                Some(span) => tokio::time::sleep(span.0).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            () = tokio::time::sleep(time) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => {}
+            () = over => {}
         }
     })
 }
@@ -137,3 +151,24 @@ async fn end(scene: Scene, written: Written, demanding: bool) -> Summary {
 
 /// The shop, shared by its writer, its readers and whoever looks at it.
 type Shared = Arc<Shop>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whatever_is_broken_is_kept_and_nothing_stays_stale() {
+        let admin = Some("off".to_owned());
+        let args = Args { duration: None, redis: None, rate: 1000, admin, print_config: false };
+        let scene = setup::open(&args).await.unwrap();
+        let shop = Arc::clone(&scene.shop);
+        let enough = async move {
+            while shop.tally.broken().len() < 3 || shop.tally.removed.get() < 100 {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        let written = play(&scene, &args, Output::Json, enough).await.unwrap();
+        let summary = end(scene, written, true).await;
+        assert!(summary.problems.is_empty(), "{summary:?}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Shows once a second how the play goes: a block that refreshes on a terminal, a line elsewhere.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use quash_core::store::Store;
@@ -10,10 +11,13 @@ use super::database::Page;
 use super::letters::listed;
 use super::setup::Scene;
 use super::tally::Tally;
-use crate::cli::output::{Paint, Screen, thousands};
+use crate::cli::output::{Screen, thousands};
+use crate::cli::table::cut;
 use crate::cli::{CliError, screen};
 
 const EVERY: Duration = Duration::from_secs(1);
+/// The width of the names at the left.
+const NAME: usize = 10;
 
 /// Shows the status until dropped.
 ///
@@ -42,9 +46,9 @@ pub(super) async fn show(scene: &Scene, to: Screen) -> Result<(), CliError> {
             second: tally.started.elapsed().as_secs(),
         };
         drop(letters);
-        let text = match to.width {
-            Some(_) => over(&glance.block(to.paint), shown),
-            None => glance.line(),
+        let text = match std::io::stdout().is_terminal() {
+            true => over(&glance.block(to), shown),
+            false => glance.line(),
         };
         screen::print(&text)?;
         (before, shown) = (now, true);
@@ -128,33 +132,33 @@ struct Glance {
 }
 
 impl Glance {
-    fn block(&self, paint: Paint) -> String {
+    /// Lines of one height, none of them wider than the screen: the next block must find the place of this one.
+    fn block(&self, screen: Screen) -> String {
+        let lines = self.rows().map(|(name, text)| {
+            let room = screen.width.map_or(usize::MAX, |width| width.saturating_sub(NAME + 3));
+            format!("  {} {}\n", screen.paint.bold(&format!("{name:NAME$}")), cut(&text, room))
+        });
+        lines.concat()
+    }
+
+    fn rows(&self) -> [(&'static str, String); 7] {
         let Rates { published, handled, reads, removed, hits_percent, stale, stale_percent } = self.rates;
-        let [p50, p99] = self.staleness.map(ms);
-        let row = |name: &str, text: String| format!("  {} {text}\n", paint.bold(&format!("{name:10}")));
-        let stale = format!(
-            "{} of {} reads showed old data in the last second ({stale_percent:.2} %)",
-            stale,
-            thousands(reads)
-        );
-        let dead = self.letters.values().sum::<u64>();
+        let ([published, handled, reads, removed], [p50, p99]) =
+            ([published, handled, reads, removed].map(thousands), self.staleness.map(ms));
+        let (waiting, entries) = (thousands(self.waiting), thousands(self.entries));
+        let dead = thousands(self.letters.values().sum());
         [
-            row(
-                "shop",
-                format!(
-                    "{} messages/s published, {} reads/s, {hits_percent:.1} % hits",
-                    thousands(published),
-                    thousands(reads)
-                ),
+            ("shop", format!("{published} messages/s published, {reads} reads/s, {hits_percent:.1} % hits")),
+            ("worker", format!("{handled} messages/s handled, {waiting} waiting")),
+            ("cache", format!("{entries} entries, {removed} removed/s")),
+            (
+                "stale",
+                format!("{stale} of {reads} reads just now showed what was about to be removed ({stale_percent:.2} %)"),
             ),
-            row("worker", format!("{} messages/s handled, {} waiting", thousands(handled), thousands(self.waiting))),
-            row("cache", format!("{} entries, {} removed/s", thousands(self.entries), thousands(removed))),
-            row("stale", if self.rates.stale == 0 { paint.green(&stale).into_owned() } else { stale }),
-            row("staleness", format!("from commit to removal: half within {p50}, 99 % within {p99}")),
-            row("dead", format!("{} letters: {}", thousands(dead), listed(&self.letters))),
-            row("running", format!("{} s", thousands(self.second))),
+            ("staleness", format!("from commit to removal: half within {p50}, 99 % within {p99}")),
+            ("dead", format!("{dead} letters: {}", listed(&self.letters))),
+            ("running", format!("{} s, until Ctrl-C or --for", thousands(self.second))),
         ]
-        .concat()
     }
 
     fn line(&self) -> String {
@@ -209,9 +213,11 @@ mod tests {
 
     #[test]
     fn a_block_takes_the_place_of_the_one_before() {
-        let block = glance().block(Paint(false));
+        let block = glance().block(Screen::PLAIN);
         assert_eq!(block.lines().count(), 7, "{block}");
         assert!(block.contains("dead       12 letters: decode 9, rule 3"), "{block}");
+        let narrow = glance().block(Screen { width: Some(40), ..Screen::PLAIN });
+        assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
         assert!(!over(&block, false).contains("\u{1b}[7A") && over(&block, true).starts_with("\u{1b}[7A"));
     }
 }
