@@ -161,7 +161,6 @@ impl Scene {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::rules;
 
     fn args(redis: Option<&str>) -> Args {
         let redis = redis.map(str::to_owned);
