@@ -59,16 +59,30 @@ fn bad_messages() -> Vec<(&'static str, Vec<u8>, Outcome)> {
         ("truncated JSON", br#"{"entity":"shop.Product","op":"upd"#.to_vec(), Dead("decode")),
         ("300-deep nesting", nested(300), Dead("limit")),
         ("a body of 50 MB", vec![b' '; 50 * 1024 * 1024], Dead("limit")),
-        ("a tombstone of no bytes", Vec::new(), Acked),
+        ("no bytes at all", Vec::new(), Dead("decode")),
         ("a tombstone of null", b"null".to_vec(), Acked),
         ("an unknown operation", event("shop.Product", "explode", json!({ "id": 1 })), Dead("decode")),
         ("an unknown entity", event("shop.Nobody", "update", json!({ "id": 1 })), Acked),
         ("JSON that is no event", b"[1, 2, 3]".to_vec(), Dead("decode")),
         ("a command for a cache that nobody declared", br#"{"invalidate":{"cache":"nope"}}"#.to_vec(), Dead("rule")),
-        ("a key of 10 kB", event("shop.Product", "update", json!({ "id": "x".repeat(10_000) })), Dead("rule")),
+        ("a key of 10 kB", event("shop.Product", "update", json!({ "id": "x".repeat(10_000) })), Dead("limit")),
         ("a missing column where rules are strict", event("shop.Strict", "update", json!({ "id": 1 })), Dead("rule")),
         ("a missing column where rules widen", event("shop.Item", "update", json!({ "id": 1 })), Acked),
     ]
+}
+
+#[tokio::test]
+async fn a_tombstone_of_a_deleted_row_is_acked() {
+    let scene = Scene::with(RULES).await;
+    let _worker = scene.quash.worker("alone").await;
+    let mut broker = scene.broker.connect().await;
+    let entry: redis::Cmd =
+        redis::cmd("XADD").arg("quash.events").arg("*").arg(&["key", "{\"id\":1}", "value", ""]).clone();
+    let () = entry.exec_async(&mut broker).await.unwrap();
+    scene.cache.fill(&products([1])).await;
+    scene.queue.publish(bodies(&updates([1]))).await;
+    scene.gone(&products([1])).await;
+    assert_eq!(scene.settled().await, 0);
 }
 
 #[tokio::test]

@@ -5,13 +5,14 @@ use serde_json::Value;
 
 use crate::scene::{HASTY, LIMIT, PRODUCT, Scene, bodies, products, updates};
 
-/// Takes the right to remove keys from everybody, as an operator's mistake would: the cache answers with an error.
+/// Takes the right to write these keys from everybody, as an operator's mistake would: the cache answers, with an error for
+/// each key.
 async fn forbid(cache: &RedisServer) {
-    set_rights(cache, &["-unlink", "-del"]).await;
+    set_rights(cache, &["resetkeys", "%R~*"]).await;
 }
 
 async fn permit(cache: &RedisServer) {
-    set_rights(cache, &["+@all"]).await;
+    set_rights(cache, &["allkeys"]).await;
 }
 
 async fn set_rights(cache: &RedisServer, rights: &[&str]) {

@@ -310,12 +310,10 @@ impl TemplateScheme {
         buffer: &mut String,
         remover: &mut dyn Remover,
     ) -> Result<(), KeyError> {
-        for part in &self.key.parts[..parts] {
-            if let Part::Arg { arg, name, .. } = part
-                && matches!(key_set.get(*arg), Some(Value::Text(text)) if text.trim().is_empty())
-            {
-                return Err(KeyError::EmptyInPrefix { arg: name.clone() });
-            }
+        if let Some(Part::Arg { arg, name, .. }) = self.key.parts[..parts].last()
+            && matches!(key_set.get(*arg), Some(Value::Text(text)) if text.trim().is_empty())
+        {
+            return Err(KeyError::EmptyInPrefix { arg: name.clone() });
         }
         self.key.render(parts, |arg| key_set.get(arg), buffer)?;
         remover.delete_prefix(buffer)

@@ -376,12 +376,13 @@ fn values_never_widen_a_delete_by_their_content() {
     check(&rules, event("exact", json!("a\nb\u{0}")), &["delete c:a\nb\u{0}:a\nb\u{0}"]);
     check(&rules, event("exact", json!("")), &["delete c::"]);
     check(&rules, event("prefix", json!("*")), &["delete_prefix c:*:"]);
+    check(&rules, event("prefix", json!("")), &["delete_prefix c::"]);
+    let open = one(json!({"key": "c:{a}{b}", "depends_on": [{"row": "prefix", "map": {"a": "x"}}]}));
+    check(&open, event("prefix", json!("1")), &["delete_prefix c:1"]);
     for empty in ["", " ", "\t\n"] {
-        check(
-            &rules,
-            event("prefix", json!(empty)),
-            &["refused: cache c: argument a is empty, and a prefix that ends with it would remove what others cached"],
-        );
+        let refused =
+            "refused: cache c: argument a is empty, and a prefix that ends with it would remove what others cached";
+        check(&open, event("prefix", json!(empty)), &[refused]);
     }
     check(
         &rules,
