@@ -8,6 +8,9 @@ use smallvec::SmallVec;
 
 use crate::action::Action;
 
+/// The most targets that can be declared: [`TargetSet`] is 64 bits.
+pub const TARGETS_MAX: usize = 64;
+
 /// The place of a target in the configuration's order. At most 64 targets can be declared, see [`TargetSet`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TargetId(pub u8);

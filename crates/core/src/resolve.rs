@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::action::Action;
-use crate::config::{Problem, Severity};
+use crate::config::{ConfigPath, Problem, Severity};
 use crate::event::{Change, DecodeError, Format, Payload, decode};
 use crate::key::KeyFormat;
-use crate::plan::{Plan, TargetId, TargetSet};
+use crate::plan::{Plan, TARGETS_MAX, TargetId, TargetSet};
 use crate::rule::RuleError;
 use crate::rule::config::{CacheConfig, Limits};
 use crate::rule::set::{Found, RuleSet};
@@ -46,6 +46,10 @@ impl Resolver {
     /// them there is no resolver, warnings come beside one.
     #[must_use]
     pub fn compile(declared: Declared<'_>) -> (Option<Self>, Vec<Problem>) {
+        if declared.targets.len() > TARGETS_MAX {
+            let message = format!("{} targets; a worker takes at most {TARGETS_MAX}", declared.targets.len());
+            return (None, vec![Problem::error(ConfigPath::root().key("targets"), message)]);
+        }
         let (rules, mut problems) = compile::compile(declared);
         let resolver = Self {
             cache_names: rules.caches.iter().map(|cache| cache.name.clone()).collect(),

@@ -29,7 +29,7 @@ use crate::consume::{Source, consume};
 use crate::drain::{Stop, Stopper, stop};
 use crate::metrics::Metrics;
 
-pub use build::{Compiled, compile};
+pub use build::compile;
 pub use snapshot::{Rules, Snapshot};
 pub use watch::{Files, Reloads};
 
@@ -80,7 +80,7 @@ impl App {
     /// # Errors
     /// [`StartError::Invalid`] with everything that is wrong with it.
     pub fn new(config: Config) -> Result<Self, StartError> {
-        let rules = compile(&config).rules().map_err(StartError::Invalid)?;
+        let rules = compile(&config).map_err(StartError::Invalid)?;
         Ok(Self::with_rules(config, Arc::new(rules)))
     }
 
@@ -180,8 +180,7 @@ impl Running {
     /// # Errors
     /// Everything that is wrong, at its place in the files.
     pub fn reload(&self, loaded: &Loaded<Config>) -> Result<(), Problems> {
-        let compiled = compile(&loaded.root);
-        let taken = compiled.rules().and_then(|rules| self.reload_with(&loaded.root, Arc::new(rules)));
+        let taken = compile(&loaded.root).and_then(|rules| self.reload_with(&loaded.root, Arc::new(rules)));
         taken.map_err(|problems| {
             let problems = loaded.place(problems);
             self.reload_refused(&problems);

@@ -5,8 +5,9 @@ mod check;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quash_core::config::{Root, Secret, Span, Tagged};
+use quash_core::config::{ConfigPath, Problem, Root, Secret, Severity, Span, Tagged};
 use quash_core::event::Format;
+use quash_core::resolve::{Declared, Resolver};
 use quash_core::rule::config::{CacheConfig, Limits};
 use quash_core::store::TargetConfig;
 use quash_dispatch::transport::TransportConfig;
@@ -49,6 +50,37 @@ pub struct Config {
 
 impl Root for Config {
     const ENVIRONMENT: &'static [&'static str] = &["targets", "sources", "admin"];
+
+    fn check(&self) -> Vec<Problem> {
+        self.compile().1
+    }
+}
+
+impl Config {
+    /// Compiles the rules. With an error among the problems there are none; warnings come beside them.
+    #[must_use]
+    pub fn compile(&self) -> (Option<Resolver>, Vec<Problem>) {
+        let targets =
+            self.targets.iter().map(|(name, target)| (name.clone(), target.options.key_format.clone())).collect();
+        let declared = Declared { targets: &targets, caches: &self.caches, limits: self.limits };
+        let (rules, mut problems) = Resolver::compile(declared);
+        problems.extend(self.check_parts());
+        problems.extend(self.check_plugins());
+        let usable = problems.iter().all(|problem| problem.severity < Severity::Error);
+        (rules.filter(|_| usable), problems)
+    }
+
+    /// What of the kinds' own values does not fit together.
+    fn check_plugins(&self) -> Vec<Problem> {
+        let at = |section: &str, name: &str, kind: &str| ConfigPath::root().key(section).key(name).key(kind);
+        let targets = self.targets.iter().filter_map(|(name, target)| {
+            target.kind.build().err().map(|problem| problem.below(&at("targets", name, target.kind.kind())))
+        });
+        let sources = self.sources.iter().filter_map(|(name, source)| {
+            source.kind.build().err().map(|problem| problem.below(&at("sources", name, source.kind.kind())))
+        });
+        targets.chain(sources).collect()
+    }
 }
 
 /// A commented configuration to start from, which says what every key does.
@@ -209,7 +241,7 @@ mod tests {
         for yaml in [in_memory(DEFAULT), in_memory(&uncommented(DEFAULT))] {
             let loaded = Loader::load_text::<Config>("default.yaml", &yaml, &Nothing);
             let config = loaded.map(|loaded| loaded.root).unwrap_or_else(|problems| panic!("{problems}"));
-            assert_eq!(config.check(), []);
+            assert_eq!(config.check_parts(), []);
             assert_eq!(config.retry, RetryConfig::default());
             assert_eq!(config.limits, Limits::default());
             assert_eq!(config.admin, AdminConfig::default());

@@ -12,7 +12,7 @@ use super::merge::merge;
 use super::node::{Node, Place};
 use super::typed::{self, Typed};
 use super::wording::{scrub, unshown};
-use super::{LoadError, Problem, Problems, mask, yaml};
+use super::{LoadError, Problem, Problems, Severity, mask, yaml};
 
 /// The longest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -21,6 +21,10 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub trait Root: serde::de::DeserializeOwned + schemars::JsonSchema {
     /// The sections in whose values `${VAR}` is resolved. Everywhere else it is ordinary text.
     const ENVIRONMENT: &'static [&'static str];
+
+    /// What is wrong beyond single values, and what should be known: unknown names, cycles, conditions that do not compile.
+    /// It is also asked of a configuration whose wrong values were left out, so that one run shows everything.
+    fn check(&self) -> Vec<Problem>;
 }
 
 /// Reads configuration into a root type.
@@ -32,6 +36,8 @@ pub struct Loaded<T> {
     pub root: T,
     /// The files that were read, in their order.
     pub files: Vec<PathBuf>,
+    /// What should be known, though nothing is wrong.
+    pub warnings: Vec<Problem>,
     tree: Node,
     texts: Vec<File>,
 }
@@ -69,10 +75,19 @@ impl Loader {
         let Typed { root, faults: more, secrets } = typed::read::<T>(&mut tree, broken);
         faults.extend(more);
         hide(&mut texts, &secrets);
-        match root {
-            Some(root) if faults.is_empty() => Ok(Loaded { root, files: Vec::new(), tree, texts }),
-            _ => Err(Problems::new(first(faults), &texts)),
+        let Some(root) = root.filter(|_| !broken) else { return Err(Problems::new(first(faults), &texts)) };
+        let mut loaded = Loaded { root, files: Vec::new(), warnings: Vec::new(), tree, texts };
+        let (errors, warnings): (Vec<_>, Vec<_>) =
+            loaded.root.check().into_iter().partition(|problem| problem.severity == Severity::Error);
+        // Around a value that was left out nothing more can be said.
+        let news = |problem: &Problem| !faults.iter().any(|fault| fault.problem.path.is_around(&problem.path));
+        let errors: Vec<_> = errors.into_iter().filter(news).map(|problem| loaded.fault(problem)).collect();
+        faults.extend(errors);
+        if !faults.is_empty() {
+            return Err(Problems::new(first(faults), &loaded.texts));
         }
+        loaded.warnings = warnings;
+        Ok(loaded)
     }
 }
 

@@ -34,6 +34,12 @@ impl ConfigPath {
         self.with(Segment::Index(index))
     }
 
+    /// Whether one of the two places lies within the other, or they are the same.
+    #[must_use]
+    pub fn is_around(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).all(|(mine, theirs)| mine == theirs)
+    }
+
     fn with(&self, segment: Segment) -> Self {
         let mut segments = self.0.clone();
         segments.push(segment);

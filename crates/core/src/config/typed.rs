@@ -18,7 +18,7 @@ const TRIES_MAX: usize = 500;
 
 /// What came of reading the tree.
 pub(super) struct Typed<T> {
-    /// The value; `None` when anything is wrong.
+    /// The value, without what is wrong; `None` when too little is left.
     pub(super) root: Option<T>,
     /// What is wrong.
     pub(super) faults: Vec<Fault>,
@@ -45,11 +45,7 @@ pub(super) fn read<T: Root>(tree: &mut Node, incomplete: bool) -> Typed<T> {
             break;
         }
     }
-    Typed {
-        root: root.filter(|_| faults.is_empty()),
-        faults,
-        secrets: learnt.secrets.into_inner().into_values().collect(),
-    }
+    Typed { root, faults, secrets: learnt.secrets.into_inner().into_values().collect() }
 }
 
 /// Where several forms are possible, serde names the whole value: the schema knows what in it is wrong.

@@ -80,7 +80,9 @@ async fn a_command_follows_its_slot_while_it_moves_and_after() {
     for server in &servers {
         ids.push(text(&server.admin(&["CLUSTER", "MYID"]).await));
     }
+    let scanner = crate::fixture::store(json!({"cluster": urls(&servers)}));
     assert_eq!(store.exist(&[staying, going]).await, Ok(vec![true, true]));
+    assert_eq!(scanner.exist(&[staying, going]).await, Ok(vec![true, true]));
 
     servers[0].admin(&["CLUSTER", "SETSLOT", slot, "IMPORTING", &ids[2]]).await;
     servers[2].admin(&["CLUSTER", "SETSLOT", slot, "MIGRATING", &ids[0]]).await;
@@ -92,6 +94,13 @@ async fn a_command_follows_its_slot_while_it_moves_and_after() {
         servers[place].admin(&["CLUSTER", "SETSLOT", slot, "NODE", &ids[0]]).await;
     }
     servers[0].admin(&["MSET", staying, "1", going, "1"]).await;
+    let scan = [Action::DeletePrefix("none".into())];
+    let moved = scanner.apply(&scan).await;
+    assert!(
+        matches!(&moved, Err(StoreError::Unreachable(why)) if why.contains("slots of the cluster moved")),
+        "{moved:?}"
+    );
+    assert_eq!(scanner.apply(&scan).await.unwrap().outcomes, [Ok(0)]);
     assert_eq!(store.apply(&both).await.unwrap().outcomes, [Ok(1), Ok(1), Ok(0)]);
 
     let before = store.identity().await.unwrap();

@@ -37,6 +37,7 @@ async fn a_store_finds_the_new_master_and_shows_that_it_is_another() {
     })
     .await;
     eventually("the store acts on the new master", || async {
+        // The old master lives and answers; it is the question who the cache is that finds the new one.
         match (store.apply(&delete).await, store.identity().await) {
             (Ok(applied), Ok(identity)) => {
                 assert_eq!(applied.outcomes, [Ok(0)], "a failover costs no action");

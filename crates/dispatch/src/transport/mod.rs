@@ -193,6 +193,14 @@ pub trait DeadLetters: Send + Sync {
     /// # Errors
     /// As [`DeadLetters::scan`].
     async fn len(&self) -> Result<u64, TransportError>;
+
+    /// Whether there are none.
+    ///
+    /// # Errors
+    /// As [`DeadLetters::scan`].
+    async fn is_empty(&self) -> Result<bool, TransportError> {
+        Ok(self.len().await? == 0)
+    }
 }
 
 /// Identifies a dead letter; ascending in the order of arrival where compared by the broker.

@@ -1,6 +1,5 @@
 //! Makes rules, lanes and sources from a configuration.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use quash_core::config::{ConfigPath, Problem, Severity};
 use quash_core::plan::TargetId;
-use quash_core::resolve::{Declared, Resolver};
+use quash_core::resolve::Resolver;
 use quash_core::store::TargetConfig;
 use quash_dispatch::transport::TransportError;
 use tokio::time::timeout;
@@ -23,38 +22,14 @@ use crate::retry::RetryPolicy;
 /// How long a start waits for a broker before it goes on without; the source is tried until it answers.
 const PREPARE_MAX: Duration = Duration::from_secs(5);
 
-/// What came of compiling a configuration.
-pub struct Compiled {
-    resolver: Option<Resolver>,
-    /// Everything that is wrong, and everything that should be known.
-    pub problems: Vec<Problem>,
-}
-
-/// Checks a configuration and compiles its rules.
-#[must_use]
-pub fn compile(config: &Config) -> Compiled {
-    let targets = config.targets.iter().map(|(name, target)| (name.clone(), target.options.key_format.clone()));
-    let targets: BTreeMap<_, _> = targets.collect();
-    let declared = Declared { targets: &targets, caches: &config.caches, limits: config.limits };
-    let (resolver, compiling) = Resolver::compile(declared);
-    let mut problems = config.check();
-    problems.extend(compiling);
-    Compiled { resolver, problems }
-}
-
-impl Compiled {
-    /// The rules, unless anything is wrong.
-    ///
-    /// # Errors
-    /// Everything that is wrong; warnings are left out.
-    pub fn rules(self) -> Result<Resolver, Vec<Problem>> {
-        let errors: Vec<Problem> =
-            self.problems.into_iter().filter(|problem| problem.severity == Severity::Error).collect();
-        match self.resolver {
-            Some(resolver) if errors.is_empty() => Ok(resolver),
-            _ => Err(errors),
-        }
-    }
+/// Compiles the rules of a configuration.
+///
+/// # Errors
+/// Everything that is wrong; warnings are left out.
+pub fn compile(config: &Config) -> Result<Resolver, Vec<Problem>> {
+    let (rules, problems) = config.compile();
+    let is_error = |problem: &Problem| problem.severity == Severity::Error;
+    rules.ok_or_else(|| problems.into_iter().filter(is_error).collect())
 }
 
 /// Rules with lanes. Targets that are configured as before keep their lanes, with what these know.

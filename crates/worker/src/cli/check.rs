@@ -66,7 +66,7 @@ fn load_or_print(global: &Global) -> Result<Loaded<Config>, CliError> {
 
 fn print_wrong(loaded: &Loaded<Config>, global: &Global) {
     if global.output == Output::Json {
-        let problems = loaded.place(rules::resolver(&loaded.root).1);
+        let problems = loaded.place(loaded.root.compile().1);
         // What cannot be printed is still the error that follows.
         let _ = output::print_json(&Wrong { fine: false, problems: problems.iter().collect() });
     }

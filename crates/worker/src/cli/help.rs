@@ -21,7 +21,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
 ];
 
 /// Examples, by command. A command that has its own keeps them.
-const EXAMPLES: [(&str, &[&str]); 22] = [
+const EXAMPLES: [(&str, &[&str]); 26] = [
     ("run", &["quash run --config quash.yaml"]),
     ("dev", &["quash dev"]),
     ("health", &["quash health"]),
@@ -29,8 +29,12 @@ const EXAMPLES: [(&str, &[&str]); 22] = [
     ("test", &["quash test --config quash.yaml", "quash test --coverage --junit results.xml"]),
     ("explain", &["quash explain -e event.json", "quash explain -e - --live < event.json"]),
     ("graph", &["quash graph", "quash graph --format dot | dot -Tsvg > graph.svg"]),
-    ("publish", &["quash publish"]),
-    ("invalidate", &["quash invalidate"]),
+    ("publish", &["quash publish -f events.ndjson", "pg_recvlogical … -f - | quash publish --format wal2json -f -"]),
+    ("invalidate", &["quash invalidate cache catalog_page author_id=3", "quash invalidate key product:42 --target eu"]),
+    ("invalidate cache", &["quash invalidate cache catalog_page author_id=3"]),
+    ("invalidate key", &["quash invalidate key product:42"]),
+    ("invalidate prefix", &["quash invalidate prefix catalog:3:"]),
+    ("invalidate tag", &["quash invalidate tag author:3"]),
     ("init", &["quash init"]),
     ("schema", &["quash schema"]),
     ("completions", &["quash completions bash > /etc/bash_completion.d/quash", "quash completions fish"]),

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use quash_core::config::{Loaded, Severity};
+use quash_core::config::{LoadError, Loaded};
 
 use super::{CliError, Exit, Global};
-use crate::app::{App, Reloads, Running, StartError, compile};
+use crate::app::{App, Reloads, Running, StartError};
 use crate::config::Config;
 use crate::drain::Signals;
 
@@ -51,14 +51,11 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
 }
 
 async fn start(loaded: &Loaded<Config>) -> Result<Running, CliError> {
-    let compiled = compile(&loaded.root);
-    let warnings = compiled.problems.iter().filter(|problem| problem.severity == Severity::Warning);
-    let warnings = loaded.place(warnings.cloned().collect()).to_string();
+    let warnings = loaded.place(loaded.warnings.clone()).to_string();
     warnings.lines().filter(|line| !line.trim().is_empty()).for_each(|line| tracing::warn!("{line}"));
-    let invalid = |problems| CliError::Configuration(loaded.place(problems).to_string());
-    let rules = compiled.rules().map_err(invalid)?;
-    let app = App::with_rules(loaded.root.clone(), std::sync::Arc::new(rules));
-    app.start().await.map_err(|error| match error {
+    let invalid = |problems| LoadError::Invalid(loaded.place(problems)).into();
+    let started = async { App::new(loaded.root.clone())?.start().await };
+    started.await.map_err(|error| match error {
         StartError::Invalid(problems) => invalid(problems),
         StartError::Source { .. } => CliError::Refused(error.to_string()),
         StartError::Admin { .. } => CliError::Io(error.to_string()),

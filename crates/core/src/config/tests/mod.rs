@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Environment, Kind, Loaded, Loader, Root, Secret, Span, Tagged};
+use super::{Environment, Kind, Loaded, Loader, Problem, Root, Secret, Span, Tagged};
 
 /// A root with everything that a real one has.
 #[derive(Debug, Default, PartialEq, Deserialize, schemars::JsonSchema)]
@@ -28,6 +28,10 @@ struct Shop {
 
 impl Root for Shop {
     const ENVIRONMENT: &'static [&'static str] = &["targets", "admin"];
+
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
 }
 
 type Target = Tagged<Store, Options>;

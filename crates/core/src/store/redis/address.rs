@@ -147,7 +147,7 @@ fn check_tls(config: &Config, place: &Place) -> Result<(), Problem> {
         return Err(Problem::error(tls, "`cert_file` and `key_file` belong together"));
     }
     let plain = place.infos().any(|info| !matches!(info.addr(), ConnectionAddr::TcpTls { .. }));
-    if config.tls != TlsFiles::default() && plain {
+    if *config.tls != TlsFiles::default() && plain {
         return Err(Problem::error(tls, "the address does not use TLS").help("write rediss:// in front of the host"));
     }
     Ok(())

@@ -50,7 +50,7 @@ fn direct_orders<'a>(link: &Link, actions: &'a [Action]) -> Vec<Order<'a>> {
             }
         }
     }
-    let mut orders = link.unlinks(keys, false);
+    let mut orders = link.unlinks(keys);
     orders.extend(writes);
     orders
 }

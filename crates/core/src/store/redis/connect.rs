@@ -43,6 +43,24 @@ impl Connector {
         Ok(link)
     }
 
+    /// The connections to the cache as it is now: after a failover, a master that lives on takes writes for ten seconds
+    /// and more, until the sentinels make it a replica, and those writes are lost.
+    ///
+    /// # Errors
+    /// As [`Connector::link`].
+    pub(super) async fn current(&self) -> Result<Arc<Link>, StoreError> {
+        let link = self.link().await?;
+        let Place::Sentinel { sentinels, master, cache } = &self.place else { return Ok(link) };
+        match self.ask_sentinels(sentinels, master, cache).await {
+            Ok(info) if link.nodes.iter().all(|node| node.address != address(info.addr())) => {
+                self.lose(&link).await;
+                self.link().await
+            }
+            // Sentinels that are away say nothing against the master that answers.
+            _ => Ok(link),
+        }
+    }
+
     /// Lets go of connections, unless others have taken their place already.
     pub(super) async fn lose(&self, link: &Arc<Link>) {
         let mut kept = self.link.lock().await;

@@ -70,8 +70,8 @@ impl Link {
     }
 
     /// Puts keys into as few commands as the servers allow: in a cluster, all keys of one must be of one slot.
-    pub(super) fn unlinks<'a>(&self, keys: Vec<Key<'a>>, apart: bool) -> Vec<Order<'a>> {
-        unlinks(keys, |key| (if apart { key.owner } else { 0 }, self.slots.as_ref().map(|_| slot(&key.name))))
+    pub(super) fn unlinks<'a>(&self, keys: Vec<Key<'a>>) -> Vec<Order<'a>> {
+        unlinks(keys, |key| self.slots.as_ref().map(|_| slot(&key.name)))
     }
 
     /// Sends orders to the nodes that serve their keys, all nodes at once, and books the replies.
@@ -115,7 +115,7 @@ impl Link {
         let (Some(slots), Some(node)) = (&self.slots, self.nodes.first()) else { return Ok(()) };
         let host = node.address.rsplit_once(':').map_or("", |(host, _)| host);
         let now = parse(&answer(node.ask(cluster_slots()).await?)?, host);
-        if now == slots.ranges {
+        if slots.same(&now) {
             return Ok(());
         }
         Err(StoreError::Unreachable("slots of the cluster moved while its keys were scanned".to_owned()))

@@ -38,13 +38,13 @@ pub struct Config {
     /// Some nodes of a cluster; they tell the others.
     pub cluster: Vec<Secret>,
     /// Sentinels that know where the master is.
-    pub sentinel: Option<SentinelConfig>,
+    pub sentinel: Option<Box<SentinelConfig>>,
     /// The ACL user, where the address does not give one.
     pub username: Option<String>,
     /// The password, where the address does not give one.
     pub password: Option<Secret>,
     /// Certificates for TLS.
-    pub tls: TlsFiles,
+    pub tls: Box<TlsFiles>,
     /// How long connecting may take.
     pub connect_timeout: Span,
     /// How long the cache may take to answer one write of commands before the connection counts as dead.
@@ -63,7 +63,7 @@ impl Default for Config {
             sentinel: None,
             username: None,
             password: None,
-            tls: TlsFiles::default(),
+            tls: Box::default(),
             connect_timeout: Span(Duration::from_secs(1)),
             response_timeout: Span(Duration::from_secs(2)),
             scan_pace: 0.25,
@@ -88,8 +88,13 @@ impl Config {
         // Fails when somebody has installed one before, which is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
         let (connect_timeout, response_timeout) = (*self.connect_timeout, *self.response_timeout);
-        let connector =
-            Connector { place, tls: self.tls.clone(), connect_timeout, response_timeout, link: Mutex::new(None) };
+        let connector = Connector {
+            place,
+            tls: TlsFiles::clone(&self.tls),
+            connect_timeout,
+            response_timeout,
+            link: Mutex::new(None),
+        };
         Ok(Arc::new(Redis { connector, scan_pace: self.scan_pace }))
     }
 }
@@ -110,7 +115,7 @@ impl super::Store for Redis {
     }
 
     async fn identity(&self) -> Result<Identity, StoreError> {
-        let link = self.connector.link().await?;
+        let link = self.connector.current().await?;
         let identity = question::identity(&link).await;
         self.connector.check(&link, identity).await
     }

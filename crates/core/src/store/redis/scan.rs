@@ -14,8 +14,8 @@ use crate::store::StoreError;
 /// Keys per SCAN: a step holds the server for half a millisecond, and larger ones gain little.
 const STEP_KEYS: u64 = 1000;
 
-/// Rests are saved up to this: timers are not finer than a millisecond.
-const REST_MIN: Duration = Duration::from_millis(2);
+/// Rests are saved up to this many seconds: timers are not finer than a millisecond.
+const REST_MIN: f64 = 0.002;
 
 /// Removes every key with one of the prefixes, on all nodes at once. Returns what came of it, with the commands that are
 /// still to be sent, and how many keys were looked at.
@@ -86,7 +86,7 @@ async fn sweep<'a>(
             tally.book(order, reply)?;
         }
         orders = std::mem::take(&mut tally.again);
-        orders.extend(link.unlinks(owned(prefixes, step.keys), true));
+        orders.extend(link.unlinks(owned(prefixes, step.keys)));
     }
     tally.again = orders;
     Ok((tally, walk.visited))
@@ -106,7 +106,8 @@ struct Walk<'n> {
     cursor: Option<String>,
     /// Keys on the node when the walk began.
     visited: u64,
-    rest: Duration,
+    /// Seconds of rest that are due; below zero when a timer took longer than asked.
+    rest: f64,
 }
 
 /// What one step brought.
@@ -124,7 +125,7 @@ impl<'n> Walk<'n> {
             Value::Int(keys) => u64::try_from(keys).unwrap_or(0),
             _ => 0,
         };
-        Ok(Self { node, pattern, pace, cursor: Some("0".to_owned()), visited, rest: Duration::ZERO })
+        Ok(Self { node, pattern, pace, cursor: Some("0".to_owned()), visited, rest: 0.0 })
     }
 
     const fn done(&self) -> bool {
@@ -137,7 +138,7 @@ impl<'n> Walk<'n> {
         let begun = Instant::now();
         commands.push(self.scan());
         let mut replies = self.node.send(commands).await?;
-        self.rest += begun.elapsed().mul_f64(self.pace);
+        self.rest += begun.elapsed().as_secs_f64() * self.pace;
         let (cursor, keys) = parse(answer(replies.pop().unwrap_or(Value::Nil))?)?;
         self.cursor = Some(cursor).filter(|cursor| cursor != "0");
         Ok(Step { replies, keys })
@@ -155,7 +156,9 @@ impl<'n> Walk<'n> {
 
     async fn pause(&mut self) {
         if self.rest >= REST_MIN {
-            tokio::time::sleep(std::mem::take(&mut self.rest)).await;
+            let begun = Instant::now();
+            tokio::time::sleep(Duration::from_secs_f64(self.rest)).await;
+            self.rest -= begun.elapsed().as_secs_f64();
         }
     }
 }

@@ -12,6 +12,8 @@ const SLOTS: usize = 16_384;
 pub(super) struct Range {
     pub(super) start: u16,
     pub(super) end: u16,
+    /// The id of the master, the same from whichever node and under whichever address.
+    pub(super) id: String,
     pub(super) host: String,
     pub(super) port: u16,
 }
@@ -19,7 +21,7 @@ pub(super) struct Range {
 /// Which node serves which slot, as places in the list of nodes.
 pub(super) struct Slots {
     /// What it was made from, to see whether it has changed since.
-    pub(super) ranges: Vec<Range>,
+    ranges: Vec<Range>,
     nodes: Vec<Option<u16>>,
 }
 
@@ -38,6 +40,14 @@ impl Slots {
             served.for_each(|node| *node = u16::try_from(place).ok());
         }
         (Self { ranges, nodes }, addresses)
+    }
+
+    /// Whether the same masters serve the same slots.
+    pub(super) fn same(&self, other: &[Range]) -> bool {
+        let owners = |ranges: &[Range]| -> Vec<_> {
+            ranges.iter().map(|range| (range.start, range.end, range.id.clone())).collect()
+        };
+        owners(&self.ranges) == owners(other)
     }
 
     /// The place of the node that serves a slot.
@@ -67,7 +77,7 @@ pub(super) fn parse(answer: &Value, host: &str) -> Vec<Range> {
 fn parse_range(item: &Value, asked: &str) -> Option<Range> {
     let Value::Array(parts) = item else { return None };
     let [Value::Int(start), Value::Int(end), Value::Array(master), ..] = parts.as_slice() else { return None };
-    let [name, Value::Int(port), ..] = master.as_slice() else { return None };
+    let [name, Value::Int(port), rest @ ..] = master.as_slice() else { return None };
     let host = match text(name).as_deref() {
         None | Some("" | "0.0.0.0" | "::") => asked.to_owned(),
         Some("?") => return None,
@@ -76,6 +86,7 @@ fn parse_range(item: &Value, asked: &str) -> Option<Range> {
     Some(Range {
         start: u16::try_from(*start).ok()?,
         end: u16::try_from(*end).ok()?,
+        id: rest.first().and_then(text).unwrap_or_default(),
         host,
         port: u16::try_from(*port).ok()?,
     })
@@ -126,5 +137,7 @@ mod tests {
         assert_eq!(addresses, [("asked".to_owned(), 1), ("b".to_owned(), 2)]);
         let nodes = [0, 4095, 4096, 4097, 16_383].map(|slot| slots.node(slot));
         assert_eq!(nodes, [Some(0), Some(0), None, Some(1), Some(1)]);
+        assert!(slots.same(&parse(&answer, "asked under another name")));
+        assert!(!slots.same(&parse(&answer, "asked")[1..]));
     }
 }

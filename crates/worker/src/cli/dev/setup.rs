@@ -161,7 +161,6 @@ impl Scene {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::rules;
 
     fn args(redis: Option<&str>) -> Args {
         let redis = redis.map(str::to_owned);
@@ -172,7 +171,7 @@ mod tests {
     fn the_shop_is_declared_without_a_warning_wherever_its_cache_is() {
         for redis in [None, Some("redis://127.0.0.1:6379/1")] {
             let config = config(&args(redis)).unwrap();
-            assert_eq!(rules::resolver(&config).1, [], "{redis:?}");
+            assert_eq!(config.compile().1, [], "{redis:?}");
             let kind = if redis.is_some() { "redis" } else { "memory" };
             assert_eq!(config.targets[TARGET].kind.kind(), kind);
         }
@@ -181,7 +180,7 @@ mod tests {
     #[test]
     fn the_cases_of_the_shop_pass_and_exercise_every_dependency() {
         let config = config(&args(None)).unwrap();
-        let resolver = rules::resolver(&config).0.unwrap();
+        let resolver = config.compile().0.unwrap();
         let ran: Vec<_> = config.tests.iter().map(|case| crate::cli::test::case::run(&resolver, case)).collect();
         for case in &ran {
             assert!(case.passed, "{case:?}");

@@ -1,0 +1,137 @@
+//! Starts `redis-server` processes on free ports in folders of their own, and ends them with the test.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use quash_core::config::{Secret, Span};
+use quash_dispatch::transport::redis_streams::Config;
+use quash_dispatch::transport::{ConsumeOptions, Consumer, Message, Transport};
+use redis::{Cmd, FromRedisValue};
+use tempfile::TempDir;
+
+/// How long anything may take that must happen.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// A server with an append-only file, unless told otherwise.
+pub(crate) struct Server {
+    process: Mutex<Child>,
+    folder: TempDir,
+    port: u16,
+    settings: Vec<String>,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::with(&["--appendonly", "yes"]).await
+    }
+
+    pub(crate) async fn with(settings: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let settings: Vec<_> = settings.iter().map(|&setting| setting.into()).collect();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let process = Mutex::new(spawn(port, &folder, &settings));
+        let server = Self { process, folder, port, settings };
+        server.ready().await;
+        server
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The shortest time after which abandoned entries are taken over.
+    pub(crate) fn config(&self) -> Config {
+        Config { claim_after: Span(Duration::from_millis(600)), ..Config::at(Secret::new(self.url())) }
+    }
+
+    pub(crate) fn transport(&self) -> Arc<dyn Transport> {
+        self.config().build().unwrap()
+    }
+
+    /// Ends the process at once, as a crash would.
+    pub(crate) fn kill(&self) {
+        let mut process = self.process.lock().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    pub(crate) async fn restart(&self) {
+        self.kill();
+        self.revive().await;
+    }
+
+    pub(crate) async fn revive(&self) {
+        *self.process.lock().unwrap() = spawn(self.port, &self.folder, &self.settings);
+        self.ready().await;
+    }
+
+    /// Sends the process a signal: STOP makes it half-open, CONT ends that.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.process.lock().unwrap().id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    async fn ready(&self) {
+        let answers = async {
+            while self.try_ask::<String>(&["PING"]).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, answers).await.expect("the server answers");
+    }
+
+    async fn try_ask<T: FromRedisValue>(&self, words: &[&str]) -> redis::RedisResult<T> {
+        let client = redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        let mut command = Cmd::new();
+        for word in words {
+            command.arg(word);
+        }
+        command.query_async(&mut connection).await
+    }
+
+    /// What the server answers to a command.
+    pub(crate) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        self.try_ask(words).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let mut process = self.process.lock().unwrap();
+        _ = process.kill();
+        _ = process.wait();
+    }
+}
+
+fn spawn(port: u16, folder: &TempDir, settings: &[String]) -> Child {
+    Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+        .args(["--enable-debug-command", "yes"])
+        .arg("--dir")
+        .arg(folder.path())
+        .args(settings)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("redis-server is installed")
+}
+
+pub(crate) fn message(payload: &str) -> Message {
+    Message { payload: bytes::Bytes::copy_from_slice(payload.as_bytes()), ..Message::default() }
+}
+
+pub(crate) fn numbered(numbers: std::ops::Range<usize>) -> Vec<Message> {
+    numbers.map(|number| message(&number.to_string())).collect()
+}
+
+pub(crate) async fn consume(transport: &dyn Transport, name: &str, batch: usize) -> Consumer {
+    let options = ConsumeOptions { name: name.into(), batch, linger: Duration::ZERO };
+    transport.consume(&options).await.unwrap()
+}
