@@ -75,7 +75,7 @@ impl Story<'_> {
         if !seen.differences.is_empty() {
             out += &format!("  {}\n", escape_for_terminal(&self.cut(&seen.differences, RULES_MAX).join(", ")));
         }
-        if let Some(missing) = seen.missing.filter(|_| !change.rules.is_empty()) {
+        if let Some(missing) = seen.missing.filter(|_| is_widened(change)) {
             out += &format!("  {} {missing}\n", self.paint.yellow("!"));
         }
         out += &self.rules(change, seen);
@@ -140,7 +140,7 @@ impl Story<'_> {
         if change.caches.is_empty() && change.command.is_empty() {
             return "\n  nothing is stale: it would be acknowledged, and counted as unmatched\n".to_owned();
         }
-        let mut out = "\nremoved\n".to_owned();
+        let mut out = "\nwould remove\n".to_owned();
         let actions = ACTIONS_MAX / change.caches.len().clamp(1, CACHES_MAX);
         let caches = change.caches.iter().take(self.max(CACHES_MAX));
         out.extend(caches.map(|cache| self.cache(cache, actions)));
@@ -226,6 +226,12 @@ impl Story<'_> {
 
 fn keys_shown(keys: u64) -> usize {
     usize::try_from(keys).unwrap_or(usize::MAX)
+}
+
+/// Whether any rule removes more because of what the event does not carry.
+fn is_widened(change: &ExplainedChange) -> bool {
+    let noted = |rule: &ExplainedRule| matches!(&rule.verdict, RuleVerdict::Matched { notes, .. } if !notes.is_empty());
+    change.rules.iter().any(noted)
 }
 
 /// How a key set is removed, in words.

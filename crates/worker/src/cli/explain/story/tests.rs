@@ -81,7 +81,7 @@ rules on shop.Book
                     mend: publish the column in `before` and `after`, or say in `changed` which columns changed
   – home          ops: update is not one of create
 
-removed
+would remove
   catalog_page
     by a new token of the tag author:{author_id}
     main  bump           author:3
