@@ -2,10 +2,13 @@
 
 use super::server::{Server, ack, consume, receive_many};
 
+/// The fields of an entry, names and values in turn; the payload and the headers that it stands for.
+type Layout = (&'static [&'static str], &'static str, &'static [(&'static str, &'static str)]);
+
 #[tokio::test]
 async fn entries_of_other_producers_are_read() {
     let server = Server::start().await;
-    let layouts: [(&[&str], &str, &[(&str, &str)]); 5] = [
+    let layouts: [Layout; 5] = [
         (&["body", "native", "Traceparent", "00-1"], "native", &[("traceparent", "00-1")]),
         (&["ce-id", "7", "ce-type", "t", "data", "cloud"], "cloud", &[("ce-id", "7"), ("ce-type", "t")]),
         (&["key", "{\"id\":1}", "value", "extended"], "extended", &[("key", "{\"id\":1}")]),

@@ -64,6 +64,7 @@ async fn a_backlog_over_its_limit_is_refused_until_it_shrinks() {
 async fn a_full_server_refuses_messages_and_keeps_what_it_has() {
     let server = Server::with(&["--maxmemory", "1gb"]).await;
     let transport = server.transport();
+    transport.prepare().await.unwrap();
     transport.publish(&[message("kept")]).await.unwrap();
     server.ask::<String>(&["CONFIG", "SET", "maxmemory", "1"]).await;
     check_refused(transport.publish(&[message("refused")]).await, "OOM");
@@ -124,8 +125,9 @@ async fn a_stream_that_became_something_else_is_said_by_receiving() {
     let server = Server::start().await;
     let transport = server.transport();
     let mut consumer = consume(&*transport, "a", 1).await;
-    server.ask::<u64>(&["DEL", "quash.events"]).await;
-    server.ask::<u64>(&["RPUSH", "quash.events", "x"]).await;
+    // In one step, or the consumer would make the stream again in between.
+    let script = "redis.call('DEL', 'quash.events') return redis.call('RPUSH', 'quash.events', 'x')";
+    server.ask::<u64>(&["EVAL", script, "0"]).await;
     let refused = tokio::time::timeout(LIMIT, consumer.receiver.receive()).await.unwrap();
     check_refused(refused, "WRONGTYPE");
 }
