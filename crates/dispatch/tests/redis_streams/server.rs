@@ -2,19 +2,21 @@
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quash_core::config::{Secret, Span};
 use quash_dispatch::transport::redis_streams::Config;
-use quash_dispatch::transport::{ConsumeOptions, Consumer, Message, Transport};
+use quash_dispatch::transport::{ConsumeOptions, Consumer, Delivery, Message, Transport, Verdict};
 use redis::{Cmd, FromRedisValue};
 use tempfile::TempDir;
 
 /// How long anything may take that must happen.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
-/// A server with an append-only file, unless told otherwise.
+/// A server that writes everything to disk before it answers, unless told otherwise. With less, even the death of the
+/// process costs what waited for a slow disk.
 pub(crate) struct Server {
     process: Mutex<Child>,
     folder: TempDir,
@@ -24,13 +26,13 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        Self::with(&["--appendonly", "yes"]).await
+        Self::with(&["--appendonly", "yes", "--appendfsync", "always"]).await
     }
 
     pub(crate) async fn with(settings: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let settings: Vec<_> = settings.iter().map(|&setting| setting.into()).collect();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let process = Mutex::new(spawn(port, &folder, &settings));
         let server = Self { process, folder, port, settings };
         server.ready().await;
@@ -78,8 +80,12 @@ impl Server {
     }
 
     async fn ready(&self) {
+        const LOADED: &str = "\r\nloading:0\r\n";
+        let id = format!("process_id:{}\r\n", self.process.lock().unwrap().id());
         let answers = async {
-            while self.try_ask::<String>(&["PING"]).await.is_err() {
+            // A server of somebody else on this port would answer with another number.
+            while !self.try_ask::<String>(&["INFO"]).await.is_ok_and(|info| info.contains(&id) && info.contains(LOADED))
+            {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -110,6 +116,18 @@ impl Drop for Server {
     }
 }
 
+/// A port that no client connection can be given, so that it is still free after the server on it was killed.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let spread = u16::try_from(std::process::id().wrapping_mul(7919) % 20_000).unwrap();
+        let port = 12_000 + (spread + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 fn spawn(port: u16, folder: &TempDir, settings: &[String]) -> Child {
     Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
@@ -129,6 +147,29 @@ pub(crate) fn message(payload: &str) -> Message {
 
 pub(crate) fn numbered(numbers: std::ops::Range<usize>) -> Vec<Message> {
     numbers.map(|number| message(&number.to_string())).collect()
+}
+
+/// Deliveries that come within a limit, as many as asked for.
+pub(crate) async fn receive_many(consumer: &mut Consumer, count: usize) -> Vec<Delivery> {
+    let mut deliveries = Vec::new();
+    while deliveries.len() < count {
+        let batch = tokio::time::timeout(LIMIT, consumer.receiver.receive()).await;
+        deliveries.extend(batch.expect("a batch within the limit").unwrap());
+    }
+    deliveries
+}
+
+/// Payloads as text, sorted.
+pub(crate) fn texts(deliveries: &[Delivery]) -> Vec<String> {
+    let mut texts: Vec<_> =
+        deliveries.iter().map(|delivery| String::from_utf8(delivery.message.payload.to_vec()).unwrap()).collect();
+    texts.sort();
+    texts
+}
+
+pub(crate) async fn ack(consumer: &Consumer, batch: &[Delivery]) {
+    let verdicts: Vec<_> = batch.iter().map(|delivery| (delivery.tag, Verdict::Ack)).collect();
+    consumer.settler.settle(&verdicts).await.unwrap();
 }
 
 pub(crate) async fn consume(transport: &dyn Transport, name: &str, batch: usize) -> Consumer {

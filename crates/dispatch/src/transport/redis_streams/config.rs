@@ -47,8 +47,8 @@ pub struct Config {
     #[serde(default = "replica_timeout")]
     pub replica_timeout: Span,
     /// How long settled entries stay in the stream, to be looked at.
-    #[serde(default)]
-    pub keep: Keep,
+    #[serde(default = "no_time")]
+    pub keep: Span,
     /// Starts although the server may evict the stream when its memory is full. That loses events in silence.
     #[serde(default)]
     pub allow_eviction: bool,
@@ -66,17 +66,6 @@ pub struct Tls {
     pub key_file: Option<PathBuf>,
 }
 
-/// How long settled entries stay: not at all, unless said otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
-#[serde(transparent)]
-pub struct Keep(pub Span);
-
-impl Default for Keep {
-    fn default() -> Self {
-        Self(Span(Duration::ZERO))
-    }
-}
-
 fn stream() -> String {
     "quash.events".into()
 }
@@ -87,6 +76,10 @@ fn group() -> String {
 
 const fn claim_after() -> Span {
     Span(Duration::from_secs(30))
+}
+
+const fn no_time() -> Span {
+    Span(Duration::ZERO)
 }
 
 const fn replica_timeout() -> Span {
@@ -108,7 +101,7 @@ impl Config {
             tls: Tls::default(),
             replicas_to_wait: 0,
             replica_timeout: replica_timeout(),
-            keep: Keep::default(),
+            keep: no_time(),
             allow_eviction: false,
         }
     }

@@ -35,19 +35,19 @@ impl Server {
     }
 
     /// Opens a connection whose calls are answered within the limit.
-    async fn open(&self) -> Result<MultiplexedConnection, TransportError> {
+    async fn open(&self) -> RedisResult<MultiplexedConnection> {
         self.open_with(Some(self.answer_limit)).await
     }
 
     /// Opens a connection for calls that block at the server; whoever makes them watches the time.
     pub(super) async fn open_blocking(&self) -> Result<MultiplexedConnection, TransportError> {
-        self.open_with(None).await
+        self.open_with(None).await.map_err(|error| failure(&error))
     }
 
-    async fn open_with(&self, answer_limit: Option<Duration>) -> Result<MultiplexedConnection, TransportError> {
+    async fn open_with(&self, answer_limit: Option<Duration>) -> RedisResult<MultiplexedConnection> {
         let config =
             AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_LIMIT)).set_response_timeout(answer_limit);
-        self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(|error| failure(&error))
+        self.client.get_multiplexed_async_connection_with_config(&config).await
     }
 }
 
@@ -73,7 +73,17 @@ impl Link {
     }
 
     async fn run_unbounded(&self, pipeline: &mut Pipeline) -> Result<Vec<RedisResult<Value>>, TransportError> {
-        let (generation, mut connection) = self.connection().await?;
+        let first = self.run_once(pipeline).await;
+        match first {
+            // A connection that was cut while nobody used it: every caller would repeat the call, so it is done here.
+            Err(Broken { reused: true, error }) if error.is_connection_dropped() => self.run_once(pipeline).await,
+            other => other,
+        }
+        .map_err(|broken| failure(&broken.error))
+    }
+
+    async fn run_once(&self, pipeline: &mut Pipeline) -> Result<Vec<RedisResult<Value>>, Broken> {
+        let (generation, reused, mut connection) = self.connection().await?;
         let answers = pipeline.ignore_errors().query_async::<Vec<RedisResult<Value>>>(&mut connection).await;
         let broken = match &answers {
             // After a timeout the answers still to come would be taken for those of the next call.
@@ -84,7 +94,7 @@ impl Link {
         if broken {
             self.forget(generation).await;
         }
-        answers.map_err(|error| failure(&error))
+        answers.map_err(|error| Broken { reused, error })
     }
 
     /// Sends one command and returns its answer.
@@ -99,13 +109,17 @@ impl Link {
         Ok(self.run(&mut pipeline).await?.pop().unwrap_or(Ok(Value::Nil)))
     }
 
-    async fn connection(&self) -> Result<(u64, MultiplexedConnection), TransportError> {
+    async fn connection(&self) -> Result<(u64, bool, MultiplexedConnection), Broken> {
         let mut current = self.current.lock().await;
+        let reused = current.is_some();
         let connection = match &*current {
             Some(connection) => connection.clone(),
-            None => current.insert(self.server.open().await?).clone(),
+            None => {
+                let opened = self.server.open().await.map_err(|error| Broken { reused, error })?;
+                current.insert(opened).clone()
+            }
         };
-        Ok((self.generation.load(Ordering::Relaxed), connection))
+        Ok((self.generation.load(Ordering::Relaxed), reused, connection))
     }
 
     /// Drops a connection that broke, unless somebody has replaced it already.
@@ -115,6 +129,12 @@ impl Link {
             *current = None;
         }
     }
+}
+
+/// A call that got no answer, and whether its connection had served others before.
+struct Broken {
+    reused: bool,
+    error: RedisError,
 }
 
 /// The code of an error that the server answered with.

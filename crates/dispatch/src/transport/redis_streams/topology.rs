@@ -6,7 +6,7 @@ use redis::{Cmd, Pipeline, RedisResult, Value, cmd};
 
 use super::Place;
 use super::connection::{Link, code, failure};
-use super::entry::text;
+use super::entry::{list, text};
 use crate::transport::TransportError;
 
 /// The keys of one queue. All of them begin with the stream's, so that one pattern covers its rights.
@@ -50,6 +50,10 @@ pub(super) async fn prepare(link: &Link, place: &Place) -> Result<(), TransportE
 
 /// Makes the group if it is not there, at the stream's beginning: what was published before it counts as unread.
 pub(super) async fn ensure_group(link: &Link, names: &Names) -> Result<(), TransportError> {
+    // A full server refuses to make one even if it is there, and that must not keep a worker from emptying it.
+    if group_exists(link, names).await? {
+        return Ok(());
+    }
     let mut create = cmd("XGROUP");
     create.arg("CREATE").arg(&names.stream).arg(&names.group).arg("0").arg("MKSTREAM");
     let answer = link.try_ask(create).await?;
@@ -57,6 +61,12 @@ pub(super) async fn ensure_group(link: &Link, names: &Names) -> Result<(), Trans
         Some("BUSYGROUP") => Ok(()),
         _ => answer.map(drop).map_err(|error| failure(&error)),
     }
+}
+
+async fn group_exists(link: &Link, names: &Names) -> Result<bool, TransportError> {
+    let answer = link.try_ask(groups(names)).await?;
+    let groups = answer.ok().and_then(list).into_iter().flatten().filter_map(list);
+    Ok(groups.filter_map(|facts| text(facts.into_iter().nth(1)?)).any(|name| name == names.group))
 }
 
 /// What the server says of itself; a fact is missing where the rights do not allow to ask.
@@ -80,24 +90,29 @@ impl Facts {
             .cmd("CONFIG")
             .arg("GET")
             .arg("appendfsync");
-        let types = names.types();
-        for (key, _) in types {
-            pipeline.cmd("TYPE").arg(key);
-        }
         let mut answers = link.run(&mut pipeline).await?.into_iter();
         let info = allowed(answers.next())?.and_then(text).unwrap_or_default();
         let policy = allowed(answers.next())?;
         let fsync = allowed(answers.next())?;
         let mut facts = Self { info: parse_info(&info), settings: HashMap::new(), wrong_types: Vec::new() };
         facts.settings.extend([policy, fsync].into_iter().flatten().filter_map(setting));
-        for (key, needed) in types {
-            if let Some(found) =
-                allowed(answers.next())?.and_then(text).filter(|found| found != needed && found != "none")
-            {
-                facts.wrong_types.push((key.into(), needed, found));
-            }
+        // A node of a cluster need not have the keys.
+        if facts.mode_problem().is_none() {
+            facts.read_types(link, names).await?;
         }
         Ok(facts)
+    }
+
+    async fn read_types(&mut self, link: &Link, names: &Names) -> Result<(), TransportError> {
+        for (key, needed) in names.types() {
+            let mut kind = cmd("TYPE");
+            kind.arg(key);
+            let found = allowed(Some(link.try_ask(kind).await?))?.and_then(text);
+            if let Some(found) = found.filter(|found| found != needed && found != "none") {
+                self.wrong_types.push((key.into(), needed, found));
+            }
+        }
+        Ok(())
     }
 
     /// Says why a queue must not be here.
@@ -180,7 +195,7 @@ fn parse_info(info: &str) -> HashMap<String, String> {
 }
 
 fn setting(answer: Value) -> Option<(String, String)> {
-    let mut pair = super::entry::list(answer)?.into_iter();
+    let mut pair = list(answer)?.into_iter();
     Some((text(pair.next()?)?, text(pair.next()?)?))
 }
 

@@ -59,7 +59,7 @@ pub(super) async fn tidy(consuming: Arc<Consuming>) {
 }
 
 async fn tidy_once(consuming: &Consuming, consumers_too: bool) -> Result<(), TransportError> {
-    let keep = u64::try_from(consuming.place.config.keep.0.as_millis()).unwrap_or(u64::MAX);
+    let keep = u64::try_from(consuming.place.config.keep.as_millis()).unwrap_or(u64::MAX);
     loop {
         let mut call = TRIM.call(&[&consuming.place.names.stream]);
         call.arg(keep);
