@@ -331,7 +331,7 @@ fn exact_edge(map: &[EdgeOrigin]) -> ArgSet {
 fn matched(cache: &Cache, stale: &Stale<'_>) -> RuleVerdict {
     let mut notes: Vec<String> = Vec::new();
     if !stale.unknown_columns.is_empty() {
-        let mut columns = stale.unknown_columns.to_vec();
+        let mut columns: Vec<String> = stale.unknown_columns.iter().map(|path| path.join(".")).collect();
         columns.sort_unstable();
         columns.dedup();
         notes.push(format!("widened: the event does not say what {} was or is", columns.join(", ")));
@@ -355,7 +355,7 @@ fn skipped(dependency: &Dependency, event: &Event<'_>, clause: Clause) -> RuleVe
         Clause::When => {
             ("when", format!("`{}` is false", dependency.when.as_ref().map_or("", |condition| condition.source())))
         }
-        Clause::Nulls => ("nulls", "a mapped column is null".to_owned()),
+        Clause::Nulls => ("nulls", "a mapped column is null, or a list without elements".to_owned()),
     };
     RuleVerdict::Skipped { clause, why }
 }

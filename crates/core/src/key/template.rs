@@ -261,7 +261,8 @@ impl TemplateScheme {
 
     fn choose(&self, exact: ArgSet, max_keys: usize) -> Choice<'_> {
         let enumerated = self.key_args.difference(exact);
-        if let Some(count) = self.count(enumerated).filter(|count| *count <= max_keys) {
+        // A key set that is one key stays one, also where nothing may be enumerated any more.
+        if let Some(count) = self.count(enumerated).filter(|count| *count <= max_keys.max(1)) {
             return Choice::Keys { enumerated, count };
         }
         match self.tags.iter().find(|(_, args)| args.is_subset_of(exact)) {

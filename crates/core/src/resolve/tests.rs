@@ -363,6 +363,9 @@ fn too_many_actions_widen_and_never_drop() {
     check(&rules, list("e", 3), &["delete c:1:0", "delete c:1:1", "delete c:1:2"]);
     check(&rules, list("e", 4), &["delete_prefix c:1:"]);
     check(&rules, list("f", 4), &["delete_prefix d:"]);
+    let home = json!({"limits": {"max_actions_per_event": 1}, "caches": {
+        "product": {"key": "product:{id}", "depends_on": [{"row": "e"}]}, "home": {"key": "home", "depends_on": [{"cache": "product"}]}}});
+    check(&home, json!({"entity": "e", "op": "create", "after": {"id": 4}}), &["delete home", "delete product:4"]);
     let both = json!({"events": [list("e", 3), list("f", 3)]});
     check(&rules, both, &["delete c:1:0", "delete c:1:1", "delete c:1:2", "delete d:0", "delete d:1", "delete d:2"]);
 }

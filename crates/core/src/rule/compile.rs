@@ -183,6 +183,10 @@ impl<'a> Compiler<'a> {
             );
             return None;
         };
+        for (index, name) in args.iter().enumerate().filter(|(index, name)| args[..*index].contains(name)) {
+            let message = format!("argument `{name}` is named twice");
+            self.problems.push(Problem::error(path.key("args").index(index), message));
+        }
         if args.len() > MAX_ARGS {
             self.problems.push(Problem::error(path.key("args"), format!("a cache has at most {MAX_ARGS} arguments")));
             return None;
@@ -270,7 +274,7 @@ impl<'a> Compiler<'a> {
             None
         });
         let maps = self.maps(cache, config, relation.is_some(), path);
-        let (on_unknown, nulls) = (config.on_unknown, config.nulls);
+        let (on_unknown, nulls) = (config.on_unknown.unwrap_or_default(), config.nulls.unwrap_or_default());
         let (ops, changed) = (config.ops.clone(), config.changed.clone());
         Some(Dependency { cache: place, place: index, entity, relation, ops, changed, when, maps, on_unknown, nulls })
     }
@@ -337,8 +341,13 @@ impl<'a> Compiler<'a> {
         if config.row.is_some() || config.m2m.is_some() {
             self.problems.push(Problem::error(path.clone(), "a dependency is on exactly one of `row`, `m2m`, `cache`"));
         }
-        let rows_only =
-            [("ops", !config.ops.is_empty()), ("changed", !config.changed.is_empty()), ("when", config.when.is_some())];
+        let rows_only = [
+            ("ops", !config.ops.is_empty()),
+            ("changed", !config.changed.is_empty()),
+            ("when", config.when.is_some()),
+            ("on_unknown", config.on_unknown.is_some()),
+            ("nulls", config.nulls.is_some()),
+        ];
         for (key, _) in rows_only.iter().filter(|(_, is)| *is) {
             let message = format!("`{key}` says nothing about a cache, only about rows and relations");
             self.problems.push(Problem::error(path.key(*key), message));

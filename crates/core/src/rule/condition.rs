@@ -8,6 +8,7 @@ use cel::common::value::CowVal;
 use cel::context::VariableResolver;
 use cel::{Context, Env, ExecutionError, Program};
 
+use super::known::Side;
 use crate::event::{Event, Op, Row, Value};
 
 /// The environment of every condition: CEL's standard functions and macros.
@@ -150,8 +151,8 @@ impl VariableResolver for Variables<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         let event = self.event;
         let value = match variable {
-            "before" => self.image(0, event.before.as_ref(), event.op == Op::Create),
-            "after" => self.image(1, event.after.as_ref(), event.op == Op::Delete),
+            "before" => self.image(0, Side::before(event), event.op == Op::Create),
+            "after" => self.image(1, Side::after(event), event.op == Op::Delete),
             "key" => row(&event.key),
             "op" => event.op.name().into(),
             "entity" => event.entity.as_ref().into(),
@@ -168,22 +169,21 @@ impl VariableResolver for Variables<'_> {
 }
 
 impl Variables<'_> {
-    /// An image with the columns that the condition reads. Where the operation has no such image every column is null;
-    /// where the event merely does not carry one, every column is unknown.
-    fn image(&self, which: usize, image: Option<&Row<'_>>, absent: bool) -> cel::Value {
-        match (image, &self.condition.columns[which]) {
-            (Some(image), None) => row(image),
-            (Some(image), Some(columns)) => columns
-                .iter()
-                .filter_map(|name| Some((name.clone(), cel_value(image.get(name)?))))
-                .collect::<HashMap<_, _>>()
-                .into(),
-            (None, Some(columns)) if absent => {
-                columns.iter().map(|name| (name.clone(), cel::Value::Null)).collect::<HashMap<_, _>>().into()
-            }
-            (None, None) if absent => cel::Value::Null,
-            (None, _) => HashMap::<String, cel::Value>::new().into(),
-        }
+    /// An image with the columns that the condition reads, as far as they are known. Where the operation has no such image
+    /// every column is null; where the event merely does not carry one, what is not known otherwise is left out.
+    fn image(&self, which: usize, side: Side<'_>, absent: bool) -> cel::Value {
+        let Some(columns) = &self.condition.columns[which] else {
+            return match side.image() {
+                Some(image) => row(image),
+                None if absent => cel::Value::Null,
+                None => HashMap::<String, cel::Value>::new().into(),
+            };
+        };
+        let column = |name: &String| match side.at(&[name]) {
+            _ if absent => Some((name.clone(), cel::Value::Null)),
+            value => Some((name.clone(), cel_value(value?))),
+        };
+        columns.iter().filter_map(column).collect::<HashMap<_, _>>().into()
     }
 }
 
@@ -248,6 +248,8 @@ mod tests {
             (either, event(Op::Delete, published(), None), Truth::Yes),
             (either, event(Op::Update, None, draft()), Truth::Unknown),
             (either, event(Op::Update, None, published()), Truth::Yes),
+            ("before.price == 12", event(Op::Update, None, published()), Truth::Yes),
+            ("before.id == 1", event(Op::Update, None, published()), Truth::Yes),
             ("before == null", event(Op::Create, None, draft()), Truth::Yes),
             ("before == null", event(Op::Update, draft(), draft()), Truth::No),
             ("has(after.state) && !has(after.missing)", event(Op::Update, None, draft()), Truth::Yes),

@@ -48,10 +48,10 @@ pub struct DependencyConfig {
     pub when: Option<String>,
     /// Where the arguments come from; a list gives one key set each. Columns of the same name when left out.
     pub map: Option<OneOrMany<BTreeMap<String, Mapped>>>,
-    /// What an unknown column means.
-    pub on_unknown: OnUnknown,
-    /// What a null in a mapped argument means.
-    pub nulls: Nulls,
+    /// What an unknown column means; `widen` when left out.
+    pub on_unknown: Option<OnUnknown>,
+    /// What a null in a mapped argument means; `skip` when left out.
+    pub nulls: Option<Nulls>,
 }
 
 /// Where an argument comes from.

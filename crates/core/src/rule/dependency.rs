@@ -4,6 +4,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::condition::{Condition, Truth};
 use super::config::{Nulls, OnUnknown};
+use super::known::{Side, may_have_changed};
 use crate::event::{Event, Op, Relation, Row, Value};
 use crate::key::KeySet;
 use crate::key::key_set::add_widest;
@@ -53,8 +54,8 @@ pub(crate) enum Considered<'e> {
 #[derive(Debug, PartialEq, Default)]
 pub(crate) struct Stale<'e> {
     pub(crate) sets: SmallVec<[KeySet<'e>; 2]>,
-    /// Columns that were unknown and made an argument *any*.
-    pub(crate) unknown_columns: SmallVec<[&'e str; 2]>,
+    /// The paths of columns that were unknown and made an argument *any*.
+    pub(crate) unknown_columns: SmallVec<[&'e [String]; 2]>,
     /// The condition could not be decided, and counts as true.
     pub(crate) unknown_condition: bool,
     /// A product of lists was too large, and its arguments became *any*.
@@ -68,35 +69,6 @@ pub(crate) enum Clause {
     Changed,
     When,
     Nulls,
-}
-
-/// One image of an event, with what else is known of its columns.
-#[derive(Clone, Copy)]
-struct Side<'e> {
-    event: &'e Event<'e>,
-    image: Option<&'e Row<'e>>,
-    other: Option<&'e Row<'e>>,
-    is_before: bool,
-}
-
-impl<'e> Side<'e> {
-    /// The value of a column in this image; `None` is unknown.
-    ///
-    /// What the image does not carry is still known when it is part of the key, or when the other image carries it and the
-    /// publisher says that it did not change.
-    fn at(&self, path: &[String]) -> Option<&'e Value<'e>> {
-        if let Some(value) = self.image.and_then(|image| image.at(path)) {
-            return Some(value);
-        }
-        let column = path.first()?;
-        let said_changed = self.event.changed.as_ref().map(|changed| changed.iter().any(|name| name == column));
-        if !(self.is_before && said_changed == Some(true))
-            && let Some(value) = self.event.key.at(path)
-        {
-            return Some(value);
-        }
-        self.other.filter(|_| said_changed == Some(false)).and_then(|other| other.at(path))
-    }
 }
 
 impl Dependency {
@@ -141,8 +113,7 @@ impl Dependency {
         max_sets: usize,
         stale: &mut Stale<'e>,
     ) -> Result<(), String> {
-        let before = Side { event, image: event.before.as_ref(), other: event.after.as_ref(), is_before: true };
-        let after = Side { event, image: event.after.as_ref(), other: event.before.as_ref(), is_before: false };
+        let (before, after) = (Side::before(event), Side::after(event));
         let sides: &[Side<'e>] = match event.op {
             Op::Create => &[after],
             Op::Delete => &[before],
@@ -150,7 +121,7 @@ impl Dependency {
             Op::Truncate => &[],
         };
         for side in sides {
-            self.map_one(map, side.is_before && event.op == Op::Update, max_sets, stale, |path| side.at(path))?;
+            self.map_one(map, side.is_before() && event.op == Op::Update, max_sets, stale, |path| side.at(path))?;
         }
         if sides.is_empty() {
             add_widest(&mut stale.sets, constants(map));
@@ -203,9 +174,7 @@ impl Dependency {
                         }
                         OnUnknown::AfterOnly if may_be_left_out => return Ok(()),
                         OnUnknown::AfterOnly | OnUnknown::Widen => {
-                            if let Some(column) = path.last() {
-                                stale.unknown_columns.push(column);
-                            }
+                            stale.unknown_columns.push(path);
                         }
                     },
                 },
@@ -236,18 +205,4 @@ fn constants(map: &Mapping) -> KeySet<'_> {
         }
     }
     set
-}
-
-/// Whether a column of an updated row changed, as far as the event says; what is not known counts as changed.
-pub(crate) fn may_have_changed(event: &Event<'_>, column: &str) -> bool {
-    if let Some(changed) = &event.changed {
-        return changed.iter().any(|name| name == column);
-    }
-    match (&event.before, &event.after) {
-        (Some(before), Some(after)) => match (before.get(column), after.get(column)) {
-            (Some(before), Some(after)) => before != after,
-            _ => true,
-        },
-        _ => true,
-    }
 }

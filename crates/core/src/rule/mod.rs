@@ -10,6 +10,7 @@ pub(crate) mod cascade;
 pub(crate) mod dependency;
 
 pub(crate) mod condition;
+mod known;
 
 /// Why a rule cannot be applied to an event. Trying again cannot help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

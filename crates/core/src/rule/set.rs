@@ -9,7 +9,8 @@ use smallvec::SmallVec;
 
 use super::RuleError;
 use super::cascade::{self, Edge};
-use super::dependency::{Considered, Dependency, may_have_changed};
+use super::dependency::{Considered, Dependency};
+use super::known::may_have_changed;
 use crate::event::{Change, Event, Invalidate, Op, Row};
 use crate::key::key_set::add_widest;
 use crate::key::{KeySet, Scheme};
