@@ -1,25 +1,45 @@
 //! Promises that what happens to the server or the way to it loses nothing.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quash_dispatch::transport::conformance::eventually;
-use quash_dispatch::transport::{Consumer, Delivery, Message, Transport, TransportError, Verdict};
+use quash_dispatch::transport::{Consumer, Delivery, Message, Settler, Transport, TransportError, Verdict};
 use tokio::time::{Instant, sleep};
 
 use super::server::{LIMIT, Server, consume, message, numbered, receive_many};
 
 const MESSAGES: usize = 3000;
 
+/// What a fault can see of the flow that it disturbs.
+struct Flow {
+    seen: Mutex<BTreeSet<Vec<u8>>>,
+    settler: Arc<dyn Settler>,
+}
+
+impl Flow {
+    fn seen(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+
+    async fn until_seen(&self, count: usize) {
+        eventually(LIMIT, "some are received", async || self.seen() > count).await;
+    }
+
+    async fn until_noticed(&self) {
+        eventually(LIMIT, "the fault is noticed", async || !self.settler.connected()).await;
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_is_killed_and_restarted_loses_nothing() {
     let server = Server::start().await;
-    flow(&server, async |seen| {
+    flow(&server, async |flow| {
         for round in 1..=4 {
-            eventually(LIMIT, "some are received", async || seen.lock().unwrap().len() > round * 300).await;
+            flow.until_seen(round * 300).await;
             server.kill();
-            sleep(Duration::from_millis(100)).await;
+            flow.until_noticed().await;
             server.revive().await;
         }
     })
@@ -29,9 +49,9 @@ async fn a_server_that_is_killed_and_restarted_loses_nothing() {
 #[tokio::test]
 async fn cut_connections_lose_nothing() {
     let server = Server::start().await;
-    flow(&server, async |seen| {
+    flow(&server, async |flow| {
         for round in 1..=20 {
-            eventually(LIMIT, "some are received", async || seen.lock().unwrap().len() > round * 100).await;
+            flow.until_seen(round * 100).await;
             server.ask::<u64>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
         }
     })
@@ -41,10 +61,10 @@ async fn cut_connections_lose_nothing() {
 #[tokio::test]
 async fn a_half_open_server_is_noticed_and_loses_nothing() {
     let server = Server::start().await;
-    flow(&server, async |seen| {
-        eventually(LIMIT, "some are received", async || seen.lock().unwrap().len() > 500).await;
+    flow(&server, async |flow| {
+        flow.until_seen(500).await;
         server.signal("STOP");
-        sleep(Duration::from_secs(8)).await;
+        flow.until_noticed().await;
         server.signal("CONT");
     })
     .await;
@@ -92,21 +112,21 @@ async fn a_server_that_is_not_there_is_said_to_be_out_of_reach() {
 }
 
 /// Publishes and consumes while something happens; in the end everything was received and nothing waits.
-async fn flow(server: &Server, fault: impl AsyncFnOnce(&Mutex<BTreeSet<Vec<u8>>>)) {
+async fn flow(server: &Server, fault: impl AsyncFnOnce(&Flow)) {
     let transport = server.transport();
     transport.prepare().await.unwrap();
-    let seen = Mutex::new(BTreeSet::new());
     let mut consumer = consume(&*transport, "a", 16).await;
+    let flow = Flow { seen: Mutex::default(), settler: Arc::clone(&consumer.settler) };
     let consuming = async {
-        while seen.lock().unwrap().len() < MESSAGES {
+        while flow.seen() < MESSAGES {
             let batch = receive(&mut consumer).await;
             settle(&consumer, &batch).await;
-            seen.lock().unwrap().extend(batch.into_iter().map(|delivery| delivery.message.payload.to_vec()));
+            flow.seen.lock().unwrap().extend(batch.into_iter().map(|delivery| delivery.message.payload.to_vec()));
         }
     };
     let messages = numbered(0..MESSAGES);
-    let all = async { tokio::join!(publish(&*transport, &messages), consuming, fault(&seen)) };
-    assert!(tokio::time::timeout(2 * LIMIT, all).await.is_ok(), "{} of {MESSAGES}", seen.lock().unwrap().len());
+    let all = async { tokio::join!(publish(&*transport, &messages), consuming, fault(&flow)) };
+    assert!(tokio::time::timeout(2 * LIMIT, all).await.is_ok(), "{} of {MESSAGES}", flow.seen());
     let idle = async || transport.backlog().await.is_ok_and(|backlog| backlog.unsettled + backlog.ready == 0);
     let mut rest = consumer;
     let draining = async {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use quash_core::config::Secret;
+use quash_dispatch::transport::conformance::eventually;
 use quash_dispatch::transport::redis_streams::Config;
 use quash_dispatch::transport::{Copy, Place, Severity, Transport, Verdict};
 
@@ -29,7 +30,7 @@ async fn grant(server: &Server, rights: &[String]) -> Config {
 async fn the_documented_rights_are_enough() {
     let server = Server::start().await;
     let transport = grant(&server, &documented()).await.build().unwrap();
-    everything(&*transport).await;
+    everything(&server, &*transport).await;
     // Inspecting rights and settings needs more than working does; nothing else was denied.
     let log: Vec<redis::Value> = server.ask(&["ACL", "LOG"]).await;
     let log = format!("{log:?}");
@@ -53,7 +54,7 @@ async fn a_missing_right_is_named() {
 }
 
 /// Does everything that a worker does.
-async fn everything(transport: &dyn Transport) {
+async fn everything(server: &Server, transport: &dyn Transport) {
     transport.prepare().await.unwrap();
     transport.publish(&numbered(0..4)).await.unwrap();
     let mut dying = consume(transport, "dying", 4).await;
@@ -73,7 +74,9 @@ async fn everything(transport: &dyn Transport) {
     ];
     consumer.settler.settle(&verdicts).await.unwrap();
     let again = receive_many(&mut consumer, 2).await;
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    // What is held for a while is refreshed, and settled entries are removed.
+    server.called_again("xclaim", 2).await;
+    server.called_again("xtrim", 1).await;
     ack(&consumer, &again).await;
     let letters = transport.dead_letters();
     letters.append(&[message("another")]).await.unwrap();
@@ -82,6 +85,6 @@ async fn everything(transport: &dyn Transport) {
     assert_eq!(letters.remove(&[found[0].0.clone()]).await.unwrap(), 1);
     transport.inspect().await.unwrap();
     drop(consumer);
-    let done = async { while transport.backlog().await.unwrap().unsettled > 0 {} };
-    tokio::time::timeout(LIMIT, done).await.unwrap();
+    let settled = async || transport.backlog().await.unwrap().unsettled == 0;
+    eventually(LIMIT, "everything is settled", settled).await;
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quash_core::config::{Secret, Span};
+use quash_dispatch::transport::conformance::eventually;
 use quash_dispatch::transport::redis_streams::Config;
 use quash_dispatch::transport::{ConsumeOptions, Consumer, Delivery, Message, Transport, Verdict};
 use redis::{Cmd, FromRedisValue};
@@ -105,6 +106,22 @@ impl Server {
     /// What the server answers to a command.
     pub(crate) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
         self.try_ask(words).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+}
+
+impl Server {
+    /// How often a command was called, by scripts too.
+    pub(crate) async fn calls(&self, command: &str) -> u64 {
+        let stats: String = self.ask(&["INFO", "commandstats"]).await;
+        let start = format!("cmdstat_{command}:calls=");
+        let count = stats.lines().find_map(|line| line.strip_prefix(&start)?.split(',').next()?.parse().ok());
+        count.unwrap_or(0)
+    }
+
+    /// Waits until a command was called so many times more.
+    pub(crate) async fn called_again(&self, command: &str, times: u64) {
+        let before = self.calls(command).await;
+        eventually(LIMIT, command, async || self.calls(command).await >= before + times).await;
     }
 }
 

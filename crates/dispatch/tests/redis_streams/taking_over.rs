@@ -31,7 +31,8 @@ async fn what_a_crashed_worker_held_and_had_fetched_comes_back() {
         ack(&heir, &batch).await;
         inherited.extend(batch.into_iter().map(|delivery| (delivery.message.payload, delivery.deliveries)));
     }
-    assert_eq!(inherited.values().filter(|count| **count == 2).count() % 8, 0, "{inherited:?}");
+    let again = inherited.values().filter(|count| **count == 2).count();
+    assert!(again >= held, "{held} were held, and {again} came again");
     assert_eq!(transport.backlog().await.unwrap().unsettled, 0);
 }
 
@@ -103,15 +104,14 @@ async fn a_message_that_ends_processes_is_counted_and_its_neighbours_are_not() {
     counts.remove("poison");
     assert!(counts.values().all(|count| *count <= SUSPECT_AFTER + 2), "{counts:?}");
     let mut consumer = consume(&*transport, "worker", 16).await;
-    let mut left = counts.len();
-    let settled = async {
-        while left > 0 || transport.backlog().await.unwrap().unsettled > 0 {
-            let batch = receive_many(&mut consumer, 1).await;
-            assert_eq!(batch.len(), 1);
-            ack(&consumer, &batch).await;
-            left = left.saturating_sub(1);
+    let draining = async {
+        while transport.backlog().await.unwrap().unsettled > 0 {
+            if let Ok(batch) = tokio::time::timeout(Duration::from_millis(100), consumer.receiver.receive()).await {
+                let batch = batch.unwrap();
+                assert_eq!(batch.len(), 1, "all that is left are suspects");
+                ack(&consumer, &batch).await;
+            }
         }
     };
-    _ = tokio::time::timeout(Duration::from_secs(3), settled).await;
-    tokio::time::timeout(LIMIT, async { while transport.backlog().await.unwrap().unsettled > 0 {} }).await.unwrap();
+    tokio::time::timeout(LIMIT, draining).await.expect("everything is settled");
 }

@@ -1,6 +1,6 @@
 //! Connects to the server, and again after every cut; says which errors repeating can mend.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -56,20 +56,28 @@ pub(super) struct Link {
     server: Server,
     current: Mutex<Option<MultiplexedConnection>>,
     generation: AtomicU64,
+    reached: AtomicBool,
 }
 
 impl Link {
     pub(super) fn new(server: Server) -> Self {
-        Self { server, current: Mutex::new(None), generation: AtomicU64::new(0) }
+        Self { server, current: Mutex::new(None), generation: AtomicU64::new(0), reached: AtomicBool::new(true) }
     }
 
     /// Sends commands at once and returns an answer for each, in their order.
     pub(super) async fn run(&self, pipeline: &mut Pipeline) -> Result<Vec<RedisResult<Value>>, TransportError> {
         let limit = CONNECT_LIMIT + self.server.answer_limit;
-        match timeout(limit, self.run_unbounded(pipeline)).await {
+        let answers = match timeout(limit, self.run_unbounded(pipeline)).await {
             Ok(answers) => answers,
             Err(_) => Err(TransportError::Unreachable(format!("no answer within {limit:?}"))),
-        }
+        };
+        self.reached.store(answers.is_ok(), Ordering::Relaxed);
+        answers
+    }
+
+    /// Whether the last call was answered.
+    pub(super) fn is_reached(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
     }
 
     async fn run_unbounded(&self, pipeline: &mut Pipeline) -> Result<Vec<RedisResult<Value>>, TransportError> {
