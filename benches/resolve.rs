@@ -35,7 +35,7 @@ fn resolver(caches: usize) -> Resolver {
             json!({"key": format!("other_{place}:{{id}}"), "depends_on": depends_on}),
         );
     }
-    let caches = serde_json::from_value(declared.into()).expect("the rules above are well formed");
+    let caches = serde_json::from_value(declared.into()).unwrap_or_else(|error| panic!("{error}"));
     let targets = BTreeMap::from([("main".to_owned(), KeyFormat::Plain)]);
     let (resolver, problems) =
         Resolver::compile(Declared { targets: &targets, caches: &caches, limits: Limits::default() });

@@ -59,7 +59,7 @@ fn asked(rules: &Json, events: &[Json]) -> Vec<String> {
 }
 
 fn check(rules: &Json, event: Json, expect: &[&str]) {
-    assert_eq!(asked(rules, &[event.clone()]), expect, "{event}");
+    assert_eq!(asked(rules, std::slice::from_ref(&event)), expect, "{event}");
 }
 
 fn one(cache: Json) -> Json {
