@@ -3,28 +3,33 @@
 use std::time::Duration;
 
 use super::Harness;
-use super::tools::{ack, consume, dead, holding, later, message, ok, payloads, receive};
+use super::tools::{ack, consume, dead, holding, later, numbered, ok, receive_many};
 use crate::transport::{Consumer, Delivery, Verdict};
 
-/// When another consumer has taken a message over, verdicts under the old tag are no error and do nothing.
+/// When another consumer has taken messages over, verdicts of all kinds under the old tags are no error and do nothing.
 pub async fn settle_after_takeover_does_nothing(harness: &dyn Harness) {
-    let transport = holding(harness, &[message("contested")]).await;
-    let mut late = consume(&*transport, "late", 1).await;
-    let old = receive(&mut late).await;
+    let transport = holding(harness, &numbered(0..4)).await;
+    let mut late = consume(&*transport, "late", 4).await;
+    let old = receive_many(&mut late, 4).await;
     let Consumer { receiver, settler: late } = late;
     drop(receiver);
-    let mut heir = consume(&*transport, "heir", 1).await;
-    let taken = receive(&mut heir).await;
-    assert_eq!(payloads(&taken), ["contested"]);
-    let verdicts: [fn(&Delivery) -> Verdict; 4] =
-        [|_| Verdict::Release, |d| later(d, Duration::ZERO), dead, |_| Verdict::Ack];
-    for verdict in verdicts {
-        let verdicts: Vec<_> = old.iter().map(|delivery| (delivery.tag, verdict(delivery))).collect();
-        ok(late.settle(&verdicts).await, "settle after a takeover");
-    }
+    let mut heir = consume(&*transport, "heir", 4).await;
+    let taken = receive_many(&mut heir, 4).await;
+    let verdicts: Vec<_> =
+        old.iter().enumerate().map(|(kind, delivery)| (delivery.tag, verdict(kind, delivery))).collect();
+    ok(late.settle(&verdicts).await, "settle after a takeover");
     let backlog = ok(transport.backlog().await, "backlog");
-    assert_eq!((backlog.ready, backlog.unsettled, backlog.delayed), (0, 1, 0));
+    assert_eq!((backlog.ready, backlog.unsettled, backlog.delayed), (0, 4, 0));
     assert_eq!(ok(transport.dead_letters().len().await, "len"), 0);
     ack(&heir, &taken).await;
     assert_eq!(ok(transport.backlog().await, "backlog").unsettled, 0);
+}
+
+fn verdict(kind: usize, delivery: &Delivery) -> Verdict {
+    match kind {
+        0 => Verdict::Ack,
+        1 => Verdict::Release,
+        2 => later(delivery, Duration::ZERO),
+        _ => dead(delivery),
+    }
 }
