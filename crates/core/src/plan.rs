@@ -67,7 +67,12 @@ impl TargetSet {
 
     /// The targets, in the configuration's order.
     pub fn iter(self) -> impl Iterator<Item = TargetId> {
-        (0..64).map(TargetId).filter(move |target| self.contains(*target))
+        let mut bits = self.0;
+        std::iter::from_fn(move || {
+            let target = (bits != 0).then(|| TargetId(bits.trailing_zeros() as u8));
+            bits &= bits.wrapping_sub(1);
+            target
+        })
     }
 }
 

@@ -1,7 +1,5 @@
 //! Spells values as they stand in native keys; what cannot be known is refused, never guessed.
 
-use std::fmt::Write;
-
 use crate::event::Value;
 
 /// Appends the text of a value as it stands in a native key.
@@ -12,10 +10,7 @@ use crate::event::Value;
 pub(crate) fn spell(value: &Value<'_>, out: &mut String) -> Result<(), &'static str> {
     match value {
         Value::Text(text) => out.push_str(text),
-        Value::Int(number) => {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "{number}");
-        }
+        Value::Int(number) => out.push_str(itoa::Buffer::new().format(*number)),
         Value::Bool(true) => out.push_str("true"),
         Value::Bool(false) => out.push_str("false"),
         Value::Null => out.push_str("null"),
