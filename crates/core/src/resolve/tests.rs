@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::event::Payload;
+use crate::event::{EventLimits, Payload};
 
 /// Compiles rules: `{"targets": {name: format}, "caches": {…}, "limits": {…}}`; without targets there is a plain `main`.
 fn compile(rules: &Json) -> (Option<Resolver>, Vec<Problem>) {
@@ -368,6 +368,23 @@ fn too_many_actions_widen_and_never_drop() {
     check(&home, json!({"entity": "e", "op": "create", "after": {"id": 4}}), &["delete home", "delete product:4"]);
     let both = json!({"events": [list("e", 3), list("f", 3)]});
     check(&rules, both, &["delete c:1:0", "delete c:1:1", "delete c:1:2", "delete d:0", "delete d:1", "delete d:2"]);
+}
+
+#[test]
+fn an_event_that_names_very_many_key_sets_is_widened_before_they_are_kept() {
+    let rules = json!({"limits": {"max_actions_per_event": 3}, "caches": {
+        "c": {"key": "c:{shop}:{id}", "depends_on": [{"m2m": "e.r", "map": {"shop": "from.id", "id": "to.id"}}]}}});
+    let resolver = resolver(&rules);
+    let to: Vec<_> = (0..50_000).map(|id| json!({"id": [id, -id, id + 1]})).collect();
+    let body = json!({"entity": "e", "op": "add", "relation": "r", "from": {"id": 1}, "to": to}).to_string();
+    let limits = EventLimits { max_message_bytes: body.len(), ..EventLimits::default() };
+    let mut changes = Vec::new();
+    decode(request(body.as_bytes()).payload, Format::Json, &limits, &mut changes).unwrap();
+    let mut found = Found::default();
+    resolver.rules.find(&changes[0], &mut found);
+    let [(_, sets)] = &found.stale[..] else { panic!("{:?}", found.stale) };
+    assert!(sets.len() <= 3, "{} key sets", sets.len());
+    assert_eq!(found.widened[..], [(0, Widened::TooManyActions)]);
 }
 
 #[test]
