@@ -392,6 +392,10 @@ impl<'a> Compiler<'a> {
         let path = path.key("map");
         let placed: Vec<_> = match maps {
             OneOrMany::One(map) => vec![(map, path)],
+            OneOrMany::Many(maps) if maps.is_empty() => {
+                self.problems.push(Problem::error(path, "an empty list of maps would invalidate nothing"));
+                Vec::new()
+            }
             OneOrMany::Many(maps) => maps.iter().enumerate().map(|(index, map)| (map, path.index(index))).collect(),
         };
         for (map, path) in &placed {
