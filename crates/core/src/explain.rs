@@ -132,6 +132,8 @@ impl Resolver {
     pub fn trace(&self, request: &Request<'_>) -> Vec<String> {
         /// Keeps the letter's header small; `quash explain` shows the rest.
         const LINES_MAX: usize = 20;
+        /// Characters of one line: a key set may be as long as the event.
+        const LINE_MAX: usize = 300;
         let Ok(explanation) = self.explain(request) else { return Vec::new() };
         let mut lines = Vec::new();
         for change in explanation.changes {
@@ -148,7 +150,7 @@ impl Resolver {
             lines.extend(actions.map(|planned| format!("{} {} on {}", planned.action, planned.object, planned.target)));
         }
         lines.truncate(LINES_MAX);
-        lines
+        lines.into_iter().map(|line| cut(line, LINE_MAX)).collect()
     }
 
     /// What every dependency compiled to.
@@ -305,6 +307,14 @@ impl Resolver {
             .map(|upstream| upstream.name.clone())
             .collect()
     }
+}
+
+fn cut(mut line: String, max: usize) -> String {
+    if let Some((end, _)) = line.char_indices().nth(max) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
 }
 
 fn on(dependency: &Dependency) -> String {

@@ -326,6 +326,24 @@ fn commands_invalidate_by_name() {
 }
 
 #[test]
+fn what_is_said_of_an_event_is_short_and_has_no_control_characters_whatever_is_in_it() {
+    let rules = one(json!({"key": "c:{id}", "depends_on": [{"row": "shop.Book"}]}));
+    let long = "\u{1b}[2J".repeat(100_000);
+    let commands = [
+        json!({"invalidate": {"cache": long}}),
+        json!({"invalidate": {"cache": "c", "args": {long.as_str(): 1}}}),
+        json!({"invalidate": {"cache": "c", "target": long}}),
+    ];
+    for command in commands {
+        let said = asked(&rules, &[command]);
+        assert!(said[0].len() < 200 && !said[0].contains('\u{1b}'), "{}", said[0]);
+    }
+    let body = json!({"entity": "shop.Book", "op": "create", "key": {"id": 1}, "after": {"id": long}}).to_string();
+    let trace = resolver(&rules).trace(&request(body.as_bytes()));
+    assert!(trace.iter().all(|line| line.chars().count() <= 301), "{:?}", trace.iter().map(String::len));
+}
+
+#[test]
 fn later_passes_concern_just_the_caches_that_ask_for_them() {
     let resolver = resolver(&json!({"targets": {"a": "plain", "b": "plain"}, "caches": {
         "never": {"key": "n:{id}", "depends_on": [{"row": "e"}]},

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::RuleError;
 use super::set::{Cache, Found};
 use crate::action::Action;
+use crate::event::problem::quoted;
 use crate::event::{Change, Command, Invalidate};
 use crate::key::text::show;
 use crate::key::{KeyError, KeySet, Remover};
@@ -184,7 +185,7 @@ impl Asking<'_, '_, '_> {
                 None => {
                     let known = resolver.targets().iter().map(String::as_str);
                     let hint = crate::config::nearest(name, known).map(|near| format!("; did you mean `{near}`?"));
-                    let error = format!("no target is called `{name}`{}", hint.unwrap_or_default());
+                    let error = format!("no target is called {}{}", quoted(name), hint.unwrap_or_default());
                     self.refuse(Refused::Rule(RuleError { cache: None, error }));
                     TargetSet::EMPTY
                 }

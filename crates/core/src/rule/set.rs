@@ -11,6 +11,7 @@ use super::RuleError;
 use super::cascade::{self, Edge};
 use super::dependency::{Considered, Dependency};
 use super::known::may_have_changed;
+use crate::event::problem::quoted;
 use crate::event::{Change, Event, Invalidate, Op, Row};
 use crate::key::key_set::add_widest;
 use crate::key::{KeySet, Scheme};
@@ -186,7 +187,7 @@ impl RuleSet {
         let Some((place, cache)) = (0..).zip(&self.caches).find(|(_, cache)| cache.name == name) else {
             let known = self.caches.iter().map(|cache| cache.name.as_str());
             let hint = crate::config::nearest(name, known).map(|near| format!("; did you mean `{near}`?"));
-            return found.fail(None, format!("no cache is called `{name}`{}", hint.unwrap_or_default()));
+            return found.fail(None, format!("no cache is called {}{}", quoted(name), hint.unwrap_or_default()));
         };
         let known = cache.scheme.args();
         let mut set = KeySet::all(known.len());
@@ -194,7 +195,7 @@ impl RuleSet {
             match known.iter().position(|name| name == arg) {
                 Some(place) => set.set(place, value),
                 None => {
-                    let error = format!("it has no argument `{arg}`, its arguments are: {}", known.join(", "));
+                    let error = format!("it has no argument {}, its arguments are: {}", quoted(arg), known.join(", "));
                     return found.fail(Some(name), error);
                 }
             }

@@ -95,9 +95,7 @@ fn key_format(path: &ConfigPath, format: &KeyFormat) -> Vec<Problem> {
     let path = path.key("django");
     let empty = [("prefix", prefix.as_slice().is_empty()), ("version", version.as_slice().is_empty())];
     let empty = empty.into_iter().filter(|(_, is)| *is);
-    empty
-        .map(|(key, _)| Problem::error(path.key(key), "an empty list would invalidate nothing"))
-        .collect()
+    empty.map(|(key, _)| Problem::error(path.key(key), "an empty list would invalidate nothing")).collect()
 }
 
 impl RetryConfig {
