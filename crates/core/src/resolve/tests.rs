@@ -384,6 +384,15 @@ fn too_many_actions_widen_and_never_drop() {
     let home = json!({"limits": {"max_actions_per_event": 1}, "caches": {
         "product": {"key": "product:{id}", "depends_on": [{"row": "e"}]}, "home": {"key": "home", "depends_on": [{"cache": "product"}]}}});
     check(&home, json!({"entity": "e", "op": "create", "after": {"id": 4}}), &["delete home", "delete product:4"]);
+    let one = json!({"entity": "e", "op": "create", "after": {"id": 4}}).to_string();
+    let resolution = resolver(&home).resolve(&[request(one.as_bytes())]);
+    assert_eq!(resolution.widened, [], "what is past the limit and cannot be widened is not counted");
+    let doubled =
+        json!({"targets": {"a": "plain", "b": "plain"}, "limits": rules["limits"], "caches": rules["caches"]});
+    let two = list("e", 2).to_string();
+    let explanation = resolver(&doubled).explain(&request(two.as_bytes())).unwrap();
+    let notes = &explanation.changes[0].caches[0].notes;
+    assert_eq!(notes[..], ["widened: too many actions, limits.max_actions_per_event is 3"]);
     let both = json!({"events": [list("e", 3), list("f", 3)]});
     check(&rules, both, &["delete c:1:0", "delete c:1:1", "delete c:1:2", "delete d:0", "delete d:1", "delete d:2"]);
 }

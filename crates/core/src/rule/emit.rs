@@ -144,12 +144,11 @@ impl Asking<'_, '_, '_> {
             sets.iter().map(|set| cache.scheme.actions(set.exact(), self.max_keys)).sum::<usize>() * keys_each
         };
         let mut sets = sets;
-        if actions(sets) > self.actions_left {
+        if actions(sets) > self.actions_left && sets.len() > 1 {
             self.batch.widened.push((place, Widened::TooManyActions));
-            if let Some((widest, rest)) = sets.split_first_mut() {
-                rest.iter().for_each(|set| widest.widen_to_cover(set));
-                sets = &mut sets[..1];
-            }
+            let (widest, rest) = sets.split_at_mut(1);
+            rest.iter().for_each(|set| widest[0].widen_to_cover(set));
+            sets = widest;
         }
         self.actions_left = self.actions_left.saturating_sub(actions(sets));
         sets
