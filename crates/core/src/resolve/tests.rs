@@ -355,6 +355,9 @@ fn later_passes_concern_just_the_caches_that_ask_for_them() {
     assert_eq!(at(5, &["a"]), (strings(&[]), Some(30)));
     assert_eq!(at(30, &[]), (strings(&["a delete t:1"]), None));
     assert_eq!(at(30, &["b"]), (strings(&[]), Some(0)));
+    let after_a_reload = strings(&["a delete t:1", "b delete o:1"]);
+    assert_eq!(at(20, &[]), (after_a_reload.clone(), Some(30)));
+    assert_eq!(at(60, &[]), (after_a_reload, None));
 }
 
 #[test]

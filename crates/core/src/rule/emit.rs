@@ -110,7 +110,7 @@ impl Asking<'_, '_, '_> {
     fn emit_cache(&mut self, place: u32, cache: &Cache, only: TargetSet, sets: &mut [KeySet<'_>]) {
         let targets = cache.targets.intersection(only);
         let pass = self.request.pass;
-        let is_due = pass.is_zero() || cache.again_after.contains(&pass);
+        let is_due = self.batch.resolver.rules.is_due(cache, pass);
         let next = cache.again_after.iter().find(|due| **due > pass).copied();
         if targets.is_empty() || (!is_due && next.is_none()) {
             return;

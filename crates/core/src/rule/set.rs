@@ -1,5 +1,6 @@
 //! Finds which caches are stale because of a change, without trying every rule.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,8 +44,10 @@ pub(crate) struct RuleSet {
     pub(crate) caches: Vec<Cache>,
     pub(crate) dependencies: Vec<Dependency>,
     entities: FxHashMap<Box<str>, Entity>,
-    /// Bounds products of list values in one event.
+    /// Bounds the key sets of one event.
     pub(crate) max_sets: usize,
+    /// Every later pass that some cache asks for.
+    passes: BTreeSet<Duration>,
 }
 
 /// The dependencies on one entity: on its rows, and on its relations by name.
@@ -133,7 +136,15 @@ impl RuleSet {
                 None => entities.entry(dependency.entity.as_str().into()).or_default().rows.add(id, dependency),
             }
         }
-        Self { caches, dependencies, entities, max_sets }
+        let passes = caches.iter().flat_map(|cache| cache.again_after.iter().copied()).collect();
+        Self { caches, dependencies, entities, max_sets, passes }
+    }
+
+    /// Whether a cache's entries are to be removed in this pass. One that no cache asks for is from before a reload: the
+    /// copy waited for it, and what it was to close must not stay open because the delays are others now.
+    pub(crate) fn is_due(&self, cache: &Cache, pass: Duration) -> bool {
+        let is_foreign = || !cache.again_after.is_empty() && !self.passes.contains(&pass);
+        pass.is_zero() || cache.again_after.contains(&pass) || is_foreign()
     }
 
     /// Adds what a change makes stale, directly and through the caches that depend on those.
