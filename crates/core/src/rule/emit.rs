@@ -12,6 +12,10 @@ use crate::key::{KeyError, KeySet, Remover};
 use crate::plan::{ActionKind, Plan, ShareBuilder, TargetId, TargetSet};
 use crate::resolve::{Asked, Refused, Request, Resolution, Resolved, Resolver, Widened};
 
+/// What each event of a message adds to what all of them together may ask for beyond one event's limit. Events of a few
+/// hundred bytes can name thousands of entries each; a message full of them must not fill the memory.
+const ACTIONS_PER_EVENT: usize = 100;
+
 /// Gathers what the requests of one batch ask for.
 pub(crate) struct Batch<'r> {
     resolver: &'r Resolver,
@@ -35,9 +39,16 @@ impl<'r> Batch<'r> {
         }
     }
 
-    /// Begins with one request.
-    pub(crate) fn ask<'b, 'q>(&'b mut self, asker: u32, request: &'q Request<'q>) -> Asking<'b, 'r, 'q> {
+    /// Begins with one request, which holds so many changes.
+    pub(crate) fn ask<'b, 'q>(
+        &'b mut self,
+        asker: u32,
+        request: &'q Request<'q>,
+        changes: usize,
+    ) -> Asking<'b, 'r, 'q> {
+        let limit = self.resolver.limits.max_actions_per_event;
         Asking {
+            message_left: changes.saturating_mul(ACTIONS_PER_EVENT).saturating_add(limit),
             batch: self,
             asker,
             request,
@@ -70,6 +81,8 @@ pub(crate) struct Asking<'b, 'r, 'q> {
     targets: TargetSet,
     next_pass: Option<Duration>,
     refused: Option<Refused>,
+    /// How many more actions the message may ask for before its events are widened.
+    message_left: usize,
     /// How many more actions the current event may ask for before it is widened.
     actions_left: usize,
     /// How many keys the current cache may enumerate for one key set.
@@ -79,7 +92,8 @@ pub(crate) struct Asking<'b, 'r, 'q> {
 impl Asking<'_, '_, '_> {
     /// Asks for what a change made stale, and for what a direct command names itself.
     pub(crate) fn emit(&mut self, change: &Change<'_>, found: Found<'_>) {
-        self.actions_left = self.batch.resolver.limits.max_actions_per_event;
+        let limit = self.batch.resolver.limits.max_actions_per_event.min(self.message_left);
+        self.actions_left = limit;
         self.batch.widened.extend(found.widened);
         if let Some(error) = found.error {
             self.refuse(Refused::Rule(error));
@@ -92,6 +106,7 @@ impl Asking<'_, '_, '_> {
             let cache = &self.batch.resolver.rules.caches[place as usize];
             self.emit_cache(place, cache, only, &mut sets);
         }
+        self.message_left -= limit - self.actions_left;
     }
 
     /// What became of the request.

@@ -93,3 +93,20 @@ fn what_is_said_of_an_event_is_short_and_has_no_control_characters_whatever_is_i
     let trace = resolver(&rules).trace(&request(body.as_bytes()));
     assert!(trace.iter().all(|line| line.chars().count() <= 301), "{:?}", trace.iter().map(String::len));
 }
+
+#[test]
+fn a_message_full_of_events_that_each_name_much_is_widened_as_a_whole() {
+    let rules = json!({"limits": {"max_actions_per_event": 400}, "caches": {
+        "c": {"key": "c:{shop}:{a}:{b}", "depends_on": [{"row": "e"}]}}});
+    let event = |shop: usize| {
+        let list = (0..20).collect::<Vec<_>>();
+        json!({"entity": "e", "op": "create", "after": {"shop": shop, "a": list, "b": list}})
+    };
+    let events: Vec<_> = (0..50).map(event).collect();
+    let asked = asked(&rules, &[json!({ "events": events })]);
+    assert!(asked.len() <= 400 + 100 * 50, "{} actions", asked.len());
+    for shop in 0..50 {
+        let (key, prefix) = (format!("delete c:{shop}:19:19"), format!("delete_prefix c:{shop}:"));
+        assert!(asked.contains(&key) || asked.contains(&prefix), "shop {shop} is not removed");
+    }
+}
