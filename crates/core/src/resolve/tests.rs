@@ -425,6 +425,10 @@ fn wrong_rules_are_refused_where_they_stand() {
             "caches.c.tags[0]: must begin with literal text, or a rule could remove every key of the target",
         ),
         (
+            one(json!({"key": "c:{id}", "again_after": ["1.0005s"], "depends_on": row})),
+            "caches.c.again_after: a later pass is due after whole milliseconds",
+        ),
+        (
             one(json!({"key": "c:{id}", "depends_on": [{"row": "e", "map": []}]})),
             "caches.c.depends_on[0].map: an empty list of maps would invalidate nothing",
         ),

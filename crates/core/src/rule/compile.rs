@@ -141,6 +141,10 @@ impl<'a> Compiler<'a> {
         again_after.dedup();
         if again_after.first().is_some_and(|first| first.as_millis() == 0) {
             self.problems.push(Problem::error(path.key("again_after"), "a later pass needs a delay of at least 1ms"));
+        } else if again_after.iter().any(|due| due.subsec_nanos() % 1_000_000 != 0) {
+            // A copy names its pass in milliseconds: it would find the same pass before it again and again.
+            let message = "a later pass is due after whole milliseconds";
+            self.problems.push(Problem::error(path.key("again_after"), message));
         }
         let publish = config.publish.as_deref().map(Into::into);
         scheme.map(|scheme| Cache {
