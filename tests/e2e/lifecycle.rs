@@ -134,6 +134,19 @@ async fn a_reload_takes_new_rules_and_keeps_the_old_ones_when_the_new_ones_are_w
     assert_eq!(scene.settled().await, 0);
 }
 
+#[tokio::test]
+async fn a_watched_configuration_is_taken_when_it_is_written() {
+    let scene = Scene::with(PRODUCT).await;
+    let good = std::fs::read_to_string(scene.quash.config()).unwrap();
+    let worker = scene.quash.start_worker_with("alone", &["--watch"]);
+    worker.ready().await;
+    invalidates(&scene, 1, "product:1").await;
+    std::fs::write(scene.quash.config(), good.replace("product:{id}", "renamed:{id}")).unwrap();
+    eventually(LIMIT, "the reload is taken", async || worker.log().contains("configuration reloaded")).await;
+    invalidates(&scene, 2, "renamed:2").await;
+    assert_eq!(scene.settled().await, 0);
+}
+
 async fn invalidates(scene: &Scene, id: u32, key: &str) {
     scene.cache.fill(&[key.to_owned()]).await;
     scene.queue.publish(bodies(&updates([id]))).await;

@@ -7,6 +7,7 @@ mod scene;
 // The promises.
 mod bad_input;
 mod cli;
+mod commands;
 mod dlq;
 mod lifecycle;
 mod outage;

@@ -98,11 +98,18 @@ impl Quash {
     /// Starts a worker that may never become ready.
     #[must_use]
     pub fn start_worker(&self, name: &str) -> Worker {
+        self.start_worker_with(name, &[])
+    }
+
+    /// The same with more arguments for `run`.
+    #[must_use]
+    pub fn start_worker_with(&self, name: &str, arguments: &[&str]) -> Worker {
         let admin = format!("127.0.0.1:{}", free_port());
         let own = format!("worker: {{ name: {name} }}\nadmin: {{ listen: \"{admin}\" }}\n");
         let own = self.home.write(&format!("{name}.worker.yaml"), own);
         let config = format!("{},{}", self.config.display(), own.display());
         let mut command = self.command(&["run", "--log-format", "human"]);
+        command.args(arguments);
         command.env("QUASH_CONFIG", config);
         let log = self.home.path().join(format!("{name}.log"));
         let process = Process::spawn(name, &log, &mut command);

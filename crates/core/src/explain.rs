@@ -7,7 +7,7 @@ use crate::event::{Change, DecodeError, Event, Invalidate, Row, decode};
 use crate::key::text::show;
 use crate::key::{ArgSet, KeySet, Reach, ReachBy};
 use crate::plan::Share;
-use crate::resolve::{Request, Resolver};
+use crate::resolve::{Request, Resolution, Resolver};
 use crate::rule::cascade::EdgeOrigin;
 use crate::rule::dependency::{Clause, Considered, Dependency, Origin, Stale};
 use crate::rule::emit::Batch;
@@ -84,6 +84,8 @@ pub struct ExplainedCache {
     pub key_sets: Vec<String>,
     /// How each key set is removed.
     pub reach: Vec<Reach>,
+    /// Why more goes than the key sets name.
+    pub notes: Vec<String>,
     /// What is done, per target, in this pass.
     pub actions: Vec<PlannedAction>,
     /// When it is done again, in milliseconds from the first pass.
@@ -116,6 +118,15 @@ pub struct DependencyReach {
     pub cost: &'static str,
 }
 
+/// What stale caches ask for.
+#[derive(Default)]
+struct Planned {
+    actions: Vec<PlannedAction>,
+    /// More goes than the key sets name.
+    widened: bool,
+    error: Option<String>,
+}
+
 impl Resolver {
     /// Explains one request.
     ///
@@ -132,6 +143,8 @@ impl Resolver {
     pub fn trace(&self, request: &Request<'_>) -> Vec<String> {
         /// Keeps the letter's header small; `quash explain` shows the rest.
         const LINES_MAX: usize = 20;
+        /// Characters of one line: a key set may be as long as the event.
+        const LINE_MAX: usize = 300;
         let Ok(explanation) = self.explain(request) else { return Vec::new() };
         let mut lines = Vec::new();
         for change in explanation.changes {
@@ -148,7 +161,7 @@ impl Resolver {
             lines.extend(actions.map(|planned| format!("{} {} on {}", planned.action, planned.object, planned.target)));
         }
         lines.truncate(LINES_MAX);
-        lines
+        lines.into_iter().map(|line| cut(line, LINE_MAX)).collect()
     }
 
     /// What every dependency compiled to.
@@ -232,8 +245,11 @@ impl Resolver {
             let cache = &self.rules.caches[*place as usize];
             let mut alone = Found::default();
             sets.iter().for_each(|set| alone.add(*place, set.clone()));
-            let (actions, error) = self.planned(change, alone, request);
+            let Planned { actions, widened, error } = self.planned(change, alone, request);
             refused = refused.or(error);
+            let limit = self.limits.max_actions_per_event;
+            let widened =
+                widened.then(|| format!("widened: too many actions, limits.max_actions_per_event is {limit}"));
             caches.push(ExplainedCache {
                 cache: cache.name.clone(),
                 through: self.through(*place, &found),
@@ -242,6 +258,7 @@ impl Resolver {
                     .iter()
                     .map(|set| cache.scheme.reach(set.exact(), self.limits.max_actions_per_event))
                     .collect(),
+                notes: widened.into_iter().collect(),
                 actions,
                 again_after_ms: cache
                     .again_after
@@ -250,32 +267,28 @@ impl Resolver {
                     .collect(),
             });
         }
-        let (command, error) = match change {
+        let Planned { actions: command, error, .. } = match change {
             Change::Command(command) if !matches!(command.what, Invalidate::Cache { .. }) => {
                 self.planned(change, Found::default(), request)
             }
-            _ => (Vec::new(), None),
+            _ => Planned::default(),
         };
         ExplainedChange { change: describe(change), rules, caches, command, refused: refused.or(error) }
     }
 
     /// What a change asks for because of just these stale caches, by the way that every request takes.
-    fn planned(
-        &self,
-        change: &Change<'_>,
-        found: Found<'_>,
-        request: &Request<'_>,
-    ) -> (Vec<PlannedAction>, Option<String>) {
+    fn planned(&self, change: &Change<'_>, found: Found<'_>, request: &Request<'_>) -> Planned {
         let mut batch = Batch::new(self);
-        let mut asked = batch.ask(0, request);
+        let mut asked = batch.ask(0, request, 1);
         asked.emit(change, found);
         let resolved = asked.resolved(None);
         let error = match resolved {
             crate::resolve::Resolved::Refused(refused) => Some(refused.to_string()),
             _ => None,
         };
-        let shares = batch.finish(Vec::new()).plan.shares;
-        (shares.iter().flat_map(|share| self.planned_on(share)).collect(), error)
+        let Resolution { plan, widened, .. } = batch.finish(Vec::new());
+        let actions = plan.shares.iter().flat_map(|share| self.planned_on(share)).collect();
+        Planned { actions, widened: !widened.is_empty(), error }
     }
 
     fn planned_on<'s>(&'s self, share: &'s Share) -> impl Iterator<Item = PlannedAction> + 's {
@@ -305,6 +318,14 @@ impl Resolver {
             .map(|upstream| upstream.name.clone())
             .collect()
     }
+}
+
+fn cut(mut line: String, max: usize) -> String {
+    if let Some((end, _)) = line.char_indices().nth(max) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
 }
 
 fn on(dependency: &Dependency) -> String {
@@ -340,7 +361,7 @@ fn matched(cache: &Cache, stale: &Stale<'_>) -> RuleVerdict {
         notes.push("the condition needs a column that the event does not carry, and counts as true".to_owned());
     }
     if stale.too_many {
-        notes.push("widened: too many values in a list".to_owned());
+        notes.push("widened: too many values in one event".to_owned());
     }
     RuleVerdict::Matched { key_sets: stale.sets.iter().map(|set| show_set(cache, set)).collect(), notes }
 }

@@ -80,7 +80,7 @@ impl Resolver {
         if let Err(error) = decode(request.payload, request.format, &self.limits.event(), &mut changes) {
             return Resolved::Refused(Refused::Decode(error));
         }
-        let mut asked = batch.ask(asker, request);
+        let mut asked = batch.ask(asker, request, changes.len());
         for change in &changes {
             let mut found = Found::default();
             self.rules.find(change, &mut found);

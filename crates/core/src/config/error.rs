@@ -72,9 +72,16 @@ impl Problem {
     }
 }
 
+/// Bytes of a name that others are compared with. The names in events are anybody's: comparing costs the product of two
+/// lengths, in time and in memory.
+const COMPARED_MAX: usize = 200;
+
 /// The known name nearest to a misspelt one, if it is near enough to be meant.
 #[must_use]
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if given.len() > COMPARED_MAX {
+        return None;
+    }
     let far = given.chars().count().max(3) / 3;
     known
         .into_iter()

@@ -26,6 +26,20 @@ pub enum Format {
     Wal2json,
 }
 
+impl Format {
+    /// The name in configuration and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Json => "json",
+            Self::CloudEvents => "cloud_events",
+            Self::Debezium => "debezium",
+            Self::Wal2json => "wal2json",
+        }
+    }
+}
+
 /// Bounds on what one message may contain; past them it is refused, never truncated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]

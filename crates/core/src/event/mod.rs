@@ -21,7 +21,7 @@ mod batch;
 mod command;
 mod context;
 mod owned;
-mod problem;
+pub(crate) mod problem;
 mod read;
 mod time;
 mod tuple;

@@ -22,7 +22,7 @@ pub(super) fn within(place: impl std::fmt::Display) -> impl FnOnce(DecodeError) 
 }
 
 /// Text of a payload in backquotes, escaped and cut.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("`{}`", escaped(text, QUOTED_MAX))
 }
 

@@ -53,12 +53,21 @@ impl<'a> KeySet<'a> {
     }
 }
 
-/// Adds a key set, unless one of those that are there covers it; those that it covers go.
+/// With how many key sets a new one is compared: comparing each with all would make a list of ten thousand values cost a
+/// hundred million comparisons.
+const COMPARED_MAX: usize = 256;
+
+/// Adds a key set, unless one of those that are there covers it; those that it covers go. Among very many some that are
+/// covered may stay: that costs nothing, since the plan asks for each key once.
 pub(crate) fn add_widest<'a, const N: usize>(sets: &mut SmallVec<[KeySet<'a>; N]>, set: KeySet<'a>) {
-    if sets.iter().any(|known| known.covers(&set)) {
+    if sets.iter().take(COMPARED_MAX).any(|known| known.covers(&set)) {
         return;
     }
-    sets.retain(|known| !set.covers(known));
+    if sets.len() <= COMPARED_MAX {
+        sets.retain(|known| !set.covers(known));
+    } else if set.exact().is_empty() {
+        sets.clear();
+    }
     sets.push(set);
 }
 
@@ -144,6 +153,16 @@ mod tests {
         add_widest(&mut sets, set(&[Some(&one), None]));
         assert_eq!(sets.as_slice(), [set(&[Some(&two), None]), set(&[Some(&one), None])]);
         add_widest(&mut sets, KeySet::all(2));
+        assert_eq!(sets.as_slice(), [KeySet::all(2)]);
+    }
+
+    #[test]
+    fn very_many_sets_are_kept_and_all_of_them_is_one() {
+        let values: Vec<Value<'_>> = (0..10_000).map(Value::Int).collect();
+        let mut sets: SmallVec<[KeySet<'_>; 2]> = smallvec![];
+        values.iter().for_each(|value| add_widest(&mut sets, set(&[Some(value), None])));
+        assert_eq!(sets.len(), values.len());
+        add_widest(&mut sets, set(&[None, None]));
         assert_eq!(sets.as_slice(), [KeySet::all(2)]);
     }
 

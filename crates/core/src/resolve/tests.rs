@@ -1,5 +1,7 @@
 //! Shows what events ask for: rules and events as JSON, actions as short lines.
 
+mod bounds;
+
 use serde_json::{Value as Json, json};
 
 use super::*;
@@ -353,51 +355,9 @@ fn later_passes_concern_just_the_caches_that_ask_for_them() {
     assert_eq!(at(5, &["a"]), (strings(&[]), Some(30)));
     assert_eq!(at(30, &[]), (strings(&["a delete t:1"]), None));
     assert_eq!(at(30, &["b"]), (strings(&[]), Some(0)));
-}
-
-#[test]
-fn too_many_actions_widen_and_never_drop() {
-    let rules = json!({"limits": {"max_actions_per_event": 3}, "caches": {
-        "c": {"key": "c:{shop}:{id}", "depends_on": [{"row": "e"}]}, "d": {"key": "d:{id}", "depends_on": [{"row": "f"}]}}});
-    let list = |entity: &str, count: u32| json!({"entity": entity, "op": "create", "after": {"shop": 1, "id": (0..count).collect::<Vec<_>>()}});
-    check(&rules, list("e", 3), &["delete c:1:0", "delete c:1:1", "delete c:1:2"]);
-    check(&rules, list("e", 4), &["delete_prefix c:1:"]);
-    check(&rules, list("f", 4), &["delete_prefix d:"]);
-    let home = json!({"limits": {"max_actions_per_event": 1}, "caches": {
-        "product": {"key": "product:{id}", "depends_on": [{"row": "e"}]}, "home": {"key": "home", "depends_on": [{"cache": "product"}]}}});
-    check(&home, json!({"entity": "e", "op": "create", "after": {"id": 4}}), &["delete home", "delete product:4"]);
-    let both = json!({"events": [list("e", 3), list("f", 3)]});
-    check(&rules, both, &["delete c:1:0", "delete c:1:1", "delete c:1:2", "delete d:0", "delete d:1", "delete d:2"]);
-}
-
-#[test]
-fn values_never_widen_a_delete_by_their_content() {
-    let rules = one(json!({"key": "c:{a}:{b}", "depends_on": [
-        {"row": "exact", "map": {"a": "x", "b": "x"}}, {"row": "prefix", "map": {"a": "x"}}]}));
-    let event = |entity: &str, value: Json| json!({"entity": entity, "op": "create", "after": {"x": value}});
-    check(&rules, event("exact", json!("*")), &["delete c:*:*"]);
-    check(&rules, event("exact", json!("a\nb\u{0}")), &["delete c:a\nb\u{0}:a\nb\u{0}"]);
-    check(&rules, event("exact", json!("")), &["delete c::"]);
-    check(&rules, event("prefix", json!("*")), &["delete_prefix c:*:"]);
-    check(&rules, event("prefix", json!("")), &["delete_prefix c::"]);
-    let open = one(json!({"key": "c:{a}{b}", "depends_on": [{"row": "prefix", "map": {"a": "x"}}]}));
-    check(&open, event("prefix", json!("1")), &["delete_prefix c:1"]);
-    for empty in ["", " ", "\t\n"] {
-        let refused =
-            "refused: cache c: argument a is empty, and a prefix that ends with it would remove what others cached";
-        check(&open, event("prefix", json!(empty)), &[refused]);
-    }
-    check(
-        &rules,
-        event("exact", json!("x".repeat(10_000))),
-        &["refused: cache c: a key has 20003 bytes, the limit is 4096 (limits.max_key_bytes)"],
-    );
-    check(
-        &rules,
-        event("exact", json!(1.5)),
-        &["refused: cache c: argument a is a number whose spelling in a key is not known; publish it as text"],
-    );
-    check(&rules, event("exact", json!({"y": 1})), &["refused: cache c: argument a is an object; map a path into it"]);
+    let after_a_reload = strings(&["a delete t:1", "b delete o:1"]);
+    assert_eq!(at(20, &[]), (after_a_reload.clone(), Some(30)));
+    assert_eq!(at(60, &[]), (after_a_reload, None));
 }
 
 #[test]
@@ -463,6 +423,14 @@ fn wrong_rules_are_refused_where_they_stand() {
         (
             one(json!({"key": "c:{id}", "tags": ["{id}"], "depends_on": row})),
             "caches.c.tags[0]: must begin with literal text, or a rule could remove every key of the target",
+        ),
+        (
+            one(json!({"key": "c:{id}", "again_after": ["1.0005s"], "depends_on": row})),
+            "caches.c.again_after: a later pass is due after whole milliseconds",
+        ),
+        (
+            one(json!({"key": "c:{id}", "depends_on": [{"row": "e", "map": []}]})),
+            "caches.c.depends_on[0].map: an empty list of maps would invalidate nothing",
         ),
         (
             one(json!({"key": "c:{id}", "targets": ["mian"], "depends_on": row})),

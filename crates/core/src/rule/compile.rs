@@ -141,6 +141,10 @@ impl<'a> Compiler<'a> {
         again_after.dedup();
         if again_after.first().is_some_and(|first| first.as_millis() == 0) {
             self.problems.push(Problem::error(path.key("again_after"), "a later pass needs a delay of at least 1ms"));
+        } else if again_after.iter().any(|due| due.subsec_nanos() % 1_000_000 != 0) {
+            // A copy names its pass in milliseconds: it would find the same pass before it again and again.
+            let message = "a later pass is due after whole milliseconds";
+            self.problems.push(Problem::error(path.key("again_after"), message));
         }
         let publish = config.publish.as_deref().map(Into::into);
         scheme.map(|scheme| Cache {
@@ -392,6 +396,10 @@ impl<'a> Compiler<'a> {
         let path = path.key("map");
         let placed: Vec<_> = match maps {
             OneOrMany::One(map) => vec![(map, path)],
+            OneOrMany::Many(maps) if maps.is_empty() => {
+                self.problems.push(Problem::error(path, "an empty list of maps would invalidate nothing"));
+                Vec::new()
+            }
             OneOrMany::Many(maps) => maps.iter().enumerate().map(|(index, map)| (map, path.index(index))).collect(),
         };
         for (map, path) in &placed {

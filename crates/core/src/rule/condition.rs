@@ -110,7 +110,19 @@ impl Condition {
             Ok(cel::Value::Bool(false)) => Ok(Truth::No),
             Ok(other) => Err(format!("condition `{}` gave {}, not true or false", self.source, other.type_of())),
             Err(ExecutionError::NoSuchKey(_)) => Ok(Truth::Unknown),
+            // `before.price > 10` in a create: null can be compared for equality alone, and a rule must not have to say so.
+            Err(_) if self.reads_absent(event.op) => Ok(Truth::Unknown),
             Err(error) => Err(format!("condition `{}`: {}", self.source, first_line(&error.to_string()))),
+        }
+    }
+
+    /// Whether it reads an image that the operation does not have.
+    fn reads_absent(&self, op: Op) -> bool {
+        let reads = |image: usize| self.columns[image].as_ref().is_none_or(|columns| !columns.is_empty());
+        match op {
+            Op::Create => reads(0),
+            Op::Delete => reads(1),
+            _ => false,
         }
     }
 }
@@ -262,6 +274,10 @@ mod tests {
                 event(Op::Update, None, published()),
                 Truth::Yes,
             ),
+            ("before.price > 10 || after.price > 10", event(Op::Create, None, draft()), Truth::Unknown),
+            ("before.price > 10 || after.price > 10", event(Op::Create, None, published()), Truth::Yes),
+            ("after.price > 10 || before.price > 10", event(Op::Delete, published(), None), Truth::Yes),
+            ("before.price > 10 && after.price > 10", event(Op::Delete, draft(), None), Truth::No),
             ("after.state in ['draft', 'gone']", event(Op::Update, None, draft()), Truth::Yes),
         ];
         for (source, event, expect) in cases {

@@ -120,7 +120,7 @@ pub struct Limits {
     pub max_events: usize,
     /// Bytes of one physical key.
     pub max_key_bytes: usize,
-    /// Actions that one message may ask for; past it the plan widens, it never drops work.
+    /// Actions that one event may ask for; past it the plan widens, it never drops work.
     pub max_actions_per_event: usize,
 }
 

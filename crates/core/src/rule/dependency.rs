@@ -58,8 +58,23 @@ pub(crate) struct Stale<'e> {
     pub(crate) unknown_columns: SmallVec<[&'e [String]; 2]>,
     /// The condition could not be decided, and counts as true.
     pub(crate) unknown_condition: bool,
-    /// A product of lists was too large, and its arguments became *any*.
+    /// There were too many key sets, and arguments in which they differ became *any*.
     pub(crate) too_many: bool,
+}
+
+impl<'e> Stale<'e> {
+    /// Adds a key set; past `max_sets` one that covers all of them takes their place, because an event of a few kilobytes
+    /// can name millions.
+    fn add(&mut self, set: KeySet<'e>, max_sets: usize) {
+        add_widest(&mut self.sets, set);
+        if self.sets.len() > max_sets {
+            self.too_many = true;
+            if let Some((widest, rest)) = self.sets.split_first_mut() {
+                rest.iter().for_each(|set| widest.widen_to_cover(set));
+                self.sets.truncate(1);
+            }
+        }
+    }
 }
 
 /// The clause of a dependency that an event did not meet.
@@ -74,7 +89,7 @@ pub(crate) enum Clause {
 impl Dependency {
     /// Evaluates the clauses in the order in which they are declared, and the mapping on each image as a whole.
     ///
-    /// `max_sets` bounds products of list values; past it their arguments become *any*.
+    /// `max_sets` bounds the key sets; past it arguments in which they differ become *any*.
     ///
     /// # Errors
     /// When the condition cannot be evaluated, or a column is unknown and `on_unknown` is `dead_letter`.
@@ -124,7 +139,7 @@ impl Dependency {
             self.map_one(map, side.is_before() && event.op == Op::Update, max_sets, stale, |path| side.at(path))?;
         }
         if sides.is_empty() {
-            add_widest(&mut stale.sets, constants(map));
+            stale.add(constants(map), max_sets);
         }
         Ok(())
     }
@@ -180,7 +195,7 @@ impl Dependency {
                 },
             }
         }
-        sets.into_iter().for_each(|set| add_widest(&mut stale.sets, set));
+        sets.into_iter().for_each(|set| stale.add(set, max_sets));
         Ok(())
     }
 }

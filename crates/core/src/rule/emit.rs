@@ -5,11 +5,16 @@ use std::time::Duration;
 use super::RuleError;
 use super::set::{Cache, Found};
 use crate::action::Action;
+use crate::event::problem::quoted;
 use crate::event::{Change, Command, Invalidate};
 use crate::key::text::show;
 use crate::key::{KeyError, KeySet, Remover};
 use crate::plan::{ActionKind, Plan, ShareBuilder, TargetId, TargetSet};
 use crate::resolve::{Asked, Refused, Request, Resolution, Resolved, Resolver, Widened};
+
+/// What each event of a message adds to what all of them together may ask for beyond one event's limit. Events of a few
+/// hundred bytes can name thousands of entries each; a message full of them must not fill the memory.
+const ACTIONS_PER_EVENT: usize = 100;
 
 /// Gathers what the requests of one batch ask for.
 pub(crate) struct Batch<'r> {
@@ -34,9 +39,16 @@ impl<'r> Batch<'r> {
         }
     }
 
-    /// Begins with one request.
-    pub(crate) fn ask<'b, 'q>(&'b mut self, asker: u32, request: &'q Request<'q>) -> Asking<'b, 'r, 'q> {
+    /// Begins with one request, which holds so many changes.
+    pub(crate) fn ask<'b, 'q>(
+        &'b mut self,
+        asker: u32,
+        request: &'q Request<'q>,
+        changes: usize,
+    ) -> Asking<'b, 'r, 'q> {
+        let limit = self.resolver.limits.max_actions_per_event;
         Asking {
+            message_left: changes.saturating_mul(ACTIONS_PER_EVENT).saturating_add(limit),
             batch: self,
             asker,
             request,
@@ -69,6 +81,8 @@ pub(crate) struct Asking<'b, 'r, 'q> {
     targets: TargetSet,
     next_pass: Option<Duration>,
     refused: Option<Refused>,
+    /// How many more actions the message may ask for before its events are widened.
+    message_left: usize,
     /// How many more actions the current event may ask for before it is widened.
     actions_left: usize,
     /// How many keys the current cache may enumerate for one key set.
@@ -78,7 +92,8 @@ pub(crate) struct Asking<'b, 'r, 'q> {
 impl Asking<'_, '_, '_> {
     /// Asks for what a change made stale, and for what a direct command names itself.
     pub(crate) fn emit(&mut self, change: &Change<'_>, found: Found<'_>) {
-        self.actions_left = self.batch.resolver.limits.max_actions_per_event;
+        let limit = self.batch.resolver.limits.max_actions_per_event.min(self.message_left);
+        self.actions_left = limit;
         self.batch.widened.extend(found.widened);
         if let Some(error) = found.error {
             self.refuse(Refused::Rule(error));
@@ -91,6 +106,7 @@ impl Asking<'_, '_, '_> {
             let cache = &self.batch.resolver.rules.caches[place as usize];
             self.emit_cache(place, cache, only, &mut sets);
         }
+        self.message_left -= limit - self.actions_left;
     }
 
     /// What became of the request.
@@ -109,7 +125,7 @@ impl Asking<'_, '_, '_> {
     fn emit_cache(&mut self, place: u32, cache: &Cache, only: TargetSet, sets: &mut [KeySet<'_>]) {
         let targets = cache.targets.intersection(only);
         let pass = self.request.pass;
-        let is_due = pass.is_zero() || cache.again_after.contains(&pass);
+        let is_due = self.batch.resolver.rules.is_due(cache, pass);
         let next = cache.again_after.iter().find(|due| **due > pass).copied();
         if targets.is_empty() || (!is_due && next.is_none()) {
             return;
@@ -143,12 +159,11 @@ impl Asking<'_, '_, '_> {
             sets.iter().map(|set| cache.scheme.actions(set.exact(), self.max_keys)).sum::<usize>() * keys_each
         };
         let mut sets = sets;
-        if actions(sets) > self.actions_left {
+        if actions(sets) > self.actions_left && sets.len() > 1 {
             self.batch.widened.push((place, Widened::TooManyActions));
-            if let Some((widest, rest)) = sets.split_first_mut() {
-                rest.iter().for_each(|set| widest.widen_to_cover(set));
-                sets = &mut sets[..1];
-            }
+            let (widest, rest) = sets.split_at_mut(1);
+            rest.iter().for_each(|set| widest[0].widen_to_cover(set));
+            sets = widest;
         }
         self.actions_left = self.actions_left.saturating_sub(actions(sets));
         sets
@@ -184,7 +199,7 @@ impl Asking<'_, '_, '_> {
                 None => {
                     let known = resolver.targets().iter().map(String::as_str);
                     let hint = crate::config::nearest(name, known).map(|near| format!("; did you mean `{near}`?"));
-                    let error = format!("no target is called `{name}`{}", hint.unwrap_or_default());
+                    let error = format!("no target is called {}{}", quoted(name), hint.unwrap_or_default());
                     self.refuse(Refused::Rule(RuleError { cache: None, error }));
                     TargetSet::EMPTY
                 }

@@ -1,5 +1,6 @@
 //! Finds which caches are stale because of a change, without trying every rule.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use super::RuleError;
 use super::cascade::{self, Edge};
 use super::dependency::{Considered, Dependency};
 use super::known::may_have_changed;
+use crate::event::problem::quoted;
 use crate::event::{Change, Event, Invalidate, Op, Row};
 use crate::key::key_set::add_widest;
 use crate::key::{KeySet, Scheme};
@@ -42,8 +44,10 @@ pub(crate) struct RuleSet {
     pub(crate) caches: Vec<Cache>,
     pub(crate) dependencies: Vec<Dependency>,
     entities: FxHashMap<Box<str>, Entity>,
-    /// Bounds products of list values in one event.
+    /// Bounds the key sets of one event.
     pub(crate) max_sets: usize,
+    /// Every later pass that some cache asks for.
+    passes: BTreeSet<Duration>,
 }
 
 /// The dependencies on one entity: on its rows, and on its relations by name.
@@ -132,7 +136,15 @@ impl RuleSet {
                 None => entities.entry(dependency.entity.as_str().into()).or_default().rows.add(id, dependency),
             }
         }
-        Self { caches, dependencies, entities, max_sets }
+        let passes = caches.iter().flat_map(|cache| cache.again_after.iter().copied()).collect();
+        Self { caches, dependencies, entities, max_sets, passes }
+    }
+
+    /// Whether a cache's entries are to be removed in this pass. One that no cache asks for is from before a reload: the
+    /// copy waited for it, and what it was to close must not stay open because the delays are others now.
+    pub(crate) fn is_due(&self, cache: &Cache, pass: Duration) -> bool {
+        let is_foreign = || !cache.again_after.is_empty() && !self.passes.contains(&pass);
+        pass.is_zero() || cache.again_after.contains(&pass) || is_foreign()
     }
 
     /// Adds what a change makes stale, directly and through the caches that depend on those.
@@ -186,7 +198,7 @@ impl RuleSet {
         let Some((place, cache)) = (0..).zip(&self.caches).find(|(_, cache)| cache.name == name) else {
             let known = self.caches.iter().map(|cache| cache.name.as_str());
             let hint = crate::config::nearest(name, known).map(|near| format!("; did you mean `{near}`?"));
-            return found.fail(None, format!("no cache is called `{name}`{}", hint.unwrap_or_default()));
+            return found.fail(None, format!("no cache is called {}{}", quoted(name), hint.unwrap_or_default()));
         };
         let known = cache.scheme.args();
         let mut set = KeySet::all(known.len());
@@ -194,7 +206,7 @@ impl RuleSet {
             match known.iter().position(|name| name == arg) {
                 Some(place) => set.set(place, value),
                 None => {
-                    let error = format!("it has no argument `{arg}`, its arguments are: {}", known.join(", "));
+                    let error = format!("it has no argument {}, its arguments are: {}", quoted(arg), known.join(", "));
                     return found.fail(Some(name), error);
                 }
             }

@@ -55,6 +55,7 @@ pub async fn all(fixture: &dyn Fixture) {
         a_bump_writes_a_fresh_integer
         a_set_writes_an_integer_with_its_time_to_live
         a_publication_arrives
+        a_publication_comes_after_what_it_announces
         repeating_is_harmless
         no_actions_are_no_failure
         the_identity_stays_the_same
@@ -218,6 +219,25 @@ pub async fn a_publication_arrives(fixture: &dyn Fixture) {
     let publish = Action::Publish { channel: "quash:local".into(), message: message.into() };
     assert_eq!(outcomes(fixture, &[publish]).await, [Ok(0)]);
     assert_eq!(fixture.next_message().await, message);
+}
+
+/// Whoever is told finds nothing left to read, also where removing takes a pass over all keys.
+pub async fn a_publication_comes_after_what_it_announces(fixture: &dyn Fixture) {
+    let keys: Vec<String> = (0..4000).map(|number| format!("page:{number}")).collect();
+    for key in &keys {
+        fixture.set(key, "1").await;
+    }
+    fixture.listen("quash:local").await;
+    let publish = Action::Publish { channel: "quash:local".into(), message: "gone".into() };
+    let actions = [publish, Action::DeletePrefix("page:".into())];
+    let told = async {
+        fixture.next_message().await;
+        let some: Vec<&str> = keys.iter().step_by(100).map(String::as_str).collect();
+        left(fixture, &some).await
+    };
+    let (removed, left) = futures_util::future::join(outcomes(fixture, &actions), told).await;
+    assert_eq!(removed, [Ok(0), Ok(4000)]);
+    assert!(left.is_empty(), "{left:?} could still be read");
 }
 
 /// The same actions a second time find nothing to do and do no harm.

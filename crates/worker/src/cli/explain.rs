@@ -12,12 +12,11 @@ use quash_core::event::{Format, Payload, decode};
 use quash_core::explain::Explanation;
 use quash_core::plan::TargetSet;
 use quash_core::resolve::{Request, Resolver};
-use serde::Deserialize;
-use serde::de::value::{Error as ValueError, StrDeserializer};
 
 use self::change::Seen;
 use self::live::Live;
 use self::story::Story;
+use super::format::format;
 use super::output::{self, Screen};
 use super::screen;
 use super::{CliError, Exit, Global, Output, rules};
@@ -132,21 +131,9 @@ fn read(event: &str) -> Result<Vec<u8>, CliError> {
     std::fs::read(event).map_err(|error| fails(event, error))
 }
 
-/// A format by the name that configuration gives it.
-fn format(name: &str) -> Result<Format, String> {
-    Format::deserialize(StrDeserializer::<ValueError>::new(name)).map_err(|error| error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn formats_are_named_as_in_configuration() {
-        assert_eq!(format("wal2json"), Ok(Format::Wal2json));
-        assert_eq!(format("cloud_events"), Ok(Format::CloudEvents));
-        assert!(format("xml").unwrap_err().contains("debezium"), "an unknown name lists the known ones");
-    }
 
     #[test]
     fn a_message_may_stand_on_the_command_line() {

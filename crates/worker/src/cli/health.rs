@@ -12,7 +12,7 @@ use super::{CliError, Exit, Global, Output};
 use crate::admin::OFF;
 
 /// How long the worker may take to answer: shorter than the time-outs of those who run health checks.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Bytes of an answer that are read at most.
 const ANSWER_BYTES: u64 = 64 * 1024;

@@ -7,8 +7,7 @@ use quash_core::event::{Format, Payload, decode};
 use quash_dispatch::transport::{Headers, Message};
 use serde_json::{Map, Value, json};
 
-use super::publish::source;
-use super::{CliError, Exit, Global, Output};
+use super::{CliError, Exit, Global, Output, source};
 use crate::config::Config;
 
 /// Publishes a direct command: the worker removes what it names, wherever that is cached.
@@ -63,8 +62,8 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let source = source::choose(&config, args.source.as_deref())?;
     let command = command(args.what, args.target)?;
     let message = message(&command, source.format, &config)?;
-    source.transport.prepare().await.map_err(source::failed)?;
-    source.transport.publish(&[message]).await.map_err(source::failed)?;
+    source.transport.prepare().await?;
+    source.transport.publish(&[message]).await?;
     let line = match global.output {
         Output::Json => json!({ "published": 1, "source": source.name, "command": command }).to_string(),
         Output::Text => format!("published {command} to {}", source.name),

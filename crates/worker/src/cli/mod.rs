@@ -18,21 +18,21 @@ pub mod test;
 
 // What they share.
 pub mod error;
+mod format;
 pub mod help;
 pub mod output;
 pub mod progress;
 pub mod rules;
 mod screen;
+mod source;
 pub mod table;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{FromArgMatches, Parser};
-use quash_core::config::{Loaded, Loader, ProcessEnvironment, nearest};
-use quash_dispatch::transport::Transport;
+use quash_core::config::{Loaded, Loader, ProcessEnvironment};
 
 pub use self::error::{CliError, Exit};
 use crate::config::Config;
@@ -174,33 +174,6 @@ impl Global {
     pub fn load(&self) -> Result<Loaded<Config>, CliError> {
         Ok(Loader::load(&self.config, &ProcessEnvironment)?)
     }
-
-    /// The source of that name, or the only one there is, with its transport; connects to nothing yet.
-    ///
-    /// # Errors
-    /// [`CliError::Usage`] when the name is not declared, or none is given and there are several;
-    /// [`CliError::Configuration`] when there is none, or its values do not fit together.
-    pub fn source(&self, config: &Config, name: Option<&str>) -> Result<(String, Arc<dyn Transport>), CliError> {
-        let names: Vec<&str> = config.sources.keys().map(String::as_str).collect();
-        let name = pick_source(&names, name)?;
-        let wrong = |problem| CliError::Configuration(format!("source `{name}`: {}", error::describe(&problem)));
-        let transport = config.sources[name].kind.build().map_err(wrong)?;
-        Ok((name.to_owned(), transport))
-    }
-}
-
-fn pick_source<'a>(declared: &[&'a str], wanted: Option<&str>) -> Result<&'a str, CliError> {
-    let list = declared.join(", ");
-    match (declared, wanted) {
-        ([], _) => Err(CliError::Configuration("no source is declared; name one under `sources`".to_owned())),
-        (_, Some(wanted)) => declared.iter().find(|name| **name == wanted).copied().ok_or_else(|| {
-            let meant = nearest(wanted, declared.iter().copied());
-            let meant = meant.map_or_else(String::new, |name| format!(", did you mean `{name}`?"));
-            CliError::Usage(format!("there is no source `{wanted}`{meant} (declared: {list})"))
-        }),
-        ([only], None) => Ok(only),
-        (_, None) => Err(CliError::Usage(format!("several sources are declared, choose one with --source: {list}"))),
-    }
 }
 
 /// Parses the command line, runs the command and says how the process ends.
@@ -260,26 +233,6 @@ fn wants_json(arguments: &[OsString]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_only_source_needs_no_name_and_a_slip_is_answered() {
-        let cases = [
-            (vec!["events"], None, Ok("events")),
-            (vec!["bulk", "events"], Some("bulk"), Ok("bulk")),
-            (vec![], None, Err("no source is declared; name one under `sources`")),
-            (
-                vec!["events"],
-                Some("evnts"),
-                Err("there is no source `evnts`, did you mean `events`? (declared: events)"),
-            ),
-            (vec!["bulk", "events"], Some("x"), Err("there is no source `x` (declared: bulk, events)")),
-            (vec!["bulk", "events"], None, Err("several sources are declared, choose one with --source: bulk, events")),
-        ];
-        for (declared, wanted, expect) in cases {
-            let picked = pick_source(&declared, wanted).map_err(|error| error.to_string());
-            assert_eq!(picked, expect.map_err(str::to_owned), "{declared:?} {wanted:?}");
-        }
-    }
 
     #[test]
     fn json_is_recognised_on_a_wrong_command_line() {

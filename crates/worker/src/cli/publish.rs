@@ -3,7 +3,6 @@
 mod deliver;
 mod flow;
 mod input;
-pub(crate) mod source;
 mod stop;
 mod validate;
 
@@ -15,20 +14,12 @@ use quash_core::event::Format;
 use quash_dispatch::transport::{Headers, Message};
 use serde::Serialize;
 
-use super::{CliError, Exit, Global, Output};
+use super::format::format;
+use super::{CliError, Exit, Global, Output, source};
 use deliver::Delivery;
 use flow::{Flow, Pace};
 use stop::Stop;
 use validate::Validator;
-
-/// The names of the formats, as in configuration.
-const FORMATS: [(&str, Format); 5] = [
-    ("auto", Format::Auto),
-    ("json", Format::Json),
-    ("cloud_events", Format::CloudEvents),
-    ("debezium", Format::Debezium),
-    ("wal2json", Format::Wal2json),
-];
 
 /// Publishes events from a file or standard input, one JSON document a line.
 ///
@@ -110,8 +101,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
 fn agreed_format(asked: Option<Format>, configured: Format, source: &str) -> Result<Format, CliError> {
     match asked {
         Some(asked) if asked != configured && asked != Format::Auto && configured != Format::Auto => {
-            let name = |format| FORMATS.iter().find(|(_, known)| *known == format).map_or("auto", |(name, _)| name);
-            let (asked, configured) = (name(asked), name(configured));
+            let (asked, configured) = (asked.name(), configured.name());
             Err(CliError::Usage(format!("the source `{source}` is configured with format {configured}, not {asked}")))
         }
         Some(Format::Auto) | None => Ok(configured),
@@ -161,13 +151,6 @@ fn thousands(number: u64) -> String {
     out
 }
 
-fn format(text: &str) -> Result<Format, String> {
-    let known = FORMATS.iter().find(|(name, _)| *name == text);
-    known
-        .map(|(_, format)| *format)
-        .ok_or_else(|| format!("expected one of {}", FORMATS.map(|(name, _)| name).join(", ")))
-}
-
 fn header(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_lowercase(), value.to_owned())),
@@ -204,12 +187,5 @@ mod tests {
         assert_eq!(agreed(Some(Format::Wal2json), Format::Auto), Some(Format::Wal2json));
         assert_eq!(agreed(Some(Format::Auto), Format::Json), Some(Format::Json));
         assert_eq!(agreed(Some(Format::Wal2json), Format::Json), None);
-    }
-
-    #[test]
-    fn every_format_has_its_configuration_name() {
-        for (name, format) in FORMATS {
-            assert_eq!(serde_json::to_value(format).ok(), Some(name.into()));
-        }
     }
 }

@@ -84,12 +84,12 @@ impl Scene<'_> {
         let origin = self.origin(&delivery.message, letter.reason);
         Record {
             version: 1,
-            id: delivery.message.headers.get(headers::ID).map(str::to_owned).or(origin.id),
+            id: delivery.message.headers.get(headers::ID).map(shorten).or(origin.id),
             source: self.source.to_owned(),
             broker_id: delivery.broker_id.clone(),
             entity: origin.entity,
             reason: letter.reason,
-            error: letter.error.clone(),
+            error: shorten(&letter.error),
             cache: letter.cache.clone(),
             attempts_made: letter.attempts_made,
             attempts: self.attempts(delivery, target.as_deref(), &letter.error),
@@ -146,6 +146,7 @@ pub fn payload(message: &Message) -> Payload<'_> {
     Payload { body: &message.payload, headers: message.headers.as_slice() }
 }
 
+/// Shortened: an event may be all name.
 #[derive(Default)]
 struct Origin {
     id: Option<String>,
@@ -154,10 +155,59 @@ struct Origin {
 
 impl Origin {
     fn of(change: &Change<'_>) -> Self {
-        let owned = |id: &Option<Cow<'_, str>>| id.as_ref().map(|id| id.clone().into_owned());
+        let short = |id: &Option<Cow<'_, str>>| id.as_deref().map(shorten);
         match change {
-            Change::Event(event) => Self { id: owned(&event.id), entity: Some(event.entity.clone().into_owned()) },
-            Change::Command(command) => Self { id: owned(&command.id), entity: None },
+            Change::Event(event) => Self { id: short(&event.id), entity: Some(shorten(&event.entity)) },
+            Change::Command(command) => Self { id: short(&command.id), entity: None },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quash_core::resolve::{Declared, Resolver};
+    use quash_dispatch::transport::Tag;
+
+    use super::*;
+
+    /// A broker takes some kilobytes of headers, and a person reads some lines.
+    const RECORD_MAX: usize = 16 * 1024;
+
+    #[test]
+    fn a_record_stays_small_whatever_is_in_the_event() {
+        let targets = [("main".to_owned(), Default::default())].into();
+        let caches = serde_json::from_str(r#"{"c": {"key": "c:{id}", "depends_on": [{"row": "e"}]}}"#).unwrap();
+        let (resolver, _) =
+            Resolver::compile(Declared { targets: &targets, caches: &caches, limits: Default::default() });
+        let rules = resolver.unwrap();
+        let limits = EventLimits::default();
+        let (source, worker, format) = ("events", "w", Format::Auto);
+        let scene = Scene { source, worker, format, limits, rules: &rules, now_ms: 0 };
+        let long = "x".repeat(200_000);
+        let ids = serde_json::json!([long, long]);
+        let bodies = [
+            serde_json::json!({ "entity": "e", "op": "create", "id": long, "after": { "id": ids } }),
+            serde_json::json!({ "entity": long, "op": "create" }),
+        ];
+        for body in bodies {
+            let message = Message { payload: body.to_string().into(), ..Message::default() };
+            let broker_id = "1-0".to_owned();
+            let delivery = Delivery { message, broker_id, deliveries: 1, tag: Tag(0) };
+            let letter = Letter {
+                reason: Reason::TargetError,
+                error: long.clone(),
+                target: Some(TargetId(0)),
+                cache: None,
+                attempts_made: 8,
+                first_failure_ms: 0,
+            };
+            let decision = Decision::Replace { parks: Vec::new(), letters: vec![letter] };
+            let Verdict::Replace(copies) = scene.verdict(&delivery, State::default(), &decision) else {
+                panic!("no letter")
+            };
+            let record = copies[0].message.headers.get(headers::RECORD).unwrap();
+            assert!(record.len() < RECORD_MAX, "{} bytes", record.len());
+            assert_eq!(copies[0].message.payload, delivery.message.payload);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Applies actions: all removals and writes in one round, then one pass over the keys for all prefixes.
+//! Applies actions: all removals and writes in one round, then one pass over the keys for all prefixes, then publications.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -32,27 +32,32 @@ pub(super) async fn apply(connector: &Connector, actions: &[Action], pace: f64) 
         let swept = scan::remove(&link, &prefixes, pace, actions.len()).await;
         let (part, keys_visited) = connector.check(&link, swept).await?;
         let left = take_left(&mut tally, part);
-        finish(connector, link, left, &mut tally).await?;
+        link = finish(connector, link, left, &mut tally).await?;
         keys_visited
     };
+    // Whoever hears of it reads anew at once, and must not find what is only about to go.
+    finish(connector, link, publications(actions), &mut tally).await?;
     Ok(Applied { outcomes: tally.outcomes(), keys_visited })
 }
 
-/// The commands for everything but prefixes.
+/// The commands for everything but prefixes and publications.
 fn direct_orders<'a>(link: &Link, actions: &'a [Action]) -> Vec<Order<'a>> {
     let (mut keys, mut writes) = (Vec::new(), Vec::new());
     for (owner, action) in actions.iter().enumerate() {
         match action {
             Action::Delete(key) => keys.push(Key { owner, name: Cow::Borrowed(key.as_bytes()) }),
-            Action::DeletePrefix(_) => {}
-            Action::Bump(_) | Action::Set { .. } | Action::Publish { .. } => {
-                writes.push(Order::Write { owner, action })
-            }
+            Action::DeletePrefix(_) | Action::Publish { .. } => {}
+            Action::Bump(_) | Action::Set { .. } => writes.push(Order::Write { owner, action }),
         }
     }
     let mut orders = link.unlinks(keys);
     orders.extend(writes);
     orders
+}
+
+fn publications(actions: &[Action]) -> Vec<Order<'_>> {
+    let published = actions.iter().enumerate().filter(|(_, action)| matches!(action, Action::Publish { .. }));
+    published.map(|(owner, action)| Order::Write { owner, action }).collect()
 }
 
 /// The prefixes to look for. An empty one is refused here as well, whoever let it through: it would mean everything.

@@ -17,6 +17,7 @@ use quash_dispatch::transport::{DeadLetters, LetterId, Transport};
 use tokio::sync::watch;
 
 use super::output::{self, Screen, escape_for_terminal};
+use super::source::{self, Source};
 use super::{CliError, Exit, Global, Output};
 use crate::dead_letter::filter::Filter;
 use crate::dead_letter::select::Choice;
@@ -81,7 +82,7 @@ impl Chosen {
 /// As [`CliError`] says.
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let config = global.load()?.root;
-    let (source, transport) = global.source(&config, args.source.as_deref())?;
+    let Source { name: source, transport, .. } = source::choose(&config, args.source.as_deref())?;
     // Not locked: an import reads standard input too.
     let (mut out, mut input) = (output::stdout(), BufReader::new(io::stdin()));
     let asks = io::stdin().is_terminal() && io::stderr().is_terminal();

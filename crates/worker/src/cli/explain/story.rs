@@ -158,6 +158,7 @@ impl Story<'_> {
         how.dedup();
         let mut out = format!("  {}{because}\n", self.paint.bold(&escape_for_terminal(&cache.cache)));
         out += &format!("    {}\n", escape_for_terminal(&self.cut(&how, 2).join("; ")));
+        out.extend(cache.notes.iter().map(|note| self.note(note, 0)));
         out += &self.actions(&cache.actions, actions);
         if !cache.again_after_ms.is_empty() {
             let later = cache.again_after_ms.iter().map(|ms| Span(Duration::from_millis(*ms)).to_string());

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use quash_dispatch::transport::{Message, TransportError};
 
-use super::source::failed;
 use super::stop::Stop;
 use crate::cli::CliError;
 
@@ -46,7 +45,7 @@ impl<P: AsyncFn(&[Message]) -> Result<(), TransportError>> Delivery<P> {
         complaints: &mut impl Write,
     ) -> Result<(), CliError> {
         // Nothing was read yet, so that there is nothing to finish.
-        self.until_answered(prepare, 1, complaints).await.map_err(failed)
+        self.until_answered(prepare, 1, complaints).await.map_err(CliError::from)
     }
 
     /// Returns when the broker has the messages.
@@ -55,7 +54,7 @@ impl<P: AsyncFn(&[Message]) -> Result<(), TransportError>> Delivery<P> {
     /// When the broker refuses from the start, or somebody insists on stopping while it cannot be reached.
     pub(super) async fn send(&mut self, messages: &[Message], complaints: &mut impl Write) -> Result<(), CliError> {
         let sent = self.until_answered(async || (self.publish)(messages).await, 2, complaints).await;
-        sent.map_err(|error| with_count(failed(error), messages.len()))?;
+        sent.map_err(|error| with_count(CliError::from(error), messages.len()))?;
         self.answered = true;
         Ok(())
     }

@@ -22,6 +22,7 @@ fn page(actions: Vec<PlannedAction>) -> ExplainedCache {
         through: Vec::new(),
         key_sets: vec!["author_id=3 page=*".to_owned(), "author_id=4 page=*".to_owned()],
         reach: vec![reach(), reach()],
+        notes: Vec::new(),
         actions,
         again_after_ms: vec![1000, 30_000],
     }
@@ -67,6 +68,7 @@ fn a_newcomer_sees_what_matched_what_did_not_and_what_goes() {
             through: vec!["catalog_page".to_owned()],
             key_sets: vec!["its only entry".to_owned()],
             reach: vec![Reach { by: ReachBy::Keys, template: "shelf".to_owned(), actions: 1, rounds_up: false }],
+            notes: Vec::new(),
             actions: vec![PlannedAction { target: "eu".to_owned(), action: "delete", object: "shelf".to_owned() }],
             again_after_ms: Vec::new(),
         },
