@@ -16,6 +16,13 @@ pub(crate) struct Source {
     pub(crate) transport: Arc<dyn Transport>,
 }
 
+impl Source {
+    /// What a command says when this source's broker failed.
+    pub(crate) fn failed(&self, error: TransportError) -> CliError {
+        failed(error).about(&format!("source {}", self.name))
+    }
+}
+
 /// The named source, or the only one.
 pub(crate) fn choose(config: &Config, name: Option<&str>) -> Result<Source, CliError> {
     let names = || config.sources.keys().map(String::as_str);
