@@ -111,6 +111,26 @@ fn one_word_per_thing() {
     }
 }
 
+#[test]
+fn the_rights_on_the_security_page_are_those_that_are_tested() {
+    let page = |name: &str| fs::read_to_string(root().join("docs").join(name)).unwrap();
+    let security = page("security.md");
+    for (name, begins) in [("brokers.md", "user quash on "), ("targets.md", "ACL SETUSER quash on ")] {
+        let page = page(name);
+        let line = page.lines().find(|line| line.starts_with(begins)).expect("the page grants rights");
+        assert!(security.lines().any(|repeated| repeated == line), "docs/security.md differs from docs/{name}: {line}");
+    }
+}
+
+#[test]
+fn the_manual_lists_every_page() {
+    let list = fs::read_to_string(root().join("docs/README.md")).unwrap();
+    for (path, _) in documents().into_iter().filter(|(path, _)| path.starts_with("docs/") && path != "docs/README.md") {
+        let name = path.trim_start_matches("docs/");
+        assert!(list.contains(&format!("({name})")), "docs/README.md does not list {name}");
+    }
+}
+
 fn is_test(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.contains("/tests/")
 }

@@ -94,7 +94,7 @@ pub struct Plan {
     pub shares: Vec<Share>,
 }
 
-/// The actions of a plan on one target: deduplicated, and without keys that a prefix of the share removes anyway.
+/// The actions of a plan on one target: deduplicated, and without keys that a prefix of the same askers removes anyway.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Share {
     /// The target.
@@ -183,7 +183,9 @@ fn kind_of(action: &Action) -> Identity<'_> {
     Identity { kind, object }
 }
 
-/// Takes out keys and longer prefixes that begin with a prefix of the share; who asked for them now asks for that prefix.
+/// Takes out longer prefixes that begin with a prefix of the share, whose askers now ask for that one, and keys whose
+/// askers ask for such a prefix as well. Keys of others stay: they cost little, need not wait for the pass over all keys,
+/// and must not fail because a stranger's prefix covers something that may not be removed.
 fn subsume(share: &mut Share) {
     let mut prefixes: Vec<(Box<str>, Askers)> = Vec::new();
     let mut rest = Share { target: share.target, actions: Vec::new(), asked_by: Vec::new() };
@@ -206,12 +208,9 @@ fn subsume(share: &mut Share) {
         }
     }
     for (action, askers) in rest.actions.into_iter().zip(rest.asked_by) {
-        match swallowing(&mut widest, &action) {
-            Some(known) => unite(known, &askers),
-            None => {
-                share.actions.push(action);
-                share.asked_by.push(askers);
-            }
+        if !is_swallowed(&widest, &action, &askers) {
+            share.actions.push(action);
+            share.asked_by.push(askers);
         }
     }
     for (prefix, askers) in widest {
@@ -220,12 +219,14 @@ fn subsume(share: &mut Share) {
     }
 }
 
-/// The askers of the prefix that removes what this action removes. Only deletes are swallowed: a token must be written.
-fn swallowing<'p>(widest: &'p mut [(Box<str>, Askers)], action: &Action) -> Option<&'p mut Askers> {
-    let Action::Delete(key) = action else { return None };
-    let after = widest.partition_point(|(prefix, _)| **prefix <= **key);
-    let (prefix, askers) = widest.get_mut(after.checked_sub(1)?)?;
-    key.starts_with(&**prefix).then_some(askers)
+/// Whether all who asked for this action asked for a prefix that removes the same. Only deletes are swallowed: a token
+/// must be written.
+fn is_swallowed(widest: &[(Box<str>, Askers)], action: &Action, askers: &Askers) -> bool {
+    let Action::Delete(key) = action else { return false };
+    let below = widest.partition_point(|(prefix, _)| **prefix <= **key);
+    widest[..below].last().is_some_and(|(prefix, known)| {
+        key.starts_with(&**prefix) && askers.iter().all(|asker| known.binary_search(asker).is_ok())
+    })
 }
 
 fn unite(known: &mut Askers, more: &Askers) {
@@ -270,20 +271,29 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_swallows_its_keys_and_longer_prefixes() {
+    fn a_prefix_swallows_its_askers_keys_and_longer_prefixes() {
         check(
             &[
-                (0, delete("a:1")),
+                (1, delete("a:1")),
                 (1, prefix("a:")),
+                (2, delete("a:3")),
                 (2, prefix("a:2:")),
                 (3, delete("b")),
                 (4, Action::Bump("a:t".into())),
             ],
-            &[(delete("b"), &[3]), (Action::Bump("a:t".into()), &[4]), (prefix("a:"), &[0, 1, 2])],
+            &[(delete("b"), &[3]), (Action::Bump("a:t".into()), &[4]), (prefix("a:"), &[1, 2])],
         );
         check(
-            &[(0, prefix("a:1")), (0, prefix("b")), (1, delete("a:2")), (2, delete("a:10")), (3, delete("a"))],
-            &[(delete("a:2"), &[1]), (delete("a"), &[3]), (prefix("a:1"), &[0, 2]), (prefix("b"), &[0])],
+            &[(0, prefix("a:1")), (0, prefix("b")), (1, delete("a:2")), (0, delete("a:10")), (3, delete("a"))],
+            &[(delete("a:2"), &[1]), (delete("a"), &[3]), (prefix("a:1"), &[0]), (prefix("b"), &[0])],
+        );
+    }
+
+    #[test]
+    fn a_key_is_not_charged_with_the_prefix_of_a_stranger() {
+        check(
+            &[(0, prefix("a")), (1, delete("a:1")), (0, delete("a:2")), (1, delete("a:2"))],
+            &[(delete("a:1"), &[1]), (delete("a:2"), &[0, 1]), (prefix("a"), &[0])],
         );
     }
 }

@@ -65,7 +65,7 @@ pub enum StartError {
         error: TransportError,
     },
     /// The admin endpoint cannot be opened.
-    #[error("cannot listen on {listen} (admin.listen): {source}")]
+    #[error("cannot listen on {listen}: {source}; set admin.listen to another address, or to off")]
     Admin {
         /// The configured address.
         listen: String,

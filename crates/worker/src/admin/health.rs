@@ -1,12 +1,14 @@
 //! Says whether the worker can do its work, and if not, what is in its way.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 use super::Admin;
 
 /// The body of `/readyz`.
-#[derive(Debug, Serialize)]
-pub(super) struct Health {
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Health {
     /// Whether it receives and can reach a target.
     pub(super) ready: bool,
     /// Whether it stops.
@@ -15,13 +17,13 @@ pub(super) struct Health {
     lanes: Vec<LaneHealth>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct SourceHealth {
     name: String,
     connected: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct LaneHealth {
     target: String,
     open: bool,
@@ -41,5 +43,21 @@ impl Health {
         let draining = admin.stop.is_draining();
         let ready = !draining && sources.iter().all(|source| source.connected) && snapshot.is_reachable();
         Self { ready, draining, sources, lanes }
+    }
+}
+
+/// `draining, source events is connected, target main cannot be reached`.
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let draining = self.draining.then(|| "draining".to_owned());
+        let sources = self.sources.iter().map(|source| {
+            let is = if source.connected { "is connected" } else { "is not connected" };
+            format!("source {} {is}", source.name)
+        });
+        let lanes = self.lanes.iter().map(|lane| {
+            let is = if lane.open { "cannot be reached" } else { "can be reached" };
+            format!("target {} {is}", lane.target)
+        });
+        f.write_str(&draining.into_iter().chain(sources).chain(lanes).collect::<Vec<_>>().join(", "))
     }
 }

@@ -25,7 +25,7 @@ use crate::config::AdminConfig;
 use crate::consume::Source;
 use crate::drain::Stop;
 use crate::metrics::Metrics;
-use health::Health;
+pub(crate) use health::Health;
 use token::Token;
 
 /// What is in `admin.listen` when there is no endpoint.

@@ -143,11 +143,16 @@ impl Checked<'_> {
             warnings => format!("; {}", paint.yellow(&count(warnings, "warning"))),
         };
         let broken = self.findings(Outcome::Error) + self.findings(Outcome::Unreachable);
-        let (mark, broken) = match broken {
-            0 => (paint.green("✓"), String::new()),
-            broken => (paint.red("✗"), format!("; but {} in what it names", paint.red(&count(broken, "error")))),
-        };
-        format!("{mark} {names} is fine: {all}{warnings}{broken}\n")
+        match broken {
+            0 => format!("{} {names} is fine: {all}{warnings}\n", paint.green("✓")),
+            broken => {
+                let broken = paint.red(&count(broken, "error")).into_owned();
+                format!(
+                    "{} {names} is written right ({all}), but what it names has {broken}{warnings}\n",
+                    paint.red("✗")
+                )
+            }
+        }
     }
 
     fn exit(&self, strict: bool) -> Result<Exit, CliError> {

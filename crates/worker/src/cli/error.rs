@@ -75,6 +75,16 @@ impl CliError {
         Self::Io(format!("cannot {operation} {file}: {error}"))
     }
 
+    /// The same error, saying first what it is about: `source events: cannot reach the broker: …`.
+    #[must_use]
+    pub fn about(self, object: &str) -> Self {
+        match self {
+            Self::Unreachable(words) => Self::Unreachable(format!("{object}: {words}")),
+            Self::Refused(words) => Self::Refused(format!("{object}: {words}")),
+            other => other,
+        }
+    }
+
     /// Prints the error on standard error, for people or as one JSON object.
     pub fn print(&self, output: Output) {
         if matches!(self, Self::ClosedPipe) {

@@ -1,6 +1,5 @@
 //! `quash health`: asks a running worker whether it is well.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use quash_core::config::Secret;
@@ -8,8 +7,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{CliError, Exit, Global, Output};
-use crate::admin::OFF;
+use super::output::escape_for_terminal;
+use super::{CliError, Exit, Global, Output, screen};
+use crate::admin::{Health, OFF};
 
 /// How long the worker may take to answer: shorter than the time-outs of those who run health checks.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -66,11 +66,19 @@ fn report(output: Output, status: u16, body: &str) -> Result<Exit, CliError> {
     };
     let line = match output {
         Output::Json => body.trim().to_owned(),
-        Output::Text => format!("{word}: {}", body.trim()),
+        Output::Text => format!("{word}: {}", in_words(body)),
     };
-    writeln!(std::io::stdout().lock(), "{line}")
-        .map_err(|error| CliError::Io(format!("cannot write the output: {error}")))?;
+    screen::print(&format!("{line}\n"))?;
     Ok(exit)
+}
+
+/// What the worker says about itself, in words; as it came where it is of another kind.
+fn in_words(body: &str) -> String {
+    let words = match serde_json::from_str::<Health>(body) {
+        Ok(health) => health.to_string(),
+        Err(_) => body.trim().to_owned(),
+    };
+    escape_for_terminal(&words).into_owned()
 }
 
 /// Status and body of an answer. The worker sends short bodies in one piece, never chunked.
@@ -132,6 +140,13 @@ mod tests {
         for url in ["https://worker:9464", "worker", "http://", ":9464", "worker:http"] {
             assert!(address_of(url).is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn people_are_told_in_words() {
+        let body = r#"{"ready":false,"draining":true,"sources":[{"name":"events","connected":true}],"lanes":[{"target":"main","open":true}]}"#;
+        assert_eq!(in_words(body), "draining, source events is connected, target main cannot be reached");
+        assert_eq!(in_words("another\u{1b}[31m\n"), "another\\x1b[31m");
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! `quash invalidate`: publishes a direct command.
 
-use std::io::Write;
+use std::time::Duration;
 
 use bytes::Bytes;
 use quash_core::event::{Format, Payload, decode};
+use quash_core::plan::TargetSet;
+use quash_core::resolve::{Request, Resolver};
 use quash_dispatch::transport::{Headers, Message};
 use serde_json::{Map, Value, json};
 
-use super::{CliError, Exit, Global, Output, source};
+use super::output::escape_for_terminal;
+use super::{CliError, Exit, Global, Output, rules, screen, source};
 use crate::config::Config;
 
 /// Publishes a direct command: the worker removes what it names, wherever that is cached.
@@ -57,20 +60,29 @@ enum What {
 /// # Errors
 /// As [`CliError`] says.
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
-    let config = global.load()?.root;
-    known_names(&args, &config)?;
-    let source = source::choose(&config, args.source.as_deref())?;
+    let loaded = global.load()?;
+    let config = &loaded.root;
+    known_names(&args, config)?;
+    let source = source::choose(config, args.source.as_deref())?;
     let command = command(args.what, args.target)?;
-    let message = message(&command, source.format, &config)?;
-    source.transport.prepare().await?;
-    source.transport.publish(&[message]).await?;
+    let message = message(&command, source.format, config)?;
+    accepted(&rules::compile(&loaded)?.0, &message)?;
+    source.transport.prepare().await.map_err(|error| source.failed(error))?;
+    source.transport.publish(&[message]).await.map_err(|error| source.failed(error))?;
     let line = match global.output {
         Output::Json => json!({ "published": 1, "source": source.name, "command": command }).to_string(),
-        Output::Text => format!("published {command} to {}", source.name),
+        Output::Text => format!("published {} to {}", escape_for_terminal(&command.to_string()), source.name),
     };
-    writeln!(std::io::stdout().lock(), "{line}")
-        .map_err(|error| CliError::Io(format!("cannot write the result: {error}")))?;
+    screen::print(&format!("{line}\n"))?;
     Ok(Exit::Done)
+}
+
+/// What the rules refuse (an argument that the cache does not have, a key that is too long) would become a dead letter.
+fn accepted(resolver: &Resolver, message: &Message) -> Result<(), CliError> {
+    let payload = Payload { body: &message.payload, headers: &[] };
+    let request = Request { payload, format: Format::Auto, targets: TargetSet::ALL, pass: Duration::ZERO };
+    let explanation = resolver.explain(&request).map_err(|error| CliError::Usage(error.to_string()))?;
+    explanation.changes.into_iter().find_map(|change| change.refused).map_or(Ok(()), |why| Err(CliError::Usage(why)))
 }
 
 /// A misspelt name would be found out by the worker, and become a dead letter.

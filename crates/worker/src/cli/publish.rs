@@ -6,7 +6,6 @@ mod input;
 mod stop;
 mod validate;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use quash_dispatch::transport::{Headers, Message};
 use serde::Serialize;
 
 use super::format::format;
-use super::{CliError, Exit, Global, Output, source};
+use super::{CliError, Exit, Global, Output, screen, source};
 use deliver::Delivery;
 use flow::{Flow, Pace};
 use stop::Stop;
@@ -91,7 +90,8 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
         strict: args.strict,
         complaints: std::io::stderr(),
     };
-    flow.delivery.prepare(async || source.transport.prepare().await, &mut std::io::stderr()).await?;
+    let about = |error: CliError| error.about(&format!("source {}", source.name));
+    flow.delivery.prepare(async || source.transport.prepare().await, &mut std::io::stderr()).await.map_err(about)?;
     let tally = flow.run().await?;
     summarise(tally, &source.name, started.elapsed(), global.output)?;
     Ok(if tally.refused == 0 { Exit::Done } else { Exit::Failures })
@@ -120,8 +120,7 @@ fn summarise(tally: Tally, source: &str, took: Duration, output: Output) -> Resu
         }
         Output::Text => in_words(tally, seconds),
     };
-    writeln!(std::io::stdout().lock(), "{line}")
-        .map_err(|error| CliError::Io(format!("cannot write the result: {error}")))
+    screen::print(&format!("{line}\n"))
 }
 
 fn in_words(tally: Tally, seconds: f64) -> String {

@@ -1,8 +1,8 @@
 //! `quash schema`: prints the JSON Schema of the configuration.
 
-use std::io::{self, Write};
+use std::io::Write;
 
-use super::{CliError, Exit, Global};
+use super::{CliError, Exit, Global, output};
 use crate::config::Config;
 
 /// Prints the JSON Schema of the configuration.
@@ -28,8 +28,9 @@ pub async fn run(args: Args, _global: &Global) -> Result<Exit, CliError> {
     let text = match args.subject {
         Subject::Config => format!("{:#}", config_schema()),
     };
-    let written = writeln!(io::stdout().lock(), "{text}");
-    written.map_err(|error| CliError::Io(format!("cannot write the output: {error}")))?;
+    let mut out = output::stdout();
+    writeln!(out, "{text}")?;
+    out.flush()?;
     Ok(Exit::Done)
 }
 

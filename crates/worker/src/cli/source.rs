@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use quash_core::config::nearest;
 use quash_core::event::Format;
-use quash_dispatch::transport::Transport;
+use quash_dispatch::transport::{Transport, TransportError};
 
 use super::{CliError, error};
 use crate::config::Config;
@@ -14,6 +14,13 @@ pub(super) struct Source {
     pub(super) name: String,
     pub(super) format: Format,
     pub(super) transport: Arc<dyn Transport>,
+}
+
+impl Source {
+    /// What a command says when this source's broker failed.
+    pub(super) fn failed(&self, error: TransportError) -> CliError {
+        CliError::from(error).about(&format!("source {}", self.name))
+    }
 }
 
 /// The source of that name, or the only one there is.

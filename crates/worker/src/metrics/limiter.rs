@@ -29,8 +29,8 @@ impl Limiter {
         Self { per_second, window: Mutex::new(Window { started: Instant::now(), lines: 0, suppressed: 0 }) }
     }
 
-    /// Whether a line may be written now, and how many were suppressed before it.
-    pub fn allow(&self) -> Option<u64> {
+    /// Whether a line may be written now, and how many were suppressed before it if any were.
+    pub fn allow(&self) -> Option<Option<u64>> {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         if window.started.elapsed() >= WINDOW {
             (window.started, window.lines) = (Instant::now(), 0);
@@ -40,7 +40,7 @@ impl Limiter {
             return None;
         }
         window.lines += 1;
-        Some(std::mem::take(&mut window.suppressed))
+        Some(Some(std::mem::take(&mut window.suppressed)).filter(|lines| *lines > 0))
     }
 }
 
@@ -51,8 +51,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn lines_over_the_limit_are_counted_and_told_with_the_next() {
         let limiter = Limiter::new(2);
-        assert_eq!([(); 5].map(|()| limiter.allow()), [Some(0), Some(0), None, None, None]);
+        assert_eq!([(); 5].map(|()| limiter.allow()), [Some(None), Some(None), None, None, None]);
         tokio::time::advance(WINDOW).await;
-        assert_eq!([(); 3].map(|()| limiter.allow()), [Some(3), Some(0), None]);
+        assert_eq!([(); 3].map(|()| limiter.allow()), [Some(Some(3)), Some(None), None]);
     }
 }

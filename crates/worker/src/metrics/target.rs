@@ -145,7 +145,7 @@ impl TargetMetrics {
     /// The lane closed.
     pub fn closed(&self, open_for: Duration) {
         self.lane_open.set(0);
-        tracing::info!(target_name = %self.target, open_for_ms = open_for.as_millis(), "target can be reached again, its lane is closed");
+        tracing::info!(target_name = %self.target, open_for_ms = u64::try_from(open_for.as_millis()).unwrap_or(u64::MAX), "target can be reached again, its lane is closed");
     }
 
     /// The target restarted or failed over; these actions are applied again.

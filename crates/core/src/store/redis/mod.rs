@@ -1,7 +1,7 @@
 //! Acts on Redis and Valkey: standalone, Sentinel and Cluster.
 //!
 //! All three are the same here: a list of masters, each with one shared connection, and a rule which of them serves a
-//! key (`link`). The driver's own cluster client is not used: it repeats and redirects a pipeline as a whole, and
+//! key (see `link`). The driver's own cluster client is not used: it repeats and redirects a pipeline as a whole, and
 //! only its last error would be known, not which action it was for.
 
 mod address;

@@ -180,10 +180,9 @@ impl Summary {
             let refilled = thousands(self.refilled_stale);
             fact("races", format!("{refilled} entries were filled with old data just after their removal{closed}"));
         }
-        fact(
-            "dead",
-            format!("{} letters: {}", thousands(self.dead_letters.values().sum()), listed(&self.dead_letters)),
-        );
+        let by_reason =
+            if self.dead_letters.is_empty() { String::new() } else { format!(": {}", listed(&self.dead_letters)) };
+        fact("dead", format!("{} letters{by_reason}", thousands(self.dead_letters.values().sum())));
         fact(
             "at the end",
             format!("{} of {} cached entries differ from the database", self.differing.len(), thousands(self.entries)),

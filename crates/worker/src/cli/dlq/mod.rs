@@ -97,7 +97,10 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
         err: &mut io::stderr(),
         answers: asks.then_some(&mut input),
     };
-    let exit = desk.run(args.command).await?;
+    let about = format!("source {}", desk.source);
+    // A refusal is Quash's own, or names the command that the broker refused.
+    let unreachable = |error| if matches!(error, CliError::Unreachable(_)) { error.about(&about) } else { error };
+    let exit = desk.run(args.command).await.map_err(unreachable)?;
     out.flush()?;
     Ok(exit)
 }

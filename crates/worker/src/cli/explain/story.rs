@@ -138,6 +138,9 @@ impl Story<'_> {
 
     fn stale(&self, change: &ExplainedChange) -> String {
         if change.caches.is_empty() && change.command.is_empty() {
+            if change.refused.is_some() {
+                return String::new();
+            }
             return "\n  nothing is stale: it would be acknowledged, and counted as unmatched\n".to_owned();
         }
         let mut out = "\nwould remove\n".to_owned();
