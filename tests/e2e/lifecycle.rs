@@ -19,6 +19,7 @@ async fn a_worker_that_is_asked_to_stop_drains_and_ends_with_0() {
     assert_eq!(first.terminate().await, 0);
 
     // What it took and did not finish is there for others at once, not after a timeout.
+    assert_eq!(scene.queue.backlog().await.unsettled, 0);
     let _second = scene.quash.worker("second").await;
     scene.gone(&keys).await;
     assert_eq!(scene.settled().await, 0);

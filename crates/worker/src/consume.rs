@@ -55,9 +55,13 @@ pub async fn consume(source: Arc<Source>, stop: Stop, mut changes: watch::Receiv
             report(&source, ended);
         }
     }
-    while let Some(ended) = in_flight.join_next().await {
-        report(&source, ended);
-    }
+    let finish = async {
+        while let Some(ended) = in_flight.join_next().await {
+            report(&source, ended);
+        }
+    };
+    // Others can work on what was fetched ahead while the rest of this one's work is finished.
+    tokio::join!(receiver.close(), finish);
 }
 
 /// Prepares the source and begins to consume, again and again until the broker lets it.

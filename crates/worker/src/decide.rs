@@ -41,8 +41,8 @@ pub enum Happened<'a> {
         /// The targets that are not done, each with what went wrong; targets that are not named are done.
         troubles: &'a [(TargetId, Trouble<'a>)],
     },
-    /// Nothing is left to do: none of the targets that it names is configured any more.
-    Pointless,
+    /// It was not resolved: none of the targets that it names is configured here.
+    Unconfigured,
     /// Handling it panicked, with this message.
     Panicked(&'a str),
     /// The broker handed it out this often, and every time the worker was gone before it settled.
@@ -104,6 +104,9 @@ pub enum Why {
     Failed,
     /// Its targets could not be reached.
     Unreachable,
+    /// Its targets are not configured here. They may be elsewhere: while a new configuration is rolled out, workers know
+    /// different targets.
+    Unconfigured,
     /// Handling it panicked.
     Panicked,
 }
@@ -117,6 +120,8 @@ pub struct Letter {
     pub error: String,
     /// The target that failed; `None` when it failed before any.
     pub target: Option<TargetId>,
+    /// What of the delivery it stands for; a replay does that.
+    pub state: State,
     /// The cache whose rule failed.
     pub cache: Option<String>,
     /// Attempts made, this one included.
@@ -129,11 +134,10 @@ pub struct Letter {
 #[must_use]
 pub fn decide(case: Case<'_>) -> Decision {
     match case.happened {
-        Happened::Resolved { resolved: Resolved::Unmatched { .. }, .. } | Happened::Pointless => Decision::Ack,
-        Happened::Resolved { resolved: Resolved::Asked(asked), troubles: [] } if asked.next_pass.is_none() => {
-            Decision::Ack
-        }
         Happened::Resolved { resolved: Resolved::Asked(asked), troubles } => case.shares(asked, troubles),
+        Happened::Resolved { resolved: Resolved::Unmatched { .. }, .. } | Happened::Unconfigured => {
+            case.shares(&Asked { targets: TargetSet::EMPTY, next_pass: None, time_us: None }, &[])
+        }
         Happened::Resolved { resolved: Resolved::Refused(refused), .. } => case.refuse(refused),
         Happened::Panicked(message) => case.panicked(message),
         Happened::KillsWorkers(times) => case.kills_workers(times),
@@ -144,6 +148,9 @@ pub fn decide(case: Case<'_>) -> Decision {
 impl Case<'_> {
     /// Sorts the targets by their fate; those with the same fate travel in one copy.
     fn shares(&self, asked: &Asked, troubles: &[(TargetId, Trouble<'_>)]) -> Decision {
+        if troubles.is_empty() && asked.next_pass.is_none() && !self.state.elsewhere {
+            return Decision::Ack;
+        }
         let mut failed = self.park(Why::Failed, self.state.attempt.saturating_add(1));
         failed.delay = self.policy.delay(self.state.attempt, self.random);
         let mut unreachable = self.park(Why::Unreachable, self.state.attempt);
@@ -167,7 +174,25 @@ impl Case<'_> {
         let troubled = troubles.iter().map(|(target, _)| *target).collect();
         let again = self.next_pass(asked, asked.targets.difference(troubled));
         let failing = [failed, unreachable].into_iter().filter(|park| !park.state.targets.is_empty());
-        replace(again.into_iter().chain(failing).collect(), letters)
+        let mut parks: Vec<Park> = again.into_iter().chain(failing).collect();
+        if self.state.elsewhere {
+            self.wait_for_configuration(&mut parks, &mut letters);
+        }
+        replace(parks, letters)
+    }
+
+    /// The copy for the targets that are not configured here. A target that nobody knows is one that nobody reaches: its
+    /// shares wait just as long.
+    fn wait_for_configuration(&self, parks: &mut Vec<Park>, letters: &mut Vec<Letter>) {
+        let share = State { targets: TargetSet::EMPTY, ..self.state };
+        if self.failing_for() >= self.policy.give_up_after {
+            let letter = self.letter(Reason::GaveUp, None, "the target is not configured");
+            letters.push(Letter { state: share, ..letter });
+        } else {
+            let state = State { first_failure_ms: Some(self.first_failure_ms()), ..share };
+            let delay = self.policy.delay_unreachable(self.failing_for(), self.random);
+            parks.push(Park { why: Why::Unconfigured, state, delay, failures: Vec::new() });
+        }
     }
 
     /// The copy that does the done targets once more when `again_after` asks for it. It starts afresh: what went wrong
@@ -194,7 +219,7 @@ impl Case<'_> {
             return replace(Vec::new(), vec![self.letter(Reason::Panic, None, message)]);
         }
         let mut park = self.park(Why::Panicked, self.state.attempt.saturating_add(1));
-        park.state.targets = self.state.targets;
+        (park.state.targets, park.state.elsewhere) = (self.state.targets, self.state.elsewhere);
         park.delay = self.policy.delay(self.state.attempt, self.random);
         park.failures.push((None, message.to_owned()));
         replace(vec![park], Vec::new())
@@ -211,17 +236,21 @@ impl Case<'_> {
         let state = State {
             attempt,
             targets: TargetSet::EMPTY,
+            elsewhere: false,
             pass: self.state.pass,
             first_failure_ms: Some(self.first_failure_ms()),
         };
         Park { why, state, delay: Duration::ZERO, failures: Vec::new() }
     }
 
+    /// A letter for one target, or for all that was to do.
     fn letter(&self, reason: Reason, target: Option<TargetId>, error: &str) -> Letter {
+        let alone = |target| State { targets: TargetSet::from_iter([target]), elsewhere: false, ..self.state };
         Letter {
             reason,
             error: error.to_owned(),
             target,
+            state: target.map_or(self.state, alone),
             cache: None,
             attempts_made: self.state.attempt,
             first_failure_ms: self.first_failure_ms(),

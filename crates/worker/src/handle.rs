@@ -64,7 +64,7 @@ impl<'w> Work<'w> {
             handled.decide(item, Happened::Resolved { resolved, troubles: &troubles });
         }
         for item in spared {
-            handled.decide(item, item.spared().unwrap_or(Happened::Pointless));
+            handled.decide(item, item.spared().unwrap_or(Happened::Unconfigured));
         }
         handled
     }
@@ -107,7 +107,7 @@ impl Item<'_> {
         if self.delivery.deliveries >= DELIVERIES_MAX {
             Some(Happened::KillsWorkers(self.delivery.deliveries))
         } else {
-            self.state.targets.is_empty().then_some(Happened::Pointless)
+            self.state.targets.is_empty().then_some(Happened::Unconfigured)
         }
     }
 }

@@ -24,9 +24,11 @@ pub const ERROR_BYTES: usize = 300;
 pub struct State {
     /// Which attempt this is, from 1.
     pub attempt: u32,
-    /// The targets still to do; [`TargetSet::ALL`] is whatever the rules ask for. Empty when none of the named targets
-    /// is configured any more: nothing is left to do.
+    /// The targets still to do; [`TargetSet::ALL`] is whatever the rules ask for. Empty when none of those that are named
+    /// is configured here.
     pub targets: TargetSet,
+    /// Whether targets are still to do that are not configured here.
+    pub elsewhere: bool,
     /// Which pass of `again_after` this is, from the first pass on; zero is the first.
     pub pass: Duration,
     /// When this share first failed, in milliseconds since the Unix epoch.
@@ -35,7 +37,7 @@ pub struct State {
 
 impl Default for State {
     fn default() -> Self {
-        Self { attempt: 1, targets: TargetSet::ALL, pass: Duration::ZERO, first_failure_ms: None }
+        Self { attempt: 1, targets: TargetSet::ALL, elsewhere: false, pass: Duration::ZERO, first_failure_ms: None }
     }
 }
 
@@ -46,18 +48,24 @@ impl State {
         if headers.as_slice().is_empty() {
             return Self::default();
         }
+        let named: Vec<Option<TargetId>> = named(headers).map(target).collect();
+        let known = named.iter().copied().flatten().collect();
         Self {
             attempt: number(headers, headers::ATTEMPT).unwrap_or(1).max(1),
-            targets: targets(headers, target),
+            targets: if named.is_empty() { TargetSet::ALL } else { known },
+            elsewhere: named.contains(&None),
             pass: number(headers, headers::PASS).map_or(Duration::ZERO, Duration::from_millis),
             first_failure_ms: number(headers, headers::FIRST_FAILURE),
         }
     }
 
-    /// Writes the state into a message's headers; what is as in a fresh event leaves no header.
+    /// Writes the state into a message's headers; what is as in a fresh event leaves no header. The targets that are not
+    /// configured here are taken from the headers as they were.
     pub fn write(&self, headers: &mut Headers, names: &[String]) {
+        let elsewhere = self.elsewhere.then(|| unconfigured(headers, names)).flatten();
+        let targets = [spell(self.targets, names), elsewhere].into_iter().flatten().collect::<Vec<_>>().join(",");
         set_or_remove(headers, headers::ATTEMPT, (self.attempt > 1).then(|| self.attempt.to_string()));
-        set_or_remove(headers, headers::TARGETS, (self.targets != TargetSet::ALL).then(|| spell(self.targets, names)));
+        set_or_remove(headers, headers::TARGETS, (self.targets != TargetSet::ALL).then_some(targets));
         set_or_remove(headers, headers::PASS, (!self.pass.is_zero()).then(|| self.pass.as_millis().to_string()));
         set_or_remove(headers, headers::FIRST_FAILURE, self.first_failure_ms.map(|at| at.to_string()));
     }
@@ -93,15 +101,21 @@ pub fn shorten(error: &str) -> String {
     format!("{}…", &error[..end])
 }
 
-fn targets(headers: &Headers, target: impl Fn(&str) -> Option<TargetId>) -> TargetSet {
-    let names = headers.get(headers::TARGETS).into_iter().flat_map(|text| text.split(','));
-    let mut named = names.map(str::trim).filter(|name| !name.is_empty()).peekable();
-    if named.peek().is_none() { TargetSet::ALL } else { named.filter_map(target).collect() }
+/// The targets that a message names and that are not among these, separated by commas; `None` when there are none.
+#[must_use]
+pub fn unconfigured(headers: &Headers, names: &[String]) -> Option<String> {
+    let gone: Vec<&str> = named(headers).filter(|name| !names.iter().any(|known| known == name)).collect();
+    (!gone.is_empty()).then(|| gone.join(","))
 }
 
-fn spell(targets: TargetSet, names: &[String]) -> String {
+fn named(headers: &Headers) -> impl Iterator<Item = &str> {
+    let names = headers.get(headers::TARGETS).into_iter().flat_map(|text| text.split(','));
+    names.map(str::trim).filter(|name| !name.is_empty())
+}
+
+fn spell(targets: TargetSet, names: &[String]) -> Option<String> {
     let known: Vec<&str> = targets.iter().filter_map(|id| names.get(usize::from(id.0))).map(String::as_str).collect();
-    known.join(",")
+    (!known.is_empty()).then(|| known.join(","))
 }
 
 fn number<N: std::str::FromStr>(headers: &Headers, name: &str) -> Option<N> {
@@ -143,7 +157,7 @@ mod tests {
             State::default(),
             State { attempt: 7, ..State::default() },
             State { targets: set(&[0, 2]), pass: Duration::from_secs(30), ..State::default() },
-            State { attempt: 2, targets: set(&[1]), pass: Duration::ZERO, first_failure_ms: Some(1_700_000_000_123) },
+            State { attempt: 2, targets: set(&[1]), first_failure_ms: Some(1_700_000_000_123), ..State::default() },
         ];
         for state in states {
             let mut headers = of(&[(headers::ATTEMPT, "99"), (headers::TARGETS, "us"), ("ce-type", "x")]);
@@ -170,10 +184,20 @@ mod tests {
     }
 
     #[test]
-    fn targets_that_are_gone_after_a_reload_are_dropped() {
-        let cases = [("main", set(&[1])), ("main,gone", set(&[1])), (" eu , us ", set(&[0, 2])), ("gone", set(&[]))];
-        for (text, expected) in cases {
-            assert_eq!(State::read(&of(&[(headers::TARGETS, text)]), id).targets, expected, "{text}");
+    fn targets_that_are_not_configured_here_are_kept() {
+        let cases = [
+            ("main", set(&[1]), false, "main"),
+            ("main,gone", set(&[1]), true, "main,gone"),
+            (" eu , us ", set(&[0, 2]), false, "eu,us"),
+            ("gone, main ,lost", set(&[1]), true, "main,gone,lost"),
+            ("gone", set(&[]), true, "gone"),
+        ];
+        for (text, targets, elsewhere, written) in cases {
+            let mut headers = of(&[(headers::TARGETS, text)]);
+            let state = State::read(&headers, id);
+            assert_eq!((state.targets, state.elsewhere), (targets, elsewhere), "{text}");
+            state.write(&mut headers, &names());
+            assert_eq!(headers.get(headers::TARGETS), Some(written), "{text}");
         }
     }
 

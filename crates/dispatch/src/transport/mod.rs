@@ -100,6 +100,11 @@ pub trait Receiver: Send {
     /// A cut connection is mended inside and is not an error. [`TransportError::Refused`] means that consuming cannot go on
     /// as configured (rights, wrong type); receiving again tries again.
     async fn receive(&mut self) -> Result<Vec<Delivery>, TransportError>;
+
+    /// Ends receiving, and returns once what was fetched and never left [`Receiver::receive`] is with the broker again, as
+    /// far as the broker can be reached. Dropping does the same without anybody knowing when, and not at all when the
+    /// process ends before.
+    async fn close(self: Box<Self>) {}
 }
 
 /// Tells the broker what became of deliveries.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use quash_core::config::{Secret, Span};
-use quash_dispatch::transport::TransportError;
 use quash_dispatch::transport::conformance::eventually;
 use quash_dispatch::transport::redis_streams::Config;
+use quash_dispatch::transport::{Copy, Place, TransportError, Verdict};
 
-use super::server::{LIMIT, Server, ack, consume, message, numbered, receive_many};
+use super::server::{LIMIT, Server, ack, consume, message, numbered, receive_many, texts};
 
 #[track_caller]
 fn check_refused<T>(result: Result<T, TransportError>, words: &str) {
@@ -61,26 +61,30 @@ async fn a_backlog_over_its_limit_is_refused_until_it_shrinks() {
 }
 
 #[tokio::test]
-async fn a_full_server_refuses_messages_and_keeps_what_it_has() {
+async fn a_full_server_takes_no_messages_and_yet_all_verdicts() {
     let server = Server::with(&["--maxmemory", "1gb"]).await;
     let transport = server.transport();
     transport.prepare().await.unwrap();
-    transport.publish(&[message("kept")]).await.unwrap();
+    transport.publish(&numbered(0..4)).await.unwrap();
     server.ask::<String>(&["CONFIG", "SET", "maxmemory", "1"]).await;
     check_refused(transport.publish(&[message("refused")]).await, "OOM");
+
+    // What is stored takes the place of what goes: without that, what must be parked would keep a server full for ever.
     let mut consumer = consume(&*transport, "a", 10).await;
-    let batch = receive_many(&mut consumer, 1).await;
-    let copy = quash_dispatch::transport::Copy {
-        message: message("copy"),
-        place: quash_dispatch::transport::Place::Later(Duration::ZERO),
-    };
-    let verdicts = [(batch[0].tag, quash_dispatch::transport::Verdict::Replace(vec![copy]))];
-    // The copy is refused, and so the original is not acked.
-    check_refused(consumer.settler.settle(&verdicts).await, "OOM");
-    assert_eq!(transport.backlog().await.unwrap().unsettled, 1);
-    server.ask::<String>(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    let batch = receive_many(&mut consumer, 4).await;
+    let copy = |text: &str, place| Verdict::Replace(vec![Copy { message: message(text), place }]);
+    let verdicts = [
+        copy("parked", Place::Later(Duration::ZERO)),
+        copy("dead", Place::DeadLetters),
+        Verdict::Release,
+        Verdict::Ack,
+    ];
+    let verdicts: Vec<_> = batch.iter().map(|delivery| delivery.tag).zip(verdicts).collect();
     consumer.settler.settle(&verdicts).await.unwrap();
-    assert_eq!(receive_many(&mut consumer, 1).await[0].message.payload, "copy");
+    let mut back = texts(&receive_many(&mut consumer, 2).await);
+    back.sort();
+    assert_eq!(back, ["2", "parked"]);
+    assert_eq!(transport.dead_letters().len().await, Ok(1));
 }
 
 #[tokio::test]

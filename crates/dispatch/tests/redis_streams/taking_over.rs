@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quash_dispatch::transport::SUSPECT_AFTER;
+use quash_dispatch::transport::conformance::eventually;
+use quash_dispatch::transport::{SUSPECT_AFTER, Verdict};
 
 use super::server::{LIMIT, Server, ack, consume, message, numbered, receive_many, texts};
 
@@ -34,6 +35,25 @@ async fn what_a_crashed_worker_held_and_had_fetched_comes_back() {
     let again = inherited.values().filter(|count| **count == 2).count();
     assert!(again >= held, "{held} were held, and {again} came again");
     assert_eq!(transport.backlog().await.unwrap().unsettled, 0);
+}
+
+#[tokio::test]
+async fn what_was_fetched_ahead_is_back_once_a_consumer_is_closed() {
+    let server = Server::start().await;
+    let transport = server.transport();
+    transport.publish(&numbered(0..40)).await.unwrap();
+    let mut consumer = consume(&*transport, "stopping", 4).await;
+    let held = receive_many(&mut consumer, 4).await;
+    let unsettled = async || transport.backlog().await.unwrap().unsettled;
+    eventually(LIMIT, "it fetches ahead", async || unsettled().await > 4).await;
+    consumer.receiver.close().await;
+    assert_eq!(unsettled().await, 4);
+    consumer
+        .settler
+        .settle(&held.iter().map(|delivery| (delivery.tag, Verdict::Ack)).collect::<Vec<_>>())
+        .await
+        .unwrap();
+    assert_eq!(unsettled().await, 0);
 }
 
 #[tokio::test]

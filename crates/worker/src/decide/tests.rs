@@ -44,7 +44,8 @@ fn check(state: State, resolved: &Resolved, troubles: &[(TargetId, Trouble<'_>)]
     assert_eq!(brief(&of(state, Happened::Resolved { resolved, troubles })), expected);
 }
 
-const FRESH: State = State { attempt: 1, targets: TargetSet::ALL, pass: Duration::ZERO, first_failure_ms: None };
+const FRESH: State =
+    State { attempt: 1, targets: TargetSet::ALL, elsewhere: false, pass: Duration::ZERO, first_failure_ms: None };
 
 const fn failing(attempt: u32, for_ms: i64) -> State {
     State { attempt, first_failure_ms: Some(NOW_MS - for_ms), ..FRESH }
@@ -67,7 +68,24 @@ fn what_is_done_or_matches_nothing_is_acked() {
     check(FRESH, &Resolved::Unmatched { time_us: None }, &[], "ack");
     check(FRESH, &asked(&[0, 1], None), &[], "ack");
     check(failing(3, 1_000), &asked(&[1], None), &[], "ack");
-    assert_eq!(of(State { targets: TargetSet::EMPTY, ..FRESH }, Happened::Pointless), Decision::Ack);
+}
+
+#[test]
+fn a_share_waits_for_a_target_that_is_not_configured_here_and_is_given_up_like_one_out_of_reach() {
+    let share = |state| State { targets: TargetSet::EMPTY, elsewhere: true, ..state };
+    let brief_of = |state| brief(&of(share(state), Happened::Unconfigured));
+    assert_eq!(brief_of(FRESH), "park Unconfigured [] attempt 1 in 200ms pass 0ns");
+    assert_eq!(brief_of(failing(3, 5_000)), "park Unconfigured [] attempt 3 in 5s pass 0ns");
+    assert_eq!(brief_of(failing(1, DAY_MS)), "letter gave_up None after 1");
+    let both = State { targets: set(&[0]), elsewhere: true, ..FRESH };
+    check(both, &asked(&[0], None), &[], "park Unconfigured [] attempt 1 in 200ms pass 0ns");
+    check(both, &Resolved::Unmatched { time_us: None }, &[], "park Unconfigured [] attempt 1 in 200ms pass 0ns");
+    check(
+        both,
+        &asked(&[0], None),
+        &[failed(0)],
+        "park Failed [0] attempt 2 in 200ms pass 0ns; park Unconfigured [] attempt 1 in 200ms pass 0ns",
+    );
 }
 
 #[test]
@@ -204,7 +222,7 @@ proptest! {
     ) {
         let targets: TargetSet = (0..8).filter(|bit| asked_bits & (1 << bit) != 0).map(TargetId).collect();
         let pass = Duration::from_millis(pass_ms);
-        let state = State { attempt, targets: TargetSet::ALL, pass, first_failure_ms: failing_ms.map(|ms| NOW_MS - ms) };
+        let state = State { attempt, pass, first_failure_ms: failing_ms.map(|ms| NOW_MS - ms), ..FRESH };
         let troubles: Vec<_> = (0..8)
             .map(TargetId)
             .zip(&fates)

@@ -31,8 +31,6 @@ struct Decided<'d> {
     decision: Decision,
     /// Whether any rule matched.
     matched: bool,
-    /// Whether nothing was left to do.
-    pointless: bool,
 }
 
 impl<'w, 'd> Handled<'w, 'd> {
@@ -56,12 +54,11 @@ impl<'w, 'd> Handled<'w, 'd> {
             rules: &*snapshot.rules,
             now_ms: self.now_ms,
         };
-        self.verdicts.push((delivery.tag, scene.verdict(delivery, state, &decision)));
+        self.verdicts.push((delivery.tag, scene.verdict(delivery, &decision)));
         if state.pass.is_zero() && is_invalidated(&decision) {
             self.observe_staleness(happened);
         }
-        let (matched, pointless) = (is_matched(happened), matches!(happened, Happened::Pointless));
-        self.decisions.push(Decided { delivery, decision, matched, pointless });
+        self.decisions.push(Decided { delivery, decision, matched: is_matched(happened) });
     }
 
     /// Takes over what was decided about others.
@@ -72,17 +69,14 @@ impl<'w, 'd> Handled<'w, 'd> {
 
     /// Counts and logs what the broker has confirmed.
     pub(super) fn count(&self, source: &Source, snapshot: &Snapshot) {
-        for Decided { delivery, decision, matched, pointless } in &self.decisions {
+        for Decided { delivery, decision, matched } in &self.decisions {
             source.metrics.settled(&delivery.broker_id, decision, *matched);
-            if *pointless {
-                source.metrics.pointless(&delivery.broker_id);
-            }
             if let Decision::Replace { parks, .. } = decision {
                 for park in parks {
                     let error = match park.why {
                         Why::Failed => RetryError::Failed,
                         Why::Unreachable => RetryError::Unreachable,
-                        Why::NextPass | Why::Panicked => continue,
+                        Why::NextPass | Why::Unconfigured | Why::Panicked => continue,
                     };
                     snapshot.lanes_of(park.state.targets).for_each(|lane| lane.metrics().retried(error));
                 }

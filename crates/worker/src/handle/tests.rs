@@ -125,13 +125,22 @@ async fn what_kills_workers_is_a_dead_letter_before_it_is_looked_at() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_share_of_a_target_that_is_gone_is_done() {
+async fn a_share_of_a_target_that_is_not_configured_waits_for_it_and_is_given_up_in_the_end() {
     let (_running, broker, stores) = started(&[("main", Mode::Works)]).await;
     broker.send_with("main:a", with(&[(headers::TARGETS, "gone")]), 1);
     broker.send_with("main:b", with(&[(headers::TARGETS, "gone,main")]), 1);
-    until("everything is settled", || broker.is_empty()).await;
+    let waits = |headers: &Headers| {
+        headers.get(headers::TARGETS) == Some("gone") && headers.get(headers::FIRST_FAILURE).is_some()
+    };
+    until("both wait", || broker.waiting().iter().filter(|(_, headers)| waits(headers)).count() == 2).await;
     assert_eq!(stores[0].applied(), ["delete b"]);
-    assert_eq!(broker.letters(), []);
+
+    let long_ago = with(&[(headers::FIRST_FAILURE, "1000"), (headers::TARGETS, "main,gone,lost")]);
+    broker.send_with("main:c", long_ago, 1);
+    until("it is given up", || broker.letters().len() == 1).await;
+    let record = record(&broker, 0);
+    assert_eq!((record.reason, record.target.as_deref()), (Reason::GaveUp, Some("gone,lost")));
+    assert_eq!(broker.letters()[0].headers.get(headers::TARGETS), Some("gone,lost"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -134,6 +134,9 @@ impl SourceMetrics {
                 tracing::error!(source = %self.source, %broker_id, %error, suppressed, "handling a message panicked, it is tried again");
             }
         }
+        if parks.iter().any(|park| park.why == Why::Unconfigured) {
+            self.unconfigured(broker_id);
+        }
         for letter in letters {
             self.letters_written[letter.reason as usize].inc();
             if let Some(suppressed) = self.letter_lines.allow() {
@@ -143,10 +146,9 @@ impl SourceMetrics {
         }
     }
 
-    /// A share names only targets that are not configured any more: it is done.
-    pub fn pointless(&self, broker_id: &str) {
+    fn unconfigured(&self, broker_id: &str) {
         if let Some(suppressed) = self.letter_lines.allow() {
-            tracing::warn!(source = %self.source, %broker_id, suppressed, "a share of targets that are not configured any more is dropped");
+            tracing::warn!(source = %self.source, %broker_id, suppressed, "a share names a target that is not configured here, it waits for it");
         }
     }
 

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use quash_core::event::{Change, EventLimits, Format, Payload, decode};
-use quash_core::plan::{TargetId, TargetSet};
+use quash_core::plan::TargetId;
 use quash_core::resolve::Request;
 use quash_dispatch::transport::{Copy, Delivery, Message, Place, Verdict};
 
-use super::{State, read_attempts, read_replays, shorten, write_attempts};
+use super::{State, read_attempts, read_replays, shorten, unconfigured, write_attempts};
 use crate::app::Rules;
 use crate::dead_letter::{Attempt, Reason, Record};
 use crate::decide::{Decision, Letter, Park, Why};
@@ -34,13 +34,13 @@ pub struct Scene<'a> {
 impl Scene<'_> {
     /// The verdict that carries out a decision. Payloads are shared, never changed.
     #[must_use]
-    pub fn verdict(&self, delivery: &Delivery, state: State, decision: &Decision) -> Verdict {
+    pub fn verdict(&self, delivery: &Delivery, decision: &Decision) -> Verdict {
         match decision {
             Decision::Ack => Verdict::Ack,
             Decision::Release => Verdict::Release,
             Decision::Replace { parks, letters } => {
                 let parked = parks.iter().map(|park| self.parked(&delivery.message, park));
-                let dead = letters.iter().map(|letter| self.dead(delivery, state, letter));
+                let dead = letters.iter().map(|letter| self.dead(delivery, letter));
                 Verdict::Replace(parked.chain(dead).collect())
             }
         }
@@ -51,7 +51,7 @@ impl Scene<'_> {
         park.state.write(&mut message.headers, self.rules.targets());
         match park.why {
             Why::NextPass => write_attempts(&mut message.headers, &[]),
-            Why::Unreachable => {}
+            Why::Unreachable | Why::Unconfigured => {}
             Why::Failed | Why::Panicked => {
                 let failed = park.failures.iter().map(|(target, error)| self.attempt(*target, error));
                 let attempts: Vec<Attempt> = read_attempts(&original.headers).into_iter().chain(failed).collect();
@@ -68,19 +68,18 @@ impl Scene<'_> {
     }
 
     /// The letter keeps what a replay needs to act on this share alone, and starts its attempts afresh.
-    fn dead(&self, delivery: &Delivery, state: State, letter: &Letter) -> Copy {
-        let record = self.record(delivery, state, letter);
+    fn dead(&self, delivery: &Delivery, letter: &Letter) -> Copy {
+        let record = self.record(delivery, letter);
         let mut message = delivery.message.clone();
-        let targets = letter.target.map_or(state.targets, |target| TargetSet::from_iter([target]));
-        State { targets, pass: state.pass, ..State::default() }.write(&mut message.headers, self.rules.targets());
+        State { attempt: 1, first_failure_ms: None, ..letter.state }.write(&mut message.headers, self.rules.targets());
         write_attempts(&mut message.headers, &record.attempts);
         // A record is plain text, numbers and lists: it always has a JSON form.
         message.headers.set(headers::RECORD, serde_json::to_string(&record).unwrap_or_default());
         Copy { message, place: Place::DeadLetters }
     }
 
-    fn record(&self, delivery: &Delivery, state: State, letter: &Letter) -> Record {
-        let target = letter.target.and_then(|id| self.rules.targets().get(usize::from(id.0)).cloned());
+    fn record(&self, delivery: &Delivery, letter: &Letter) -> Record {
+        let target = self.target(delivery, letter);
         let origin = self.origin(&delivery.message, letter.reason);
         Record {
             version: 1,
@@ -96,10 +95,20 @@ impl Scene<'_> {
             target,
             first_failure_ms: letter.first_failure_ms,
             last_failure_ms: self.now_ms,
-            trace: self.trace(&delivery.message, state, letter.reason),
+            trace: self.trace(&delivery.message, letter.state, letter.reason),
             worker: self.worker.to_owned(),
             quash: env!("CARGO_PKG_VERSION").to_owned(),
             replays: read_replays(&delivery.message.headers),
+        }
+    }
+
+    /// The target that a letter is about, also one that is not configured here.
+    fn target(&self, delivery: &Delivery, letter: &Letter) -> Option<String> {
+        let names = self.rules.targets();
+        match letter.target {
+            Some(id) => names.get(usize::from(id.0)).cloned(),
+            None if letter.state.targets.is_empty() => unconfigured(&delivery.message.headers, names),
+            None => None,
         }
     }
 

@@ -51,8 +51,24 @@ impl Group {
     }
 
     /// How many entries nobody of the group has read. The server cannot tell once an unread entry was deleted, and before
-    /// version 7; as settled entries are trimmed, what is not pending is about right then.
+    /// version 7; as settled entries are trimmed, what is not pending is about right then. After a restart it may have
+    /// forgotten how much was read, and then says more than there is.
     fn unread(&self, length: u64) -> u64 {
-        self.lag.unwrap_or(length.saturating_sub(self.pending))
+        let rest = length.saturating_sub(self.pending);
+        self.lag.map_or(rest, |lag| lag.min(rest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_more_than_there_is() {
+        let cases =
+            [(None, 2, 5, 3), (Some(1), 2, 5, 1), (Some(103_442), 0, 0, 0), (Some(9), 2, 5, 3), (None, 5, 2, 0)];
+        for (lag, pending, length, expected) in cases {
+            assert_eq!(Group { pending, lag }.unread(length), expected, "{lag:?} {pending} {length}");
+        }
     }
 }

@@ -9,8 +9,8 @@ use redis::{Pipeline, RedisResult, Value};
 use rustc_hash::FxHashSet;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Notify, mpsc};
-use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, timeout};
 
 use super::connection::Link;
 use super::entry::{format_id, list, number, parse_id, text};
@@ -21,6 +21,9 @@ use super::scripts::{self, CHUNK};
 use super::settle::{Settling, pending, release, report_lost, retire};
 use super::{Place, mover, topology, upkeep};
 use crate::transport::{ConsumeOptions, Consumer, Delivery, Receiver, TransportError};
+
+/// How long a consumer that ends waits for the answer to its last read; an idle one would wait for a whole heartbeat.
+const LAST_ANSWER: Duration = Duration::from_millis(100);
 
 /// A batch, or why there is none.
 pub(super) type Batch = Result<Vec<Delivery>, TransportError>;
@@ -65,18 +68,20 @@ impl Consuming {
     }
 
     /// Hands back what was fetched and never left `receive`. If that fails, others find it after `claim_after`.
-    async fn hand_back(&self, dropped: Instant) {
-        if let Err(error) = self.try_hand_back(dropped).await {
-            tracing::debug!(consumer = %self.name, %error, "entries fetched ahead come back later");
+    async fn hand_back(&self, ended: Instant) {
+        match self.try_hand_back(ended).await {
+            Ok(()) => self.retire_self().await,
+            Err(error) => tracing::debug!(consumer = %self.name, %error, "entries fetched ahead come back later"),
         }
-        self.retire_self().await;
     }
 
-    async fn try_hand_back(&self, dropped: Instant) -> Result<(), TransportError> {
+    async fn try_hand_back(&self, ended: Instant) -> Result<(), TransportError> {
         let kept: FxHashSet<_> = self.held.handed_out().into_iter().collect();
         let own = own(self).await?.unwrap_or_default();
-        // What was fetched after the drop is held by a consumer that came back under this name.
-        let before = own.into_iter().filter(|entry| entry.idle >= dropped.elapsed());
+        // What was fetched after the end is held by a consumer that came back under this name.
+        // The server counts whole milliseconds.
+        let since = ended.elapsed().saturating_sub(Duration::from_millis(1));
+        let before = own.into_iter().filter(|entry| entry.idle >= since);
         let unused: Vec<_> = before.map(|entry| entry.id).filter(|id| !kept.contains(id)).collect();
         let mut pipeline = Pipeline::new();
         for chunk in unused.chunks(CHUNK) {
@@ -146,13 +151,13 @@ pub(super) async fn start(place: Arc<Place>, options: &ConsumeOptions) -> Result
     let (again_in, again) = mpsc::channel(1);
     let (suspects_in, suspects) = mpsc::unbounded_channel();
     let mut parts = JoinSet::new();
-    parts.spawn(Reader::new(Arc::clone(&consuming), fresh_in, suspects_in.clone()).run());
+    let reader = tokio::spawn(Reader::new(Arc::clone(&consuming), fresh_in, suspects_in.clone()).run());
     parts.spawn(Reclaimer::new(Arc::clone(&consuming), again_in.clone(), suspects_in).run());
     parts.spawn(Suspects::new(Arc::clone(&consuming), suspects, again_in).run());
     parts.spawn(mover::run(Arc::clone(&consuming)));
     parts.spawn(upkeep::keep_held(Arc::clone(&consuming)));
     parts.spawn(upkeep::tidy(Arc::clone(&consuming)));
-    let receiver = Receiving { consuming: Arc::clone(&consuming), fresh, again, parts };
+    let receiver = Receiving { consuming: Arc::clone(&consuming), fresh, again, running: Some((reader, parts)) };
     Ok(Consumer { receiver: Box::new(receiver), settler: Arc::new(Settling { consuming }) })
 }
 
@@ -160,7 +165,8 @@ struct Receiving {
     consuming: Arc<Consuming>,
     fresh: mpsc::Receiver<Batch>,
     again: mpsc::Receiver<Batch>,
-    parts: JoinSet<()>,
+    /// The reader and what goes on beside it; gone once it has ended.
+    running: Option<(JoinHandle<()>, JoinSet<()>)>,
 }
 
 #[async_trait]
@@ -175,20 +181,39 @@ impl Receiver for Receiving {
         self.consuming.held.hand_out(&batch);
         Ok(batch)
     }
+
+    async fn close(mut self: Box<Self>) {
+        if let Some(rest) = self.end(LAST_ANSWER) {
+            rest.await;
+        }
+    }
+}
+
+impl Receiving {
+    /// Stops the parts; what is left to do is returned, once. The last read may take so long to be answered.
+    fn end(&mut self, last_answer: Duration) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let (mut reader, mut parts) = self.running.take()?;
+        parts.abort_all();
+        self.fresh.close();
+        let consuming = Arc::clone(&self.consuming);
+        consuming.reading.store(false, Ordering::Relaxed);
+        Some(async move {
+            // Best with the answer that it waits for, or the server may hand out entries behind our back.
+            if timeout(last_answer, &mut reader).await.is_err() {
+                reader.abort();
+                _ = reader.await;
+            }
+            while parts.join_next().await.is_some() {}
+            consuming.hand_back(Instant::now()).await;
+        })
+    }
 }
 
 impl Drop for Receiving {
     fn drop(&mut self) {
-        self.parts.abort_all();
-        let mut parts = std::mem::take(&mut self.parts);
-        let consuming = Arc::clone(&self.consuming);
-        consuming.reading.store(false, Ordering::Relaxed);
-        let dropped = Instant::now();
-        in_background(async move {
-            // The reader's connection has to be closed first, or it would fetch behind our back.
-            while parts.join_next().await.is_some() {}
-            consuming.hand_back(dropped).await;
-        });
+        if let Some(rest) = self.end(Duration::ZERO) {
+            in_background(rest);
+        }
     }
 }
 

@@ -16,11 +16,11 @@ macro_rules! script {
     };
 }
 
-pub(super) static SETTLE: LazyLock<Loaded> = script!("mine", "settle");
-pub(super) static RELEASE: LazyLock<Loaded> = script!("mine", "release");
+pub(super) static SETTLE: LazyLock<Loaded> = script!("full", "mine", "settle");
+pub(super) static RELEASE: LazyLock<Loaded> = script!("full", "mine", "release");
 pub(super) static TAKE: LazyLock<Loaded> = script!("take");
 pub(super) static REFRESH: LazyLock<Loaded> = script!("mine", "refresh");
-pub(super) static MOVE: LazyLock<Loaded> = script!("move");
+pub(super) static MOVE: LazyLock<Loaded> = script!("full", "move");
 pub(super) static TRIM: LazyLock<Loaded> = script!("trim");
 pub(super) static RETIRE: LazyLock<Loaded> = script!("retire");
 

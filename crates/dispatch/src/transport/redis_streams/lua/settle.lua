@@ -1,5 +1,5 @@
 -- Puts the copies of deliveries where they go and acks the originals, for those that this consumer still holds.
--- Copies come first: a server that is full refuses them, and then the original is still there.
+-- Copies come first: whatever refuses them, the original is then still there.
 -- KEYS: stream, due, parked, dead. ARGV: group, me, then for each delivery its id and the number of copies, then for
 -- each copy its delay in milliseconds ('-' for a dead letter), the number of its fields, and the fields.
 local group, me = ARGV[1], ARGV[2]
