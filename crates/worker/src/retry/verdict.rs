@@ -206,14 +206,13 @@ mod tests {
                 reason: Reason::TargetError,
                 error: long.clone(),
                 target: Some(TargetId(0)),
+                state: State::default(),
                 cache: None,
                 attempts_made: 8,
                 first_failure_ms: 0,
             };
             let decision = Decision::Replace { parks: Vec::new(), letters: vec![letter] };
-            let Verdict::Replace(copies) = scene.verdict(&delivery, State::default(), &decision) else {
-                panic!("no letter")
-            };
+            let Verdict::Replace(copies) = scene.verdict(&delivery, &decision) else { panic!("no letter") };
             let record = copies[0].message.headers.get(headers::RECORD).unwrap();
             assert!(record.len() < RECORD_MAX, "{} bytes", record.len());
             assert_eq!(copies[0].message.payload, delivery.message.payload);
