@@ -4,7 +4,10 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
-/// A length of time with its unit: `200ms`, `1.5s`, `5m`, `1h30m`, `7d`.
+/// The longest length of time: what is added to a point in time must not run over, whatever is configured.
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
+/// A length of time with its unit, at most a century: `200ms`, `1.5s`, `5m`, `1h30m`, `7d`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(pub Duration);
 
@@ -20,9 +23,11 @@ impl std::str::FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        read(text).map(Self).ok_or_else(|| {
-            format!("`{text}` is no length of time; write a number with a unit, as 200ms, 30s, 5m or 24h")
-        })
+        match read(text) {
+            Some(span) if span <= LONGEST => Ok(Self(span)),
+            Some(_) => Err(format!("`{text}` is longer than a century")),
+            None => Err(format!("`{text}` is no length of time; write a number with a unit, as 200ms, 30s, 5m or 24h")),
+        }
     }
 }
 
@@ -115,6 +120,9 @@ mod tests {
         ];
         for (text, ms) in cases {
             assert_eq!(text.parse::<Span>(), Ok(Span(Duration::from_millis(ms))), "{text}");
+        }
+        for text in ["1000000h", "9223372036854775807s", "4294967295d"] {
+            assert!(text.parse::<Span>().is_err_and(|error| error.ends_with("longer than a century")), "{text}");
         }
         for text in ["", "30", "s", "-5s", "soon", "d", "-1d", "1dd", "1d5", "99999999999d"] {
             assert!(text.parse::<Span>().is_err(), "{text}");
