@@ -17,7 +17,7 @@ pub enum Reason {
     Rule,
     /// A target answered with an error on every attempt.
     TargetError,
-    /// A target could not be reached until `retry.give_up_after` had passed.
+    /// A target could not be reached, or was not configured, until `retry.give_up_after` had passed.
     GaveUp,
     /// Handling it panicked, or killed workers, too often.
     Panic,
