@@ -2,11 +2,15 @@
 
 pub mod settle;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
 use quash_dispatch::transport::backoff::Pace;
-use quash_dispatch::transport::{ConsumeOptions, Consumer, Delivery, Receiver, Settler, Transport, TransportError};
+use quash_dispatch::transport::{
+    ConsumeOptions, Consumer, Delivery, Receiver, Settler, Transport, TransportError, Verdict,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -158,7 +162,15 @@ async fn handle_in_slot(
     let started = Instant::now();
     source.metrics.received(batch.len());
     let counted = Counted { source: &source, started, deliveries: batch.len() };
-    handle(&batch, &source, &*settler, &stop).await;
+    if let Err(panic) = AssertUnwindSafe(handle(&batch, &source, &*settler, &stop)).catch_unwind().await {
+        // Handling forgives panics in itself: this one is from settling. Unless the deliveries are handed back, this
+        // worker would go on holding them.
+        let released: Vec<_> = batch.iter().map(|delivery| (delivery.tag, Verdict::Release)).collect();
+        settle::settle(&*settler, &released, &source, &stop).await;
+        drop(counted);
+        drop(slot);
+        std::panic::resume_unwind(panic);
+    }
     drop(counted);
     drop(slot);
 }

@@ -247,6 +247,7 @@ struct Held {
     letters: Vec<Message>,
     next: u128,
     refusals: usize,
+    panics: usize,
     refused_prepare: bool,
     settled: Vec<Vec<(Tag, Verdict)>>,
     received: usize,
@@ -265,6 +266,11 @@ impl FakeBroker {
         let message = Message { payload: body.as_bytes().to_vec().into(), headers };
         self.state.lock().unwrap().hold(message, Duration::ZERO, deliveries);
         self.arrived.notify_waiters();
+    }
+
+    /// Settling panics this many times before it does anything.
+    pub(crate) fn panic_when_settling(&self, times: usize) {
+        self.state.lock().unwrap().panics = times;
     }
 
     /// The next so many settlements fail after they were carried out: the answer got lost.
@@ -415,6 +421,11 @@ impl FakeReceiver {
 impl Settler for Shared {
     async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<(), TransportError> {
         let mut state = self.0.state.lock().unwrap();
+        if state.panics > 0 {
+            state.panics -= 1;
+            drop(state);
+            panic!("the driver is broken");
+        }
         state.settled.push(verdicts.to_vec());
         verdicts.iter().for_each(|(tag, verdict)| state.settle(*tag, verdict));
         self.0.arrived.notify_waiters();

@@ -180,6 +180,17 @@ async fn settling_is_repeated_with_the_same_verdicts_until_the_broker_has_heard(
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_panic_in_settling_left_is_handed_back() {
+    let (_running, broker, stores) = started(&[("main", Mode::Works)]).await;
+    broker.panic_when_settling(1);
+    broker.send(&["main:a"]);
+    until("the broker has heard twice", || broker.settled().len() == 2).await;
+    let verdicts: Vec<_> = broker.settled().into_iter().flatten().map(|(_, verdict)| verdict).collect();
+    assert_eq!(verdicts, [Verdict::Release, Verdict::Ack]);
+    assert_eq!(stores[0].applied(), ["delete a", "delete a"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_finishes_what_is_in_flight() {
     let (running, broker, stores) = started(&[("main", Mode::Hangs)]).await;
     broker.send(&["main:a"]);
