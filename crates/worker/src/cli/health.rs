@@ -1,6 +1,5 @@
 //! `quash health`: asks a running worker whether it is well.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use quash_core::config::Secret;
@@ -8,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{CliError, Exit, Global, Output};
+use super::{CliError, Exit, Global, Output, output};
 use crate::admin::OFF;
 
 /// How long the worker may take to answer: shorter than the time-outs of those who run health checks.
@@ -68,8 +67,7 @@ fn report(output: Output, status: u16, body: &str) -> Result<Exit, CliError> {
         Output::Json => body.trim().to_owned(),
         Output::Text => format!("{word}: {}", body.trim()),
     };
-    writeln!(std::io::stdout().lock(), "{line}")
-        .map_err(|error| CliError::Io(format!("cannot write the output: {error}")))?;
+    output::say(&line)?;
     Ok(exit)
 }
 

@@ -24,8 +24,7 @@ pub struct Args {
 /// [`CliError::Refused`] when the file is there and is not to be replaced, [`CliError::Io`] when it cannot be written.
 pub async fn run(args: Args, _global: &Global) -> Result<Exit, CliError> {
     if args.file == Path::new("-") {
-        let written = io::stdout().lock().write_all(DEFAULT.as_bytes());
-        written.map_err(|error| CliError::Io(format!("cannot write the output: {error}")))?;
+        io::stdout().lock().write_all(DEFAULT.as_bytes())?;
         return Ok(Exit::Done);
     }
     write(&args.file, args.force)?;

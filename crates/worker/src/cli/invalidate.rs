@@ -1,14 +1,12 @@
 //! `quash invalidate`: publishes a direct command.
 
-use std::io::Write;
-
 use bytes::Bytes;
 use quash_core::event::{Format, Payload, decode};
 use quash_dispatch::transport::{Headers, Message};
 use serde_json::{Map, Value, json};
 
 use super::publish::source;
-use super::{CliError, Exit, Global, Output};
+use super::{CliError, Exit, Global, Output, output};
 use crate::config::Config;
 
 /// Publishes a direct command: the worker removes what it names, wherever that is cached.
@@ -69,8 +67,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
         Output::Json => json!({ "published": 1, "source": source.name, "command": command }).to_string(),
         Output::Text => format!("published {command} to {}", source.name),
     };
-    writeln!(std::io::stdout().lock(), "{line}")
-        .map_err(|error| CliError::Io(format!("cannot write the result: {error}")))?;
+    output::say(&line)?;
     Ok(Exit::Done)
 }
 

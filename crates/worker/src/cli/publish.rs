@@ -7,7 +7,6 @@ pub(crate) mod source;
 mod stop;
 mod validate;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use quash_core::event::Format;
 use quash_dispatch::transport::{Headers, Message};
 use serde::Serialize;
 
-use super::{CliError, Exit, Global, Output};
+use super::{CliError, Exit, Global, Output, output};
 use deliver::Delivery;
 use flow::{Flow, Pace};
 use stop::Stop;
@@ -130,8 +129,7 @@ fn summarise(tally: Tally, source: &str, took: Duration, output: Output) -> Resu
         }
         Output::Text => in_words(tally, seconds),
     };
-    writeln!(std::io::stdout().lock(), "{line}")
-        .map_err(|error| CliError::Io(format!("cannot write the result: {error}")))
+    output::say(&line)
 }
 
 fn in_words(tally: Tally, seconds: f64) -> String {

@@ -28,8 +28,7 @@ pub async fn run(args: Args, _global: &Global) -> Result<Exit, CliError> {
     let text = match args.subject {
         Subject::Config => format!("{:#}", config_schema()),
     };
-    let written = writeln!(io::stdout().lock(), "{text}");
-    written.map_err(|error| CliError::Io(format!("cannot write the output: {error}")))?;
+    writeln!(io::stdout().lock(), "{text}")?;
     Ok(Exit::Done)
 }
 
