@@ -62,6 +62,17 @@ async fn the_texts_for_shells_and_people_are_there() {
 }
 
 #[tokio::test]
+async fn who_has_read_enough_ends_a_command_quietly() {
+    let quash = Quash::with("version: 1\n");
+    for args in [&["schema", "config"][..], &["init", "-"], &["completions", "bash"], &["graph"], &["check"]] {
+        let (reader, nobody) = std::io::pipe().unwrap();
+        drop(reader);
+        let ran = quash.command(args).stdout(nobody).output().unwrap();
+        assert_eq!((ran.status.code(), String::from_utf8_lossy(&ran.stderr)), (Some(0), "".into()), "{args:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_configuration_that_is_not_there_is_an_io_error() {
     let quash = Quash::with("").env("QUASH_CONFIG", "/nowhere/quash.yaml");
     let ran = quash.run(&["check"]).await.ended_with(74);

@@ -159,3 +159,10 @@ async fn settle(consumer: &Consumer, batch: &[Delivery]) {
         sleep(Duration::from_millis(20)).await;
     }
 }
+
+#[tokio::test]
+async fn a_consumer_that_has_just_begun_raises_no_alarm() {
+    let server = Server::start().await;
+    let consumer = consume(&*server.transport(), "a", 1).await;
+    assert!(consumer.settler.connected());
+}

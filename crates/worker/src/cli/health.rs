@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::output::escape_for_terminal;
-use super::{CliError, Exit, Global, Output, screen};
+use super::{CliError, Exit, Global, Output, output};
 use crate::admin::{Health, OFF};
 
 /// How long the worker may take to answer: shorter than the time-outs of those who run health checks.
@@ -68,7 +68,7 @@ fn report(output: Output, status: u16, body: &str) -> Result<Exit, CliError> {
         Output::Json => body.trim().to_owned(),
         Output::Text => format!("{word}: {}", in_words(body)),
     };
-    screen::print(&format!("{line}\n"))?;
+    output::say(&line)?;
     Ok(exit)
 }
 

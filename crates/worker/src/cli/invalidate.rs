@@ -10,7 +10,7 @@ use quash_dispatch::transport::{Headers, Message};
 use serde_json::{Map, Value, json};
 
 use super::output::escape_for_terminal;
-use super::{CliError, Exit, Global, Output, rules, screen, source};
+use super::{CliError, Exit, Global, Output, output, rules, source};
 use crate::config::Config;
 
 /// Publishes a direct command: the worker removes what it names, wherever that is cached.
@@ -73,7 +73,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
         Output::Json => json!({ "published": 1, "source": source.name, "command": command }).to_string(),
         Output::Text => format!("published {} to {}", escape_for_terminal(&command.to_string()), source.name),
     };
-    screen::print(&format!("{line}\n"))?;
+    output::say(&line)?;
     Ok(Exit::Done)
 }
 

@@ -26,6 +26,17 @@ pub fn print_json(value: &impl Serialize) -> Result<(), CliError> {
     Ok(out.flush()?)
 }
 
+/// Says in a line how it ended. That nobody reads it changes nothing about how it ended.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn say(line: &str) -> Result<(), CliError> {
+    match writeln!(io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
 /// Writes a value as indented JSON and ends the line.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use quash_dispatch::transport::{Headers, Message};
 use serde::Serialize;
 
 use super::format::format;
-use super::{CliError, Exit, Global, Output, screen, source};
+use super::{CliError, Exit, Global, Output, output, source};
 use deliver::Delivery;
 use flow::{Flow, Pace};
 use stop::Stop;
@@ -120,7 +120,7 @@ fn summarise(tally: Tally, source: &str, took: Duration, output: Output) -> Resu
         }
         Output::Text => in_words(tally, seconds),
     };
-    screen::print(&format!("{line}\n"))
+    output::say(&line)
 }
 
 fn in_words(tally: Tally, seconds: f64) -> String {

@@ -143,7 +143,8 @@ pub(super) async fn start(place: Arc<Place>, options: &ConsumeOptions) -> Result
         held: Held::default(),
         taking: Mutex::new(()),
         parked: Notify::new(),
-        reading: AtomicBool::new(false),
+        // Nothing is known to be wrong yet: the group has just answered.
+        reading: AtomicBool::new(true),
     });
     topology::ensure_group(&consuming.link, &consuming.place.names).await?;
     // One batch waits while the next one is read: the server works while the worker does.
