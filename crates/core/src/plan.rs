@@ -2,8 +2,7 @@
 
 use std::hash::BuildHasher;
 
-use hashbrown::HashTable;
-use rustc_hash::FxBuildHasher;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use smallvec::SmallVec;
 
 use crate::action::Action;
@@ -112,14 +111,16 @@ pub(crate) struct ShareBuilder {
     asked_by: Vec<Askers>,
     /// The places of the actions, found by what they do, so that an action that is there already allocates nothing.
     places: HashTable<u32>,
+    /// Seeded per batch: publishers choose the keys, and must not be able to choose collisions.
+    hasher: DefaultHashBuilder,
     has_prefix: bool,
 }
 
 impl ShareBuilder {
     /// Notes that a delivery asks for an action, given as its kind and its object; `make` makes it if it is new.
     pub(crate) fn ask(&mut self, asker: u32, kind: ActionKind, object: (&str, &str), make: impl FnOnce() -> Action) {
-        let hash = FxBuildHasher.hash_one((kind, object.0, object.1));
-        let Self { actions, asked_by, places, has_prefix } = self;
+        let Self { actions, asked_by, places, hasher, has_prefix } = self;
+        let hash = Identity { kind, object }.hash(hasher);
         let same = |place: &u32| kind_of(&actions[*place as usize]).is(kind, object);
         if let Some(place) = places.find(hash, same) {
             let askers = &mut asked_by[*place as usize];
@@ -128,7 +129,7 @@ impl ShareBuilder {
             }
             return;
         }
-        let rehash = |place: &u32| kind_of(&actions[*place as usize]).hash();
+        let rehash = |place: &u32| kind_of(&actions[*place as usize]).hash(hasher);
         // A batch is bounded far below 2^32 actions by the size and number of its messages.
         places.insert_unique(hash, actions.len() as u32, rehash);
         *has_prefix |= kind == ActionKind::DeletePrefix;
@@ -167,8 +168,8 @@ impl Identity<'_> {
         self.kind == kind && self.object == object
     }
 
-    fn hash(&self) -> u64 {
-        FxBuildHasher.hash_one((self.kind, self.object.0, self.object.1))
+    fn hash(&self, hasher: &DefaultHashBuilder) -> u64 {
+        hasher.hash_one((self.kind, self.object.0, self.object.1))
     }
 }
 
