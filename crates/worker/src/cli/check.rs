@@ -33,7 +33,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
         Output::Text => global.load()?,
         Output::Json => load_or_print(global)?,
     };
-    let (resolver, warnings) = rules::compile(&loaded).inspect_err(|_| print_wrong(&loaded, global))?;
+    let (resolver, warnings) = rules::compile(&loaded)?;
     let environment = if args.connect { environment::inspect(&loaded.root).await } else { Vec::new() };
     let checked = Checked {
         fine: true,
@@ -61,14 +61,6 @@ fn load_or_print(global: &Global) -> Result<Loaded<Config>, CliError> {
         }
         Err(_) => global.load(),
         Ok(loaded) => Ok(loaded),
-    }
-}
-
-fn print_wrong(loaded: &Loaded<Config>, global: &Global) {
-    if global.output == Output::Json {
-        let problems = loaded.place(loaded.root.compile().1);
-        // What cannot be printed is still the error that follows.
-        let _ = output::print_json(&Wrong { fine: false, problems: problems.iter().collect() });
     }
 }
 
