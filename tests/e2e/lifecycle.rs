@@ -12,17 +12,20 @@ async fn a_worker_that_is_asked_to_stop_drains_and_ends_with_0() {
     const EVENTS: u32 = 20_000;
     let scene = Scene::with(PRODUCT).await;
     let keys = products(0..EVENTS);
-    scene.cache.fill(&keys).await;
-    scene.queue.publish(bodies(&updates(0..EVENTS))).await;
-    let mut first = scene.quash.start_worker("first");
-    eventually(LIMIT, "it is in the middle", async || scene.cache.count(&keys).await < keys.len()).await;
-    assert_eq!(first.terminate().await, 0);
+    // The moment at which the signal finds the worker is another one each time.
+    for _ in 0..5 {
+        scene.cache.fill(&keys).await;
+        scene.queue.publish(bodies(&updates(0..EVENTS))).await;
+        let mut first = scene.quash.start_worker("first");
+        eventually(LIMIT, "it is in the middle", async || scene.cache.count(&keys).await < keys.len()).await;
+        assert_eq!(first.terminate().await, 0);
 
-    // What it took and did not finish is there for others at once, not after a timeout.
-    assert_eq!(scene.queue.backlog().await.unsettled, 0);
-    let _second = scene.quash.worker("second").await;
-    scene.gone(&keys).await;
-    assert_eq!(scene.settled().await, 0);
+        // What it took and did not finish is there for others at once, not after a timeout.
+        assert_eq!(scene.queue.backlog().await.unsettled, 0);
+        let _second = scene.quash.worker("second").await;
+        scene.gone(&keys).await;
+        assert_eq!(scene.settled().await, 0);
+    }
 }
 
 #[tokio::test]

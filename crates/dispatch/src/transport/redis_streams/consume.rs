@@ -77,10 +77,11 @@ impl Consuming {
 
     async fn try_hand_back(&self, ended: Instant) -> Result<(), TransportError> {
         let kept: FxHashSet<_> = self.held.handed_out().into_iter().collect();
-        let own = own(self).await?.unwrap_or_default();
-        // What was fetched after the end is held by a consumer that came back under this name.
-        // The server counts whole milliseconds.
+        // What was fetched after the end is held by a consumer that came back under this name. Measured before the server is
+        // asked: by the time it answers, what was fetched just before the end would seem to be younger than the end. The
+        // server counts whole milliseconds.
         let since = ended.elapsed().saturating_sub(Duration::from_millis(1));
+        let own = own(self).await?.unwrap_or_default();
         let before = own.into_iter().filter(|entry| entry.idle >= since);
         let unused: Vec<_> = before.map(|entry| entry.id).filter(|id| !kept.contains(id)).collect();
         let mut pipeline = Pipeline::new();
