@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use quash_e2e::{ChaosProxy, Mode, Postgres, RedisServer, eventually, get};
+use quash_e2e::{ChaosProxy, Mode, NatsServer, Postgres, RabbitMq, RedisServer, eventually, get};
 use redis::AsyncCommands;
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -18,6 +19,28 @@ async fn a_durable_redis_comes_back_with_what_it_confirmed() {
     server.kill9();
     server.restart().await;
     assert_eq!(server.connect().await.get::<_, String>("key").await.unwrap(), "value");
+}
+
+#[tokio::test]
+async fn a_rabbitmq_comes_back_on_its_port() {
+    let mut server = RabbitMq::start().await;
+    server.ctl(&["add_vhost", "shop"]).await;
+    server.kill9();
+    assert!(TcpStream::connect(server.address()).await.is_err(), "the kill reaches the node, not a script around it");
+    server.restart().await;
+    assert!(server.ctl(&["list_vhosts"]).await.contains("shop"), "it comes back with what it had stored");
+}
+
+#[tokio::test]
+async fn a_nats_server_comes_back_on_its_port() {
+    let mut server = NatsServer::start().await;
+    server.kill9();
+    assert!(TcpStream::connect(server.address()).await.is_err());
+    server.restart().await;
+    let mut greeting = String::new();
+    let stream = TcpStream::connect(server.address()).await.unwrap();
+    BufReader::new(stream).read_line(&mut greeting).await.unwrap();
+    assert!(greeting.contains("\"jetstream\":true"), "{greeting}");
 }
 
 #[tokio::test]

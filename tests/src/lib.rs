@@ -11,7 +11,9 @@ mod home;
 pub mod process;
 
 // The servers.
+mod nats_server;
 mod postgres;
+mod rabbitmq;
 mod redis_server;
 
 // Quash itself, from outside: its binary, its queue, its HTTP endpoint.
@@ -25,8 +27,10 @@ mod proxy;
 pub use eventually::{becomes, eventually};
 pub use home::Home;
 pub use http::{Answer, get};
+pub use nats_server::NatsServer;
 pub use postgres::{Postgres, Session};
 pub use proxy::{ChaosProxy, Mode};
 pub use quash::{Quash, Ran, Worker, binary};
 pub use queue::Queue;
+pub use rabbitmq::RabbitMq;
 pub use redis_server::RedisServer;

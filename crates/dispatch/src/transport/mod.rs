@@ -111,12 +111,17 @@ pub trait Receiver: Send {
 #[async_trait]
 pub trait Settler: Send + Sync {
     /// Carries out the verdicts and returns once the broker has answered for all of them. Copies (retries and dead letters)
-    /// are with the broker before the original is acked, or in the same atomic step.
+    /// are with the broker before the original is acked, or in the same atomic step. A call that is
+    /// dropped leaves each original or all of its copies.
+    ///
+    /// Returns the deliveries with a copy that is larger than the broker ever takes: they are not settled, and whoever asks
+    /// again with smaller copies may succeed. Usually none.
     ///
     /// # Errors
     /// It is then not known which the broker heard: calling again with the same verdicts is allowed and harmless.
+    /// One verdict that cannot be carried out does not keep the others from being.
     /// Verdicts on deliveries that the broker has handed to somebody else meanwhile do nothing, and are no error.
-    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<(), TransportError>;
+    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Vec<Tag>, TransportError>;
 
     /// Whether the consumer reaches its broker at this moment, as far as it knows; for metrics and health.
     fn connected(&self) -> bool {
@@ -218,7 +223,7 @@ pub struct LetterId(pub String);
 pub struct Backlog {
     /// Messages never handed to anybody.
     pub ready: u64,
-    /// Messages handed out and not settled.
+    /// Messages handed out and not settled. Where the broker does not tell (AMQP), those of this transport's own consumers.
     pub unsettled: u64,
     /// Copies that wait for their delay.
     pub delayed: u64,

@@ -419,7 +419,7 @@ impl FakeReceiver {
 
 #[async_trait]
 impl Settler for Shared {
-    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<(), TransportError> {
+    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Vec<Tag>, TransportError> {
         let mut state = self.0.state.lock().unwrap();
         if state.panics > 0 {
             state.panics -= 1;
@@ -433,7 +433,7 @@ impl Settler for Shared {
             state.refusals -= 1;
             return Err(TransportError::Unreachable("connection reset".to_owned()));
         }
-        Ok(())
+        Ok(Vec::new())
     }
 }
 

@@ -20,8 +20,11 @@ pub async fn settle(settler: &dyn Settler, verdicts: &[(Tag, Verdict)], source: 
 
 async fn until_heard(settler: &dyn Settler, verdicts: &[(Tag, Verdict)], source: &Source) {
     let mut pace = Pace::of_reconnects();
-    while let Err(error) = settler.settle(verdicts).await {
-        source.metrics.not_settled(&error, verdicts.len());
+    loop {
+        match settler.settle(verdicts).await {
+            Ok(oversized) => return source.metrics.oversized(oversized.len()),
+            Err(error) => source.metrics.not_settled(&error, verdicts.len()),
+        }
         pace.failed().await;
     }
 }

@@ -180,6 +180,13 @@ impl SourceMetrics {
         }
     }
 
+    /// Deliveries that cannot be settled, because their copies are larger than the broker takes: it hands them out again.
+    pub fn oversized(&self, deliveries: usize) {
+        if deliveries > 0 {
+            tracing::error!(source = %self.source, deliveries, "cannot settle: a copy is larger than the broker takes");
+        }
+    }
+
     /// The worker stopped before the broker took verdicts: the broker hands the deliveries out again.
     pub fn given_back_unsettled(&self, deliveries: usize) {
         tracing::warn!(source = %self.source, deliveries, "stopped before the broker took the verdicts; it hands the messages out again");

@@ -74,9 +74,9 @@ struct Settling {
 
 #[async_trait]
 impl Settler for Settling {
-    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<(), TransportError> {
+    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Vec<Tag>, TransportError> {
         let now = Instant::now();
         self.shared.change(|queue| verdicts.iter().for_each(|(tag, verdict)| queue.settle(*tag, verdict, now)));
-        Ok(())
+        Ok(Vec::new())
     }
 }

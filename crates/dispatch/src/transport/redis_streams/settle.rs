@@ -22,7 +22,7 @@ pub(super) struct Settling {
 
 #[async_trait]
 impl Settler for Settling {
-    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<(), TransportError> {
+    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Vec<Tag>, TransportError> {
         let consuming = &*self.consuming;
         let plan = Plan::make(consuming, verdicts);
         let mut pipeline = plan.commands(consuming);
@@ -34,7 +34,7 @@ impl Settler for Settling {
         if plan.parks() {
             consuming.parked.notify_one();
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     fn connected(&self) -> bool {

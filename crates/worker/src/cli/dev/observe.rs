@@ -130,8 +130,8 @@ struct ObservedSettler {
 
 #[async_trait]
 impl Settler for ObservedSettler {
-    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<(), TransportError> {
-        self.inner.settle(verdicts).await?;
+    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Vec<Tag>, TransportError> {
+        let oversized = self.inner.settle(verdicts).await?;
         let now = self.tally.started.elapsed();
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         for (tag, verdict) in verdicts {
@@ -141,7 +141,7 @@ impl Settler for ObservedSettler {
                 self.tally.note_staleness(now.saturating_sub(Duration::from_micros(committed)));
             }
         }
-        Ok(())
+        Ok(oversized)
     }
 }
 
