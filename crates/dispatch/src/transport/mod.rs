@@ -3,6 +3,7 @@
 //! Everything is a batch. Transports move bytes and headers and know no event. The contract is the suite under
 //! [`conformance`]; a transport that passes it keeps the promise that nothing ends in silence.
 
+pub mod amqp;
 pub mod backoff;
 pub mod memory;
 pub mod message;
