@@ -86,7 +86,8 @@ impl Transport for Amqp {
     }
 
     async fn backlog(&self) -> Result<Backlog, TransportError> {
-        let mut backlog = Backlog { unsettled: self.place.held.load(std::sync::atomic::Ordering::Relaxed), ..Backlog::default() };
+        let mut backlog =
+            Backlog { unsettled: self.place.held.load(std::sync::atomic::Ordering::Relaxed), ..Backlog::default() };
         let channel = self.place.link.throw_away_channel().await?;
         for name in [&self.place.names.work, &self.place.names.suspects] {
             backlog.ready += u64::from(topology::count(&channel, name).await?.unwrap_or(0));
