@@ -11,18 +11,17 @@ use super::topology::{self, Names};
 use crate::transport::{Backlog, TransportError};
 
 /// Counts what waits; a queue that does not exist yet is empty. The broker does not tell what others hold.
-pub(super) async fn backlog(link: &Link, place: &Place) -> Result<Backlog, TransportError> {
+pub(super) async fn backlog(place: &Place) -> Result<Backlog, TransportError> {
     let Names { work, suspects, .. } = &place.names;
-    let held = place.held.load(Ordering::Relaxed);
-    let ready = counts(link, vec![work.clone(), suspects.clone()]).await?;
-    let delayed = counts(link, place.names.rungs().collect()).await?;
-    Ok(Backlog { ready, unsettled: held, delayed, lost: 0 })
+    let ready = counts(&place.looking, &[work, suspects]).await?;
+    let delayed = counts(&place.looking, &place.rungs).await?;
+    Ok(Backlog { ready, unsettled: place.held.load(Ordering::Relaxed), delayed, lost: 0 })
 }
 
 /// How many messages wait in these queues, all asked for at once.
-async fn counts(link: &Link, queues: Vec<String>) -> Result<u64, TransportError> {
+async fn counts<T: AsRef<str>>(link: &Link, queues: &[T]) -> Result<u64, TransportError> {
     let channel = link.throw_away_channel().await?;
-    let counted = try_join_all(queues.iter().map(|queue| count(link, &channel, queue))).await?;
+    let counted = try_join_all(queues.iter().map(|queue| count(link, &channel, queue.as_ref()))).await?;
     topology::close(&channel).await;
     Ok(counted.into_iter().sum())
 }

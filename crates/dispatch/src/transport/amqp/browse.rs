@@ -109,7 +109,11 @@ impl Session {
             return self.skip_until(|id| order.is_after(id, after)).await.map(drop);
         }
         let mut found = false;
-        let behind = |id: &LetterId| std::mem::replace(&mut found, found || id == after);
+        let behind = |id: &LetterId| {
+            let behind = found;
+            found |= id == after;
+            behind
+        };
         if self.skip_until(behind).await? || found {
             return Ok(());
         }
