@@ -23,6 +23,8 @@ pub use quash_core::store::{Finding, Severity};
 quash_core::plugins! {
     /// Every kind of transport. Adding one is a folder here and a line.
     TransportConfig builds dyn Transport {
+        /// RabbitMQ.
+        "amqp": Amqp(amqp::Config),
         /// Redis Streams.
         "redis_streams": RedisStreams(redis_streams::Config),
         /// Messages in this process.

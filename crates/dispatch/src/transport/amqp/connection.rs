@@ -196,6 +196,17 @@ impl Link {
         Ok(self.open().await?.channel)
     }
 
+    /// A channel on which publishing is confirmed, for whoever asks alone.
+    pub(super) async fn confirming_channel(&self) -> Result<Channel, TransportError> {
+        let connection = self.open().await?.connection;
+        confirming_channel(&connection).await
+    }
+
+    /// Forgets the connection, with all that it was asked to write and has not written.
+    pub(super) fn disconnect(&self) {
+        *lock(&self.current) = None;
+    }
+
     /// A channel for one use: what the broker refuses closes the channel that it was asked on.
     pub(super) async fn throw_away_channel(&self) -> Result<Channel, TransportError> {
         let connection = self.open().await?.connection;

@@ -42,7 +42,7 @@ impl Opened {
                 tracing::error!(%error, "a queue is not there and is declared; if it was deleted, what it held is lost");
                 let place = &consuming.place;
                 topology::prepare(&place.link, &place.names, &place.config).await?;
-                Self::open(consuming).await.map_err(|NotOpened::Missing(error) | NotOpened::Failed(error)| error)
+                Self::open(consuming).await.map_err(TransportError::from)
             }
         }
     }

@@ -74,6 +74,14 @@ impl From<TransportError> for NotOpened {
     }
 }
 
+impl From<NotOpened> for TransportError {
+    fn from(not: NotOpened) -> Self {
+        match not {
+            NotOpened::Missing(error) | NotOpened::Failed(error) => error,
+        }
+    }
+}
+
 impl Session {
     /// Connects and asks for deliveries.
     pub(super) async fn open(
@@ -92,7 +100,7 @@ impl Session {
             work,
             suspects,
             over: AtomicBool::new(false),
-            unsettled: Arc::clone(&place.unsettled),
+            unsettled: Arc::clone(&place.held),
             resolved: Notify::new(),
         };
         Ok((session, Streams { work: work_in, suspects: suspects_in }))

@@ -179,7 +179,7 @@ impl Plan {
             for copy in copies {
                 outgoing.push(match copy.place {
                     Place::Later(delay) => parked(place, &copy.message, retry::wait(delay, message::now_ms())),
-                    Place::DeadLetters => super::dead_letters::letter(&place.names, &copy.message),
+                    Place::DeadLetters => Outgoing::plain(&place.names.dead, &copy.message),
                 });
                 owners.push(*at);
             }
