@@ -79,11 +79,9 @@ fn outgoing<'a>(consuming: &'a Consuming, aside: &'a Aside) -> Outgoing<'a> {
     let message = &aside.received.message;
     let handed_out = aside.received.handed_out;
     match aside.place {
-        Where::Suspects => Outgoing {
-            queue: &place.names.suspects,
-            message,
-            extras: Extras { handed_out, ..Extras::default() },
-        },
+        Where::Suspects => {
+            Outgoing { queue: &place.names.suspects, message, extras: Extras { handed_out, ..Extras::default() } }
+        }
         Where::Parked(rest) => parked(place, message, retry::wait(rest, message::now_ms())),
     }
 }

@@ -30,7 +30,9 @@ pub(super) async fn inspect(place: &Place) -> Result<Vec<Finding>, TransportErro
     if let Some(queue) = queues.present.first() {
         findings.extend(reading(looking, queue).await?);
     }
-    findings.push(ok("what policies add to queues (limits of length or time) is not visible here: see rabbitmqctl list_policies"));
+    findings.push(ok(
+        "what policies add to queues (limits of length or time) is not visible here: see rabbitmqctl list_policies",
+    ));
     findings.push(waiting(place).await?);
     Ok(findings)
 }
@@ -126,7 +128,9 @@ impl Queues {
                 "grant the right to configure that docs/brokers.md lists, or set declare: false",
             )),
             (Some(false), false) => {
-                findings.push(ok("whether the queues are as they must be is not visible without the right to declare them"));
+                findings.push(ok(
+                    "whether the queues are as they must be is not visible without the right to declare them",
+                ));
             }
             (Some(true), _) if self.problems.is_empty() => {
                 findings.push(ok(format!("{} queues are as they must be", self.present.len())));
@@ -192,9 +196,10 @@ async fn reading(link: &Link, queue: &str) -> Result<Option<Finding>, TransportE
     arguments.insert("x-priority".into(), AMQPValue::LongString("none".into()));
     let asked = channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), arguments);
     match answer("consuming", asked).await {
-        Err(TransportError::Refused(words)) if words.contains("ACCESS_REFUSED") => {
-            Ok(Some(error(format!("the user may not read: {words}"), "grant the right to read that docs/brokers.md lists")))
-        }
+        Err(TransportError::Refused(words)) if words.contains("ACCESS_REFUSED") => Ok(Some(error(
+            format!("the user may not read: {words}"),
+            "grant the right to read that docs/brokers.md lists",
+        ))),
         Err(TransportError::Refused(_)) => Ok(Some(ok("the user may read"))),
         Err(error) => Err(error),
         // Nothing is taken before this channel ends.
