@@ -213,14 +213,6 @@ impl Link {
         answer("opening a channel", connection.create_channel()).await
     }
 
-    /// Forgets a channel on which an answer is missing, and its connection, unless others have replaced it already.
-    pub(super) fn forget(&self, channel: &Arc<Channel>) {
-        let mut current = lock(&self.current);
-        if current.as_ref().is_some_and(|open| Arc::ptr_eq(&open.channel, channel)) {
-            *current = None;
-        }
-    }
-
     /// Why the broker takes nothing on this connection at the moment: its memory or its disk is short.
     pub(super) fn blocked(&self) -> Option<String> {
         let open = lock(&self.current).clone()?;

@@ -22,6 +22,13 @@ mod session;
 mod settle;
 mod window;
 
+// Dead letters, and looking at it all.
+mod backlog;
+mod browse;
+mod dead_letters;
+mod inspect;
+mod letter_id;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -37,6 +44,7 @@ use super::{Backlog, ConsumeOptions, Consumer, DeadLetters, Finding, Message, Tr
 /// One queue on one broker. Connects when it is first used.
 struct Amqp {
     place: Arc<Place>,
+    dead_letters: dead_letters::DeadQueue,
 }
 
 /// Where messages are, and what is held of them.
@@ -45,8 +53,10 @@ struct Place {
     /// The names of the delay queues.
     rungs: Vec<String>,
     config: Config,
-    /// For everything but consuming: a broker that is short of memory reads nothing from connections that publish.
+    /// For publishing and nothing else: a broker that is short of memory reads nothing from connections that publish.
     link: Arc<Link>,
+    /// For declaring and counting.
+    looking: Arc<Link>,
     publisher: Arc<Publisher>,
     /// Messages that the consumers of this transport hold, not settled.
     held: Arc<AtomicU64>,
@@ -57,18 +67,21 @@ struct Place {
 impl Amqp {
     fn new(config: Config, server: Server) -> Self {
         let names = Names::new(&config.queue);
-        let link = Arc::new(Link::new(server, "publishing"));
+        let link = Arc::new(Link::new(server.clone(), "publishing"));
+        let looking = Arc::new(Link::new(server, "looking"));
         let publisher = Arc::new(Publisher::new(Arc::clone(&link), *config.publish_timeout));
         let rungs = names.rungs().collect();
         let (held, closings) = (Arc::default(), watch::Sender::new(0));
-        Self { place: Arc::new(Place { names, rungs, config, link, publisher, held, closings }) }
+        let dead_letters = dead_letters::DeadQueue::new(Arc::clone(&publisher), Arc::clone(&looking), names.clone());
+        let place = Place { names, rungs, config, link, looking, publisher, held, closings };
+        Self { place: Arc::new(place), dead_letters }
     }
 }
 
 #[async_trait]
 impl Transport for Amqp {
     async fn prepare(&self) -> Result<(), TransportError> {
-        topology::prepare(&self.place.link, &self.place.names, &self.place.config).await
+        topology::prepare(&self.place.looking, &self.place.names, &self.place.config).await
     }
 
     async fn publish(&self, messages: &[Message]) -> Result<(), TransportError> {
@@ -82,24 +95,14 @@ impl Transport for Amqp {
     }
 
     fn dead_letters(&self) -> &dyn DeadLetters {
-        unreachable!("comes with dead_letters.rs")
+        &self.dead_letters
     }
 
     async fn backlog(&self) -> Result<Backlog, TransportError> {
-        let mut backlog =
-            Backlog { unsettled: self.place.held.load(std::sync::atomic::Ordering::Relaxed), ..Backlog::default() };
-        let channel = self.place.link.throw_away_channel().await?;
-        for name in [&self.place.names.work, &self.place.names.suspects] {
-            backlog.ready += u64::from(topology::count(&channel, name).await?.unwrap_or(0));
-        }
-        for name in &self.place.rungs {
-            backlog.delayed += u64::from(topology::count(&channel, name).await?.unwrap_or(0));
-        }
-        topology::close(&channel).await;
-        Ok(backlog)
+        backlog::backlog(&self.place).await
     }
 
     async fn inspect(&self) -> Result<Vec<Finding>, TransportError> {
-        unreachable!("comes with inspect.rs")
+        inspect::inspect(&self.place).await
     }
 }

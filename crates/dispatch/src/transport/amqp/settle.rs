@@ -179,7 +179,7 @@ impl Plan {
             for copy in copies {
                 outgoing.push(match copy.place {
                     Place::Later(delay) => parked(place, &copy.message, retry::wait(delay, message::now_ms())),
-                    Place::DeadLetters => Outgoing::plain(&place.names.dead, &copy.message),
+                    Place::DeadLetters => place.names.letter(&copy.message),
                 });
                 owners.push(*at);
             }
