@@ -6,6 +6,7 @@
 pub mod backoff;
 pub mod memory;
 pub mod message;
+pub mod nats;
 pub mod redis_streams;
 
 #[cfg(feature = "conformance")]
@@ -22,6 +23,8 @@ pub use quash_core::store::{Finding, Severity};
 quash_core::plugins! {
     /// Every kind of transport. Adding one is a folder here and a line.
     TransportConfig builds dyn Transport {
+        /// NATS JetStream.
+        "nats": Nats(nats::Config),
         /// Redis Streams.
         "redis_streams": RedisStreams(redis_streams::Config),
         /// Messages in this process.
