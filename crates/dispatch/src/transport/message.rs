@@ -13,8 +13,8 @@ pub struct Message {
     pub headers: Headers,
 }
 
-/// Headers in the order they were set; not every broker keeps that order, and it means nothing when they are compared. Most
-/// messages have none, and then nothing is allocated.
+/// Headers in the order they were set, which not every broker keeps: two are equal whatever their order. Most messages
+/// have none, and then nothing is allocated.
 #[derive(Debug, Clone, Eq, Default)]
 pub struct Headers(Vec<(Cow<'static, str>, String)>);
 

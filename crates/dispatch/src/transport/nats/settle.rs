@@ -33,7 +33,7 @@ impl Settler for Settling {
         let consuming = &self.consuming;
         let plan = Plan::make(consuming, verdicts).await?;
         let oversized = plan.oversized.clone();
-        consuming.held.let_go(oversized.iter().map(|tag| tag.0));
+        consuming.held.forsake(oversized.iter().map(|tag| tag.0));
         if plan.jobs.is_empty() {
             plan.carry_out(consuming).await?;
         } else {
