@@ -18,7 +18,13 @@ async fn with_stream(config: stream::Config) -> Server {
 
 fn own(retention: stream::RetentionPolicy) -> stream::Config {
     let discard = stream::DiscardPolicy::New;
-    stream::Config { name: "QUASH".into(), subjects: vec!["quash.events".into()], retention, discard, ..Default::default() }
+    stream::Config {
+        name: "QUASH".into(),
+        subjects: vec!["quash.events".into()],
+        retention,
+        discard,
+        ..Default::default()
+    }
 }
 
 #[tokio::test]
@@ -26,9 +32,14 @@ async fn a_stream_that_would_lose_events_is_refused_with_its_mend() {
     let discard = stream::DiscardPolicy::Old;
     let server = with_stream(stream::Config { discard, ..own(stream::RetentionPolicy::WorkQueue) }).await;
     let words = refusal(server.transport().prepare().await);
-    assert!(words.contains("stream QUASH: discard is old, new is needed: mend with `nats stream edit QUASH"), "{words}");
+    assert!(
+        words.contains("stream QUASH: discard is old, new is needed: mend with `nats stream edit QUASH"),
+        "{words}"
+    );
     let findings = server.transport().inspect().await.unwrap();
-    assert!(findings.iter().any(|finding| finding.severity == Severity::Error && finding.what.contains("discard is old")));
+    assert!(
+        findings.iter().any(|finding| finding.severity == Severity::Error && finding.what.contains("discard is old"))
+    );
 }
 
 #[tokio::test]
@@ -128,5 +139,7 @@ async fn a_prepared_server_is_looked_at_without_an_error() {
     transport.prepare().await.unwrap();
     let findings = transport.inspect().await.unwrap();
     assert!(findings.iter().all(|finding| finding.severity != Severity::Error), "{findings:?}");
-    assert!(findings.iter().any(|finding| finding.severity == Severity::Warning && finding.what.contains("power loss")));
+    assert!(
+        findings.iter().any(|finding| finding.severity == Severity::Warning && finding.what.contains("power loss"))
+    );
 }

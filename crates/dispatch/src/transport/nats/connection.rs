@@ -196,8 +196,9 @@ impl Link {
     /// Returns when the connection that there is now was lost and made anew: what was said on it may not have been heard,
     /// and no answer will come. Never returns when there is none now.
     pub(super) async fn lost(&self) {
-        let mut connections = self.connections();
-        if !self.is_connected() || connections.changed().await.is_err() {
+        if self.is_connected() {
+            made_anew(&mut self.connections()).await;
+        } else {
             std::future::pending().await
         }
     }
@@ -307,6 +308,11 @@ impl Server {
             self.addresses.iter().map(|address| format!("{}:{}", address.host(), address.port())).collect();
         names.join(",")
     }
+}
+
+/// Waits until the connection is made once more. That it was made at first may be told late.
+pub(super) async fn made_anew(connections: &mut watch::Receiver<u64>) {
+    while connections.changed().await.is_ok() && *connections.borrow_and_update() <= 1 {}
 }
 
 /// How long to wait before a connection is tried again: from a tenth of a second to five, spread so that many clients do

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::api::{Next, nanoseconds};
+use super::connection::made_anew;
 use super::consume::Consuming;
 use super::intake::{self, Sorted, unix_ms};
 use super::topology::{self, Lane};
@@ -62,7 +63,9 @@ impl Puller {
         loop {
             match self.pull(&mut stop).await {
                 Ok(Ended::Stopped) => return,
-                Ok(Ended::Doubtful(why)) => tracing::debug!(lane = ?self.lane, %why, "looking whether the consumer is there"),
+                Ok(Ended::Doubtful(why)) => {
+                    tracing::debug!(lane = ?self.lane, %why, "looking whether the consumer is there")
+                }
                 Err(error) => tracing::debug!(lane = ?self.lane, %error, "cannot fetch"),
             }
             tokio::select! {
@@ -138,8 +141,7 @@ impl Puller {
             return Ok(());
         }
         let heartbeat = *place.config.heartbeat;
-        let next =
-            Next { batch, expires: nanoseconds(heartbeat * 4), idle_heartbeat: nanoseconds(heartbeat) };
+        let next = Next { batch, expires: nanoseconds(heartbeat * 4), idle_heartbeat: nanoseconds(heartbeat) };
         let next = serde_json::to_vec(&next).unwrap_or_default();
         let (stream, consumer) = (place.names.stream_of(self.lane), place.names.consumer_of(self.lane));
         let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
@@ -282,11 +284,6 @@ impl Asked {
 /// Waits until nothing more is wanted.
 pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// Waits until the connection is made once more. That it was made at first may be told late.
-async fn made_anew(connections: &mut watch::Receiver<u64>) {
-    while connections.changed().await.is_ok() && *connections.borrow_and_update() <= 1 {}
 }
 
 /// Waits for messages and takes what is there already.
