@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quash_dispatch::transport::{Consumer, Delivery, Settler, Transport, Verdict};
+use quash_dispatch::transport::{Consumer, Copy, Delivery, Place, Settler, Transport, Verdict};
 use quash_e2e::eventually;
 use tokio::time::sleep;
 
@@ -35,7 +35,8 @@ impl Flow {
         while self.seen() < self.messages {
             let batch = consumer.receiver.receive().await.unwrap();
             settle(consumer, &batch).await;
-            self.seen.lock().unwrap().extend(batch.into_iter().map(|delivery| delivery.message.payload.to_vec()));
+            let ended = batch.into_iter().filter(|delivery| !is_retried(delivery));
+            self.seen.lock().unwrap().extend(ended.map(|delivery| delivery.message.payload.to_vec()));
         }
     }
 }
@@ -52,7 +53,9 @@ pub(crate) async fn flow(transport: &dyn Transport, messages: usize, fault: impl
 
 /// Receives and acks until nothing waits.
 pub(crate) async fn drain(transport: &dyn Transport, mut consumer: Consumer) {
-    let idle = async || transport.backlog().await.is_ok_and(|backlog| backlog.unsettled + backlog.ready == 0);
+    let idle = async || {
+        transport.backlog().await.is_ok_and(|backlog| backlog.unsettled + backlog.ready + backlog.delayed == 0)
+    };
     let draining = async {
         loop {
             let batch = consumer.receiver.receive().await.unwrap();
@@ -71,8 +74,23 @@ async fn publish(transport: &dyn Transport, messages: usize) {
     }
 }
 
+/// Every eighth message fails at first.
+fn is_retried(delivery: &Delivery) -> bool {
+    delivery.message.payload.last().is_some_and(|digit| digit % 8 == 0)
+        && delivery.message.headers.get("again").is_none()
+}
+
+fn verdict(delivery: &Delivery) -> Verdict {
+    if !is_retried(delivery) {
+        return Verdict::Ack;
+    }
+    let mut message = delivery.message.clone();
+    message.headers.set("again", "yes");
+    Verdict::Replace(vec![Copy { message, place: Place::Later(Duration::from_millis(10)) }])
+}
+
 async fn settle(consumer: &Consumer, batch: &[Delivery]) {
-    let verdicts: Vec<_> = batch.iter().map(|delivery| (delivery.tag, Verdict::Ack)).collect();
+    let verdicts: Vec<_> = batch.iter().map(|delivery| (delivery.tag, verdict(delivery))).collect();
     while consumer.settler.settle(&verdicts).await.is_err() {
         sleep(Duration::from_millis(20)).await;
     }

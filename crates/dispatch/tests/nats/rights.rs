@@ -6,7 +6,7 @@ use quash_core::config::Secret;
 use quash_dispatch::transport::nats::Config;
 use quash_dispatch::transport::{Copy, Delivery, Place, Verdict};
 
-use super::server::{Server, all, consume, dead, message, numbered, receive_many, refusal};
+use super::server::{LIMIT, Server, all, consume, dead, message, numbered, receive_many, refusal};
 
 /// The lists of the manual.
 const MANUAL: &str = include_str!("../../../../docs/brokers.md");
@@ -62,6 +62,20 @@ async fn the_rights_of_the_manual_are_enough_for_a_worker() {
     assert_eq!(letters.remove(&ids).await.unwrap(), 2);
     assert_eq!(worker.backlog().await.unwrap(), Default::default());
     assert!(worker.inspect().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_consumer_without_the_right_to_fetch_is_told() {
+    let server = Server::with(
+        "authorization { users = [ { user: operator, password: PASSWORD }, \
+         { user: quash, password: PASSWORD, permissions: { publish: { deny: \"$JS.API.CONSUMER.MSG.NEXT.>\" } } } ] }\n",
+    )
+    .await;
+    as_user(&server, "operator").build().unwrap().prepare().await.unwrap();
+    let worker = as_user(&server, "quash").build().unwrap();
+    let mut consumer = consume(&*worker, "a", 8).await;
+    let words = refusal(tokio::time::timeout(LIMIT, consumer.receiver.receive()).await.unwrap());
+    assert!(words.contains("CONSUMER.MSG.NEXT"), "{words}");
 }
 
 #[tokio::test]

@@ -94,6 +94,11 @@ impl Link {
         self.client.get().is_some_and(|client| client.connection_state() == State::Connected)
     }
 
+    /// Which connection there is now. That the first one was made may be told late.
+    pub(super) fn connection(&self) -> u64 {
+        (*self.events.connected.borrow()).max(1)
+    }
+
     /// Counts the times at which the connection was made.
     pub(super) fn connections(&self) -> watch::Receiver<u64> {
         self.events.connected.subscribe()

@@ -123,6 +123,10 @@ impl Puller {
                 () = made_anew(&mut connections) => return Ok(Ended::Doubtful("the connection was made anew".into())),
                 () = consuming.doubt.notified() => return Ok(Ended::Doubtful("an ack got no answer".into())),
                 () = sleep_until(asked.heard + consuming.patience()), if asked.wanted > 0 => {
+                    // Of a missing right the server tells beside, and answers nothing.
+                    if let error @ TransportError::Refused(_) = consuming.place.link.silence(asked.heard) {
+                        consuming.buffer.fail(self.lane, error);
+                    }
                     if let Some(why) = asked.silent() {
                         return Ok(Ended::Doubtful(why));
                     }
