@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use quash_e2e::{ChaosProxy, Mode, Quash, Queue, RedisServer, becomes, eventually};
+use quash_e2e::{Broker, ChaosProxy, Kind, Mode, Quash, Queue, RedisServer, becomes, eventually};
 use tokio::time::interval;
 
-use crate::scene::{HASTY, LIMIT, PRODUCT, Scene, bodies, config, gone, products, updates};
+use crate::scene::{HASTY, LIMIT, PRODUCT, Scene, bodies, config, gone, on_every_broker, products, updates};
 
 /// How long the cache is away.
 const OUTAGE: Duration = Duration::from_secs(30);
@@ -13,9 +13,17 @@ const OUTAGE: Duration = Duration::from_secs(30);
 const BATCHES: u32 = 300;
 const BATCH: u32 = 20;
 
-#[tokio::test]
-async fn a_cache_that_is_away_for_30_seconds_loses_nothing_and_spends_no_attempt() {
-    let mut scene = Scene::with(&format!("{HASTY}{PRODUCT}")).await;
+on_every_broker!(
+    a_cache_that_is_away_for_30_seconds_loses_nothing_and_spends_no_attempt,
+    a_dead_target_slows_the_other_one_not_down,
+    a_cache_that_hangs_counts_as_away,
+    a_cache_behind_a_black_hole_is_drained_when_the_network_is_back,
+    cut_connections_to_the_queue_lose_nothing,
+    a_cache_that_restarts_from_an_old_snapshot_is_invalidated_once_more,
+);
+
+async fn a_cache_that_is_away_for_30_seconds_loses_nothing_and_spends_no_attempt(kind: Kind) {
+    let mut scene = Scene::with(kind, &format!("{HASTY}{PRODUCT}")).await;
     let keys = products(0..BATCHES * BATCH);
     scene.cache.fill(&keys).await;
     let worker = scene.quash.worker("alone").await;
@@ -38,12 +46,11 @@ async fn a_cache_that_is_away_for_30_seconds_loses_nothing_and_spends_no_attempt
     assert_eq!(worker.metric("quash_lane_open", &["target=\"main\""]).await, 0.0, "the lane is closed");
 }
 
-#[tokio::test]
-async fn a_dead_target_slows_the_other_one_not_down() {
+async fn a_dead_target_slows_the_other_one_not_down(kind: Kind) {
     const EVENTS: u32 = 5_000;
     let (broker, main, mut eu) =
-        (RedisServer::durable().await, RedisServer::durable().await, RedisServer::durable().await);
-    let queue = Queue::on(&broker, "quash.events");
+        (Broker::shared(kind).await, RedisServer::durable().await, RedisServer::durable().await);
+    let queue = broker.queue();
     let quash = Quash::with(&config(&queue, &[("main", &main), ("eu", &eu)], &format!("{HASTY}{PRODUCT}")));
     let keys = products(0..EVENTS);
     let (calm, stormy) = keys.split_at(keys.len() / 2);
@@ -71,9 +78,8 @@ async fn a_dead_target_slows_the_other_one_not_down() {
     drop(worker);
 }
 
-#[tokio::test]
-async fn a_cache_that_hangs_counts_as_away() {
-    let mut scene = Scene::with(&format!("{HASTY}{PRODUCT}")).await;
+async fn a_cache_that_hangs_counts_as_away(kind: Kind) {
+    let mut scene = Scene::with(kind, &format!("{HASTY}{PRODUCT}")).await;
     let keys = products(0..500);
     scene.cache.fill(&keys).await;
     let worker = scene.quash.worker("alone").await;
@@ -85,11 +91,10 @@ async fn a_cache_that_hangs_counts_as_away() {
     assert_eq!(scene.settled().await, 0);
 }
 
-#[tokio::test]
-async fn a_cache_behind_a_black_hole_is_drained_when_the_network_is_back() {
-    let (broker, cache) = (RedisServer::durable().await, RedisServer::durable().await);
+async fn a_cache_behind_a_black_hole_is_drained_when_the_network_is_back(kind: Kind) {
+    let (broker, cache) = (Broker::shared(kind).await, RedisServer::durable().await);
     let proxy = ChaosProxy::before(&cache.address()).await;
-    let queue = Queue::on(&broker, "quash.events");
+    let queue = broker.queue();
     let config = config(&queue, &[("main", &cache)], &format!("{HASTY}{PRODUCT}"));
     let quash = Quash::with(&config.replace(&cache.address(), &proxy.address()));
     let keys = products(0..500);
@@ -104,12 +109,11 @@ async fn a_cache_behind_a_black_hole_is_drained_when_the_network_is_back() {
     assert_eq!(queue.dead_letters().await, 0);
 }
 
-#[tokio::test]
-async fn cut_connections_to_the_queue_lose_nothing() {
-    let (broker, cache) = (RedisServer::durable().await, RedisServer::durable().await);
+async fn cut_connections_to_the_queue_lose_nothing(kind: Kind) {
+    let (broker, cache) = (Broker::shared(kind).await, RedisServer::durable().await);
     let proxy = ChaosProxy::before(&broker.address()).await;
-    let queue = Queue::on(&broker, "quash.events");
-    let behind = Queue::at(&format!("redis://{}/0", proxy.address()), "quash.events");
+    let queue = broker.queue();
+    let behind = Queue::at(kind, &kind.url(&proxy.address()), queue.name());
     let quash = Quash::with(&config(&behind, &[("main", &cache)], &format!("{HASTY}{PRODUCT}")));
     let keys = products(0..4_000);
     cache.fill(&keys).await;
@@ -126,12 +130,11 @@ async fn cut_connections_to_the_queue_lose_nothing() {
     assert!(worker.lives(), "a cut connection is not fatal");
 }
 
-#[tokio::test]
-async fn a_cache_that_restarts_from_an_old_snapshot_is_invalidated_once_more() {
-    let broker = RedisServer::durable().await;
+async fn a_cache_that_restarts_from_an_old_snapshot_is_invalidated_once_more(kind: Kind) {
+    let broker = Broker::shared(kind).await;
     // As a cache with snapshots: what is removed after the last one is back when it is killed.
     let mut cache = RedisServer::start().await;
-    let queue = Queue::on(&broker, "quash.events");
+    let queue = broker.queue();
     let quash = Quash::with(&config(&queue, &[("main", &cache)], PRODUCT));
     let keys = products(0..200);
     cache.fill(&keys).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quash_e2e::{Quash, Queue, RedisServer, becomes};
+use quash_e2e::{Broker, Kind, Quash, Queue, RedisServer, becomes};
 use serde_json::{Value, json};
 
 /// Long enough for anything that must happen at all on a busy machine.
@@ -17,8 +17,8 @@ pub(crate) const PRODUCT: &str =
 
 /// A queue that survives kills, a cache, and Quash between them.
 pub(crate) struct Scene {
-    /// The server of the queue.
-    pub(crate) broker: RedisServer,
+    /// The broker of the queue.
+    pub(crate) broker: Broker,
     /// The queue.
     pub(crate) queue: Queue,
     /// The cache; it comes back with what it held.
@@ -29,9 +29,21 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// Sets it with these sections of the configuration beside targets and sources.
-    pub(crate) async fn with(sections: &str) -> Self {
-        let (broker, cache) = (RedisServer::durable().await, RedisServer::durable().await);
-        let queue = Queue::on(&broker, "quash.events");
+    pub(crate) async fn with(kind: Kind, sections: &str) -> Self {
+        Self::on(Broker::shared(kind).await, sections).await
+    }
+
+    /// The same with a broker of its own, which the test may kill from now on.
+    pub(crate) async fn fragile(kind: Kind, sections: &str) -> Self {
+        let scene = Self::on(Broker::start(kind).await, sections).await;
+        scene.broker.settled_in(&scene.queue).await;
+        scene
+    }
+
+    /// The same on a given broker.
+    pub(crate) async fn on(broker: Broker, sections: &str) -> Self {
+        let cache = RedisServer::durable().await;
+        let queue = broker.queue();
         let quash = Quash::with(&config(&queue, &[("main", &cache)], sections));
         Self { broker, queue, cache, quash }
     }
@@ -47,6 +59,24 @@ impl Scene {
         self.queue.dead_letters().await
     }
 }
+
+/// Makes a test of each promise on each kind of broker, as `redis_streams::promise`.
+macro_rules! on_every_broker {
+    ($($promise:ident),+ $(,)?) => {
+        crate::scene::on_every_broker! { @ redis_streams RedisStreams: $($promise)+ }
+        crate::scene::on_every_broker! { @ amqp Amqp: $($promise)+ }
+        crate::scene::on_every_broker! { @ nats Nats: $($promise)+ }
+    };
+    (@ $name:ident $kind:ident: $($promise:ident)+) => {
+        mod $name {
+            $(#[tokio::test]
+            async fn $promise() {
+                super::$promise(quash_e2e::Kind::$kind).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_every_broker;
 
 /// The configuration of one source and these targets, followed by more sections.
 pub(crate) fn config(queue: &Queue, targets: &[(&str, &RedisServer)], sections: &str) -> String {

@@ -11,6 +11,7 @@ mod home;
 pub mod process;
 
 // The servers.
+mod broker;
 mod nats_server;
 mod postgres;
 mod rabbitmq;
@@ -24,6 +25,7 @@ mod queue;
 // What goes wrong in between.
 mod proxy;
 
+pub use broker::{Broker, Kind};
 pub use eventually::{becomes, eventually};
 pub use home::Home;
 pub use http::{Answer, get};
