@@ -47,7 +47,10 @@ async fn an_explanation_counts_what_exists_and_removes_nothing() {
 async fn a_check_asks_what_the_configuration_names_and_says_what_is_away(kind: Kind) {
     let mut scene = Scene::with(kind, PRODUCT).await;
     let there = scene.quash.run(&["check", "--connect"]).await.stdout;
-    assert!(there.contains("target main (redis)") && there.contains(&format!("source events ({})", kind.name())), "{there}");
+    assert!(
+        there.contains("target main (redis)") && there.contains(&format!("source events ({})", kind.name())),
+        "{there}"
+    );
     scene.cache.kill9();
     let away = scene.quash.run(&["check", "--connect"]).await.ended_with(69);
     assert!(format!("{}{}", away.stdout, away.stderr).contains("target main"), "{}{}", away.stdout, away.stderr);

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use quash_dispatch::transport::Backlog;
 use quash_e2e::{Broker, ChaosProxy, Kind, Mode, Quash, Queue, RedisServer, becomes, eventually};
 use tokio::time::interval;
 
-use crate::scene::{HASTY, LIMIT, PRODUCT, Scene, bodies, config, gone, on_every_broker, products, updates};
+use crate::scene::{HASTY, LIMIT, PRODUCT, Scene, TWICE, bodies, config, gone, on_every_broker, products, updates};
 
 /// How long the cache is away.
 const OUTAGE: Duration = Duration::from_secs(30);
@@ -16,6 +17,7 @@ const BATCH: u32 = 20;
 on_every_broker!(
     a_cache_that_is_away_for_30_seconds_loses_nothing_and_spends_no_attempt,
     a_dead_target_slows_the_other_one_not_down,
+    the_shares_of_a_target_that_is_dead_for_a_minute_wait_in_the_broker_alone,
     a_cache_that_hangs_counts_as_away,
     a_cache_behind_a_black_hole_is_drained_when_the_network_is_back,
     cut_connections_to_the_queue_lose_nothing,
@@ -51,7 +53,7 @@ async fn a_dead_target_slows_the_other_one_not_down(kind: Kind) {
     let (broker, main, mut eu) =
         (Broker::shared(kind).await, RedisServer::durable().await, RedisServer::durable().await);
     let queue = broker.queue();
-    let quash = Quash::with(&config(&queue, &[("main", &main), ("eu", &eu)], &format!("{HASTY}{PRODUCT}")));
+    let quash = Quash::with(&config(&queue, &[("main", &main), ("eu", &eu)], &format!("{TWICE}{PRODUCT}")));
     let keys = products(0..EVENTS);
     let (calm, stormy) = keys.split_at(keys.len() / 2);
     main.fill(&keys).await;
@@ -76,6 +78,38 @@ async fn a_dead_target_slows_the_other_one_not_down(kind: Kind) {
     assert_eq!(main.calls("unlink").await, before, "the healthy target has nothing to do with the other's shares");
     assert_eq!(queue.dead_letters().await, 0);
     drop(worker);
+}
+
+async fn the_shares_of_a_target_that_is_dead_for_a_minute_wait_in_the_broker_alone(kind: Kind) {
+    const BATCHES: u32 = 300;
+    const BATCH: u32 = 10;
+    let (broker, main, mut eu) =
+        (Broker::shared(kind).await, RedisServer::durable().await, RedisServer::durable().await);
+    let queue = broker.queue();
+    let quash = Quash::with(&config(&queue, &[("main", &main), ("eu", &eu)], &format!("{TWICE}{PRODUCT}")));
+    let keys = products(0..BATCHES * BATCH);
+    main.fill(&keys).await;
+    eu.fill(&keys).await;
+    let mut first = quash.worker("first").await;
+    eu.kill9();
+    let mut beat = interval(Duration::from_secs(60) / BATCHES);
+    for batch in 0..BATCHES {
+        beat.tick().await;
+        queue.publish(bodies(&updates(batch * BATCH..(batch + 1) * BATCH))).await;
+    }
+    gone(&main, &keys).await;
+    let parked = Backlog { delayed: keys.len() as u64, ..Backlog::default() };
+    becomes(LIMIT, "one share of each event is parked", parked, async || queue.backlog().await).await;
+
+    // The worker that parked them is not needed any more.
+    first.kill9();
+    let before = main.calls("unlink").await;
+    eu.restart().await;
+    let _second = quash.worker("second").await;
+    gone(&eu, &keys).await;
+    queue.drained(LIMIT).await;
+    assert_eq!(main.calls("unlink").await, before, "the healthy target has nothing to do with the other's shares");
+    assert_eq!(queue.dead_letters().await, 0);
 }
 
 async fn a_cache_that_hangs_counts_as_away(kind: Kind) {

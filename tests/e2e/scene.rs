@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 /// Long enough for anything that must happen at all on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
+/// Two attempts, with as much time between them as there is by default.
+pub(crate) const TWICE: &str = "retry: { max_attempts: 2 }\n";
+
 /// Two attempts, soon after each other: what spends attempts on something that passes becomes a dead letter.
 pub(crate) const HASTY: &str = "retry: { max_attempts: 2, initial: 50ms, factor: 1, max: 100ms, jitter: 0 }\n";
 
@@ -80,11 +83,16 @@ pub(crate) use on_every_broker;
 
 /// The configuration of one source and these targets, followed by more sections.
 pub(crate) fn config(queue: &Queue, targets: &[(&str, &RedisServer)], sections: &str) -> String {
+    config_of(&queue.source(""), targets, sections)
+}
+
+/// The same with a source that is written already.
+pub(crate) fn config_of(source: &str, targets: &[(&str, &RedisServer)], sections: &str) -> String {
     let target = |(name, server): &(&str, &RedisServer)| {
         format!("  {name}: {{ redis: {{ url: \"{}\" }}, timeout: 1s }}\n", server.url(0))
     };
     let targets: String = targets.iter().map(target).collect();
-    format!("version: 1\ntargets:\n{targets}sources:\n  events: {}\n{sections}", queue.source(""))
+    format!("version: 1\ntargets:\n{targets}sources:\n  events: {source}\n{sections}")
 }
 
 /// The keys of these products.

@@ -37,8 +37,8 @@ impl Process {
         Self::start(name, command.stdin(Stdio::null()).stdout(append_to(log)).stderr(append_to(log)))
     }
 
-    /// Starts a command that ends with this process, however that ends, and whose folder goes then. For what is never
-    /// dropped; what it gets by [`Self::kill9`] reaches the guard around it.
+    /// Starts a command that ends with this process, however that ends, and whose folder goes then: for what is never
+    /// dropped.
     ///
     /// # Panics
     /// When it cannot be started.
@@ -88,7 +88,10 @@ impl Process {
     /// Kills it with signal 9 and returns when it is gone.
     pub fn kill9(&mut self) {
         if self.ended().is_none() {
-            drop(self.child.kill());
+            // A guard has an input, and ends by itself when that closes.
+            if self.child.stdin.take().is_none() {
+                drop(self.child.kill());
+            }
             self.ended = self.child.wait().ok();
         }
     }

@@ -41,9 +41,8 @@ impl RabbitMq {
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<RabbitMq> = OnceCell::const_new();
         // A static is never dropped: somebody outside of this process must end the node.
-        let guarded = |node: &Ctl, command: &mut Command| {
-            Process::guarded("rabbitmq-server", &node.log(), command, &node.home)
-        };
+        let guarded =
+            |node: &Ctl, command: &mut Command| Process::guarded("rabbitmq-server", &node.log(), command, &node.home);
         SHARED.get_or_init(|| Self::launched("", guarded)).await
     }
 
