@@ -8,10 +8,7 @@ use crate::scene::{PRODUCT, Scene, on_every_broker, products, update};
 /// A cache whose entries are found by a prefix.
 const PAGE: &str = "  page: { key: \"page:{id}:{number}\", depends_on: [ { row: shop.Product } ] }\n";
 
-on_every_broker!(
-    a_direct_command_removes_what_it_names_and_nothing_else,
-    a_check_asks_what_the_configuration_names_and_says_what_is_away,
-);
+on_every_broker!(a_direct_command_removes_what_it_names_and_nothing_else);
 
 async fn a_direct_command_removes_what_it_names_and_nothing_else(kind: Kind) {
     let scene = Scene::with(kind, PRODUCT).await;
@@ -42,18 +39,6 @@ async fn an_explanation_counts_what_exists_and_removes_nothing() {
     assert!(line("product:1").contains("exists"), "{told}");
     assert!(line("page:1:*").contains("2 keys"), "{told}");
     assert_eq!(scene.cache.count(&entries).await, entries.len());
-}
-
-async fn a_check_asks_what_the_configuration_names_and_says_what_is_away(kind: Kind) {
-    let mut scene = Scene::with(kind, PRODUCT).await;
-    let there = scene.quash.run(&["check", "--connect"]).await.stdout;
-    assert!(
-        there.contains("target main (redis)") && there.contains(&format!("source events ({})", kind.name())),
-        "{there}"
-    );
-    scene.cache.kill9();
-    let away = scene.quash.run(&["check", "--connect"]).await.ended_with(69);
-    assert!(format!("{}{}", away.stdout, away.stderr).contains("target main"), "{}{}", away.stdout, away.stderr);
 }
 
 #[tokio::test]

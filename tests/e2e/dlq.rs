@@ -7,11 +7,12 @@ use crate::scene::{HASTY, LIMIT, PRODUCT, Scene, bodies, on_every_broker, produc
 
 /// Takes the right to write these keys from everybody, as an operator's mistake would: the cache answers, with an error for
 /// each key.
-async fn forbid(cache: &RedisServer) {
+pub(crate) async fn forbid(cache: &RedisServer) {
     set_rights(cache, &["resetkeys", "%R~*"]).await;
 }
 
-async fn permit(cache: &RedisServer) {
+/// Gives it back.
+pub(crate) async fn permit(cache: &RedisServer) {
     set_rights(cache, &["allkeys"]).await;
 }
 

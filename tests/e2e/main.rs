@@ -7,12 +7,14 @@ mod scene;
 
 // The promises.
 mod bad_input;
+mod check;
 mod cli;
 mod cloud_events;
 mod commands;
 mod dlq;
 mod lifecycle;
 mod outage;
+mod oversized;
 mod postgres;
 mod sources;
 

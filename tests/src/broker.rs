@@ -191,6 +191,12 @@ impl Broker {
     }
 }
 
+impl From<NatsServer> for Broker {
+    fn from(server: NatsServer) -> Self {
+        Self(Server::Nats(server))
+    }
+}
+
 fn refuse_to(harm: &str) -> ! {
     panic!("other tests use this broker as well: a test that has to {harm} one starts its own")
 }

@@ -57,6 +57,12 @@ impl Queue {
         &self.name
     }
 
+    /// What its stream is called in NATS.
+    #[must_use]
+    pub fn stream(&self) -> String {
+        stream_of(&self.name)
+    }
+
     /// The kind of its broker.
     #[must_use]
     pub const fn kind(&self) -> Kind {
