@@ -5,6 +5,7 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use quash_e2e::{Broker, Kind, Queue};
+use redis::AsyncCommands;
 
 use crate::scene::{PRODUCT, Scene, on_every_broker};
 
@@ -25,9 +26,11 @@ async fn a_healthy_broker_has_nothing_to_mend_before_it_may_be_used(kind: Kind) 
 
 async fn a_check_changes_nothing(kind: Kind) {
     let scene = Scene::with(kind, PRODUCT).await;
+    assert!(!exists(&scene.broker, &scene.queue).await);
     scene.quash.run(&["check", "--connect"]).await;
-    // What has not been made is not there afterwards: somebody else may still make it otherwise.
-    make_unsafe(&scene.broker, &scene.queue).await;
+    assert!(!exists(&scene.broker, &scene.queue).await, "a check makes no queue");
+    scene.queue.declare().await;
+    assert!(exists(&scene.broker, &scene.queue).await);
 }
 
 async fn an_unsafe_broker_is_named_with_what_mends_it(kind: Kind) {
@@ -52,6 +55,27 @@ async fn a_check_asks_what_the_configuration_names_and_says_what_is_away(kind: K
     scene.cache.kill9();
     let away = scene.quash.run(&["check", "--connect"]).await.ended_with(69);
     assert!(format!("{}{}", away.stdout, away.stderr).contains("target main"), "{}{}", away.stdout, away.stderr);
+}
+
+/// Whether anything of this name is there.
+async fn exists(broker: &Broker, queue: &Queue) -> bool {
+    let url = broker.url();
+    match broker.kind() {
+        Kind::RedisStreams => {
+            let client = redis::Client::open(url).unwrap();
+            client.get_multiplexed_async_connection().await.unwrap().exists(queue.name()).await.unwrap()
+        }
+        Kind::Amqp => {
+            let connection = Connection::connect(&url, ConnectionProperties::default()).await.unwrap();
+            let channel = connection.create_channel().await.unwrap();
+            let passive = QueueDeclareOptions::durable().passive();
+            channel.queue_declare(queue.name().into(), passive, FieldTable::default()).await.is_ok()
+        }
+        Kind::Nats => {
+            let context = async_nats::jetstream::new(async_nats::connect(url).await.unwrap());
+            context.get_stream(queue.stream()).await.is_ok()
+        }
+    }
 }
 
 /// Sets the broker up as somebody does who has not read the manual.
