@@ -3,6 +3,7 @@
 //! Everything is a batch. Transports move bytes and headers and know no event. The contract is the suite under
 //! [`conformance`]; a transport that passes it keeps the promise that nothing ends in silence.
 
+pub mod amqp;
 pub mod backoff;
 pub mod memory;
 pub mod message;
@@ -22,6 +23,8 @@ pub use quash_core::store::{Finding, Severity};
 quash_core::plugins! {
     /// Every kind of transport. Adding one is a folder here and a line.
     TransportConfig builds dyn Transport {
+        /// RabbitMQ.
+        "amqp": Amqp(amqp::Config),
         /// Redis Streams.
         "redis_streams": RedisStreams(redis_streams::Config),
         /// Messages in this process.
