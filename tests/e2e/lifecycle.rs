@@ -145,7 +145,7 @@ async fn a_reload_takes_new_rules_and_keeps_the_old_ones_when_the_new_ones_are_w
 async fn a_watched_configuration_is_taken_when_it_is_written(kind: Kind) {
     let scene = Scene::with(kind, PRODUCT).await;
     let good = std::fs::read_to_string(scene.quash.config()).unwrap();
-    let worker = scene.quash.start_worker_with("alone", &["--watch"]);
+    let mut worker = scene.quash.start_worker_with("alone", &["--watch"]);
     worker.ready().await;
     invalidates(&scene, 1, "product:1").await;
     std::fs::write(scene.quash.config(), good.replace("product:{id}", "renamed:{id}")).unwrap();

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::process::{Process, free_port, program};
-use crate::{Home, eventually};
+use crate::Home;
 
 /// Long enough for a machine that compiles beside the tests.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -75,9 +75,14 @@ impl NatsServer {
     }
 
     async fn ready(&self) {
-        let what = format!("nats-server answers on port {}", self.port);
-        // The port is opened once the streams have been read.
-        eventually(PATIENCE, &what, async || tokio::net::TcpStream::connect(self.address()).await.is_ok()).await;
+        // The port is opened once the streams have been read. Written out, as who restarts one must be `Send`.
+        let address = self.address();
+        let answers = async {
+            while tokio::net::TcpStream::connect(&address).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, answers).await.is_ok(), "no nats-server answers on port {}", self.port);
     }
 }
 

@@ -7,6 +7,7 @@ pub mod amqp;
 pub mod backoff;
 pub mod memory;
 pub mod message;
+pub mod nats;
 pub mod redis_streams;
 
 #[cfg(feature = "conformance")]
@@ -25,6 +26,8 @@ quash_core::plugins! {
     TransportConfig builds dyn Transport {
         /// RabbitMQ.
         "amqp": Amqp(amqp::Config),
+        /// NATS JetStream.
+        "nats": Nats(nats::Config),
         /// Redis Streams.
         "redis_streams": RedisStreams(redis_streams::Config),
         /// Messages in this process.

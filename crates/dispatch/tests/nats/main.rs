@@ -1,0 +1,6 @@
+//! Tests NATS JetStream against real servers, which these tests start, kill, stop and restart themselves.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where its steps do, helpers included")]
+
+mod conformance;
+mod server;
