@@ -3,8 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::process::{Process, free_port, program};
 use crate::Home;
+use crate::process::{Process, free_port, program};
 
 /// Long enough for a machine that compiles beside the tests.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -121,7 +121,20 @@ impl Queue {
     /// # Panics
     /// When the broker cannot be reached.
     pub async fn dead_letters(&self) -> u64 {
-        patiently("count the dead letters", async || self.transport.dead_letters().len().await).await
+        let what = "count the dead letters";
+        match self.kind {
+            // Over AMQP those that a command has just browsed are hidden until its connection is gone.
+            Kind::Amqp => {
+                let count = || async {
+                    let unknown = || TransportError::Unreachable("the node does not say".to_owned());
+                    self.ctl().dead_letters(&self.name).await.ok_or_else(unknown)
+                };
+                patiently(what, async || count().await).await
+            }
+            Kind::RedisStreams | Kind::Nats => {
+                patiently(what, async || self.transport.dead_letters().len().await).await
+            }
+        }
     }
 
     /// The oldest dead letters, up to a hundred, as the broker has them.

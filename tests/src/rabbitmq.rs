@@ -126,20 +126,24 @@ impl Ctl {
     /// How many messages the queue of this name and the queues that belong to it hold, whoever has them in hand; dead
     /// letters apart. `None` when the node cannot say, as while it boots.
     pub(crate) async fn held(&self, queue: &str) -> Option<u64> {
-        self.sum(queue, "query_messages_total").await
+        self.sum(&family(queue), "query_messages_total").await
     }
 
     /// The same, of those that consumers have in hand.
     pub(crate) async fn unsettled(&self, queue: &str) -> Option<u64> {
-        self.sum(queue, "query_messages_checked_out").await
+        self.sum(&family(queue), "query_messages_checked_out").await
     }
 
-    /// Asks the queues themselves: what the node tells about them otherwise is seconds old.
-    async fn sum(&self, queue: &str, query: &str) -> Option<u64> {
+    /// How many dead letters the queue of this name has, also while somebody browses them.
+    pub(crate) async fn dead_letters(&self, queue: &str) -> Option<u64> {
+        self.sum(&format!("N =:= <<\"{queue}.dead\">>"), "query_messages_total").await
+    }
+
+    /// Asks the queues themselves whose name `N` is meant: what the node tells about them otherwise is seconds old.
+    async fn sum(&self, meant: &str, query: &str) -> Option<u64> {
         // Twice, because a message may move from a queue that is yet to be asked to one that has been asked.
         let expression = format!(
-            "Mine = fun(N) -> N =:= <<\"{queue}\">> orelse
-                 (lists:prefix(\"{queue}.\", binary_to_list(N)) andalso N =/= <<\"{queue}.dead\">>) end,
+            "Mine = fun(N) -> {meant} end,
              Queues = [Q || Q <- rabbit_amqqueue:list(<<\"/\">>),
                  Mine(element(4, amqqueue:get_name(Q))), amqqueue:get_type(Q) =:= rabbit_quorum_queue],
              One = fun(Q) ->
@@ -193,4 +197,11 @@ impl Ctl {
             .env("RABBITMQ_PID_FILE", at("pid"))
             .current_dir(&self.home);
     }
+}
+
+/// In Erlang, whether `N` is the name of a queue or of one that belongs to it; dead letters apart.
+fn family(queue: &str) -> String {
+    format!(
+        "N =:= <<\"{queue}\">> orelse (lists:prefix(\"{queue}.\", binary_to_list(N)) andalso N =/= <<\"{queue}.dead\">>)"
+    )
 }

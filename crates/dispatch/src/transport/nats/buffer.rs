@@ -188,7 +188,8 @@ mod tests {
     use crate::transport::Tag;
 
     fn deliveries(tags: std::ops::Range<u128>) -> Vec<Delivery> {
-        let new = |tag| Delivery { tag: Tag(tag), broker_id: String::new(), message: Default::default(), deliveries: 1 };
+        let new =
+            |tag| Delivery { tag: Tag(tag), broker_id: String::new(), message: Default::default(), deliveries: 1 };
         tags.map(new).collect()
     }
 

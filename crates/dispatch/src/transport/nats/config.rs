@@ -236,9 +236,9 @@ impl Config {
     fn addresses(&self) -> Result<Vec<ServerAddr>, Problem> {
         let addresses = self.url.expose().split(',').map(|url| ServerAddr::from_str(url.trim()));
         // The driver's own words may repeat the URL, which may hold a password.
-        addresses.collect::<Result<Vec<_>, _>>().map_err(|_| {
-            wrong("url", "is no URL of a NATS server").help("write it as nats://user:password@host:4222")
-        })
+        addresses
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| wrong("url", "is no URL of a NATS server").help("write it as nats://user:password@host:4222"))
     }
 }
 
@@ -247,7 +247,9 @@ fn is_name(name: &str) -> bool {
 }
 
 fn is_subject(subject: &str) -> bool {
-    subject.split('.').all(|word| !word.is_empty() && !word.contains(|char: char| char.is_whitespace() || char.is_control()))
+    subject
+        .split('.')
+        .all(|word| !word.is_empty() && !word.contains(|char: char| char.is_whitespace() || char.is_control()))
 }
 
 fn readable(path: &Path) -> Result<(), String> {

@@ -207,4 +207,3 @@ fn in_background(work: impl Future<Output = ()> + Send + 'static) {
         runtime.spawn(work);
     }
 }
-

@@ -241,6 +241,9 @@ mod tests {
         headers.insert("Ce-Id", "1");
         headers.insert("Content-Type", "application/json");
         let read = message(Some(&headers), Bytes::new());
-        assert_eq!(read.headers.as_slice(), with(&[("ce-id", "1"), ("content-type", "application/json")]).headers.as_slice());
+        assert_eq!(
+            read.headers.as_slice(),
+            with(&[("ce-id", "1"), ("content-type", "application/json")]).headers.as_slice()
+        );
     }
 }

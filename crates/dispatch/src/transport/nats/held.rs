@@ -105,8 +105,7 @@ impl Held {
 
     /// Lets go of what a consumer held that is not there any more.
     pub(super) fn let_go_lane(&self, lane: Lane) {
-        let tags: Vec<_> =
-            self.entries().iter().filter(|(_, entry)| entry.lane == lane).map(|(tag, _)| *tag).collect();
+        let tags: Vec<_> = self.entries().iter().filter(|(_, entry)| entry.lane == lane).map(|(tag, _)| *tag).collect();
         self.let_go(tags);
     }
 
@@ -163,8 +162,12 @@ mod tests {
     fn what_left_stays_until_all_is_taken_back() {
         let held = Held::new(Arc::default());
         held.hold(vec![(1, entry(Lane::Work, 1)), (2, entry(Lane::Work, 2))]);
-        let delivery =
-            |tag| Delivery { tag: crate::transport::Tag(tag), broker_id: String::new(), message: Default::default(), deliveries: 1 };
+        let delivery = |tag| Delivery {
+            tag: crate::transport::Tag(tag),
+            broker_id: String::new(),
+            message: Default::default(),
+            deliveries: 1,
+        };
         let mut batch = vec![delivery(1), delivery(5)];
         held.hand_out(&mut batch);
         assert_eq!(batch.len(), 1, "what is not held is not handed out");

@@ -120,7 +120,9 @@ fn fullness(name: &str, what: &str, used: u64, max: i64) -> Option<Finding> {
     let percent = used.saturating_mul(100) / max;
     (percent >= FULL_PERCENT).then(|| {
         warning(
-            format!("stream {name} is {percent} % full ({used} of {max} {what}); when it is full, publishing is refused"),
+            format!(
+                "stream {name} is {percent} % full ({used} of {max} {what}); when it is full, publishing is refused"
+            ),
             "start more workers, or raise the limit",
         )
     })
@@ -174,7 +176,11 @@ async fn waiting(place: &Place) -> Result<Finding, TransportError> {
 
 fn missing(kind: &str, name: &str, declare: bool) -> Finding {
     let what = format!("{kind} {name} does not exist");
-    if declare { warning(what, "a worker makes it when it starts") } else { error(what, "make it, or set declare: true") }
+    if declare {
+        warning(what, "a worker makes it when it starts")
+    } else {
+        error(what, "make it, or set declare: true")
+    }
 }
 
 fn unseen(what: &str, error: &TransportError) -> Finding {

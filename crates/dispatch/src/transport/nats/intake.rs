@@ -61,7 +61,11 @@ impl Sorted {
             message: entry::message(message.headers.as_ref(), message.payload.clone()),
             deliveries,
         };
-        if suspect { self.suspects.push(delivery) } else { self.ready.push(delivery) }
+        if suspect {
+            self.suspects.push(delivery)
+        } else {
+            self.ready.push(delivery)
+        }
         self.more = facts.pending > 0 || facts.delivered > 1;
         let Message { reply, headers, payload, .. } = message;
         let Some(reply) = reply else { return };

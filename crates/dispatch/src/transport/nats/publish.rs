@@ -20,7 +20,9 @@ const BYTES_MAX: usize = 8 * 1024 * 1024;
 pub(super) async fn publish(place: &Place, messages: &[Message]) -> Result<(), TransportError> {
     let subject = &place.names.subject;
     if is_wildcard(subject) {
-        return Err(TransportError::Refused(format!("the subject {subject} has wildcards: nothing can be published to it")));
+        return Err(TransportError::Refused(format!(
+            "the subject {subject} has wildcards: nothing can be published to it"
+        )));
     }
     store_all(place, subject, messages).await
 }
@@ -66,7 +68,9 @@ async fn store_one(place: &Place, one: Outgoing) -> Result<(), TransportError> {
     match place.link.ask(one.subject, one.headers, one.payload).await {
         Ok(answer) => match place.link.read::<PubAck>(&answer.payload)? {
             Ok(_) => Ok(()),
-            Err(error) => Err(place.link.failure(&format!("store in stream {}", place.names.stream_taking(&subject)), &error)),
+            Err(error) => {
+                Err(place.link.failure(&format!("store in stream {}", place.names.stream_taking(&subject)), &error))
+            }
         },
         Err(Unanswered::NoResponders) => Err(nobody_listens(place, &subject).await),
         Err(Unanswered::Other(error)) => Err(error),

@@ -62,7 +62,9 @@ impl Puller {
         loop {
             match self.pull(&mut stop).await {
                 Ok(Ended::Stopped) => return,
-                Ok(Ended::Doubtful(why)) => tracing::debug!(lane = ?self.lane, %why, "looking whether the consumer is there"),
+                Ok(Ended::Doubtful(why)) => {
+                    tracing::debug!(lane = ?self.lane, %why, "looking whether the consumer is there")
+                }
                 Err(error) => tracing::debug!(lane = ?self.lane, %error, "cannot fetch"),
             }
             tokio::select! {
@@ -138,8 +140,7 @@ impl Puller {
             return Ok(());
         }
         let heartbeat = *place.config.heartbeat;
-        let next =
-            Next { batch, expires: nanoseconds(heartbeat * 4), idle_heartbeat: nanoseconds(heartbeat) };
+        let next = Next { batch, expires: nanoseconds(heartbeat * 4), idle_heartbeat: nanoseconds(heartbeat) };
         let next = serde_json::to_vec(&next).unwrap_or_default();
         let (stream, consumer) = (place.names.stream_of(self.lane), place.names.consumer_of(self.lane));
         let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");

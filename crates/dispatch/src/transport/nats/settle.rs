@@ -241,7 +241,8 @@ pub(super) async fn hand_back(place: &Place, entries: Vec<Entry>) -> Result<(), 
 
 /// Says of deliveries that they are still worked on.
 pub(super) async fn say_working(consuming: &Consuming, entries: Vec<(u128, Entry)>) -> Result<(), TransportError> {
-    let working = entries.into_iter().map(|(tag, entry)| Word { tag, lane: entry.lane, reply: entry.reply, what: WORKING });
+    let working =
+        entries.into_iter().map(|(tag, entry)| Word { tag, lane: entry.lane, reply: entry.reply, what: WORKING });
     tell(consuming, &working.collect::<Vec<_>>()).await
 }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::Place;
 use super::api::{ApiError, ConsumerConfig, ConsumerInfo, StreamConfig, StreamInfo, code, nanoseconds};
 use super::config::{Config, Retention};
-use super::Place;
 use crate::transport::TransportError;
 
 /// How long the server knows the identifier of a message that it has stored.
@@ -369,7 +369,10 @@ mod tests {
         let wide = StreamConfig { subjects: vec!["quash.>".into()], max_bytes: 5, ..needed.clone() };
         assert_eq!(stream_differences(&wide, &needed), Vec::<String>::new());
         let cases = [
-            (StreamConfig { discard: "old".into(), ..needed.clone() }, "discard is old, new is needed: mend with `nats"),
+            (
+                StreamConfig { discard: "old".into(), ..needed.clone() },
+                "discard is old, new is needed: mend with `nats",
+            ),
             (StreamConfig { storage: "memory".into(), ..needed.clone() }, "storage is memory, file is needed"),
             (StreamConfig { retention: "interest".into(), ..needed.clone() }, "retention is interest, workqueue"),
             (StreamConfig { no_ack: true, ..needed.clone() }, "no_ack is true"),
