@@ -1,30 +1,52 @@
-//! Browses a queue: takes messages from its head without acking them, so that they return to it in their order.
+//! Browses a queue: takes messages without acking them, and gives them back in their order.
 //!
 //! The protocol knows no looking without taking. What one session holds is hidden from others, hence the lock, and
 //! sessions are short.
+//!
+//! A quorum queue hands out first what was given back to it, in the order in which that came back. So whoever gives back
+//! some of it has to take the rest as well and give back all, or the rest would come first from then on. And it forgets
+//! the order within one return of more than [`RETURN_MAX`], and among more than as many consumers.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use futures_util::future::{join_all, try_join_all};
-use lapin::message::BasicGetMessage;
-use lapin::options::{BasicAckOptions, BasicGetOptions, QueueDeclareOptions};
+use futures_util::future::try_join_all;
+use futures_util::stream::StreamExt;
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
+};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection};
 use rustc_hash::{FxHashMap, FxHashSet};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use super::connection::{Server, answer};
+use super::connection::{Server, answer, failure};
 use super::letter_id::{self, Order, Twins};
 use super::message;
 use super::topology::{self, Names};
 use crate::transport::{LetterId, Message, TransportError};
 
-/// How many messages are asked for, or acked, at once.
-const WINDOW: usize = 256;
+/// How many messages one consumer takes at most; the broker allows 2,000.
+const WINDOW: usize = 1000;
+
+/// How many acks are written at once.
+const ACKS: usize = 256;
+
+/// How many messages may return at once without losing their order.
+const RETURN_MAX: usize = 32;
+
+/// How many returns may be on their way; from 32 commands on, the broker lets them wait and joins them.
+const RETURNS: usize = 16;
+
+/// How many bytes of messages are kept that were taken and are not shown yet.
+const AHEAD_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How long to wait for a message that should be there; somebody else may have removed it.
+const STALL_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long to wait for somebody else's session to end.
-const LOCK_LIMIT: Duration = Duration::from_secs(5);
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often to look whether it has.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -35,11 +57,11 @@ const RETURN_LIMIT: Duration = Duration::from_secs(3);
 /// How often to look whether they have.
 const RETURN_PAUSE: Duration = Duration::from_millis(2);
 
-/// A look at the queue of dead letters, from its head to wherever it has got. Dropping it lets everything return.
+/// A look at the queue of dead letters, from its head to wherever it has got.
 pub(super) struct Session {
     connection: Connection,
     queue: String,
-    /// Where it takes messages. Closing it returns them.
+    /// Where it takes messages.
     channel: Channel,
     /// Where it asks for counts.
     control: Channel,
@@ -47,9 +69,16 @@ pub(super) struct Session {
     tags: FxHashMap<LetterId, u64>,
     /// The same tags in the order of the queue.
     held: BTreeSet<u64>,
+    /// The last tag of each consumer.
+    windows: Vec<u64>,
     twins: Twins,
     /// Taken and not shown yet.
     ahead: VecDeque<(LetterId, Message)>,
+    ahead_bytes: usize,
+    /// Whether some that were taken behind those are not kept.
+    blind: bool,
+    /// Whether the last one taken was given back before, so that more of these may follow.
+    returned: bool,
     /// The last letter that was shown; the next comes after it.
     pub(super) front: Option<LetterId>,
     /// When it was last used.
@@ -72,8 +101,12 @@ impl Session {
             control,
             tags: FxHashMap::default(),
             held: BTreeSet::new(),
+            windows: Vec::new(),
             twins: Twins::default(),
             ahead: VecDeque::new(),
+            ahead_bytes: 0,
+            blind: false,
+            returned: false,
             front: None,
             touched: Instant::now(),
         }))
@@ -84,23 +117,51 @@ impl Session {
         self.held.len()
     }
 
-    /// The next letters; fewer than asked for are all that there are.
+    /// The next letters; fewer than asked for are all that there are. Should this process end now, what it holds returns
+    /// in order, because all that was given back before is taken as well.
     pub(super) async fn read(&mut self, max: usize) -> Result<Vec<(LetterId, Message)>, TransportError> {
-        let mut letters: Vec<_> = self.ahead.drain(..max.min(self.ahead.len())).collect();
-        // One first: it says how many there are, and asking an empty queue is not free.
-        let mut window = 1;
-        while letters.len() < max {
-            let got = self.take(window.min(max - letters.len())).await?;
-            let ended = !matches!(got.last(), Some(Some(_)));
-            for message in got.into_iter().flatten() {
-                window = usize::try_from(message.message_count).unwrap_or(WINDOW).clamp(1, WINDOW);
-                letters.push(self.keep(message));
-            }
-            if ended {
+        let mut letters = self.next(max).await?;
+        self.take_returned(max - letters.len()).await?;
+        letters.extend(self.show(max - letters.len()));
+        Ok(letters)
+    }
+
+    async fn next(&mut self, max: usize) -> Result<Vec<(LetterId, Message)>, TransportError> {
+        let mut letters = self.fetch(max).await?;
+        while letters.len() < max && self.blind {
+            // What follows was taken and not kept: it is taken again.
+            let front = self.front.clone();
+            self.rewind().await?;
+            self.skip_behind(front.as_ref()).await?;
+            letters.extend(self.fetch(max - letters.len()).await?);
+        }
+        Ok(letters)
+    }
+
+    /// The next letters, up to the first that was not kept.
+    async fn fetch(&mut self, max: usize) -> Result<Vec<(LetterId, Message)>, TransportError> {
+        while self.ahead.len() < max && !self.blind {
+            let missing = max - self.ahead.len();
+            if !self.take(missing.min(WINDOW), missing).await? {
                 break;
             }
         }
-        Ok(letters)
+        Ok(self.show(max))
+    }
+
+    /// Takes all that was given back before.
+    async fn take_returned(&mut self, needed: usize) -> Result<(), TransportError> {
+        while self.returned && self.take(WINDOW, needed).await? {}
+        Ok(())
+    }
+
+    fn show(&mut self, max: usize) -> Vec<(LetterId, Message)> {
+        let shown: Vec<_> = self.ahead.drain(..max.min(self.ahead.len())).collect();
+        self.ahead_bytes -= shown.iter().map(|(_, letter)| message::size(letter)).sum::<usize>();
+        if let Some((id, _)) = shown.last() {
+            self.front = Some(id.clone());
+        }
+        shown
     }
 
     /// Puts the session behind a letter, which need not be there any more.
@@ -108,13 +169,7 @@ impl Session {
         if order.knows(after) {
             return self.skip_until(|id| order.is_after(id, after)).await.map(drop);
         }
-        let mut found = false;
-        let behind = |id: &LetterId| {
-            let behind = found;
-            found |= id == after;
-            behind
-        };
-        if self.skip_until(behind).await? || found {
+        if self.skip_behind(Some(after)).await? {
             return Ok(());
         }
         // It is gone, and nobody has seen where it was: names ascend, so they say where it would be.
@@ -122,39 +177,59 @@ impl Session {
         self.skip_until(|id| id > after).await.map(drop)
     }
 
-    /// Reads up to the first letter that is wanted, which is the next to be shown; says whether there is one.
-    async fn skip_until(&mut self, mut wanted: impl FnMut(&LetterId) -> bool) -> Result<bool, TransportError> {
+    /// Puts the session behind a letter; says whether it is there.
+    async fn skip_behind(&mut self, after: Option<&LetterId>) -> Result<bool, TransportError> {
+        let Some(after) = after else { return Ok(true) };
+        let mut found = false;
+        let behind = |id: &LetterId| {
+            let behind = found;
+            found |= id == after;
+            behind
+        };
+        self.skip_until(behind).await?;
+        Ok(found)
+    }
+
+    /// Reads up to the first letter that is wanted, which is the next to be shown.
+    async fn skip_until(&mut self, mut wanted: impl FnMut(&LetterId) -> bool) -> Result<(), TransportError> {
         loop {
-            let mut letters = VecDeque::from(self.read(WINDOW).await?);
-            let read = letters.len();
-            while letters.front().is_some_and(|(id, _)| !wanted(id)) {
-                letters.pop_front();
+            let letters = self.fetch(WINDOW).await?;
+            let place = letters.iter().position(|(id, _)| wanted(id));
+            if let Some(place) = place {
+                self.unread(letters, place);
+                return Ok(());
             }
-            if !letters.is_empty() {
-                letters.append(&mut self.ahead);
-                self.ahead = letters;
-                return Ok(true);
-            }
-            if read < WINDOW {
-                return Ok(false);
+            if letters.len() < WINDOW {
+                return Ok(());
             }
         }
     }
 
+    /// Puts letters that were read back to be shown next, from a place on.
+    fn unread(&mut self, mut letters: Vec<(LetterId, Message)>, place: usize) {
+        let rest = letters.split_off(place);
+        self.front = letters.pop().map(|(id, _)| id);
+        self.ahead_bytes += rest.iter().map(|(_, letter)| message::size(letter)).sum::<usize>();
+        let mut ahead = VecDeque::from(rest);
+        ahead.append(&mut self.ahead);
+        self.ahead = ahead;
+    }
+
     /// Removes those letters that it holds from the queue, and from the set; says how many they were.
-    pub(super) async fn remove(&mut self, wanted: &mut FxHashSet<&LetterId>) -> Result<u64, TransportError> {
+    pub(super) async fn remove(&mut self, wanted: &mut FxHashSet<LetterId>) -> Result<u64, TransportError> {
         let mut tags: BTreeSet<u64> = BTreeSet::new();
-        wanted.retain(|id| match self.tags.remove(*id) {
+        wanted.retain(|id| match self.tags.remove(id) {
             Some(tag) => !tags.insert(tag),
             None => true,
         });
         if tags.is_empty() {
             return Ok(0);
         }
-        let removed = tags.len();
-        self.ahead.retain(|(id, _)| self.tags.contains_key(id));
+        let kept = &self.tags;
+        self.ahead.retain(|(id, _)| kept.contains_key(id));
+        self.ahead_bytes = self.ahead.iter().map(|(_, letter)| message::size(letter)).sum();
         self.ack(&tags).await?;
-        Ok(removed as u64)
+        Ok(tags.len() as u64)
     }
 
     async fn ack(&mut self, tags: &BTreeSet<u64>) -> Result<(), TransportError> {
@@ -164,7 +239,7 @@ impl Session {
             answer("removing dead letters", self.channel.basic_ack(*last, BasicAckOptions { multiple: true })).await?;
         }
         let singly: Vec<_> = tags.range(stays..).copied().collect();
-        for window in singly.chunks(WINDOW) {
+        for window in singly.chunks(ACKS) {
             let acks = window.iter().map(|tag| self.channel.basic_ack(*tag, BasicAckOptions::default()));
             answer("removing dead letters", try_join_all(acks)).await?;
         }
@@ -173,34 +248,60 @@ impl Session {
         topology::count(&self.channel, &self.queue).await.map(drop)
     }
 
-    /// Lets everything return and begins at the head again.
+    /// Gives everything back and begins at the head again.
     pub(super) async fn rewind(&mut self) -> Result<(), TransportError> {
-        if self.held.is_empty() {
-            return Ok(());
-        }
+        (self.ahead, self.ahead_bytes, self.blind) = (VecDeque::new(), 0, true);
+        self.take_returned(0).await?;
         self.give_back().await?;
-        self.channel = new_channel(&self.connection).await?;
+        (self.tags, self.held, self.windows, self.twins) = Default::default();
+        (self.blind, self.returned, self.front) = (false, false, None);
         Ok(())
     }
 
-    /// Ends it; everything that it held is with the queue again, as far as the broker can be reached.
-    pub(super) async fn end(mut self) -> Result<(), TransportError> {
-        self.give_back().await?;
-        answer("closing a connection", self.connection.close(200, "done".into())).await
+    /// Waits until everything is back: who looks before sees a part of the queue. And until some of it is before more is
+    /// given back: where much waits, the broker's own queue of commands makes one return of several.
+    async fn give_back(&self) -> Result<(), TransportError> {
+        let (groups, mut back) = (self.groups(), self.ready().await?);
+        let (first, rest) = groups.split_at(groups.len().min(1));
+        let mut waits = true;
+        for some in first.chunks(1).chain(rest.chunks(RETURNS)) {
+            let options = BasicNackOptions { multiple: true, requeue: true };
+            let nacks = some.iter().map(|(last, _)| self.channel.basic_nack(*last, options));
+            answer("giving back dead letters", try_join_all(nacks)).await?;
+            back += some.iter().map(|(_, letters)| letters).sum::<usize>();
+            waits = waits && self.is_back(back).await?;
+        }
+        Ok(())
     }
 
-    async fn give_back(&mut self) -> Result<(), TransportError> {
-        let returning = self.held.len();
-        let ready = self.ready().await?;
-        topology::close(&self.channel).await;
-        (self.tags, self.held, self.twins) = Default::default();
-        (self.ahead, self.front) = (VecDeque::new(), None);
-        // They return a moment after the channel is closed; who looks before sees a part of the queue.
+    /// What returns at once: the last tag and how many, none from two consumers.
+    fn groups(&self) -> Vec<(u64, usize)> {
+        let mut first = 0;
+        let mut groups = Vec::new();
+        for last in &self.windows {
+            let window: Vec<_> = self.held.range(first..=*last).copied().collect();
+            groups.extend(window.chunks(RETURN_MAX).filter_map(|group| Some((*group.last()?, group.len()))));
+            first = last + 1;
+        }
+        groups
+    }
+
+    /// Whether so many are in the queue, within a limit: others may take some of them meanwhile.
+    async fn is_back(&self, expected: usize) -> Result<bool, TransportError> {
         let start = Instant::now();
-        while self.ready().await? < ready + returning && start.elapsed() < RETURN_LIMIT {
+        while self.ready().await? < expected {
+            if start.elapsed() > RETURN_LIMIT {
+                return Ok(false);
+            }
             sleep(RETURN_PAUSE).await;
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Ends it; everything that it held is with the queue again.
+    pub(super) async fn end(mut self) -> Result<(), TransportError> {
+        self.rewind().await?;
+        answer("closing a connection", self.connection.close(200, "done".into())).await
     }
 
     async fn ready(&self) -> Result<usize, TransportError> {
@@ -208,19 +309,57 @@ impl Session {
         Ok(count.map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX)))
     }
 
-    async fn take(&self, count: usize) -> Result<Vec<Option<BasicGetMessage>>, TransportError> {
-        let get = || self.channel.basic_get(self.queue.as_str().into(), BasicGetOptions::default());
-        let got = answer("reading dead letters", async { Ok(join_all((0..count).map(|_| get())).await) }).await?;
-        let got: lapin::Result<Vec<_>> = got.into_iter().collect();
-        got.map_err(|error| super::connection::failure("reading dead letters", &error))
+    /// Takes some from the head, and keeps them if they are needed or few; says whether there were any.
+    async fn take(&mut self, count: usize, needed: usize) -> Result<bool, TransportError> {
+        // The broker does not say when a queue has ended, so no more are asked for than there are.
+        let expected = self.ready().await?.min(count);
+        if expected == 0 {
+            self.returned = false;
+            return Ok(false);
+        }
+        let deliveries = self.consume(expected).await?;
+        let Some(last) = deliveries.last() else { return Ok(false) };
+        self.returned = last.redelivered;
+        self.windows.push(last.delivery_tag);
+        let needed = self.ahead.len() + needed;
+        for delivery in deliveries {
+            self.keep(delivery, needed);
+        }
+        Ok(true)
     }
 
-    fn keep(&mut self, message: BasicGetMessage) -> (LetterId, Message) {
-        let delivery = message.delivery;
+    /// Takes with a consumer that takes no more than so many; their names ascend as the letters do.
+    async fn consume(&self, count: usize) -> Result<Vec<Delivery>, TransportError> {
+        const OPERATION: &str = "reading dead letters";
+        let prefetch = u16::try_from(count).unwrap_or(u16::MAX);
+        answer(OPERATION, self.channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
+        let name = format!("browse-{:08}", self.windows.len());
+        let (queue, options) = (self.queue.as_str().into(), BasicConsumeOptions::default());
+        let consuming = self.channel.basic_consume(queue, name.as_str().into(), options, FieldTable::default());
+        let mut consumer = answer(OPERATION, consuming).await?;
+        let mut deliveries = Vec::with_capacity(count);
+        while deliveries.len() < count {
+            match timeout(STALL_LIMIT, consumer.next()).await {
+                Ok(Some(Ok(delivery))) => deliveries.push(delivery),
+                Ok(Some(Err(error))) => return Err(failure(OPERATION, &error)),
+                Ok(None) => return Err(TransportError::Unreachable(format!("{OPERATION}: the queue was deleted"))),
+                Err(_) => break,
+            }
+        }
+        answer(OPERATION, self.channel.basic_cancel(name.as_str().into(), BasicCancelOptions::default())).await?;
+        Ok(deliveries)
+    }
+
+    fn keep(&mut self, delivery: Delivery, needed: usize) {
         let id = self.twins.distinct(letter_id::of(&delivery.properties, &delivery.data));
         self.tags.insert(id.clone(), delivery.delivery_tag);
         self.held.insert(delivery.delivery_tag);
-        (id, message::read_letter(&delivery.properties, delivery.data))
+        self.blind |= self.ahead_bytes > AHEAD_BYTES_MAX && self.ahead.len() >= needed;
+        if !self.blind {
+            let letter = message::read_letter(&delivery.properties, delivery.data);
+            self.ahead_bytes += message::size(&letter);
+            self.ahead.push_back((id, letter));
+        }
     }
 }
 

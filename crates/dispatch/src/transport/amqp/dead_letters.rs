@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rustc_hash::FxHashSet;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::browse::Session;
-use super::connection::Link;
+use super::connection::{Link, Server};
 use super::letter_id::{self, Order};
 use super::message::Extras;
 use super::publish::{Outgoing, Publisher};
@@ -19,7 +19,7 @@ use crate::transport::{DeadLetters, LetterId, Message, TransportError};
 const CHUNK: usize = 1000;
 
 /// How long a session that nobody uses hides what it holds.
-const IDLE: Duration = Duration::from_millis(1500);
+const IDLE: Duration = Duration::from_secs(1);
 
 /// The queue of dead letters.
 pub(super) struct DeadQueue {
@@ -29,50 +29,15 @@ pub(super) struct DeadQueue {
     browser: Arc<Mutex<Browser>>,
 }
 
-/// Who browses, one at a time. A session lasts from one page to the next, so that a long queue is read once and not once
-/// for every page.
-#[derive(Default)]
-struct Browser {
-    session: Option<Session>,
-    /// The letters shown since the last look at the oldest.
-    order: Order,
-}
-
 impl DeadQueue {
     pub(super) fn new(publisher: Arc<Publisher>, link: Arc<Link>, names: Names) -> Self {
-        Self { publisher, link, names, browser: Arc::default() }
+        let (server, order) = (link.server().clone(), Order::default());
+        let browser = Browser { server, names: names.clone(), session: None, order };
+        Self { publisher, link, names, browser: Arc::new(Mutex::new(browser)) }
     }
 
-    async fn begin(&self) -> Result<Option<Session>, TransportError> {
-        let session = Session::open(self.link.server(), &self.names).await?;
-        if session.is_some() {
-            end_when_idle(&self.browser);
-        }
-        Ok(session)
-    }
-
-    /// A session whose next letter is the one after the one named; a new one has to find it.
-    async fn session_after(
-        &self,
-        browser: &mut Browser,
-        after: Option<&LetterId>,
-    ) -> Result<Option<Session>, TransportError> {
-        let mut session = match browser.session.take() {
-            Some(session) if after.is_some() && session.front.as_ref() == after => return Ok(Some(session)),
-            Some(mut session) => {
-                session.rewind().await?;
-                session
-            }
-            None => match self.begin().await? {
-                Some(session) => session,
-                None => return Ok(None),
-            },
-        };
-        match after {
-            Some(after) => session.seek(after, &browser.order).await?,
-            None => browser.order.clear(),
-        }
-        Ok(Some(session))
+    async fn browser(&self) -> OwnedMutexGuard<Browser> {
+        Arc::clone(&self.browser).lock_owned().await
     }
 }
 
@@ -87,49 +52,50 @@ impl DeadLetters for DeadQueue {
         if max == 0 {
             return Ok(Vec::new());
         }
-        // An error, or being dropped, ends the session: it is put back only when all went well.
-        let browser = &mut *self.browser.lock().await;
-        let Some(mut session) = self.session_after(browser, after).await? else { return Ok(Vec::new()) };
-        let page = session.read(max).await?;
-        page.iter().for_each(|(id, _)| browser.order.add(id));
-        if page.len() < max {
-            session.end().await?;
-        } else {
-            session.front = page.last().map(|(id, _)| id.clone());
-            browser.keep(session);
-        }
-        Ok(page)
+        let (mut browser, after) = (self.browser().await, after.cloned());
+        to_its_end(&self.browser, async move { browser.scan(after.as_ref(), max).await }).await
     }
 
     async fn remove(&self, ids: &[LetterId]) -> Result<u64, TransportError> {
         if ids.is_empty() {
             return Ok(0);
         }
-        let mut wanted: FxHashSet<_> = ids.iter().collect();
-        let browser = &mut *self.browser.lock().await;
-        let session = match browser.session.take() {
-            Some(session) => Some(session),
-            None => self.begin().await?,
-        };
-        let Some(mut session) = session else { return Ok(0) };
-        let mut removed = session.remove(&mut wanted).await?;
-        let mut more = true;
-        while more && !wanted.is_empty() {
-            more = session.read(CHUNK).await?.len() == CHUNK;
-            // It has gone on, and what it read is not kept.
-            session.front = None;
-            removed += session.remove(&mut wanted).await?;
-        }
-        browser.keep(session);
-        Ok(removed)
+        let (mut browser, wanted) = (self.browser().await, ids.iter().cloned().collect());
+        to_its_end(&self.browser, async move { browser.remove(wanted).await }).await
     }
 
     async fn len(&self) -> Result<u64, TransportError> {
-        let browser = self.browser.lock().await;
+        let browser = self.browser().await;
         let channel = self.link.throw_away_channel().await?;
         let ready = topology::count(&channel, &self.names.dead).await?.unwrap_or(0);
         topology::close(&channel).await;
         Ok(u64::from(ready) + browser.session.as_ref().map_or(0, |session| session.held() as u64))
+    }
+}
+
+/// Browses to the end also if whoever asked gives up: only a session that knows all it holds gives it back in order. What
+/// nobody asks for any more returns after a while.
+async fn to_its_end<T: Send + 'static>(
+    browser: &Arc<Mutex<Browser>>,
+    browsing: impl Future<Output = Result<T, TransportError>> + Send + 'static,
+) -> Result<T, TransportError> {
+    let browser = Arc::clone(browser);
+    let task = tokio::spawn(async move {
+        let result = browsing.await;
+        tokio::spawn(end_when_idle(browser));
+        result
+    });
+    task.await.unwrap_or_else(|_| Err(TransportError::Unreachable("reading dead letters: the process ends".into())))
+}
+
+/// Ends a session that nobody uses, so that others see what it held.
+async fn end_when_idle(browser: Arc<Mutex<Browser>>) {
+    tokio::time::sleep(IDLE).await;
+    let mut browser = browser.lock().await;
+    if let Some(session) = browser.session.take_if(|session| session.touched.elapsed() >= IDLE)
+        && let Err(error) = session.end().await
+    {
+        tracing::debug!(%error, "the broker itself takes back the dead letters that were looked at");
     }
 }
 
@@ -141,26 +107,69 @@ impl Names {
     }
 }
 
+/// Who browses, one at a time. A session lasts from one page to the next, so that a long queue is read once and not once
+/// for every page. An error ends it: it is put back only when all went well.
+struct Browser {
+    server: Server,
+    names: Names,
+    session: Option<Session>,
+    /// The letters shown since the last look at the oldest.
+    order: Order,
+}
+
 impl Browser {
+    async fn scan(&mut self, after: Option<&LetterId>, max: usize) -> Result<Vec<(LetterId, Message)>, TransportError> {
+        let Some(mut session) = self.session_after(after).await? else { return Ok(Vec::new()) };
+        let page = session.read(max).await?;
+        page.iter().for_each(|(id, _)| self.order.add(id));
+        if page.len() < max {
+            session.end().await?;
+        } else {
+            self.keep(session);
+        }
+        Ok(page)
+    }
+
+    /// A session whose next letter is the one after the one named; a new one has to find it.
+    async fn session_after(&mut self, after: Option<&LetterId>) -> Result<Option<Session>, TransportError> {
+        let mut session = match self.session.take() {
+            Some(session) if after.is_some() && session.front.as_ref() == after => return Ok(Some(session)),
+            Some(mut session) => {
+                session.rewind().await?;
+                session
+            }
+            None => match Session::open(&self.server, &self.names).await? {
+                Some(session) => session,
+                None => return Ok(None),
+            },
+        };
+        match after {
+            Some(after) => session.seek(after, &self.order).await?,
+            None => self.order.clear(),
+        }
+        Ok(Some(session))
+    }
+
+    async fn remove(&mut self, mut wanted: FxHashSet<LetterId>) -> Result<u64, TransportError> {
+        let session = match self.session.take() {
+            Some(session) => Some(session),
+            None => Session::open(&self.server, &self.names).await?,
+        };
+        let Some(mut session) = session else { return Ok(0) };
+        let mut removed = session.remove(&mut wanted).await?;
+        let mut more = true;
+        while more && !wanted.is_empty() {
+            more = session.read(CHUNK).await?.len() == CHUNK;
+            // It has gone on, and what it read is not kept.
+            session.front = None;
+            removed += session.remove(&mut wanted).await?;
+        }
+        self.keep(session);
+        Ok(removed)
+    }
+
     fn keep(&mut self, mut session: Session) {
         session.touched = Instant::now();
         self.session = Some(session);
     }
-}
-
-/// Ends a session that nobody uses, so that others see what it held.
-fn end_when_idle(browser: &Arc<Mutex<Browser>>) {
-    let browser = Arc::downgrade(browser);
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(IDLE).await;
-            let Some(browser) = browser.upgrade() else { return };
-            let mut browser = browser.lock().await;
-            match browser.session.take() {
-                Some(session) if session.touched.elapsed() < IDLE => browser.session = Some(session),
-                Some(session) => return drop(session.end().await),
-                None => return,
-            }
-        }
-    });
 }

@@ -103,7 +103,7 @@ impl Queues {
         }
         if self.configurable != Some(false) {
             // To declare what is there changes nothing, and tells what differs.
-            match topology::declare(&channel, &wanted).await {
+            match topology::declare(link, &channel, &wanted).await {
                 Ok(()) => self.configurable = Some(true),
                 Err(TransportError::Refused(words)) if words.contains("ACCESS_REFUSED") => {
                     self.configurable = Some(false);
@@ -163,15 +163,18 @@ fn difference(words: &str) -> Finding {
     }
 }
 
-/// Publishes a message to nobody, which comes back: that tells whether the user may publish, and whether the broker takes
-/// anything at this moment. It tells only those who publish that it does not.
+/// Publishes messages to nobody, which come back: that tells whether the user may publish, and whether the broker takes
+/// anything at this moment. It tells only those who publish that it does not, and only after their first message.
 async fn publishing(place: &Place) -> Result<Vec<Finding>, TransportError> {
     let link = Link::new(place.link.server().clone(), "checking");
     let channel = link.channel().await?;
     let nobody = format!("quash.nobody.{:016x}", fastrand::u64(..));
     let returned = async {
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        channel.basic_publish("".into(), nobody.into(), options, b"", BasicProperties::default()).await?.await
+        let publish =
+            || channel.basic_publish("".into(), nobody.as_str().into(), options, b"", BasicProperties::default());
+        publish().await?.await?;
+        publish().await?.await
     };
     Ok(vec![match timeout(BLOCKED_AFTER, returned).await {
         Ok(Ok(_)) => ok("the user may publish, and the broker takes messages"),

@@ -41,7 +41,7 @@ impl Opened {
             Err(NotOpened::Missing(error)) => {
                 tracing::error!(%error, "a queue is not there and is declared; if it was deleted, what it held is lost");
                 let place = &consuming.place;
-                topology::prepare(&place.link, &place.names, &place.config).await?;
+                topology::prepare(&place.looking, &place.names, &place.config).await?;
                 Self::open(consuming).await.map_err(TransportError::from)
             }
         }

@@ -80,7 +80,9 @@ async fn settle_all(
         let mut plan = Plan::default();
         verdicts = plan.claim(session, verdicts);
         if plan.is_empty() {
-            resolved.await;
+            if !verdicts.is_empty() {
+                resolved.await;
+            }
             continue;
         }
         let settled = plan.carry_out(consuming, session).await;

@@ -20,6 +20,9 @@ const FIRST_RUNG: Duration = Duration::from_millis(250);
 /// transport sets a message aside that was handed out again and again; this is for what nobody sets aside.
 const DELIVERY_LIMIT: i32 = 100;
 
+/// How many differences of one queue are told.
+const DIFFERENCES_MAX: usize = 12;
+
 /// Dead letters are looked at without end, and every look counts as a delivery.
 const NO_DELIVERY_LIMIT: i32 = i32::MAX;
 
@@ -66,6 +69,7 @@ pub(super) const fn rung_limit(number: usize) -> Duration {
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
     pub(super) name: String,
+    durable: bool,
     arguments: FieldTable,
 }
 
@@ -86,7 +90,7 @@ pub(super) fn wanted(names: &Names, queue_type: QueueType) -> Vec<Wanted> {
 }
 
 fn queue(name: &str, queue_type: QueueType) -> Wanted {
-    let wanted = Wanted { name: name.into(), arguments: FieldTable::default() };
+    let wanted = Wanted { name: name.into(), durable: true, arguments: FieldTable::default() };
     wanted.with("x-queue-type", text(queue_type.as_str()))
 }
 
@@ -108,6 +112,21 @@ impl Wanted {
         }
     }
 
+    /// Wants it as it is in one respect; says whether that could be done.
+    fn yield_to(&mut self, difference: &Difference) -> bool {
+        let name = difference.argument.as_str();
+        match (name, &difference.found) {
+            ("durable", Some(found)) => self.durable = found == "true",
+            ("auto_delete" | "exclusive", _) => return false,
+            (_, None) => self.arguments = without(&self.arguments, name),
+            (_, Some(found)) => {
+                let Some(value) = value_of(found, &difference.found_type) else { return false };
+                self.arguments.insert(name.into(), value);
+            }
+        }
+        true
+    }
+
     /// A queue of messages to work on; what it gives up becomes a dead letter.
     fn backed_by(self, dead: &str, queue_type: QueueType) -> Self {
         let wanted = self.dead_lettered_to(dead, queue_type);
@@ -115,6 +134,21 @@ impl Wanted {
             QueueType::Classic => wanted,
             QueueType::Quorum => wanted.with("x-delivery-limit", DELIVERY_LIMIT.into()),
         }
+    }
+}
+
+fn without(arguments: &FieldTable, name: &str) -> FieldTable {
+    let mut rest = arguments.inner().clone();
+    rest.remove(name);
+    rest.into()
+}
+
+/// The value that the broker means.
+fn value_of(words: &str, kind: &str) -> Option<AMQPValue> {
+    match kind {
+        "longstr" => Some(text(words)),
+        "bool" => words.parse().ok().map(AMQPValue::Boolean),
+        _ => words.parse().ok().map(AMQPValue::LongLongInt),
     }
 }
 
@@ -128,7 +162,7 @@ pub(super) async fn prepare(link: &Link, names: &Names, config: &Config) -> Resu
     let channel = link.throw_away_channel().await?;
     for queue in &wanted {
         if config.declare {
-            declare(&channel, queue).await?;
+            declare(link, &channel, queue).await?;
         } else if count(&channel, &queue.name).await?.is_none() {
             return Err(missing(&queue.name));
         }
@@ -138,15 +172,41 @@ pub(super) async fn prepare(link: &Link, names: &Names, config: &Config) -> Resu
 }
 
 /// Declares one queue; that it is there already, as it must be, is fine. An error closes the channel.
-pub(super) async fn declare(channel: &Channel, wanted: &Wanted) -> Result<(), TransportError> {
+pub(super) async fn declare(link: &Link, channel: &Channel, wanted: &Wanted) -> Result<(), TransportError> {
+    let Err(error) = try_declare(channel, wanted).await else { return Ok(()) };
+    let TransportError::Refused(words) = error else { return Err(error) };
+    let differences = differences(link, wanted, &words).await?;
+    Err(TransportError::Refused(explain(&wanted.name, words, &differences)))
+}
+
+async fn try_declare(channel: &Channel, wanted: &Wanted) -> Result<(), TransportError> {
     let operation = format!("declaring the queue {}", wanted.name);
-    let declared =
-        channel.queue_declare(wanted.name.as_str().into(), QueueDeclareOptions::durable(), wanted.arguments.clone());
-    match answer(&operation, declared).await {
-        Ok(_) => Ok(()),
-        Err(TransportError::Refused(words)) => Err(TransportError::Refused(explain(&wanted.name, words))),
-        Err(error) => Err(error),
+    let options = QueueDeclareOptions { durable: wanted.durable, ..QueueDeclareOptions::default() };
+    let declared = channel.queue_declare(wanted.name.as_str().into(), options, wanted.arguments.clone());
+    answer(&operation, declared).await.map(drop)
+}
+
+/// Everything in which a queue differs. The broker names one difference only, so it is asked again as if the queue had to
+/// be as it is in that. Nothing is declared by this: it ends with a queue that is there just so.
+async fn differences(link: &Link, wanted: &Wanted, words: &str) -> Result<Vec<Difference>, TransportError> {
+    let (mut found, mut asked, mut words) = (Vec::new(), wanted.clone(), words.to_owned());
+    while let Some(difference) = Difference::parse(&words) {
+        let goes_on = asked.yield_to(&difference) && found.len() < DIFFERENCES_MAX;
+        found.push(difference);
+        let channel = link.throw_away_channel().await?;
+        if !goes_on || count(&channel, &wanted.name).await?.is_none() {
+            break;
+        }
+        match try_declare(&channel, &asked).await {
+            Ok(()) => {
+                close(&channel).await;
+                break;
+            }
+            Err(TransportError::Refused(next)) => words = next,
+            Err(error) => return Err(error),
+        }
     }
+    Ok(found)
 }
 
 /// How many messages of a queue wait to be handed out, or nothing if there is no such queue; that closes the channel.
@@ -175,15 +235,26 @@ fn missing(name: &str) -> TransportError {
 }
 
 /// Says what a refused declaration is about, and what helps.
-fn explain(name: &str, words: String) -> String {
-    if let Some(Difference { argument, wanted, found }) = Difference::parse(&words) {
-        let mend = match argument {
-            "x-queue-type" if found == "classic" => {
-                "delete it when it is empty, or set `queue_type: classic` and read what that costs"
-            }
-            _ => "delete it when it is empty, so that it is declared anew, or choose another `queue`",
+fn explain(name: &str, words: String, differences: &[Difference]) -> String {
+    // Where the type differs, other arguments do because of it.
+    let of_type = differences.iter().find(|difference| difference.argument == "x-queue-type");
+    if let Some(Difference { wanted, found, .. }) = of_type {
+        let mend = match found.as_deref() {
+            Some("classic") => "or set `queue_type: classic` and read what that costs",
+            _ => "or choose another `queue`",
         };
-        return format!("queue {name}: {argument} is {found}, {wanted} is needed; {mend}");
+        let found = found.as_deref().unwrap_or("not set, which means classic");
+        return format!(
+            "queue {name}: x-queue-type is {found}, {} is needed; delete it when it is empty, {mend}",
+            wanted.as_deref().unwrap_or("none")
+        );
+    }
+    if !differences.is_empty() {
+        let list: Vec<_> = differences.iter().map(ToString::to_string).collect();
+        return format!(
+            "queue {name}: {}; delete it when it is empty, so that it is declared anew, or choose another `queue`",
+            list.join(", ")
+        );
     }
     if words.contains("ACCESS_REFUSED") {
         return format!(
@@ -193,32 +264,41 @@ fn explain(name: &str, words: String) -> String {
     words
 }
 
-/// In what a queue that is there differs from what is needed.
+/// In what a queue that is there differs from what is needed. Nothing stands for an argument that is not set.
 #[derive(Debug, PartialEq, Eq)]
-struct Difference<'a> {
-    argument: &'a str,
-    wanted: &'a str,
-    found: &'a str,
+struct Difference {
+    argument: String,
+    wanted: Option<String>,
+    found: Option<String>,
+    /// The type of the value found, in the broker's words.
+    found_type: String,
 }
 
-impl<'a> Difference<'a> {
+impl Difference {
     /// Reads it from the broker's words: "inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received the value
     /// '5' of type 'signedint' but current is none". Long ones are cut short by the broker.
-    fn parse(words: &'a str) -> Option<Self> {
+    fn parse(words: &str) -> Option<Self> {
         let (_, rest) = words.split_once("inequivalent arg '")?;
         let (argument, rest) = rest.split_once('\'')?;
         let (_, rest) = rest.split_once(": received ")?;
         let (wanted, found) = rest.split_once(" but current is ")?;
-        Some(Self { argument, wanted: value(wanted), found: value(found) })
+        let found_type = quoted(found, 3).unwrap_or_default().into();
+        let value = |words| quoted(words, 1).map(Into::into);
+        Some(Self { argument: argument.into(), wanted: value(wanted), found: value(found), found_type })
     }
 }
 
-fn value(words: &str) -> &str {
-    match words.split_once('\'') {
-        Some((_, rest)) => rest.split('\'').next().unwrap_or(rest),
-        None if words.starts_with("none") => "not set",
-        None => words,
+impl std::fmt::Display for Difference {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let show =
+            |value: &Option<String>| value.as_ref().map_or_else(|| "not set".into(), |value| format!("'{value}'"));
+        write!(out, "{} is {}, {} is needed", self.argument, show(&self.found), show(&self.wanted))
     }
+}
+
+/// What stands between quotes, counted by the pieces between them.
+fn quoted(words: &str, place: usize) -> Option<&str> {
+    words.split('\'').nth(place)
 }
 
 #[cfg(test)]
@@ -229,31 +309,50 @@ mod tests {
     fn a_difference_is_named_with_what_mends_it() {
         let cases = [
             (
-                "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received the value 'quorum' \
-                 of type 'longstr' but current is the value 'classic' of type 'longstr'",
+                "inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received the value 'quorum' of type 'longstr' \
+                 but current is the value 'classic' of type 'longstr'",
                 "queue q: x-queue-type is classic, quorum is needed; delete it when it is empty, or set `queue_type: classic`",
             ),
             (
-                "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received the value 'quorum' \
-                 of type 'longstr' but current is none",
-                "queue q: x-queue-type is not set, quorum is needed; delete it when it is empty, so",
+                "inequivalent arg 'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'",
+                "queue q: durable is 'false', 'true' is needed; delete it",
             ),
             (
-                "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'",
-                "queue q: durable is false, true is needed; delete it",
+                "inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received none but current is the value '5' of \
+                 type 'long'",
+                "queue q: x-max-length is '5', not set is needed",
             ),
             (
-                "PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received none but current is \
-                 the value '5' of type 'long'",
-                "queue q: x-max-length is 5, not set is needed",
+                "inequivalent arg 'x-dead-letter-exchange' for queue 'q' in vhost '/': received the value '' of type \
+                 'longstr' but current is none",
+                "queue q: x-dead-letter-exchange is not set, '' is needed",
             ),
             ("ACCESS_REFUSED - access to queue 'q' in vhost '/' refused for user 'u'", "`declare: false`"),
             ("RESOURCE_LOCKED - cannot obtain exclusive access", "RESOURCE_LOCKED - cannot"),
         ];
         for (words, expected) in cases {
-            let explained = explain("q", words.into());
+            let differences: Vec<_> = Difference::parse(words).into_iter().collect();
+            let explained = explain("q", words.into(), &differences);
             assert!(explained.contains(expected), "{explained}");
         }
+    }
+
+    #[test]
+    fn asking_again_yields_to_what_is_there() {
+        let difference = |argument: &str, found: Option<&str>, kind: &str| Difference {
+            argument: argument.into(),
+            wanted: None,
+            found: found.map(Into::into),
+            found_type: kind.into(),
+        };
+        let mut wanted = queue("q", QueueType::Quorum).with("x-message-ttl", 5.into());
+        assert!(wanted.yield_to(&difference("x-message-ttl", None, "")));
+        assert!(wanted.yield_to(&difference("x-max-length", Some("7"), "long")));
+        assert!(wanted.yield_to(&difference("x-queue-type", Some("classic"), "longstr")));
+        assert!(wanted.yield_to(&difference("durable", Some("false"), "")));
+        assert!(!wanted.yield_to(&difference("exclusive", Some("true"), "")));
+        let expected = queue("q", QueueType::Classic).with("x-max-length", AMQPValue::LongLongInt(7));
+        assert_eq!((wanted.durable, &wanted.arguments), (false, &expected.arguments));
     }
 
     #[test]

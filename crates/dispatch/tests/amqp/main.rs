@@ -1,0 +1,6 @@
+//! Tests RabbitMQ against real nodes, which these tests start, kill, stop and restart themselves.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails where its steps do, helpers included")]
+
+mod conformance;
+mod node;
