@@ -3,4 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails where its steps do, helpers included")]
 
 mod conformance;
+mod ending;
+mod faults;
+mod lost_connections;
 mod node;

@@ -1,0 +1,67 @@
+//! Promises that lost connections make no dead letters of messages that did nothing.
+
+use std::collections::BTreeSet;
+
+use quash_dispatch::transport::conformance::eventually;
+use quash_dispatch::transport::{Backlog, SUSPECT_AFTER};
+use quash_e2e::ChaosProxy;
+
+use super::node::{LIMIT, Place, ack, consume, numbered, receive, receive_many, texts};
+
+#[tokio::test]
+async fn many_lost_connections_with_a_full_prefetch_give_up_nothing() {
+    let place = Place::shared().await;
+    let proxy = ChaosProxy::before(place.address()).await;
+    let transport = place.config_at(&proxy.address()).build().unwrap();
+    transport.prepare().await.unwrap();
+    transport.publish(&numbered(0..300)).await.unwrap();
+    let mut consumer = consume(&*transport, "a", 16).await;
+    for _ in 0..21 {
+        receive(&mut consumer).await;
+        proxy.cut_once();
+        eventually(LIMIT, "noticed", async || !consumer.settler.connected()).await;
+        eventually(LIMIT, "connected again", async || consumer.settler.connected()).await;
+    }
+    let mut seen = BTreeSet::new();
+    while seen.len() < 300 {
+        let batch = receive(&mut consumer).await;
+        ack(&consumer, &batch).await;
+        seen.extend(texts(&batch));
+    }
+    let empty = async || transport.backlog().await.is_ok_and(|backlog| backlog == Backlog::default());
+    eventually(LIMIT, "nothing waits", empty).await;
+    assert_eq!(transport.dead_letters().len().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn only_what_was_in_somebodys_hands_becomes_more_suspect() {
+    let place = Place::shared().await;
+    let proxy = ChaosProxy::before(place.address()).await;
+    let transport = place.config_at(&proxy.address()).build().unwrap();
+    transport.prepare().await.unwrap();
+    transport.publish(&numbered(0..5)).await.unwrap();
+    let mut consumer = consume(&*transport, "a", 8).await;
+    for _ in 0..SUSPECT_AFTER {
+        receive_many(&mut consumer, 5).await;
+        lose(&proxy, &consumer).await;
+    }
+    for round in 1..=4 {
+        let suspect = receive(&mut consumer).await;
+        assert_eq!((texts(&suspect), suspect[0].deliveries), (vec!["0".into()], SUSPECT_AFTER + round));
+        lose(&proxy, &consumer).await;
+    }
+    for expected in 0..5 {
+        let suspect = receive(&mut consumer).await;
+        assert_eq!(texts(&suspect), [expected.to_string()]);
+        let deliveries = if expected == 0 { SUSPECT_AFTER + 5 } else { SUSPECT_AFTER + 1 };
+        assert_eq!(suspect[0].deliveries, deliveries, "{expected}");
+        ack(&consumer, &suspect).await;
+    }
+    assert_eq!(transport.backlog().await.unwrap(), Backlog::default());
+}
+
+async fn lose(proxy: &ChaosProxy, consumer: &quash_dispatch::transport::Consumer) {
+    proxy.cut_once();
+    eventually(LIMIT, "noticed", async || !consumer.settler.connected()).await;
+    eventually(LIMIT, "connected again", async || consumer.settler.connected()).await;
+}
