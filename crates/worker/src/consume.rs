@@ -166,7 +166,7 @@ async fn handle_in_slot(
         // Handling forgives panics in itself: this one is from settling. Unless the deliveries are handed back, this
         // worker would go on holding them.
         let released: Vec<_> = batch.iter().map(|delivery| (delivery.tag, Verdict::Release)).collect();
-        settle::settle(&*settler, &released, &source, &stop).await;
+        settle::settle(&*settler, &batch, &released, &source, &stop).await;
         drop(counted);
         drop(slot);
         std::panic::resume_unwind(panic);

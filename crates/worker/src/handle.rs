@@ -26,7 +26,7 @@ pub async fn handle(batch: &[Delivery], source: &Source, settler: &dyn Settler, 
         handled = work.at_once_or_alone(batch) => handled,
         () = stop.overdue() => work.interrupted(batch),
     };
-    if settle(settler, &handled.verdicts, source, stop).await {
+    if settle(settler, batch, &handled.verdicts, source, stop).await {
         handled.count(source, &snapshot);
     }
 }

@@ -248,6 +248,7 @@ struct Held {
     next: u128,
     refusals: usize,
     panics: usize,
+    bytes_max: Option<usize>,
     refused_prepare: bool,
     settled: Vec<Vec<(Tag, Verdict)>>,
     received: usize,
@@ -276,6 +277,11 @@ impl FakeBroker {
     /// The next so many settlements fail after they were carried out: the answer got lost.
     pub(crate) fn lose_answers(&self, times: usize) {
         self.state.lock().unwrap().refusals = times;
+    }
+
+    /// Copies of more bytes are not stored, and their originals stay.
+    pub(crate) fn take_at_most(&self, bytes: usize) {
+        self.state.lock().unwrap().bytes_max = Some(bytes);
     }
 
     pub(crate) fn refuse_to_prepare(&self) {
@@ -312,6 +318,14 @@ impl Held {
         self.next += 1;
         let delivery = Delivery { tag: Tag(self.next), broker_id: format!("{}-0", self.next), message, deliveries };
         self.waiting.push_back((Instant::now() + delay, delivery));
+    }
+
+    fn takes(&self, verdict: &Verdict) -> bool {
+        let fits = |bytes| self.bytes_max.is_none_or(|max| bytes <= max);
+        match verdict {
+            Verdict::Replace(copies) => copies.iter().all(|copy| fits(crate::consume::settle::size(&copy.message))),
+            Verdict::Ack | Verdict::Release => true,
+        }
     }
 
     fn settle(&mut self, tag: Tag, verdict: &Verdict) {
@@ -427,13 +441,14 @@ impl Settler for Shared {
             panic!("the driver is broken");
         }
         state.settled.push(verdicts.to_vec());
-        verdicts.iter().for_each(|(tag, verdict)| state.settle(*tag, verdict));
+        let (fitting, oversized): (Vec<_>, Vec<_>) = verdicts.iter().partition(|(_, verdict)| state.takes(verdict));
+        fitting.iter().for_each(|(tag, verdict)| state.settle(*tag, verdict));
         self.0.arrived.notify_waiters();
         if state.refusals > 0 {
             state.refusals -= 1;
             return Err(TransportError::Unreachable("connection reset".to_owned()));
         }
-        Ok(Vec::new())
+        Ok(oversized.iter().map(|(tag, _)| *tag).collect())
     }
 }
 

@@ -180,11 +180,11 @@ impl SourceMetrics {
         }
     }
 
-    /// Deliveries that cannot be settled, because their copies are larger than the broker takes: it hands them out again.
-    pub fn oversized(&self, deliveries: usize) {
-        if deliveries > 0 {
-            tracing::error!(source = %self.source, deliveries, "cannot settle: a copy is larger than the broker takes");
-        }
+    /// A delivery that cannot be settled, because its copy is larger than the broker takes even without the history of its
+    /// attempts: the broker hands it out again.
+    pub fn oversized(&self, broker_id: &str, bytes: usize) {
+        tracing::error!(source = %self.source, broker_id, bytes,
+            "cannot settle: the copy is larger than the broker takes; the message stays with the broker, raise its limit");
     }
 
     /// The worker stopped before the broker took verdicts: the broker hands the deliveries out again.

@@ -36,6 +36,8 @@ pub(super) struct Entry {
     pub(super) since: Instant,
     /// Whether it has left `receive`.
     pub(super) handed_out: bool,
+    /// Whether the server is left to hand it out again, unless it is settled before.
+    pub(super) forsaken: bool,
 }
 
 impl Held {
@@ -81,6 +83,16 @@ impl Held {
         let entries = self.entries();
         let old = entries.iter().filter(|(_, entry)| now.duration_since(entry.since) >= age);
         old.map(|(tag, entry)| (*tag, entry.clone())).collect()
+    }
+
+    /// Leaves deliveries to the server, which hands them out again after a while.
+    pub(super) fn forsake(&self, tags: impl IntoIterator<Item = u128>) {
+        let mut entries = self.entries();
+        for tag in tags {
+            if let Some(entry) = entries.get_mut(&tag) {
+                entry.forsaken = true;
+            }
+        }
     }
 
     /// Notes that the server heard of deliveries again.
@@ -143,7 +155,7 @@ mod tests {
 
     fn entry(lane: Lane, sequence: u64) -> Entry {
         let since = Instant::now();
-        Entry { lane, reply: "r".into(), sequence, headers: None, payload: Bytes::new(), since, handed_out: false }
+        Entry { lane, reply: "r".into(), sequence, headers: None, payload: Bytes::new(), since, handed_out: false, forsaken: false }
     }
 
     #[test]

@@ -69,7 +69,8 @@ impl Sorted {
         self.more = facts.pending > 0 || facts.delivered > 1;
         let Message { reply, headers, payload, .. } = message;
         let Some(reply) = reply else { return };
-        let entry = Entry { lane, reply, sequence: facts.sequence, headers, payload, since: now, handed_out: false };
+        let (sequence, since) = (facts.sequence, now);
+        let entry = Entry { lane, reply, sequence, headers, payload, since, handed_out: false, forsaken: false };
         self.held.push((tag, entry));
     }
 }

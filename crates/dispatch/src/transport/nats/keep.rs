@@ -24,7 +24,8 @@ async fn keep_once(consuming: &Consuming) {
         tracing::debug!(consumer = %consuming.name, count = lost.len(), "held for too long without the server hearing of it");
         consuming.held.let_go(lost.into_iter().map(|(tag, _)| tag));
     }
-    let old = consuming.held.older_than(consuming.ack_wait / 4, now);
+    let mut old = consuming.held.older_than(consuming.ack_wait / 4, now);
+    old.retain(|(_, entry)| !entry.forsaken);
     if old.is_empty() {
         return;
     }

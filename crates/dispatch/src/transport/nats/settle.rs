@@ -15,7 +15,7 @@ use super::entry::{self, Outgoing};
 use super::held::Entry;
 use super::intake::unix_ms;
 use super::publish;
-use super::topology::{Lane, Names};
+use super::topology::{self, Lane, Names};
 use crate::transport::{self, Copy, Settler, Tag, TransportError, Verdict};
 
 const DONE: Bytes = Bytes::from_static(b"+ACK");
@@ -33,7 +33,7 @@ impl Settler for Settling {
         let consuming = &self.consuming;
         let plan = Plan::make(consuming, verdicts).await?;
         let oversized = plan.oversized.clone();
-        consuming.held.let_go(oversized.iter().map(|tag| tag.0));
+        consuming.held.forsake(oversized.iter().map(|tag| tag.0));
         if plan.jobs.is_empty() {
             plan.carry_out(consuming).await?;
         } else {
@@ -235,6 +235,13 @@ fn unheard(place: &Place, lane: Lane, error: Unanswered) -> TransportError {
 
 /// Hands deliveries back at once.
 pub(super) async fn hand_back(place: &Place, entries: Vec<Entry>) -> Result<(), TransportError> {
+    for lane in Lane::ALL {
+        // Asked about a consumer, the server forgets requests that nobody waits for any more. At least 2.9.10 loses count
+        // when something goes back while there are such: it hands out one message twice and another only after `ack_wait`.
+        if entries.iter().any(|entry| entry.lane == lane) {
+            topology::consumer_info(place, lane).await?;
+        }
+    }
     let back = entries.into_iter().map(|Entry { lane, reply, .. }| Word { tag: 0, lane, reply, what: BACK });
     tell_all(place, &back.collect::<Vec<_>>()).await
 }
