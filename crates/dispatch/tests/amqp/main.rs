@@ -3,7 +3,12 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails where its steps do, helpers included")]
 
 mod conformance;
+mod dead_letters;
 mod ending;
 mod faults;
+mod inspection;
 mod lost_connections;
 mod node;
+mod refusals;
+mod tls;
+mod topology;

@@ -109,11 +109,14 @@ async fn a_broker_that_accepts_and_says_nothing_is_given_up_with_all_that_waits_
     tokio::time::timeout(LIMIT, closed).await.expect("the connection is closed");
 }
 
+/// The end of a queue's name, whether it is durable, its arguments, and what is said of it.
+type Case = (&'static str, bool, Vec<(&'static str, AMQPValue)>, &'static [&'static str]);
+
 #[tokio::test]
 async fn queues_that_differ_are_refused_with_what_differs_until_they_are_gone() {
     let text = |value: &str| AMQPValue::LongString(value.into());
     let quorum = || ("x-queue-type", text("quorum"));
-    let cases: [(&str, bool, Vec<(&str, AMQPValue)>, &[&str]); 6] = [
+    let cases: [Case; 6] = [
         ("", true, vec![], &["x-queue-type is not set, which means classic, quorum is needed"]),
         ("", true, vec![("x-queue-type", text("classic"))], &["is classic, quorum is needed", "queue_type: classic"]),
         ("", false, vec![], &["x-queue-type is not set"]),
@@ -175,4 +178,7 @@ async fn without_the_right_to_declare_the_queues_must_be_there() {
     transport.publish(&super::node::numbered(0..2)).await.unwrap();
     assert_eq!(transport.backlog().await.unwrap().ready, 2);
     check_refused(transport.dead_letters().scan(None, 1).await, &["dead.lock", "ACCESS_REFUSED"]);
+    let lock = format!("^{}\\.dead\\.lock$", place.queue());
+    place.node().await.ctl(&["set_permissions", "poor", &lock, ".*", ".*"]).await;
+    assert_eq!(transport.dead_letters().scan(None, 1).await, Ok(Vec::new()));
 }

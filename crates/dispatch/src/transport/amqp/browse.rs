@@ -10,7 +10,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use futures_util::future::try_join_all;
+use futures_util::future::{FutureExt, try_join_all};
 use futures_util::stream::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{
@@ -30,6 +30,9 @@ use crate::transport::{LetterId, Message, TransportError};
 /// How many messages one consumer takes at most; the broker allows 2,000.
 const WINDOW: usize = 1000;
 
+/// How many the first consumer of a session takes, where no more are asked for.
+const FIRST_WINDOW: usize = 16;
+
 /// How many acks are written at once.
 const ACKS: usize = 256;
 
@@ -43,7 +46,7 @@ const RETURNS: usize = 16;
 const AHEAD_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// How long to wait for a message that should be there; somebody else may have removed it.
-const STALL_LIMIT: Duration = Duration::from_secs(1);
+const STALL_LIMIT: Duration = Duration::from_secs(3);
 
 /// How long to wait for somebody else's session to end.
 const LOCK_LIMIT: Duration = Duration::from_secs(10);
@@ -142,7 +145,9 @@ impl Session {
     async fn fetch(&mut self, max: usize) -> Result<Vec<(LetterId, Message)>, TransportError> {
         while self.ahead.len() < max && !self.blind {
             let missing = max - self.ahead.len();
-            if !self.take(missing.min(WINDOW), missing).await? {
+            // More each time, or a long queue that is read in small pages would have too many consumers.
+            let window = FIRST_WINDOW << self.windows.len().min(8);
+            if !self.take(missing.max(window).min(WINDOW), missing).await? {
                 break;
             }
         }
@@ -347,6 +352,10 @@ impl Session {
             }
         }
         answer(OPERATION, self.channel.basic_cancel(name.as_str().into(), BasicCancelOptions::default())).await?;
+        // What came too late came before the cancelling was answered.
+        while let Some(Some(Ok(delivery))) = consumer.next().now_or_never() {
+            deliveries.push(delivery);
+        }
         Ok(deliveries)
     }
 

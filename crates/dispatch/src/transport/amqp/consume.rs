@@ -78,7 +78,7 @@ pub(super) enum Ending {
 pub(super) struct Closing(Arc<Place>);
 
 impl Closing {
-    fn begin(place: &Arc<Place>) -> Self {
+    pub(super) fn begin(place: &Arc<Place>) -> Self {
         place.closings.send_modify(|count| *count += 1);
         Self(Arc::clone(place))
     }

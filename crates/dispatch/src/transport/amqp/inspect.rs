@@ -69,8 +69,8 @@ fn way(server: &Server) -> Vec<Finding> {
 fn kind(place: &Place) -> Option<Finding> {
     (place.config.queue_type == super::QueueType::Classic).then(|| {
         warning(
-            "the queues are classic: they are on one node only, and a retry that comes due is lost when the broker cannot \
-             move it at that moment",
+            "the queues are classic: they are on one node only, a retry that comes due is lost when the broker cannot move \
+             it at that moment, and a message that ends processes is never set aside",
             "set queue_type: quorum",
         )
     })

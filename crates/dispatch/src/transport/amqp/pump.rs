@@ -61,6 +61,8 @@ impl Opened {
 pub(super) struct Pump {
     consuming: Arc<Consuming>,
     ending: oneshot::Receiver<(Ending, Closing)>,
+    /// Whether anything came on the connection.
+    useful: bool,
 }
 
 /// How a connection's time was over.
@@ -78,7 +80,7 @@ struct Coming {
 
 impl Pump {
     pub(super) fn new(consuming: Arc<Consuming>, ending: oneshot::Receiver<(Ending, Closing)>) -> Self {
-        Self { consuming, ending }
+        Self { consuming, ending, useful: false }
     }
 
     /// Runs until the consumer ends.
@@ -88,10 +90,11 @@ impl Pump {
         loop {
             if let Some(Opened { session, streams }) = opened.take() {
                 let started = Instant::now();
+                self.useful = false;
                 if self.pump(session, streams).await.is_break() {
                     break;
                 }
-                if started.elapsed() > SILENCE {
+                if self.useful || started.elapsed() > SILENCE {
                     pace.succeeded();
                 }
             }
@@ -100,25 +103,12 @@ impl Pump {
                 _ = &mut self.ending => break,
             }
             opened = tokio::select! {
-                opened = Opened::try_open(&self.consuming) => self.report(opened).await,
+                opened = open_again(&self.consuming) => opened,
                 _ = &mut self.ending => break,
             };
         }
         self.consuming.forget_session();
         self.consuming.inbox.end();
-    }
-
-    /// Leaves a refusal to whoever receives, and waits until it is known: trying again before would not help.
-    async fn report(&mut self, opened: Result<Opened, TransportError>) -> Option<Opened> {
-        match opened {
-            Ok(opened) => return Some(opened),
-            Err(error @ TransportError::Refused(_)) => {
-                self.consuming.inbox.fail(error);
-                self.consuming.inbox.told().await;
-            }
-            Err(error @ TransportError::Unreachable(_)) => tracing::debug!(%error, "not connected again yet"),
-        }
-        None
     }
 
     /// Moves what comes on one connection until it or the consumer ends.
@@ -167,11 +157,12 @@ impl Pump {
                 }
                 ending = &mut self.ending => return match ending {
                     Ok((ending, closing)) => Over::Ending(ending, closing),
-                    Err(_) => Over::Lost("nobody receives any more".into()),
+                    Err(_) => Over::Ending(Ending::Drop, Closing::begin(&self.consuming.place)),
                 },
             };
             silence.reset();
             was_ready = false;
+            self.useful |= chunk.as_ref().is_some_and(|chunk| chunk.iter().any(Result::is_ok));
             match chunk {
                 None => return Over::Lost("the broker cancelled it".into()),
                 Some(chunk) => {
@@ -290,6 +281,20 @@ impl Pump {
         outgoing.extras.handed_out = delivery.deliveries.saturating_sub(1);
         outgoing
     }
+}
+
+/// Opens a connection again. Leaves a refusal to whoever receives, and waits until it is known: trying again before would
+/// not help.
+async fn open_again(consuming: &Consuming) -> Option<Opened> {
+    match Opened::try_open(consuming).await {
+        Ok(opened) => return Some(opened),
+        Err(error @ TransportError::Refused(_)) => {
+            consuming.inbox.fail(error);
+            consuming.inbox.told().await;
+        }
+        Err(error @ TransportError::Unreachable(_)) => tracing::debug!(%error, "not connected again yet"),
+    }
+    None
 }
 
 fn held(received: &Received) -> Held {
