@@ -3,4 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where its steps do, helpers included")]
 
 mod conformance;
+mod faults;
+mod flow;
+mod limits;
+mod losses;
+mod rights;
 mod server;
+mod topology;

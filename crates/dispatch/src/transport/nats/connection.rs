@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::api::{Answer, ApiError, code};
 use super::config::Config;
+use super::entry;
 use crate::transport::TransportError;
 use crate::transport::backoff::RetryPolicy;
 
@@ -91,6 +92,11 @@ impl Link {
     /// Whether the server can be reached, as far as is known.
     pub(super) fn is_connected(&self) -> bool {
         self.client.get().is_some_and(|client| client.connection_state() == State::Connected)
+    }
+
+    /// Which connection there is now. That the first one was made may be told late.
+    pub(super) fn connection(&self) -> u64 {
+        (*self.events.connected.borrow()).max(1)
     }
 
     /// Counts the times at which the connection was made.
@@ -172,7 +178,7 @@ impl Link {
         if let Some(seed) = &config.nkey {
             return Ok(options.nkey(seed.expose().into()));
         }
-        let Some(file) = &config.credentials_file else { return Ok(options) };
+        let Some(file) = &config.credentials_file else { return Ok(self.with_user_of_url(options)) };
         let read = std::fs::read_to_string(file).and_then(|text| options.credentials(&text));
         // The driver's own words may quote the file.
         read.map_err(|error| {
@@ -180,8 +186,44 @@ impl Link {
         })
     }
 
-    /// Asks and waits for the answer.
+    /// The driver does not look at the user in a URL. One without a password is a token.
+    fn with_user_of_url(&self, options: ConnectOptions) -> ConnectOptions {
+        let address = self.server.addresses.iter().find(|address| address.has_user_pass());
+        let user = address.and_then(ServerAddr::username).map(entry::unescape);
+        let password = address.and_then(ServerAddr::password).map(entry::unescape);
+        match (user, password) {
+            (Some(user), Some(password)) => options.user_and_password(user, password),
+            (Some(token), None) => options.token(token),
+            _ => options,
+        }
+    }
+
+    /// Returns when the connection that there is now was lost and made anew: what was said on it may not have been heard,
+    /// and no answer will come. Never returns when there is none now.
+    pub(super) async fn lost(&self) {
+        if self.is_connected() {
+            made_anew(&mut self.connections()).await;
+        } else {
+            std::future::pending().await
+        }
+    }
+
+    /// Asks and waits for the answer, as long as one can come.
     pub(super) async fn ask(
+        &self,
+        subject: impl Into<Subject>,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+    ) -> Result<Message, Unanswered> {
+        tokio::select! {
+            biased;
+            answer = self.ask_patiently(subject, headers, payload) => answer,
+            () = self.lost() => Err(Unanswered::Other(self.unreachable("the connection was lost"))),
+        }
+    }
+
+    /// Asks and waits for the answer, also when the connection is lost meanwhile.
+    pub(super) async fn ask_patiently(
         &self,
         subject: impl Into<Subject>,
         headers: Option<HeaderMap>,
@@ -271,6 +313,11 @@ impl Server {
             self.addresses.iter().map(|address| format!("{}:{}", address.host(), address.port())).collect();
         names.join(",")
     }
+}
+
+/// Waits until the connection is made once more. That it was made at first may be told late.
+pub(super) async fn made_anew(connections: &mut watch::Receiver<u64>) {
+    while connections.changed().await.is_ok() && *connections.borrow_and_update() <= 1 {}
 }
 
 /// How long to wait before a connection is tried again: from a tenth of a second to five, spread so that many clients do

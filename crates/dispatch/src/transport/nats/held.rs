@@ -155,7 +155,16 @@ mod tests {
 
     fn entry(lane: Lane, sequence: u64) -> Entry {
         let since = Instant::now();
-        Entry { lane, reply: "r".into(), sequence, headers: None, payload: Bytes::new(), since, handed_out: false, forsaken: false }
+        Entry {
+            lane,
+            reply: "r".into(),
+            sequence,
+            headers: None,
+            payload: Bytes::new(),
+            since,
+            handed_out: false,
+            forsaken: false,
+        }
     }
 
     #[test]

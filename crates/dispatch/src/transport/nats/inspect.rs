@@ -47,7 +47,7 @@ fn version(version: &str) -> Vec<Finding> {
         return vec![error(format!("the server's version is {version}"), "use nats-server 2.9 or newer")];
     }
     let mut findings = vec![ok(format!("the server can be reached, version {version}"))];
-    if (2, 10, 20) <= parts && parts <= (2, 10, 22) {
+    if ((2, 10, 20)..=(2, 10, 22)).contains(&parts) {
         findings.push(warning(
             format!("nats-server {major}.{minor}.{patch} can lose a stream when its process dies"),
             "use 2.10.23 or newer",

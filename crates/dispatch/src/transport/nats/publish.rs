@@ -49,23 +49,34 @@ pub(super) async fn store_all(place: &Place, subject: &str, messages: &[Message]
 pub(super) async fn store(place: &Place, outgoing: Vec<Outgoing>) -> Vec<Result<(), TransportError>> {
     let (mut results, mut on_their_way, mut bytes) = (Vec::with_capacity(outgoing.len()), FuturesOrdered::new(), 0);
     let mut sizes = std::collections::VecDeque::new();
-    for one in outgoing {
-        let size = one.size();
-        while on_their_way.len() >= MESSAGES_MAX || (bytes + size > BYTES_MAX && !on_their_way.is_empty()) {
-            results.extend(on_their_way.next().await);
-            bytes -= sizes.pop_front().unwrap_or(0);
+    let count = outgoing.len();
+    let storing = async {
+        for one in outgoing {
+            let size = one.size();
+            while on_their_way.len() >= MESSAGES_MAX || (bytes + size > BYTES_MAX && !on_their_way.is_empty()) {
+                results.extend(on_their_way.next().await);
+                bytes -= sizes.pop_front().unwrap_or(0);
+            }
+            bytes += size;
+            sizes.push_back(size);
+            on_their_way.push_back(store_one(place, one));
         }
-        bytes += size;
-        sizes.push_back(size);
-        on_their_way.push_back(store_one(place, one));
+        while let Some(result) = on_their_way.next().await {
+            results.push(result);
+        }
+    };
+    tokio::select! {
+        biased;
+        () = storing => {}
+        () = place.link.lost() => {}
     }
-    results.extend(on_their_way.collect::<Vec<_>>().await);
+    results.resize_with(count, || Err(place.link.unreachable("the connection was lost")));
     results
 }
 
 async fn store_one(place: &Place, one: Outgoing) -> Result<(), TransportError> {
     let subject = one.subject.clone();
-    match place.link.ask(one.subject, one.headers, one.payload).await {
+    match place.link.ask_patiently(one.subject, one.headers, one.payload).await {
         Ok(answer) => match place.link.read::<PubAck>(&answer.payload)? {
             Ok(_) => Ok(()),
             Err(error) => {

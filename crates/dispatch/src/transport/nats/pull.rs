@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::api::{Next, nanoseconds};
+use super::connection::made_anew;
 use super::consume::Consuming;
 use super::intake::{self, Sorted, unix_ms};
 use super::topology::{self, Lane};
@@ -122,6 +123,10 @@ impl Puller {
                 () = made_anew(&mut connections) => return Ok(Ended::Doubtful("the connection was made anew".into())),
                 () = consuming.doubt.notified() => return Ok(Ended::Doubtful("an ack got no answer".into())),
                 () = sleep_until(asked.heard + consuming.patience()), if asked.wanted > 0 => {
+                    // Of a missing right the server tells beside, and answers nothing.
+                    if let error @ TransportError::Refused(_) = consuming.place.link.silence(asked.heard) {
+                        consuming.buffer.fail(self.lane, error);
+                    }
                     if let Some(why) = asked.silent() {
                         return Ok(Ended::Doubtful(why));
                     }
@@ -283,11 +288,6 @@ impl Asked {
 /// Waits until nothing more is wanted.
 pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// Waits until the connection is made once more. That it was made at first may be told late.
-async fn made_anew(connections: &mut watch::Receiver<u64>) {
-    while connections.changed().await.is_ok() && *connections.borrow_and_update() <= 1 {}
 }
 
 /// Waits for messages and takes what is there already.

@@ -203,6 +203,7 @@ async fn tell(consuming: &Consuming, words: &[Word]) -> Result<(), TransportErro
 async fn tell_all(place: &Place, words: &[Word]) -> Result<(), TransportError> {
     let Some(client) = (if words.is_empty() { None } else { Some(place.link.client().await?) }) else { return Ok(()) };
     let asked = Instant::now();
+    let connection = place.link.connection();
     let mut last: [Option<&Word>; 3] = [None; 3];
     let telling = async {
         for word in words {
@@ -219,7 +220,11 @@ async fn tell_all(place: &Place, words: &[Word]) -> Result<(), TransportError> {
         let answer = place.link.ask(word.reply.clone(), None, word.what.clone()).await;
         answer.map_err(|error| unheard(place, word.lane, error))?;
     }
-    Ok(())
+    // The last word may have gone over another connection than those before it.
+    match place.link.connection() == connection {
+        true => Ok(()),
+        false => Err(place.link.unreachable("the connection was lost")),
+    }
 }
 
 fn unheard(place: &Place, lane: Lane, error: Unanswered) -> TransportError {
