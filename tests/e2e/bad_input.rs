@@ -35,7 +35,7 @@ async fn every_bad_message_has_its_outcome_and_good_ones_flow_on(kind: Kind) {
     let scene = Scene::on(Broker::spacious(kind).await, RULES).await;
     let _worker = scene.quash.worker("alone").await;
     let mut letters = 0;
-    for (number, (what, body, expected)) in (1..).zip(bad_messages()) {
+    for (number, (what, body, expected)) in (1..).zip(bad_messages(kind)) {
         let around = products([number * 2, number * 2 + 1]);
         scene.cache.fill(&around).await;
         let [before, after] = [number * 2, number * 2 + 1].map(|id| update(id).to_string().into_bytes());
@@ -55,7 +55,7 @@ async fn every_bad_message_has_its_outcome_and_good_ones_flow_on(kind: Kind) {
     }
 }
 
-fn bad_messages() -> Vec<(&'static str, Vec<u8>, Outcome)> {
+fn bad_messages(kind: Kind) -> Vec<(&'static str, Vec<u8>, Outcome)> {
     let event = |entity: &str, op: &str, row: Value| {
         json!({ "entity": entity, "op": op, "before": row, "after": row }).to_string().into_bytes()
     };
@@ -65,7 +65,7 @@ fn bad_messages() -> Vec<(&'static str, Vec<u8>, Outcome)> {
         ("garbage bytes", vec![0xff, 0x00, 0xfe, b'{'], Dead("decode")),
         ("truncated JSON", br#"{"entity":"shop.Product","op":"upd"#.to_vec(), Dead("decode")),
         ("300-deep nesting", nested(300), Dead("limit")),
-        ("a body of 50 MB", vec![b' '; 50 * 1024 * 1024], Dead("limit")),
+        ("a body of many megabytes", vec![b' '; kind.body_max()], Dead("limit")),
         ("no bytes at all", Vec::new(), Dead("decode")),
         ("a tombstone of null", b"null".to_vec(), Acked),
         ("an unknown operation", event("shop.Product", "explode", json!({ "id": 1 })), Dead("decode")),

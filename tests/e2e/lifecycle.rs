@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quash_e2e::{Kind, becomes, eventually, get};
+use quash_e2e::{Broker, Kind, becomes, eventually, get};
 use tokio::time::{Instant, sleep_until};
 
 use crate::scene::{HASTY, LIMIT, PRODUCT, Scene, bodies, on_every_broker, products, updates};
@@ -18,7 +18,14 @@ on_every_broker!(
 
 async fn a_worker_that_is_asked_to_stop_drains_and_ends_with_0(kind: Kind) {
     const EVENTS: u32 = 20_000;
-    let scene = Scene::with(kind, PRODUCT).await;
+    let broker = Broker::shared(kind).await;
+    let queue = match kind {
+        // Nobody gets what is left to a timeout within this test.
+        Kind::RedisStreams => broker.queue().with("claim_after", "10m"),
+        Kind::Nats => broker.queue().with("ack_wait", "10m"),
+        Kind::Amqp => broker.queue(),
+    };
+    let scene = Scene::of(broker, queue, PRODUCT).await;
     let keys = products(0..EVENTS);
     // The moment at which the signal finds the worker is another one each time.
     for _ in 0..5 {
@@ -28,8 +35,10 @@ async fn a_worker_that_is_asked_to_stop_drains_and_ends_with_0(kind: Kind) {
         eventually(LIMIT, "it is in the middle", async || scene.cache.count(&keys).await < keys.len()).await;
         assert_eq!(first.terminate().await, 0);
 
-        // What it took and did not finish is there for others at once, not after a timeout.
-        assert_eq!(scene.queue.unsettled().await, 0);
+        // What it took and did not finish is there for others at once, not after a timeout. NATS goes on counting it.
+        if kind != Kind::Nats {
+            assert_eq!(scene.queue.unsettled().await, 0);
+        }
         let _second = scene.quash.worker("second").await;
         scene.gone(&keys).await;
         assert_eq!(scene.settled().await, 0);

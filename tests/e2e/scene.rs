@@ -45,8 +45,13 @@ impl Scene {
 
     /// The same on a given broker.
     pub(crate) async fn on(broker: Broker, sections: &str) -> Self {
-        let cache = RedisServer::durable().await;
         let queue = broker.queue();
+        Self::of(broker, queue, sections).await
+    }
+
+    /// The same with a given queue in it.
+    pub(crate) async fn of(broker: Broker, queue: Queue, sections: &str) -> Self {
+        let cache = RedisServer::durable().await;
         let quash = Quash::with(&config(&queue, &[("main", &cache)], sections));
         Self { broker, queue, cache, quash }
     }

@@ -44,6 +44,21 @@ impl Queue {
             Kind::Amqp => json!({ "url": url, "queue": name }),
             Kind::Nats => json!({ "url": url, "stream": stream_of(name), "subject": name }),
         };
+        Self::of(kind, config, name)
+    }
+
+    /// The same with another setting of its transport.
+    ///
+    /// # Panics
+    /// When the transport refuses it.
+    #[must_use]
+    pub fn with(self, setting: &str, value: impl Into<Value>) -> Self {
+        let mut config = self.config[self.kind.name()].clone();
+        config[setting] = value.into();
+        Self { ctl: self.ctl, ..Self::of(self.kind, config, &self.name) }
+    }
+
+    fn of(kind: Kind, config: Value, name: &str) -> Self {
         let config = json!({ kind.name(): config });
         let built: TransportConfig = serde_json::from_value(config.clone())
             .unwrap_or_else(|error| panic!("a configuration of {}: {error}", kind.name()));
