@@ -19,6 +19,10 @@ unit *args:
 e2e *args:
     ./test e2e {{ args }}
 
+# The main job at length, with everything killed again and again
+soak *args:
+    ./test soak {{ args }}
+
 # fmt, clippy, deploy, deny
 lint:
     ./test lint

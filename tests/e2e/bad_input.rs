@@ -2,10 +2,10 @@
 
 use std::iter;
 
-use quash_e2e::{Quash, becomes};
+use quash_e2e::{Broker, Kind, Quash, becomes};
 use serde_json::{Value, json};
 
-use crate::scene::{LIMIT, Scene, bodies, products, update, updates};
+use crate::scene::{LIMIT, Scene, bodies, on_every_broker, products, update, updates};
 
 const RULES: &str = r#"
 caches:
@@ -23,12 +23,19 @@ enum Outcome {
 }
 use Outcome::{Acked, Dead};
 
-#[tokio::test]
-async fn every_bad_message_has_its_outcome_and_good_ones_flow_on() {
-    let scene = Scene::with(RULES).await;
+on_every_broker!(
+    every_bad_message_has_its_outcome_and_good_ones_flow_on,
+    a_value_removes_its_own_key_whatever_bytes_it_holds,
+    an_empty_or_globbing_partition_value_removes_its_own_partition,
+    a_missing_column_widens_to_all_entries_of_its_cache_and_says_so,
+    a_poisonous_flood_does_not_stop_the_good_events,
+);
+
+async fn every_bad_message_has_its_outcome_and_good_ones_flow_on(kind: Kind) {
+    let scene = Scene::on(Broker::spacious(kind).await, RULES).await;
     let _worker = scene.quash.worker("alone").await;
     let mut letters = 0;
-    for (number, (what, body, expected)) in (1..).zip(bad_messages()) {
+    for (number, (what, body, expected)) in (1..).zip(bad_messages(kind)) {
         let around = products([number * 2, number * 2 + 1]);
         scene.cache.fill(&around).await;
         let [before, after] = [number * 2, number * 2 + 1].map(|id| update(id).to_string().into_bytes());
@@ -48,7 +55,7 @@ async fn every_bad_message_has_its_outcome_and_good_ones_flow_on() {
     }
 }
 
-fn bad_messages() -> Vec<(&'static str, Vec<u8>, Outcome)> {
+fn bad_messages(kind: Kind) -> Vec<(&'static str, Vec<u8>, Outcome)> {
     let event = |entity: &str, op: &str, row: Value| {
         json!({ "entity": entity, "op": op, "before": row, "after": row }).to_string().into_bytes()
     };
@@ -58,7 +65,7 @@ fn bad_messages() -> Vec<(&'static str, Vec<u8>, Outcome)> {
         ("garbage bytes", vec![0xff, 0x00, 0xfe, b'{'], Dead("decode")),
         ("truncated JSON", br#"{"entity":"shop.Product","op":"upd"#.to_vec(), Dead("decode")),
         ("300-deep nesting", nested(300), Dead("limit")),
-        ("a body of 50 MB", vec![b' '; 50 * 1024 * 1024], Dead("limit")),
+        ("a body of many megabytes", vec![b' '; kind.body_max()], Dead("limit")),
         ("no bytes at all", Vec::new(), Dead("decode")),
         ("a tombstone of null", b"null".to_vec(), Acked),
         ("an unknown operation", event("shop.Product", "explode", json!({ "id": 1 })), Dead("decode")),
@@ -73,11 +80,13 @@ fn bad_messages() -> Vec<(&'static str, Vec<u8>, Outcome)> {
 
 #[tokio::test]
 async fn a_tombstone_of_a_deleted_row_is_acked() {
-    let scene = Scene::with(RULES).await;
+    let scene = Scene::with(Kind::RedisStreams, RULES).await;
     let _worker = scene.quash.worker("alone").await;
-    let mut broker = scene.broker.connect().await;
+    scene.queue.declare().await;
+    let client = redis::Client::open(scene.broker.url()).unwrap();
+    let mut broker = client.get_multiplexed_async_connection().await.unwrap();
     let entry: redis::Cmd =
-        redis::cmd("XADD").arg("quash.events").arg("*").arg(&["key", "{\"id\":1}", "value", ""]).clone();
+        redis::cmd("XADD").arg(scene.queue.name()).arg("*").arg(&["key", "{\"id\":1}", "value", ""]).clone();
     let () = entry.exec_async(&mut broker).await.unwrap();
     scene.cache.fill(&products([1])).await;
     scene.queue.publish(bodies(&updates([1]))).await;
@@ -85,9 +94,8 @@ async fn a_tombstone_of_a_deleted_row_is_acked() {
     assert_eq!(scene.settled().await, 0);
 }
 
-#[tokio::test]
-async fn a_value_removes_its_own_key_whatever_bytes_it_holds() {
-    let scene = Scene::with(RULES).await;
+async fn a_value_removes_its_own_key_whatever_bytes_it_holds(kind: Kind) {
+    let scene = Scene::with(kind, RULES).await;
     let _worker = scene.quash.worker("alone").await;
     let bystanders = ["product:1", "product:other", "productx", "shelf:3:1", "unrelated"].map(str::to_owned);
     scene.cache.fill(&bystanders).await;
@@ -103,9 +111,8 @@ async fn a_value_removes_its_own_key_whatever_bytes_it_holds() {
     assert_eq!(scene.settled().await, 0);
 }
 
-#[tokio::test]
-async fn an_empty_or_globbing_partition_value_removes_its_own_partition() {
-    let scene = Scene::with(RULES).await;
+async fn an_empty_or_globbing_partition_value_removes_its_own_partition(kind: Kind) {
+    let scene = Scene::with(kind, RULES).await;
     let _worker = scene.quash.worker("alone").await;
     let others = ["shelf:3:1", "shelf:3:2", "shelf:x", "product:1"].map(str::to_owned);
     scene.cache.fill(&others).await;
@@ -121,9 +128,8 @@ async fn an_empty_or_globbing_partition_value_removes_its_own_partition() {
     assert_eq!(scene.settled().await, 0);
 }
 
-#[tokio::test]
-async fn a_missing_column_widens_to_all_entries_of_its_cache_and_says_so() {
-    let scene = Scene::with(RULES).await;
+async fn a_missing_column_widens_to_all_entries_of_its_cache_and_says_so(kind: Kind) {
+    let scene = Scene::with(kind, RULES).await;
     let worker = scene.quash.worker("alone").await;
     let (stale, others) = (["loose:1", "loose:2"].map(str::to_owned), ["looser", "strict:1"].map(str::to_owned));
     scene.cache.fill(&stale).await;
@@ -136,9 +142,8 @@ async fn a_missing_column_widens_to_all_entries_of_its_cache_and_says_so() {
     becomes(LIMIT, "widening is counted", true, widened).await;
 }
 
-#[tokio::test]
-async fn a_poisonous_flood_does_not_stop_the_good_events() {
-    let scene = Scene::with(RULES).await;
+async fn a_poisonous_flood_does_not_stop_the_good_events(kind: Kind) {
+    let scene = Scene::with(kind, RULES).await;
     let _worker = scene.quash.worker("alone").await;
     let keys = products(0..1_000);
     scene.cache.fill(&keys).await;

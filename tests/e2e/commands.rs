@@ -1,15 +1,17 @@
 //! Proves what the commands do that talk to real servers.
 
+use quash_e2e::Kind;
 use serde_json::json;
 
-use crate::scene::{PRODUCT, Scene, products, update};
+use crate::scene::{PRODUCT, Scene, on_every_broker, products, update};
 
 /// A cache whose entries are found by a prefix.
 const PAGE: &str = "  page: { key: \"page:{id}:{number}\", depends_on: [ { row: shop.Product } ] }\n";
 
-#[tokio::test]
-async fn a_direct_command_removes_what_it_names_and_nothing_else() {
-    let scene = Scene::with(PRODUCT).await;
+on_every_broker!(a_direct_command_removes_what_it_names_and_nothing_else);
+
+async fn a_direct_command_removes_what_it_names_and_nothing_else(kind: Kind) {
+    let scene = Scene::with(kind, PRODUCT).await;
     let _worker = scene.quash.worker("alone").await;
     let named = ["product:1", "other:1", "other:2", "free"].map(str::to_owned);
     let others = ["product:2", "product:11", "another:1", "freed"].map(str::to_owned);
@@ -27,7 +29,7 @@ async fn a_direct_command_removes_what_it_names_and_nothing_else() {
 
 #[tokio::test]
 async fn an_explanation_counts_what_exists_and_removes_nothing() {
-    let scene = Scene::with(&format!("{PRODUCT}{PAGE}")).await;
+    let scene = Scene::with(Kind::RedisStreams, &format!("{PRODUCT}{PAGE}")).await;
     let entries = ["product:1", "page:1:1", "page:1:2", "page:2:1"].map(str::to_owned);
     scene.cache.fill(&entries).await;
     let event = update(1).to_string();
@@ -40,26 +42,16 @@ async fn an_explanation_counts_what_exists_and_removes_nothing() {
 }
 
 #[tokio::test]
-async fn a_check_asks_what_the_configuration_names_and_says_what_is_away() {
-    let mut scene = Scene::with(PRODUCT).await;
-    let there = scene.quash.run(&["check", "--connect"]).await.stdout;
-    assert!(there.contains("target main (redis)") && there.contains("source events (redis_streams)"), "{there}");
-    scene.cache.kill9();
-    let away = scene.quash.run(&["check", "--connect"]).await.ended_with(69);
-    assert!(format!("{}{}", away.stdout, away.stderr).contains("target main"), "{}{}", away.stdout, away.stderr);
-}
-
-#[tokio::test]
 async fn cases_in_the_configuration_pass_or_fail() {
     let case = |id: u32| {
         let expect = json!({ "caches": ["product"], "actions": [{ "main": { "delete": "product:1" } }] });
         let tests = json!([{ "name": "an update", "event": update(id), "expect": expect }]);
         format!("{PRODUCT}tests: {tests}\n")
     };
-    let right = Scene::with(&case(1)).await;
+    let right = Scene::with(Kind::RedisStreams, &case(1)).await;
     let covered = right.quash.run(&["test", "--coverage"]).await.done().stdout;
     assert!(covered.contains("1 of 1"), "{covered}");
-    let wrong = Scene::with(&case(2)).await;
+    let wrong = Scene::with(Kind::RedisStreams, &case(2)).await;
     let failed = wrong.quash.run(&["test"]).await.ended_with(1).stdout;
     assert!(failed.contains("product:1") && failed.contains("product:2"), "{failed}");
     assert_eq!(right.cache.count(&products([1])).await, 0, "a case touches no cache");

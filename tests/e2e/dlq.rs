@@ -1,17 +1,18 @@
 //! Proves that dead letters can be listed, explained, replayed after mending, discarded, moved and purged.
 
-use quash_e2e::{RedisServer, becomes, eventually};
+use quash_e2e::{Kind, RedisServer, becomes, eventually};
 use serde_json::Value;
 
-use crate::scene::{HASTY, LIMIT, PRODUCT, Scene, bodies, products, updates};
+use crate::scene::{HASTY, LIMIT, PRODUCT, Scene, bodies, on_every_broker, products, updates};
 
 /// Takes the right to write these keys from everybody, as an operator's mistake would: the cache answers, with an error for
 /// each key.
-async fn forbid(cache: &RedisServer) {
+pub(crate) async fn forbid(cache: &RedisServer) {
     set_rights(cache, &["resetkeys", "%R~*"]).await;
 }
 
-async fn permit(cache: &RedisServer) {
+/// Gives it back.
+pub(crate) async fn permit(cache: &RedisServer) {
     set_rights(cache, &["allkeys"]).await;
 }
 
@@ -21,8 +22,8 @@ async fn set_rights(cache: &RedisServer, rights: &[&str]) {
 }
 
 /// A scene with this many letters of the reason `target_error`, and stale entries to go with them.
-async fn with_letters(count: u32) -> (Scene, Vec<String>) {
-    let scene = Scene::with(&format!("{HASTY}{PRODUCT}")).await;
+async fn with_letters(kind: Kind, count: u32) -> (Scene, Vec<String>) {
+    let scene = Scene::with(kind, &format!("{HASTY}{PRODUCT}")).await;
     let keys = products(0..count);
     scene.cache.fill(&keys).await;
     forbid(&scene.cache).await;
@@ -35,9 +36,16 @@ async fn with_letters(count: u32) -> (Scene, Vec<String>) {
     (scene, keys)
 }
 
-#[tokio::test]
-async fn a_letter_says_what_failed_where_and_how_often() {
-    let (scene, _) = with_letters(3).await;
+on_every_broker!(
+    a_letter_says_what_failed_where_and_how_often,
+    a_replay_after_mending_invalidates_and_leaves_no_letter,
+    a_letter_that_fails_again_comes_back_with_its_history,
+    discarded_letters_are_gone_and_others_stay,
+    letters_travel_from_one_queue_to_another_byte_for_byte,
+);
+
+async fn a_letter_says_what_failed_where_and_how_often(kind: Kind) {
+    let (scene, _) = with_letters(kind, 3).await;
     let letters = scene.quash.dead_letters().await;
     assert_eq!(letters.len(), 3);
     for letter in &letters {
@@ -54,9 +62,8 @@ async fn a_letter_says_what_failed_where_and_how_often() {
     assert!(shown.stdout.contains("NOPERM") && shown.stdout.contains("product"), "{}", shown.stdout);
 }
 
-#[tokio::test]
-async fn a_replay_after_mending_invalidates_and_leaves_no_letter() {
-    let (scene, keys) = with_letters(200).await;
+async fn a_replay_after_mending_invalidates_and_leaves_no_letter(kind: Kind) {
+    let (scene, keys) = with_letters(kind, 200).await;
     permit(&scene.cache).await;
     let _worker = scene.quash.worker("second").await;
 
@@ -69,9 +76,8 @@ async fn a_replay_after_mending_invalidates_and_leaves_no_letter() {
     assert_eq!(scene.settled().await, 0);
 }
 
-#[tokio::test]
-async fn a_letter_that_fails_again_comes_back_with_its_history() {
-    let (scene, _) = with_letters(1).await;
+async fn a_letter_that_fails_again_comes_back_with_its_history(kind: Kind) {
+    let (scene, _) = with_letters(kind, 1).await;
     let _worker = scene.quash.worker("second").await;
     scene.quash.run(&["dlq", "replay"]).await.done();
     eventually(LIMIT, "it is a dead letter again", async || {
@@ -81,9 +87,8 @@ async fn a_letter_that_fails_again_comes_back_with_its_history() {
     .await;
 }
 
-#[tokio::test]
-async fn discarded_letters_are_gone_and_others_stay() {
-    let (scene, keys) = with_letters(10).await;
+async fn discarded_letters_are_gone_and_others_stay(kind: Kind) {
+    let (scene, keys) = with_letters(kind, 10).await;
     let id = scene.quash.dead_letters().await[0]["id"].clone();
     scene.quash.run(&["dlq", "discard", id.as_str().unwrap()]).await.done();
     assert_eq!(scene.queue.dead_letters().await, 9);
@@ -93,14 +98,13 @@ async fn discarded_letters_are_gone_and_others_stay() {
     assert_eq!(scene.cache.count(&keys).await, keys.len(), "discarding invalidates nothing");
 }
 
-#[tokio::test]
-async fn letters_travel_from_one_queue_to_another_byte_for_byte() {
-    let (scene, _) = with_letters(5).await;
+async fn letters_travel_from_one_queue_to_another_byte_for_byte(kind: Kind) {
+    let (scene, _) = with_letters(kind, 5).await;
     let exported = scene.quash.run(&["dlq", "export"]).await.done().stdout;
     assert_eq!(exported.lines().count(), 5, "one a line: {exported}");
     let before = scene.quash.dead_letters().await;
 
-    let other = Scene::with(&format!("{HASTY}{PRODUCT}")).await;
+    let other = Scene::with(kind, &format!("{HASTY}{PRODUCT}")).await;
     other.quash.run_with(&["dlq", "import"], exported).await.done();
     let after = other.quash.dead_letters().await;
     let told = |letters: &[Value]| letters.iter().map(|letter| letter["error"].clone()).collect::<Vec<_>>();
@@ -117,7 +121,7 @@ async fn letters_travel_from_one_queue_to_another_byte_for_byte() {
 
 #[tokio::test]
 async fn a_filter_that_is_no_filter_is_wrong_usage() {
-    let scene = Scene::with(PRODUCT).await;
+    let scene = Scene::with(Kind::RedisStreams, PRODUCT).await;
     scene.quash.run(&["dlq", "ls", "--filter", "raeson:decode"]).await.ended_with(2);
 }
 

@@ -1,8 +1,11 @@
 //! Proves that the servers and faults of the tests do what the tests believe.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use quash_e2e::{ChaosProxy, Mode, NatsServer, Postgres, RabbitMq, RedisServer, eventually, get};
+use quash_e2e::process::Process;
+use quash_e2e::{ChaosProxy, Home, Mode, NatsServer, Postgres, RabbitMq, RedisServer, eventually, get};
 use redis::AsyncCommands;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
@@ -29,6 +32,24 @@ async fn a_rabbitmq_comes_back_on_its_port() {
     assert!(TcpStream::connect(server.address()).await.is_err(), "the kill reaches the node, not a script around it");
     server.restart().await;
     assert!(server.ctl(&["list_vhosts"]).await.contains("shop"), "it comes back with what it had stored");
+}
+
+#[tokio::test]
+async fn what_is_guarded_ends_with_its_process_and_leaves_no_folder() {
+    let home = Home::new("guarded");
+    let folder = home.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    let pid = folder.join("pid");
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo $$ >$PID_FILE; exec sleep 600"]).env("PID_FILE", &pid);
+    let mut guarded = Process::guarded("sleep", &home.path().join("sleep.log"), &command, &folder);
+    let read = || std::fs::read_to_string(&pid).unwrap_or_default();
+    eventually(LIMIT, "it runs", async || read().ends_with('\n')).await;
+    let alive = Path::new("/proc").join(read().trim());
+    assert!(alive.exists());
+    // Its input closes then, as it does when this process ends in any way.
+    guarded.kill9();
+    assert!(!alive.exists() && !folder.exists());
 }
 
 #[tokio::test]

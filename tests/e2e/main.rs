@@ -1,17 +1,22 @@
 //! Runs every test against the built binary and real servers, one promise a file.
 
 // What the promises are proven with.
+mod foreign;
 mod harness;
 mod scene;
 
 // The promises.
 mod bad_input;
+mod check;
 mod cli;
+mod cloud_events;
 mod commands;
 mod dlq;
 mod lifecycle;
 mod outage;
+mod oversized;
 mod postgres;
+mod sources;
 
 // The rules of the source tree.
 mod tidy;

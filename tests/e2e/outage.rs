@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use quash_e2e::{ChaosProxy, Mode, Quash, Queue, RedisServer, becomes, eventually};
+use quash_dispatch::transport::Backlog;
+use quash_e2e::{Broker, ChaosProxy, Kind, Mode, Quash, Queue, RedisServer, becomes, eventually};
 use tokio::time::interval;
 
-use crate::scene::{HASTY, LIMIT, PRODUCT, Scene, bodies, config, gone, products, updates};
+use crate::scene::{HASTY, LIMIT, PRODUCT, Scene, TWICE, bodies, config, gone, on_every_broker, products, updates};
 
 /// How long the cache is away.
 const OUTAGE: Duration = Duration::from_secs(30);
@@ -13,9 +14,18 @@ const OUTAGE: Duration = Duration::from_secs(30);
 const BATCHES: u32 = 300;
 const BATCH: u32 = 20;
 
-#[tokio::test]
-async fn a_cache_that_is_away_for_30_seconds_loses_nothing_and_spends_no_attempt() {
-    let mut scene = Scene::with(&format!("{HASTY}{PRODUCT}")).await;
+on_every_broker!(
+    a_cache_that_is_away_for_30_seconds_loses_nothing_and_spends_no_attempt,
+    a_dead_target_slows_the_other_one_not_down,
+    the_shares_of_a_target_that_is_dead_for_a_minute_wait_in_the_broker_alone,
+    a_cache_that_hangs_counts_as_away,
+    a_cache_behind_a_black_hole_is_drained_when_the_network_is_back,
+    cut_connections_to_the_queue_lose_nothing,
+    a_cache_that_restarts_from_an_old_snapshot_is_invalidated_once_more,
+);
+
+async fn a_cache_that_is_away_for_30_seconds_loses_nothing_and_spends_no_attempt(kind: Kind) {
+    let mut scene = Scene::with(kind, &format!("{HASTY}{PRODUCT}")).await;
     let keys = products(0..BATCHES * BATCH);
     scene.cache.fill(&keys).await;
     let worker = scene.quash.worker("alone").await;
@@ -38,13 +48,12 @@ async fn a_cache_that_is_away_for_30_seconds_loses_nothing_and_spends_no_attempt
     assert_eq!(worker.metric("quash_lane_open", &["target=\"main\""]).await, 0.0, "the lane is closed");
 }
 
-#[tokio::test]
-async fn a_dead_target_slows_the_other_one_not_down() {
+async fn a_dead_target_slows_the_other_one_not_down(kind: Kind) {
     const EVENTS: u32 = 5_000;
     let (broker, main, mut eu) =
-        (RedisServer::durable().await, RedisServer::durable().await, RedisServer::durable().await);
-    let queue = Queue::on(&broker, "quash.events");
-    let quash = Quash::with(&config(&queue, &[("main", &main), ("eu", &eu)], &format!("{HASTY}{PRODUCT}")));
+        (Broker::shared(kind).await, RedisServer::durable().await, RedisServer::durable().await);
+    let queue = broker.queue();
+    let quash = Quash::with(&config(&queue, &[("main", &main), ("eu", &eu)], &format!("{TWICE}{PRODUCT}")));
     let keys = products(0..EVENTS);
     let (calm, stormy) = keys.split_at(keys.len() / 2);
     main.fill(&keys).await;
@@ -71,9 +80,40 @@ async fn a_dead_target_slows_the_other_one_not_down() {
     drop(worker);
 }
 
-#[tokio::test]
-async fn a_cache_that_hangs_counts_as_away() {
-    let mut scene = Scene::with(&format!("{HASTY}{PRODUCT}")).await;
+async fn the_shares_of_a_target_that_is_dead_for_a_minute_wait_in_the_broker_alone(kind: Kind) {
+    const BATCHES: u32 = 300;
+    const BATCH: u32 = 10;
+    let (broker, main, mut eu) =
+        (Broker::shared(kind).await, RedisServer::durable().await, RedisServer::durable().await);
+    let queue = broker.queue();
+    let quash = Quash::with(&config(&queue, &[("main", &main), ("eu", &eu)], &format!("{TWICE}{PRODUCT}")));
+    let keys = products(0..BATCHES * BATCH);
+    main.fill(&keys).await;
+    eu.fill(&keys).await;
+    let mut first = quash.worker("first").await;
+    eu.kill9();
+    let mut beat = interval(Duration::from_secs(60) / BATCHES);
+    for batch in 0..BATCHES {
+        beat.tick().await;
+        queue.publish(bodies(&updates(batch * BATCH..(batch + 1) * BATCH))).await;
+    }
+    gone(&main, &keys).await;
+    let parked = Backlog { delayed: keys.len() as u64, ..Backlog::default() };
+    becomes(LIMIT, "one share of each event is parked", parked, async || queue.backlog().await).await;
+
+    // The worker that parked them is not needed any more.
+    first.kill9();
+    let before = main.calls("unlink").await;
+    eu.restart().await;
+    let _second = quash.worker("second").await;
+    gone(&eu, &keys).await;
+    queue.drained(LIMIT).await;
+    assert_eq!(main.calls("unlink").await, before, "the healthy target has nothing to do with the other's shares");
+    assert_eq!(queue.dead_letters().await, 0);
+}
+
+async fn a_cache_that_hangs_counts_as_away(kind: Kind) {
+    let mut scene = Scene::with(kind, &format!("{HASTY}{PRODUCT}")).await;
     let keys = products(0..500);
     scene.cache.fill(&keys).await;
     let worker = scene.quash.worker("alone").await;
@@ -85,11 +125,10 @@ async fn a_cache_that_hangs_counts_as_away() {
     assert_eq!(scene.settled().await, 0);
 }
 
-#[tokio::test]
-async fn a_cache_behind_a_black_hole_is_drained_when_the_network_is_back() {
-    let (broker, cache) = (RedisServer::durable().await, RedisServer::durable().await);
+async fn a_cache_behind_a_black_hole_is_drained_when_the_network_is_back(kind: Kind) {
+    let (broker, cache) = (Broker::shared(kind).await, RedisServer::durable().await);
     let proxy = ChaosProxy::before(&cache.address()).await;
-    let queue = Queue::on(&broker, "quash.events");
+    let queue = broker.queue();
     let config = config(&queue, &[("main", &cache)], &format!("{HASTY}{PRODUCT}"));
     let quash = Quash::with(&config.replace(&cache.address(), &proxy.address()));
     let keys = products(0..500);
@@ -104,12 +143,11 @@ async fn a_cache_behind_a_black_hole_is_drained_when_the_network_is_back() {
     assert_eq!(queue.dead_letters().await, 0);
 }
 
-#[tokio::test]
-async fn cut_connections_to_the_queue_lose_nothing() {
-    let (broker, cache) = (RedisServer::durable().await, RedisServer::durable().await);
+async fn cut_connections_to_the_queue_lose_nothing(kind: Kind) {
+    let (broker, cache) = (Broker::shared(kind).await, RedisServer::durable().await);
     let proxy = ChaosProxy::before(&broker.address()).await;
-    let queue = Queue::on(&broker, "quash.events");
-    let behind = Queue::at(&format!("redis://{}/0", proxy.address()), "quash.events");
+    let queue = broker.queue();
+    let behind = Queue::at(kind, &kind.url(&proxy.address()), queue.name());
     let quash = Quash::with(&config(&behind, &[("main", &cache)], &format!("{HASTY}{PRODUCT}")));
     let keys = products(0..4_000);
     cache.fill(&keys).await;
@@ -126,12 +164,11 @@ async fn cut_connections_to_the_queue_lose_nothing() {
     assert!(worker.lives(), "a cut connection is not fatal");
 }
 
-#[tokio::test]
-async fn a_cache_that_restarts_from_an_old_snapshot_is_invalidated_once_more() {
-    let broker = RedisServer::durable().await;
+async fn a_cache_that_restarts_from_an_old_snapshot_is_invalidated_once_more(kind: Kind) {
+    let broker = Broker::shared(kind).await;
     // As a cache with snapshots: what is removed after the last one is back when it is killed.
     let mut cache = RedisServer::start().await;
-    let queue = Queue::on(&broker, "quash.events");
+    let queue = broker.queue();
     let quash = Quash::with(&config(&queue, &[("main", &cache)], PRODUCT));
     let keys = products(0..200);
     cache.fill(&keys).await;

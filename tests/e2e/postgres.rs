@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use quash_e2e::process::Process;
-use quash_e2e::{Postgres, Quash, Queue, RedisServer, Session, Worker, eventually};
+use quash_e2e::{Broker, Kind, Postgres, Quash, Queue, RedisServer, Session, Worker, eventually};
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::scene::{LIMIT, config};
+use crate::scene::{LIMIT, config, on_every_broker};
 
 /// 10 branches, 100 tellers, 1,000,000 accounts: few enough of the first two that many are changed again within a fill.
 const SCALE: u32 = 10;
@@ -22,7 +22,6 @@ const HOT_ACCOUNTS: u32 = 500;
 const READERS: u32 = 12;
 /// How often each of them reads; without a pause they would take the processor from everybody else.
 const READ_EVERY: Duration = Duration::from_millis(2);
-const KILLS: u32 = 5;
 /// Entries that the readers must have left in the cache at the end, of 610 that there can be.
 const WARM: usize = 550;
 /// How long a reader's query takes at most: the time in which it can read an old row and store it after the removal.
@@ -34,40 +33,64 @@ const TABLES: [(&str, &str, &str, &str); 3] = [
     ("teller", "pgbench_tellers", "tid", "tbalance"),
 ];
 
-#[tokio::test]
-async fn no_entry_differs_from_the_database_at_the_end() {
-    let mut scene = Shop::open("again_after: [1s, 5s], ").await;
-    let mut workers = [scene.quash.worker("steady").await, scene.quash.worker("victim").await];
-    let readers = scene.readers().await;
-    let took = scene.pgbench(50_000, Some(&mut workers[1])).await;
-    let filled = scene.finish(readers).await;
+/// What the database does, and what is killed meanwhile.
+struct Trial {
+    transactions: u32,
+    /// Transactions a second at most, so that there is time to kill in.
+    rate: u32,
+    worker_kills: u32,
+    broker_kills: u32,
+}
 
-    let (checked, stale) = scene.compare().await;
+/// As long as every change of the tree can afford.
+const TRIAL: Trial = Trial { transactions: 20_000, rate: 1_000, worker_kills: 5, broker_kills: 1 };
+/// What `./test soak` runs: with the figures of the trial that a release must pass.
+const SOAK: Trial = Trial { transactions: 150_000, rate: 1_000, worker_kills: 25, broker_kills: 5 };
+
+on_every_broker!(no_entry_differs_from_the_database_at_the_end);
+
+async fn no_entry_differs_from_the_database_at_the_end(kind: Kind) {
+    let trial = if std::env::var_os("QUASH_SOAK").is_some() { &SOAK } else { &TRIAL };
+    let mut shop = Shop::open(kind, "again_after: [1s, 5s], ").await;
+    let mut workers = [shop.quash.worker("one").await, shop.quash.worker("other").await];
+    let readers = shop.readers().await;
+    let load = shop.load(trial.transactions, Some(trial.rate));
+    let took = shop.survive(load, trial, &mut workers).await;
+    let filled = shop.finish(readers).await;
+
+    let (checked, stale) = shop.compare().await;
     println!(
-        "50,000 transactions in {took:?}, {KILLS} kills, {filled} fills; {} of {checked} entries stale",
+        "{}: {} transactions in {took:?}, workers killed {} times, the broker {} times, {filled} fills; \
+         {} of {checked} entries stale",
+        kind.name(),
+        trial.transactions,
+        trial.worker_kills,
+        trial.broker_kills,
         stale.len()
     );
     assert!(checked >= WARM, "the readers left {checked} entries to check");
     assert_eq!(stale, Vec::<String>::new(), "entries that differ from the database");
-    assert_eq!(scene.queue.dead_letters().await, 0);
+    assert_eq!(shop.queue.dead_letters().await, 0);
 }
 
 #[tokio::test]
 async fn without_a_later_pass_the_race_of_plain_readers_is_what_remains() {
-    let mut scene = Shop::open("").await;
-    let _workers = [scene.quash.worker("steady").await, scene.quash.worker("other").await];
-    let readers = scene.readers().await;
-    let took = scene.pgbench(20_000, None).await;
-    let filled = scene.finish(readers).await;
+    let mut shop = Shop::open(Kind::RedisStreams, "").await;
+    let _workers = [shop.quash.worker("one").await, shop.quash.worker("other").await];
+    let readers = shop.readers().await;
+    let begun = Instant::now();
+    assert_eq!(shop.load(20_000, None).exit_code(Duration::from_secs(600)).await, 0, "pgbench");
+    let took = begun.elapsed();
+    let filled = shop.finish(readers).await;
 
-    let (checked, stale) = scene.compare().await;
+    let (checked, stale) = shop.compare().await;
     println!(
         "control: 20,000 transactions in {took:?}, {filled} fills; the race alone left {} of {checked} entries stale",
         stale.len()
     );
     // How often the race happens is chance; that every event was handled is not.
     assert!(checked >= WARM, "the readers left {checked} entries to check");
-    assert_eq!(scene.queue.dead_letters().await, 0);
+    assert_eq!(shop.queue.dead_letters().await, 0);
 }
 
 /// A database under load, its changes on the way to a queue, and a cache that readers fill from it.
@@ -78,8 +101,7 @@ struct Shop {
     quash: Quash,
     pipe: Pipe,
     closing: Arc<AtomicBool>,
-    // Held so that it lives as long as the shop.
-    _broker: RedisServer,
+    broker: Broker,
 }
 
 /// `pg_recvlogical … | quash publish --format wal2json -f -`
@@ -89,17 +111,18 @@ struct Pipe {
 }
 
 impl Shop {
-    async fn open(again_after: &str) -> Self {
+    async fn open(kind: Kind, again_after: &str) -> Self {
         let (postgres, broker, cache) =
-            (Postgres::start().await, RedisServer::durable().await, RedisServer::start().await);
+            (Postgres::start().await, Broker::start(kind).await, RedisServer::start().await);
         let scale = SCALE.to_string();
         postgres.pgbench_done(&["-i", "-q", "-s", &scale], LIMIT).await;
         postgres.psql("create table bell (id int primary key, rung int); insert into bell values (1, 0)");
-        let queue = Queue::on(&broker, "pgbench");
+        let queue = broker.queue();
+        broker.settled_in(&queue).await;
         let quash = Quash::with(&config(&queue, &[("main", &cache)], &rules(again_after)));
         postgres.create_slot("quash");
         let pipe = Pipe::open(&postgres, &quash);
-        Self { postgres, cache, queue, quash, pipe, closing: Arc::default(), _broker: broker }
+        Self { postgres, cache, queue, quash, pipe, closing: Arc::default(), broker }
     }
 
     async fn readers(&self) -> Vec<JoinHandle<u64>> {
@@ -108,33 +131,33 @@ impl Shop {
         (0..READERS).map(reader).collect()
     }
 
-    /// Runs the workload to its end and kills a worker five times meanwhile.
-    async fn pgbench(&self, transactions: u32, victim: Option<&mut Worker>) -> Duration {
+    /// Starts the workload, at most so many transactions a second.
+    fn load(&self, transactions: u32, rate: Option<u32>) -> Process {
         let clients = 4;
         let each = (transactions / clients).to_string();
-        let begun = Instant::now();
-        let mut load = self.postgres.pgbench(&["-n", "-c", &clients.to_string(), "-t", &each]);
-        if let Some(victim) = victim {
-            self.kill_on_the_way(victim, transactions).await;
-            assert!(load.ended().is_none(), "the worker was killed while the database was busy");
-        }
-        assert_eq!(load.exit_code(Duration::from_secs(600)).await, 0, "pgbench");
-        begun.elapsed()
+        let rate = rate.map(|rate| format!("--rate={rate}"));
+        let fixed = ["-n", "-c", &clients.to_string(), "-t", &each];
+        self.postgres.pgbench(&fixed.into_iter().chain(rate.as_deref()).collect::<Vec<_>>())
     }
 
-    /// Kills a worker whenever a sixth of the transactions is done, but at the end.
-    async fn kill_on_the_way(&self, victim: &mut Worker, transactions: u32) {
+    /// Kills workers and the broker until the workload is at its end.
+    async fn survive(&mut self, mut load: Process, trial: &Trial, workers: &mut [Worker]) -> Duration {
+        let begun = Instant::now();
         let mut watcher = self.postgres.session();
-        for kill in 1..=KILLS {
-            let reached = kill * transactions / (KILLS + 1);
+        for (reached, victim) in victims(trial) {
             eventually(Duration::from_secs(600), "the database gets on", async || {
                 let done = watcher.query("select count(*) from pgbench_history").await;
                 done[0].parse::<u32>().unwrap() >= reached
             })
             .await;
-            victim.kill9();
-            victim.restart();
+            match victim {
+                Victim::Broker => self.broker.restart().await,
+                Victim::Worker => workers[fastrand::usize(..workers.len())].restart(),
+            }
         }
+        assert!(load.ended().is_none(), "everything was killed while the database was busy");
+        assert_eq!(load.exit_code(Duration::from_secs(600)).await, 0, "pgbench");
+        begun.elapsed()
     }
 
     /// Waits until every change has arrived and is settled, while readers go on and fill the cache again; then closes the
@@ -203,6 +226,22 @@ impl Pipe {
         assert_eq!(self.receive.exit_code(LIMIT).await, 0, "pg_recvlogical");
         assert_eq!(self.publish.exit_code(LIMIT).await, 0, "quash publish");
     }
+}
+
+/// Who is killed with signal 9 and started again.
+#[derive(Clone, Copy)]
+enum Victim {
+    Worker,
+    Broker,
+}
+
+/// Who is killed after how many transactions: in any order, at a moment by chance in each piece of the first nine tenths.
+fn victims(trial: &Trial) -> Vec<(u32, Victim)> {
+    let workers = (0..trial.worker_kills).map(|_| Victim::Worker);
+    let mut all: Vec<_> = workers.chain((0..trial.broker_kills).map(|_| Victim::Broker)).collect();
+    fastrand::shuffle(&mut all);
+    let piece = trial.transactions * 9 / 10 / (trial.worker_kills + trial.broker_kills);
+    (0..).zip(all).map(|(number, victim)| (number * piece + fastrand::u32(..piece), victim)).collect()
 }
 
 fn rules(again_after: &str) -> String {

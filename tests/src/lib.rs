@@ -11,6 +11,7 @@ mod home;
 pub mod process;
 
 // The servers.
+mod broker;
 mod nats_server;
 mod postgres;
 mod rabbitmq;
@@ -25,6 +26,7 @@ mod queue;
 mod certificates;
 mod proxy;
 
+pub use broker::{Broker, Kind};
 pub use certificates::Certificates;
 pub use eventually::{becomes, eventually};
 pub use home::Home;

@@ -9,6 +9,18 @@ use std::time::Duration;
 
 use crate::eventually;
 
+/// Runs a command until the other end of its own input closes, as it does when the process that holds it is gone. Signals
+/// of the terminal end that process; the guard must outlive it.
+const GUARD: &str = r#"
+trap '' INT HUP TERM
+folder=$1; shift
+"$@" </dev/null &
+read -r _
+kill -9 $!
+wait
+rm -rf "$folder"
+"#;
+
 /// A child process. It is killed when it is dropped.
 pub struct Process {
     child: Child,
@@ -23,6 +35,18 @@ impl Process {
     /// When it cannot be started.
     pub fn spawn(name: &str, log: &Path, command: &mut Command) -> Self {
         Self::start(name, command.stdin(Stdio::null()).stdout(append_to(log)).stderr(append_to(log)))
+    }
+
+    /// Starts a command that ends with this process, however that ends, and whose folder goes then: for what is never
+    /// dropped.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn guarded(name: &str, log: &Path, command: &Command, folder: &Path) -> Self {
+        let mut guard = Command::new("sh");
+        guard.args(["-c", GUARD, "guard"]).arg(folder).arg(command.get_program()).args(command.get_args());
+        guard.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::start(name, guard.stdin(Stdio::piped()).stdout(append_to(log)).stderr(append_to(log)))
     }
 
     /// Starts a command whose output somebody else reads; only its errors go to the log.
@@ -64,7 +88,10 @@ impl Process {
     /// Kills it with signal 9 and returns when it is gone.
     pub fn kill9(&mut self) {
         if self.ended().is_none() {
-            drop(self.child.kill());
+            // A guard has an input, and ends by itself when that closes.
+            if self.child.stdin.take().is_none() {
+                drop(self.child.kill());
+            }
             self.ended = self.child.wait().ok();
         }
     }

@@ -90,7 +90,7 @@ impl Quash {
 
     /// Starts a worker and waits until it is ready.
     pub async fn worker(&self, name: &str) -> Worker {
-        let worker = self.start_worker(name);
+        let mut worker = self.start_worker(name);
         worker.ready().await;
         worker
     }
@@ -127,8 +127,12 @@ pub struct Worker {
 
 impl Worker {
     /// Waits until it consumes.
-    pub async fn ready(&self) {
+    ///
+    /// # Panics
+    /// When it ends instead.
+    pub async fn ready(&mut self) {
         eventually(PATIENCE, "the worker is ready", async || {
+            assert!(self.lives(), "the worker ended: {}", self.log());
             http::get(&self.admin, "/readyz").await.is_ok_and(|answer| answer.status == 200)
         })
         .await;

@@ -1,7 +1,10 @@
 //! Runs a RabbitMQ node that a test may kill, stop and bring back with what it had stored.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
+
+use tokio::sync::OnceCell;
 
 use crate::process::{Process, free_port};
 use crate::{Home, eventually};
@@ -14,9 +17,9 @@ const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 /// A RabbitMQ node on free ports in a folder of its own, with the user `guest` and no plugin.
 pub struct RabbitMq {
     process: Process,
-    port: u16,
-    distribution_port: u16,
-    home: Home,
+    node: Ctl,
+    // Held so that it lives as long as the node.
+    _home: Home,
 }
 
 impl RabbitMq {
@@ -30,12 +33,26 @@ impl RabbitMq {
     /// # Panics
     /// When it does not answer in time.
     pub async fn with(settings: &str) -> Self {
+        Self::launched(settings, |node, command| Process::spawn("rabbitmq-server", &node.log(), command)).await
+    }
+
+    /// The one node that the tests of this process share, because booting one takes seconds. Nobody may harm it, and queues
+    /// in it need names of their own. It ends with the process, however that ends.
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<RabbitMq> = OnceCell::const_new();
+        // A static is never dropped: somebody outside of this process must end the node.
+        let guarded =
+            |node: &Ctl, command: &mut Command| Process::guarded("rabbitmq-server", &node.log(), command, &node.home);
+        SHARED.get_or_init(|| Self::launched("", guarded)).await
+    }
+
+    async fn launched(settings: &str, launch: impl FnOnce(&Ctl, &mut Command) -> Process) -> Self {
         let home = Home::new("rabbitmq");
-        let (port, distribution_port) = (free_port(), free_port());
         home.write("rabbitmq.conf", settings);
         home.write("enabled_plugins", "[].");
-        let process = launch(&home, port, distribution_port);
-        let server = Self { process, port, distribution_port, home };
+        let node = Ctl { home: home.path().to_owned(), port: free_port(), distribution_port: free_port() };
+        let process = launch(&node, &mut node.server());
+        let server = Self { process, node, _home: home };
         server.ready().await;
         server
     }
@@ -43,7 +60,7 @@ impl RabbitMq {
     /// Its address, without a scheme.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.node.port)
     }
 
     /// The URL of its default virtual host, with the user `guest`.
@@ -63,7 +80,7 @@ impl RabbitMq {
     /// When it does not answer in time.
     pub async fn restart(&mut self) {
         self.process.kill9();
-        self.process = launch(&self.home, self.port, self.distribution_port);
+        self.process = Process::spawn("rabbitmq-server", &self.node.log(), &mut self.node.server());
         self.ready().await;
     }
 
@@ -82,53 +99,109 @@ impl RabbitMq {
     /// # Panics
     /// When it fails.
     pub async fn ctl(&self, arguments: &[&str]) -> String {
-        let output = self.control(arguments).output().await.expect("rabbitmqctl is installed");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (out, error) = (text(&output.stdout), text(&output.stderr));
-        assert!(output.status.success(), "rabbitmqctl {arguments:?}: {out}{error}");
-        out
+        self.node.run(arguments).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// What asks the node, to be kept beside it.
+    pub(crate) fn control(&self) -> Ctl {
+        self.node.clone()
     }
 
     async fn ready(&self) {
-        let what = format!("RabbitMQ answers on port {}", self.port);
+        let what = format!("RabbitMQ answers on port {}", self.node.port);
         // The port is opened last.
         eventually(PATIENCE, &what, async || tokio::net::TcpStream::connect(self.address()).await.is_ok()).await;
     }
+}
 
-    fn control(&self, arguments: &[&str]) -> tokio::process::Command {
+/// Where a node is: what every program of RabbitMQ must know to find it.
+#[derive(Clone)]
+pub(crate) struct Ctl {
+    home: PathBuf,
+    port: u16,
+    distribution_port: u16,
+}
+
+impl Ctl {
+    /// How many messages the queue of this name and the queues that belong to it hold, whoever has them in hand; dead
+    /// letters apart. `None` when the node cannot say, as while it boots.
+    pub(crate) async fn held(&self, queue: &str) -> Option<u64> {
+        self.sum(&family(queue), "query_messages_total").await
+    }
+
+    /// The same, of those that consumers have in hand.
+    pub(crate) async fn unsettled(&self, queue: &str) -> Option<u64> {
+        self.sum(&family(queue), "query_messages_checked_out").await
+    }
+
+    /// How many dead letters the queue of this name has, also while somebody browses them.
+    pub(crate) async fn dead_letters(&self, queue: &str) -> Option<u64> {
+        self.sum(&format!("N =:= <<\"{queue}.dead\">>"), "query_messages_total").await
+    }
+
+    /// Asks the queues themselves whose name `N` is meant: what the node tells about them otherwise is seconds old.
+    async fn sum(&self, meant: &str, query: &str) -> Option<u64> {
+        // Twice, because a message may move from a queue that is yet to be asked to one that has been asked.
+        let expression = format!(
+            "Mine = fun(N) -> {meant} end,
+             Queues = [Q || Q <- rabbit_amqqueue:list(<<\"/\">>),
+                 Mine(element(4, amqqueue:get_name(Q))), amqqueue:get_type(Q) =:= rabbit_quorum_queue],
+             One = fun(Q) ->
+                 {{ok, {{_, N}}, _}} = ra:local_query(amqqueue:get_pid(Q), fun rabbit_fifo:{query}/1), N end,
+             Sum = fun() -> lists:sum([One(Q) || Q <- Queues]) end,
+             true = Queues =/= [],
+             First = Sum(), max(First, Sum())."
+        );
+        self.run(&["eval", &expression]).await.ok()?.trim().parse().ok()
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new(format!("{PROGRAMS}/rabbitmqctl"));
-        command.arg("--quiet").args(arguments);
-        place(&mut command, &self.home, self.port, self.distribution_port);
-        command.into()
+        self.place(command.arg("--quiet").args(arguments));
+        let output = tokio::process::Command::from(command).output().await.expect("rabbitmqctl is installed");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (out, error) = (text(&output.stdout), text(&output.stderr));
+        if output.status.success() { Ok(out) } else { Err(format!("rabbitmqctl {arguments:?}: {out}{error}")) }
+    }
+
+    fn server(&self) -> Command {
+        let mut command = Command::new(format!("{PROGRAMS}/rabbitmq-server"));
+        self.place(&mut command);
+        command
+            // The script becomes the node then, so that a signal reaches it and not the script.
+            .env("RUNNING_UNDER_SYSTEMD", "true")
+            // Schedulers that spin while idle would take the processor from the tests.
+            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none");
+        command
+    }
+
+    fn log(&self) -> PathBuf {
+        self.home.join("rabbitmq.log")
+    }
+
+    /// Says where everything is; without it, the scripts look in the places of the installed service.
+    fn place(&self, command: &mut Command) {
+        let at = |name: &str| self.home.join(name);
+        command
+            .env("HOME", &self.home)
+            .env("RABBITMQ_NODENAME", format!("quash{}@localhost", self.port))
+            .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_NODE_PORT", self.port.to_string())
+            .env("RABBITMQ_DIST_PORT", self.distribution_port.to_string())
+            .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+            .env("RABBITMQ_CONFIG_FILE", at("rabbitmq"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", at("enabled_plugins"))
+            .env("RABBITMQ_FEATURE_FLAGS_FILE", at("feature_flags"))
+            .env("RABBITMQ_MNESIA_BASE", at("data"))
+            .env("RABBITMQ_LOG_BASE", at("log"))
+            .env("RABBITMQ_PID_FILE", at("pid"))
+            .current_dir(&self.home);
     }
 }
 
-fn launch(home: &Home, port: u16, distribution_port: u16) -> Process {
-    let mut command = Command::new(format!("{PROGRAMS}/rabbitmq-server"));
-    place(&mut command, home, port, distribution_port);
-    command
-        // The script becomes the node then, so that a signal reaches it and not the script.
-        .env("RUNNING_UNDER_SYSTEMD", "true")
-        // Schedulers that spin while idle would take the processor from the tests.
-        .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none");
-    Process::spawn("rabbitmq-server", &home.path().join("rabbitmq.log"), &mut command)
-}
-
-/// Says where everything is; without it, the scripts look in the places of the installed service.
-fn place(command: &mut Command, home: &Home, port: u16, distribution_port: u16) {
-    let at = |name: &str| home.path().join(name);
-    command
-        .env("HOME", home.path())
-        .env("RABBITMQ_NODENAME", format!("quash{port}@localhost"))
-        .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
-        .env("RABBITMQ_NODE_PORT", port.to_string())
-        .env("RABBITMQ_DIST_PORT", distribution_port.to_string())
-        .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
-        .env("RABBITMQ_CONFIG_FILE", at("rabbitmq"))
-        .env("RABBITMQ_ENABLED_PLUGINS_FILE", at("enabled_plugins"))
-        .env("RABBITMQ_FEATURE_FLAGS_FILE", at("feature_flags"))
-        .env("RABBITMQ_MNESIA_BASE", at("data"))
-        .env("RABBITMQ_LOG_BASE", at("log"))
-        .env("RABBITMQ_PID_FILE", at("pid"))
-        .current_dir(home.path());
+/// In Erlang, whether `N` is the name of a queue or of one that belongs to it; dead letters apart.
+fn family(queue: &str) -> String {
+    format!(
+        "N =:= <<\"{queue}\">> orelse (lists:prefix(\"{queue}.\", binary_to_list(N)) andalso N =/= <<\"{queue}.dead\">>)"
+    )
 }

@@ -178,4 +178,7 @@ async fn without_the_right_to_declare_the_queues_must_be_there() {
     transport.publish(&super::node::numbered(0..2)).await.unwrap();
     assert_eq!(transport.backlog().await.unwrap().ready, 2);
     check_refused(transport.dead_letters().scan(None, 1).await, &["dead.lock", "ACCESS_REFUSED"]);
+    let lock = format!("^{}\\.dead\\.lock$", place.queue());
+    place.node().await.ctl(&["set_permissions", "poor", &lock, ".*", ".*"]).await;
+    assert_eq!(transport.dead_letters().scan(None, 1).await, Ok(Vec::new()));
 }

@@ -309,7 +309,8 @@ impl Session {
         answer("closing a connection", self.connection.close(200, "done".into())).await
     }
 
-    async fn ready(&self) -> Result<usize, TransportError> {
+    /// How many letters nobody has taken.
+    pub(super) async fn ready(&self) -> Result<usize, TransportError> {
         let count = topology::count(&self.control, &self.queue).await?;
         Ok(count.map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX)))
     }

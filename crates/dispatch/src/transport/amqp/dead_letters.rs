@@ -12,7 +12,7 @@ use super::connection::{Link, Server};
 use super::letter_id::{self, Order};
 use super::message::Extras;
 use super::publish::{Outgoing, Publisher};
-use super::topology::{self, Names};
+use super::topology::Names;
 use crate::transport::{DeadLetters, LetterId, Message, TransportError};
 
 /// How many letters are read at once where only their names matter.
@@ -24,16 +24,15 @@ const IDLE: Duration = Duration::from_secs(1);
 /// The queue of dead letters.
 pub(super) struct DeadQueue {
     publisher: Arc<Publisher>,
-    link: Arc<Link>,
     names: Names,
     browser: Arc<Mutex<Browser>>,
 }
 
 impl DeadQueue {
-    pub(super) fn new(publisher: Arc<Publisher>, link: Arc<Link>, names: Names) -> Self {
+    pub(super) fn new(publisher: Arc<Publisher>, link: &Link, names: Names) -> Self {
         let (server, order) = (link.server().clone(), Order::default());
         let browser = Browser { server, names: names.clone(), session: None, order };
-        Self { publisher, link, names, browser: Arc::new(Mutex::new(browser)) }
+        Self { publisher, names, browser: Arc::new(Mutex::new(browser)) }
     }
 
     async fn browser(&self) -> OwnedMutexGuard<Browser> {
@@ -65,11 +64,8 @@ impl DeadLetters for DeadQueue {
     }
 
     async fn len(&self) -> Result<u64, TransportError> {
-        let browser = self.browser().await;
-        let channel = self.link.throw_away_channel().await?;
-        let ready = topology::count(&channel, &self.names.dead).await?.unwrap_or(0);
-        topology::close(&channel).await;
-        Ok(u64::from(ready) + browser.session.as_ref().map_or(0, |session| session.held() as u64))
+        let mut browser = self.browser().await;
+        to_its_end(&self.browser, async move { browser.len().await }).await
     }
 }
 
@@ -128,6 +124,20 @@ impl Browser {
             self.keep(session);
         }
         Ok(page)
+    }
+
+    /// Counts while nobody else browses: what others hold is hidden, and a count without it would make `dlq` commands
+    /// overlook letters while a worker looks at the oldest.
+    async fn len(&mut self) -> Result<u64, TransportError> {
+        if let Some(session) = self.session.take() {
+            let len = session.ready().await? + session.held();
+            self.keep(session);
+            return Ok(len as u64);
+        }
+        let Some(session) = Session::open(&self.server, &self.names).await? else { return Ok(0) };
+        let len = session.ready().await?;
+        session.end().await?;
+        Ok(len as u64)
     }
 
     /// A session whose next letter is the one after the one named; a new one has to find it.

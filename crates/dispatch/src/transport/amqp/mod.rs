@@ -72,7 +72,7 @@ impl Amqp {
         let publisher = Arc::new(Publisher::new(Arc::clone(&link), *config.publish_timeout));
         let rungs = names.rungs().collect();
         let (held, closings) = (Arc::default(), watch::Sender::new(0));
-        let dead_letters = dead_letters::DeadQueue::new(Arc::clone(&publisher), Arc::clone(&looking), names.clone());
+        let dead_letters = dead_letters::DeadQueue::new(Arc::clone(&publisher), &looking, names.clone());
         let place = Place { names, rungs, config, link, looking, publisher, held, closings };
         Self { place: Arc::new(place), dead_letters }
     }
