@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use smallvec::SmallVec;
 
-use crate::action::Action;
+use crate::action::{Action, Write};
 
 /// The most targets that can be declared: [`TargetSet`] is 64 bits.
 pub const TARGETS_MAX: usize = 64;
@@ -152,8 +152,9 @@ impl ShareBuilder {
 pub(crate) enum ActionKind {
     Delete,
     DeletePrefix,
+    DeletePattern,
     Bump,
-    Set,
+    Set(Write),
     Publish,
 }
 
@@ -177,8 +178,9 @@ fn kind_of(action: &Action) -> Identity<'_> {
     let (kind, object): (_, (&str, &str)) = match action {
         Action::Delete(key) => (ActionKind::Delete, (key, "")),
         Action::DeletePrefix(prefix) => (ActionKind::DeletePrefix, (prefix, "")),
+        Action::DeletePattern(pattern) => (ActionKind::DeletePattern, (pattern.text(), "")),
         Action::Bump(tag) => (ActionKind::Bump, (tag, "")),
-        Action::Set { key, .. } => (ActionKind::Set, (key, "")),
+        Action::Set { key, write } => (ActionKind::Set(*write), (key, "")),
         Action::Publish { channel, message } => (ActionKind::Publish, (channel, message)),
     };
     Identity { kind, object }

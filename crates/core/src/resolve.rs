@@ -10,7 +10,7 @@ use crate::key::KeyFormat;
 use crate::plan::{Plan, TARGETS_MAX, TargetId, TargetSet};
 use crate::rule::RuleError;
 use crate::rule::config::{CacheConfig, Limits};
-use crate::rule::set::{Found, RuleSet};
+use crate::rule::set::{Cache, Found, RuleSet};
 use crate::rule::{compile, emit};
 
 /// The compiled rules. Immutable and cheap to share; a reload makes another one.
@@ -58,11 +58,11 @@ impl Resolver {
             limits: declared.limits,
             rules,
         };
-        let usable = problems.iter().all(|problem| problem.severity < Severity::Error);
-        if usable {
-            problems.extend(resolver.warnings());
+        let usable = |problems: &[Problem]| problems.iter().all(|problem| problem.severity < Severity::Error);
+        if usable(&problems) {
+            problems.extend(resolver.doubts());
         }
-        (usable.then_some(resolver), problems)
+        (usable(&problems).then_some(resolver), problems)
     }
 
     /// Resolves a batch: decodes each request, finds what its changes make stale and merges what that takes.
@@ -87,6 +87,15 @@ impl Resolver {
             asked.emit(change, found);
         }
         asked.resolved(changes.iter().filter_map(time_us).min())
+    }
+
+    /// What stands before a logical key of a cache on a target: one physical key each.
+    pub(crate) fn prefixes<'p>(&'p self, cache: Option<&'p Cache>, target: TargetId) -> &'p [Box<str>] {
+        let target = usize::from(target.0);
+        match cache.and_then(|cache| cache.prefixes.as_ref()) {
+            Some(prefixes) => &prefixes[target],
+            None => &self.targets[target].prefixes,
+        }
     }
 
     /// The targets' names, in the order of their ids.

@@ -338,23 +338,13 @@ impl Scheme for TemplateScheme {
 
     fn reach(&self, exact: ArgSet, max_keys: usize) -> Reach {
         match self.choose(exact, max_keys) {
-            Choice::Keys { count, .. } => Reach {
-                by: ReachBy::Keys,
-                template: self.key.shown(self.key.parts.len()),
-                actions: count,
-                rounds_up: false,
-            },
-            Choice::Tag(tag, args) => Reach {
-                by: ReachBy::Tag,
-                template: tag.shown(tag.parts.len()),
-                actions: 1,
-                rounds_up: !exact.is_subset_of(args),
-            },
+            Choice::Keys { count, .. } => Reach::keys(self.key.shown(self.key.parts.len()), count),
+            Choice::Tag(tag, args) => Reach::one(ReachBy::Tag, tag.shown(tag.parts.len()), !exact.is_subset_of(args)),
             Choice::Prefix { parts } => {
                 let (args, open) = self.prefix_args(parts);
                 let by = if args.is_empty() { ReachBy::WholeCache } else { ReachBy::Prefix };
                 let template = self.key.shown(parts) + "*";
-                Reach { by, template, actions: 1, rounds_up: open || !exact.is_subset_of(args) }
+                Reach::one(by, template, open || !exact.is_subset_of(args))
             }
         }
     }

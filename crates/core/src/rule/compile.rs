@@ -151,6 +151,7 @@ impl<'a> Compiler<'a> {
             name: name.to_owned(),
             scheme: Box::new(scheme),
             targets,
+            prefixes: None,
             again_after,
             publish,
             feeds: Vec::new(),

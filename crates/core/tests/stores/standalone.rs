@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quash_core::action::Action;
+use quash_core::action::{Action, Write};
 use quash_core::store::conformance::{self, Fixture};
 use quash_core::store::{Severity, Store, StoreError};
 use serde_json::json;
@@ -138,7 +138,7 @@ async fn a_full_server_still_makes_everything_under_a_token_stale() {
     let actions = [Action::Bump("token".into()), Action::Delete("a".into())];
     assert_eq!(store.apply(&actions).await.unwrap().outcomes, [Ok(1), Ok(1)]);
     assert_eq!(store.exist(&["token", "a"]).await, Ok(vec![false, false]));
-    let set = [Action::Set { key: "k".into(), value: 1, ttl_ms: None }];
+    let set = [Action::Set { key: "k".into(), write: Write::exactly(1) }];
     assert!(why_unreachable(store.as_ref(), &set).await.starts_with("OOM"));
 }
 
