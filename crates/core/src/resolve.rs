@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::action::Action;
-use crate::config::{ConfigPath, Problem, Severity};
+use crate::config::{ConfigPath, Problem, Secret, Severity};
 use crate::event::{Change, DecodeError, Format, Payload, decode};
 use crate::key::KeyFormat;
 use crate::plan::{Plan, TARGETS_MAX, TargetId, TargetSet};
@@ -37,6 +37,8 @@ pub struct Declared<'a> {
     pub targets: &'a BTreeMap<String, KeyFormat>,
     /// The caches by name.
     pub caches: &'a BTreeMap<String, CacheConfig>,
+    /// The secrets that keys depend on, by name.
+    pub secrets: &'a BTreeMap<String, Secret>,
     /// The bounds.
     pub limits: Limits,
 }

@@ -4,16 +4,26 @@ pub mod key_set;
 pub mod reach;
 
 // What schemes are made of.
+pub mod args;
+pub mod digest;
 pub mod format;
+pub mod format_spec;
 pub mod glob;
+pub mod library;
+pub mod python;
 pub(crate) mod text;
 
+#[cfg(test)]
+pub(crate) mod conformance;
+
 // The schemes: a file each.
+pub mod cache_memoize;
 pub mod template;
 
 use std::fmt;
 
-pub use format::{DjangoFormat, KeyFormat, OneOrMany};
+pub use args::{Args, Filled};
+pub use format::{DjangoFormat, KeyFormat, OneOrMany, PrefixedFormat};
 pub use glob::{Glob, GlobBuilder};
 pub use key_set::{ArgSet, KeySet, MAX_ARGS};
 pub use reach::{Reach, ReachBy};

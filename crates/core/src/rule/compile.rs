@@ -9,9 +9,10 @@ use super::config::{CacheConfig, DependencyConfig, Mapped, Scalar};
 use super::dependency::{Dependency, Mapping, Origin};
 use super::set::{Cache, RuleSet};
 use crate::config::{ConfigPath, Problem};
-use crate::event::{Op, Value};
+use crate::event::{Op, Type, Value};
+use crate::key::library::{Given, Library};
 use crate::key::template::{Template, TemplateError, TemplateScheme};
-use crate::key::{MAX_ARGS, OneOrMany};
+use crate::key::{ArgSet, Args, MAX_ARGS, OneOrMany, Scheme};
 use crate::plan::{TargetId, TargetSet};
 use crate::resolve::Declared;
 
@@ -147,11 +148,12 @@ impl<'a> Compiler<'a> {
             self.problems.push(Problem::error(path.key("again_after"), message));
         }
         let publish = config.publish.as_deref().map(Into::into);
+        let prefixes = self.prefixes(config, &path);
         scheme.map(|scheme| Cache {
             name: name.to_owned(),
-            scheme: Box::new(scheme),
+            scheme,
             targets,
-            prefixes: None,
+            prefixes,
             again_after,
             publish,
             feeds: Vec::new(),
@@ -181,37 +183,103 @@ impl<'a> Compiler<'a> {
         targets
     }
 
-    fn scheme(&mut self, config: &CacheConfig, args: &[String], path: &ConfigPath) -> Option<TemplateScheme> {
-        let Some(key) = &config.key else {
-            self.problems.push(
-                Problem::error(path.clone(), "a cache needs a `key`").help("add one, as `key: \"product:{id}\"`"),
-            );
-            return None;
-        };
-        for (index, name) in args.iter().enumerate().filter(|(index, name)| args[..*index].contains(name)) {
-            let message = format!("argument `{name}` is named twice");
-            self.problems.push(Problem::error(path.key("args").index(index), message));
-        }
+    /// What spells the keys: exactly one of a template, tags alone, and a library.
+    fn scheme(&mut self, config: &CacheConfig, args: &[String], path: &ConfigPath) -> Option<Box<dyn Scheme>> {
         if args.len() > MAX_ARGS {
             self.problems.push(Problem::error(path.key("args"), format!("a cache has at most {MAX_ARGS} arguments")));
             return None;
         }
-        let key = self.template(key, args, path.key("key"));
+        let args = self.declared_args(config, args, path);
+        match config.libraries().as_slice() {
+            [] => self.native(config, args, path),
+            [(key, library)] => self.library(config, (key, *library), args, path),
+            [(first, _), (second, _), ..] => {
+                let message = format!("the keys are those of `{first}` already");
+                self.problems
+                    .push(Problem::error(path.key(*second), message).help("declare a cache for each").at_key());
+                None
+            }
+        }
+    }
+
+    fn library(
+        &mut self,
+        config: &CacheConfig,
+        (key, library): (&str, &dyn Library),
+        args: Args,
+        path: &ConfigPath,
+    ) -> Option<Box<dyn Scheme>> {
+        let native =
+            [("key", config.key.is_some()), ("args", !config.args.is_empty()), ("tags", !config.tags.is_empty())];
+        for (native, _) in native.iter().filter(|(_, is)| *is) {
+            let message = format!("`{native}` is for keys of your own, and `{key}` spells these");
+            self.problems.push(Problem::error(path.key(*native), message).help("take one of them out").at_key());
+        }
+        let given = Given { args, secrets: self.declared.secrets, max_key_bytes: self.declared.limits.max_key_bytes };
+        let (scheme, problems) = library.scheme(given);
+        self.problems.extend(problems.into_iter().map(|problem| problem.below(&path.key(key))));
+        scheme
+    }
+
+    fn native(&mut self, config: &CacheConfig, args: Args, path: &ConfigPath) -> Option<Box<dyn Scheme>> {
+        if config.key.is_none() && config.tags.is_empty() {
+            let libraries = CacheConfig::LIBRARIES.join("`, `");
+            let help = format!("add one, as `key: \"product:{{id}}\"`, or a library: `{libraries}`");
+            self.problems.push(Problem::error(path.clone(), "a cache needs a `key`").help(help));
+            return None;
+        }
+        let names = args.names();
+        for (index, name) in names.iter().enumerate().filter(|(index, name)| names[..*index].contains(name)) {
+            let message = format!("argument `{name}` is named twice");
+            self.problems.push(Problem::error(path.key("args").index(index), message));
+        }
+        let key = match &config.key {
+            Some(key) => Some(self.template(key, &names, path.key("key"))),
+            None => None,
+        };
         let tags: Vec<_> = config
             .tags
             .iter()
             .enumerate()
-            .filter_map(|(index, tag)| self.template(tag, args, path.key("tags").index(index)))
+            .filter_map(|(index, tag)| self.template(tag, &names, path.key("tags").index(index)))
             .collect();
-        let values = self.values(config, args, path);
-        let scheme = TemplateScheme::new(args.to_vec(), key?, values, tags);
+        let key = match key {
+            Some(wrong_or_right) => Some(wrong_or_right?),
+            None => None,
+        };
+        let scheme = TemplateScheme::new(args, key, tags);
         for name in scheme.unused_args() {
             let index = config.args.iter().position(|arg| arg == name).unwrap_or_default();
             let message = format!("argument `{name}` stands in neither the key nor a tag");
             self.problems
                 .push(Problem::error(path.key("args").index(index), message).help("take it out, or add it to the key"));
         }
-        Some(scheme)
+        Some(Box::new(scheme))
+    }
+
+    /// What stands before the keys on each target, where the cache or its library say something else than the targets.
+    fn prefixes(&mut self, config: &CacheConfig, path: &ConfigPath) -> Option<Vec<Vec<Box<str>>>> {
+        if let Some(format) = &config.key_format {
+            self.problems.extend(format.check(&path.key("key_format")));
+        }
+        let libraries = config.libraries();
+        let own = |target| {
+            let format = config.key_format.as_ref().unwrap_or(target);
+            libraries.first().and_then(|(_, library)| library.key_format(format)).or_else(|| config.key_format.clone())
+        };
+        let formats: Vec<_> = self.declared.targets.values().map(|target| (target, own(target))).collect();
+        let used = config
+            .targets
+            .as_ref()
+            .map_or_else(|| self.declared.targets.keys().collect(), |names| names.iter().collect::<Vec<_>>());
+        for (key, library) in &libraries {
+            let named = self.declared.targets.keys().zip(&formats).filter(|(name, _)| used.contains(name));
+            let doubt =
+                named.into_iter().find_map(|(_, (target, own))| library.format_doubt(own.as_ref().unwrap_or(target)));
+            self.problems.extend(doubt.map(|doubt| doubt.below(&path.key(*key))));
+        }
+        let differs = formats.iter().any(|(_, own)| own.is_some());
+        differs.then(|| formats.into_iter().map(|(target, own)| own.as_ref().unwrap_or(target).prefixes()).collect())
     }
 
     fn template(&mut self, source: &str, args: &[String], path: ConfigPath) -> Option<Template> {
@@ -229,17 +297,26 @@ impl<'a> Compiler<'a> {
             .ok()
     }
 
-    fn values(&mut self, config: &CacheConfig, args: &[String], path: &ConfigPath) -> Vec<Option<Vec<Value<'static>>>> {
-        for (name, values) in &config.values {
-            let path = path.key("values").key(name.clone());
-            if !args.contains(name) {
+    fn declared_args(&mut self, config: &CacheConfig, names: &[String], path: &ConfigPath) -> Args {
+        for (key, name) in
+            config.values.keys().map(|name| ("values", name)).chain(config.types.keys().map(|name| ("types", name)))
+        {
+            if !names.contains(name) {
+                let path = path.key(key).key(name.clone());
                 let problem = Problem::error(path, format!("the cache has no argument `{name}`"));
-                self.problems.push(problem.did_you_mean(name, args.iter().map(String::as_str)));
-            } else if values.is_empty() {
-                self.problems.push(Problem::error(path, format!("no values of `{name}` would mean no entries at all")));
+                self.problems.push(problem.did_you_mean(name, names.iter().map(String::as_str)));
             }
         }
-        args.iter().map(|arg| config.values.get(arg).map(|values| values.iter().map(value).collect())).collect()
+        for (name, _) in config.values.iter().filter(|(_, values)| values.is_empty()) {
+            let path = path.key("values").key(name.clone());
+            self.problems.push(Problem::error(path, format!("no values of `{name}` would mean no entries at all")));
+        }
+        let mut args = Args::new();
+        for name in names {
+            let values = config.values.get(name).map(|values| values.iter().map(value).collect());
+            args.push(name, values, config.types.get(name).copied());
+        }
+        args
     }
 
     fn dependency(
@@ -281,7 +358,18 @@ impl<'a> Compiler<'a> {
         let maps = self.maps(cache, config, relation.is_some(), path);
         let (on_unknown, nulls) = (config.on_unknown.unwrap_or_default(), config.nulls.unwrap_or_default());
         let (ops, changed) = (config.ops.clone(), config.changed.clone());
-        Some(Dependency { cache: place, place: index, entity, relation, ops, changed, when, maps, on_unknown, nulls })
+        let whole = self.whole(cache);
+        let cache = place;
+        Some(Dependency { cache, place: index, entity, relation, ops, changed, when, maps, whole, on_unknown, nulls })
+    }
+
+    /// The arguments of which a list is one value.
+    fn whole(&self, cache: &str) -> ArgSet {
+        let types = self.declared.caches.get(cache).map(|cache| &cache.types);
+        let is_whole =
+            |name: &String| types.and_then(|types| types.get(name)).is_some_and(|declared| Type::is_whole(*declared));
+        let args = self.args.get(cache).into_iter().flatten().enumerate();
+        args.filter(|(_, name)| is_whole(name)).fold(ArgSet::EMPTY, |whole, (arg, _)| whole.with(arg))
     }
 
     fn check_ops(&mut self, config: &DependencyConfig, possible: &[Op], is_relation: bool, path: &ConfigPath) {
@@ -297,9 +385,11 @@ impl<'a> Compiler<'a> {
 
     fn maps(&mut self, cache: &str, config: &DependencyConfig, is_relation: bool, path: &ConfigPath) -> Vec<Mapping> {
         let args = self.args.get(cache).cloned().unwrap_or_default();
-        let same_name = |arg: &String| match is_relation {
-            true => Origin::Path(vec!["from".to_owned(), arg.clone()]),
-            false => Origin::Path(vec![arg.clone()]),
+        let libraries = self.declared.caches.get(cache).map(CacheConfig::libraries).unwrap_or_default();
+        let same_name = |arg: &String| {
+            let column = libraries.first().map_or_else(|| vec![arg.clone()], |(_, library)| library.column(arg));
+            let end = is_relation.then(|| "from".to_owned());
+            Origin::Path(end.into_iter().chain(column).collect())
         };
         let Some(maps) = &config.map else {
             return vec![args.iter().map(same_name).collect()];
@@ -413,8 +503,11 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// The declared arguments, or those of the templates in the order in which they stand there.
+/// The arguments of the library, or the declared ones, or those of the templates in the order in which they stand there.
 fn args_of(config: &CacheConfig) -> Vec<String> {
+    if let Some((_, library)) = config.libraries().first() {
+        return library.args();
+    }
     if !config.args.is_empty() {
         return config.args.clone();
     }

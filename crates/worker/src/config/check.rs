@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use quash_core::config::{ConfigPath, Problem, Span};
-use quash_core::key::{DjangoFormat, KeyFormat};
 
 use super::{AdminConfig, Config, RetryConfig};
 
@@ -37,7 +36,7 @@ impl Config {
             problems.extend(target_name(&path, name));
             problems.extend(at_least_one(&path, "concurrency", target.options.concurrency));
             problems.extend(longer_than_nothing(&path, "timeout", target.options.timeout));
-            problems.extend(key_format(&path.key("key_format"), &target.options.key_format));
+            problems.extend(target.options.key_format.check(&path.key("key_format")));
         }
         problems
     }
@@ -87,15 +86,6 @@ fn target_name(path: &ConfigPath, name: &str) -> Option<Problem> {
     let fits = |letter: char| letter != ',' && !letter.is_whitespace() && !letter.is_control();
     let message = "the name of a target has no comma, blank or control character in it, and is not empty";
     (name.is_empty() || !name.chars().all(fits)).then(|| Problem::error(path.clone(), message))
-}
-
-/// A format that spells no key would let every invalidation succeed without doing anything.
-fn key_format(path: &ConfigPath, format: &KeyFormat) -> Vec<Problem> {
-    let KeyFormat::Django(DjangoFormat { prefix, version }) = format else { return Vec::new() };
-    let path = path.key("django");
-    let empty = [("prefix", prefix.as_slice().is_empty()), ("version", version.as_slice().is_empty())];
-    let empty = empty.into_iter().filter(|(_, is)| *is);
-    empty.map(|(key, _)| Problem::error(path.key(key), "an empty list would invalidate nothing")).collect()
 }
 
 impl RetryConfig {
