@@ -274,6 +274,17 @@ mod tests {
     }
 
     #[test]
+    fn integers_are_told_apart_by_what_is_written_and_patterns_by_their_text() {
+        let set = |write| Action::Set { key: "k".into(), write };
+        let pattern = |text: &str| Action::DeletePattern(crate::key::Glob::parse(text).unwrap());
+        let (one, renew) = (set(Write::exactly(1)), set(Write::RENEW));
+        check(
+            &[(0, one.clone()), (1, renew.clone()), (2, one.clone()), (0, pattern("a*b")), (3, pattern("a*b"))],
+            &[(one, &[0, 2]), (renew, &[1]), (pattern("a*b"), &[0, 3])],
+        );
+    }
+
+    #[test]
     fn a_prefix_swallows_its_askers_keys_and_longer_prefixes() {
         check(
             &[

@@ -37,6 +37,7 @@ pub use types::{Type, Types};
 pub use value::{Row, Value};
 
 /// What a decoded message asks for: a change to match against the rules, or a direct command.
+#[expect(clippy::large_enum_variant, reason = "nearly every message is an event, which a box would make dearer")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change<'a> {
     /// A row or a relation changed.

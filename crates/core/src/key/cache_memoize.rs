@@ -141,7 +141,8 @@ impl Library for Config {
         if self.function.is_none() == self.prefix.is_none() {
             problems.push(Problem::error(path(), "name exactly one of `function` and `prefix`"));
         }
-        if !self.calls.is_empty() && !(self.args.is_empty() && self.kwargs.is_empty()) {
+        let one_call = !(self.args.is_empty() && self.kwargs.is_empty());
+        if one_call && !self.calls.is_empty() {
             problems.push(Problem::error(
                 path().key("calls"),
                 "`args` and `kwargs` go into `calls`, where there are several",

@@ -8,7 +8,7 @@ use crate::event::Value;
 
 /// One thing that a scheme asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
+pub(crate) enum Wish {
     /// One key.
     Delete(String),
     /// Every key that begins with this.
@@ -60,7 +60,7 @@ impl Remover for Recorder {
 /// # Panics
 /// When it is not, or an argument is unknown.
 #[must_use]
-pub fn wishes(scheme: &dyn Scheme, exact: &[(Cow<'_, str>, Value<'_>)], max_keys: usize) -> Vec<Wish> {
+pub(crate) fn wishes(scheme: &dyn Scheme, exact: &[(Cow<'_, str>, Value<'_>)], max_keys: usize) -> Vec<Wish> {
     let mut key_set = KeySet::all(scheme.args().len());
     for (name, value) in exact {
         match scheme.args().iter().position(|known| known == name) {

@@ -1,6 +1,7 @@
 //! Shows what events ask for: rules and events as JSON, actions as short lines.
 
 mod bounds;
+mod libraries;
 
 use serde_json::{Value as Json, json};
 

@@ -78,7 +78,7 @@ fn push_code(character: char, out: &mut String) {
     // Writing to a String cannot fail.
     let _ = match code {
         ..=0xff => return push_hex(code, out),
-        ..=0xffff => write!(out, "\\u{code:04x}"),
+        0x100..=0xffff => write!(out, "\\u{code:04x}"),
         _ => write!(out, "\\U{code:08x}"),
     };
 }
