@@ -37,37 +37,37 @@ macro_rules! cache_config {
 }
 
 cache_config! {
-/// A declared cached function: its keys are spelt by exactly one of `key`, `tags` alone, and a library.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct CacheConfig {
-    /// The targets that hold its entries; all declared targets when left out.
-    pub targets: Option<Vec<String>>,
-    /// The arguments, when more than those of the key template.
-    pub args: Vec<String>,
-    /// The key template: `catalog:{author_id}:{page}`, with the filters `lower`, `urlencode`, `md5`, `sha256`.
-    pub key: Option<String>,
-    /// All values of an argument with a small domain; such an argument is enumerated instead of scanned.
-    pub values: BTreeMap<String, Vec<Scalar>>,
-    /// What arguments are in the application, where their text depends on it: `{ price: decimal, born: date }`.
-    pub types: BTreeMap<String, Type>,
-    /// Templates of generation tokens that readers check.
-    pub tags: Vec<String>,
-    /// How the application spells the physical keys of this cache, where that is not what its targets say.
-    pub key_format: Option<KeyFormat>,
-    /// Later passes that close the stale-set race for plain readers, counted from the first pass.
-    pub again_after: Vec<Span>,
-    /// A channel on which each invalidation is told to processes with a local copy.
-    pub publish: Option<String>,
-    /// What makes it stale.
-    pub depends_on: Vec<DependencyConfig>,
-}
+    /// A declared cached function: its keys are spelt by exactly one of `key`, `tags` alone, and a library.
+    #[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+    #[serde(deny_unknown_fields, default)]
+    pub struct CacheConfig {
+        /// The targets that hold its entries; all declared targets when left out.
+        pub targets: Option<Vec<String>>,
+        /// The arguments, when more than those of the key template.
+        pub args: Vec<String>,
+        /// The key template: `catalog:{author_id}:{page}`, with the filters `lower`, `urlencode`, `md5`, `sha256`.
+        pub key: Option<String>,
+        /// All values of an argument with a small domain; such an argument is enumerated instead of scanned.
+        pub values: BTreeMap<String, Vec<Scalar>>,
+        /// What arguments are in the application, where their text depends on it: `{ price: decimal, born: date }`.
+        pub types: BTreeMap<String, Type>,
+        /// Templates of generation tokens that readers check.
+        pub tags: Vec<String>,
+        /// How the application spells the physical keys of this cache, where that is not what its targets say.
+        pub key_format: Option<KeyFormat>,
+        /// Later passes that close the stale-set race for plain readers, counted from the first pass.
+        pub again_after: Vec<Span>,
+        /// A channel on which each invalidation is told to processes with a local copy.
+        pub publish: Option<String>,
+        /// What makes it stale.
+        pub depends_on: Vec<DependencyConfig>,
+    }
 
-// Every library whose keys can be removed. Adding one is a file under `key/` and a line.
-libraries {
-    /// Keys that django-cache-memoize wrote.
-    cache_memoize: cache_memoize::Config,
-}
+    // Every library whose keys can be removed. Adding one is a file under `key/` and a line.
+    libraries {
+        /// Keys that django-cache-memoize wrote.
+        cache_memoize: cache_memoize::Config,
+    }
 }
 
 /// What makes a cache stale. Exactly one of `row`, `m2m`, `cache`.

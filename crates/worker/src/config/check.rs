@@ -236,4 +236,40 @@ mod tests {
         assert_eq!(targets(64), [""; 0]);
         assert_eq!(targets(65), ["targets: 65 targets; a worker takes at most 64"]);
     }
+
+    #[test]
+    fn a_library_is_checked_at_its_values() {
+        let cases = [
+            ("{ cache_memoize: { functoin: m.f } }", "caches.c.cache_memoize.functoin: unknown key `functoin`"),
+            ("{ cache_memoise: { function: m.f } }", "caches.c.cache_memoise: unknown key `cache_memoise`"),
+            (
+                "{ cache_memoize: { function: m.f, calls: [{ args: [[1]] }] } }",
+                "caches.c.cache_memoize.calls[0].args[0]: ",
+            ),
+            (
+                "{ cache_memoize: { function: m.f, key_generator_callable: { any: [thing] } } }",
+                "caches.c.cache_memoize.key_generator_callable: what a callable returns cannot be computed from outside",
+            ),
+            ("{ key: 'c:{a}', types: { a: decimall } }", "caches.c.types.a: unknown value `decimall`"),
+        ];
+        for (cache, expected) in cases {
+            let yaml = format!("version: 1\ntargets: {{ a: {{ memory: {{}} }} }}\ncaches:\n  c: {cache}\n");
+            let problems = check(&yaml);
+            assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{cache}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_see_the_environment_and_rules_do_not() {
+        let yaml = "version: 1\nsecrets: { k: '${PATH}', f: '${NO_SUCH_VARIABLE:-x}' }\ncaches: { c: { key: 'c:$${PATH}:{id}' } }";
+        let loaded = Loader::load_text::<Config>("q.yaml", &yaml.replace("$$", "$"), &ProcessEnvironment);
+        let problems: Vec<String> = match loaded {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.iter().map(|problem| problem.path.to_string()).collect(),
+        };
+        // The template's `{PATH}` is an argument of the cache, whatever the environment holds.
+        assert_eq!(problems, [""; 0]);
+        let missing = check("version: 1\nsecrets: { k: '${NO_SUCH_VARIABLE}' }");
+        assert!(matches!(&missing[..], [problem] if problem.starts_with("secrets.k: ")), "{missing:?}");
+    }
 }

@@ -187,7 +187,7 @@ impl Story<'_> {
             (Some(_), true) => format!("  {}", self.paint.green("exists")),
             (Some(keys), false) => format!("  {}", self.paint.green(&count(keys_shown(keys), "key"))),
         };
-        format!("    {target:width$}  {:14}  {object}{star}{found}\n", action.action)
+        format!("    {target:width$}  {:13}  {object}{star}{found}\n", action.action)
     }
 
     /// The last line: how much all of it is.
