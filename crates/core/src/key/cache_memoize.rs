@@ -398,7 +398,11 @@ impl Scheme for CacheMemoize {
     }
 
     fn actions(&self, exact: ArgSet, max_keys: usize) -> usize {
-        self.reach(exact, max_keys).actions
+        match (self.count(exact, max_keys), &self.otherwise) {
+            (Some(count), _) => count,
+            (None, Otherwise::Nothing) => 0,
+            (None, Otherwise::Generation(_) | Otherwise::Wipe(_)) => 1,
+        }
     }
 
     fn remove(

@@ -83,7 +83,8 @@ fn keeps_its_word(scheme: &dyn Scheme, exact: ArgSet, max_keys: usize, wishes: &
     assert!(!spelt || reach.by != ReachBy::Nothing, "what cannot be removed is refused: {reach:?}");
     for wish in wishes {
         let fits = match wish {
-            Wish::Delete(_) => matches!(reach.by, ReachBy::Keys | ReachBy::WholeCache),
+            // A token that is missing means stale as well.
+            Wish::Delete(_) => matches!(reach.by, ReachBy::Keys | ReachBy::Tag | ReachBy::WholeCache),
             Wish::DeletePrefix(prefix) => {
                 !prefix.is_empty() && matches!(reach.by, ReachBy::Prefix | ReachBy::Pattern | ReachBy::WholeCache)
             }

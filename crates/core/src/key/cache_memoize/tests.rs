@@ -96,6 +96,36 @@ fn keys_are_those_of_the_worked_examples() {
 }
 
 #[test]
+fn keys_are_those_that_the_library_gives_for_typed_arguments() {
+    let one = |types: Json| json!({"function": "m.f", "args": ["a"], "types": types});
+    let cases = [
+        (one(json!({})), json!({"a": true}), "3a3955c4023ce7ea24c226e6559b36f7"),
+        (one(json!({})), json!({"a": 1e16}), "0216b1fe6060de582a4f83fdb97da4b5"),
+        (one(json!({"a": "decimal"})), json!({"a": "1.50"}), "27a461f37fee6343d1b4f0fe36b971bf"),
+        (one(json!({"a": "datetime"})), json!({"a": "2024-01-02T03:04:05Z"}), "8ec566d53c1ca1f11fc6462e4bab9d84"),
+        (one(json!({"a": "tuple"})), json!({"a": [1, 2]}), "9993f5c934964d983313749430a3b3d7"),
+        (
+            json!({"function": "m.f", "args": ["n"], "kwargs": ["z", "a"]}),
+            json!({"n": 1, "z": "é x", "a": 1.0}),
+            "d7e741d46380c18eac037603ffd72125",
+        ),
+        (
+            json!({"function": "m.f", "args": [{"chars": "mail"}]}),
+            json!({"mail": "ab@c"}),
+            "b63c96ff94d0b5acf2bd34b2408e7981",
+        ),
+        (
+            json!({"function": "m.f", "args": ["a"], "extra": {"b": [1, null], "a": "ü", "f": 1e16}}),
+            json!({"a": 7}),
+            "d20fae29738aba6a59cc7df6739265af",
+        ),
+    ];
+    for (declared, exact, key) in cases {
+        assert_eq!(asked(declared.clone(), exact), [delete(key)], "{declared}");
+    }
+}
+
+#[test]
 fn arguments_are_spelt_by_their_types() {
     let md5 = |text: &str| delete(&Digest::Md5.hex(&format!("cache_memoizem.f{text}null")));
     let one = |types: Json, value: Json| {
