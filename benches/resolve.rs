@@ -37,8 +37,12 @@ fn resolver(caches: usize) -> Resolver {
     }
     let caches = serde_json::from_value(declared.into()).unwrap_or_else(|error| panic!("{error}"));
     let targets = BTreeMap::from([("main".to_owned(), KeyFormat::Plain)]);
-    let (resolver, problems) =
-        Resolver::compile(Declared { targets: &targets, caches: &caches, limits: Limits::default() });
+    let (resolver, problems) = Resolver::compile(Declared {
+        targets: &targets,
+        caches: &caches,
+        secrets: &BTreeMap::new(),
+        limits: Limits::default(),
+    });
     resolver.unwrap_or_else(|| panic!("{problems:?}"))
 }
 

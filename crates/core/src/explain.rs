@@ -97,9 +97,9 @@ pub struct ExplainedCache {
 pub struct PlannedAction {
     /// The target's name.
     pub target: String,
-    /// The kind: `delete`, `delete_prefix`, `bump`, `set`, `publish`.
+    /// The kind, one of [`crate::action::Action::KINDS`].
     pub action: &'static str,
-    /// The key, prefix or channel, byte for byte.
+    /// The key, prefix, glob or channel, byte for byte.
     pub object: String,
 }
 
@@ -188,29 +188,12 @@ impl Resolver {
         DependencyReach { cache: cache.name.clone(), place, on, cost: reach.by.cost(), reach }
     }
 
-    /// Where more is removed than a dependency asks for, or all keys of a target are passed over.
-    pub(crate) fn warnings(&self) -> Vec<Problem> {
+    /// Where more is removed than a dependency asks for, or all keys of a target are passed over; and, as errors, where
+    /// nothing can be removed.
+    pub(crate) fn doubts(&self) -> Vec<Problem> {
         let path =
             |at: &DependencyReach| ConfigPath::root().key("caches").key(&at.cache).key("depends_on").index(at.place);
-        let warn = |at: DependencyReach| match (at.reach.by, at.reach.rounds_up) {
-            (ReachBy::Keys, _) | (ReachBy::Tag, false) => None,
-            (ReachBy::Tag, true) => Some(
-                Problem::warning(
-                    path(&at),
-                    format!("removes more than was asked: everything tagged `{}`", at.reach.template),
-                )
-                .help("add a narrower tag, if that matters"),
-            ),
-            (ReachBy::Prefix | ReachBy::WholeCache, rounds_up) => {
-                let more = if rounds_up { "removes more than was asked, and " } else { "" };
-                let message = format!("{more}passes over all keys of the target to remove `{}`", at.reach.template);
-                Some(
-                    Problem::warning(path(&at), message)
-                        .help("declare a tag that readers check, or `values` for arguments with few values"),
-                )
-            }
-        };
-        self.reaches().into_iter().filter_map(warn).collect()
+        self.reaches().into_iter().filter_map(|at| doubt(path(&at), at.reach)).collect()
     }
 
     /// What depends on what, for `graph`: `(from, to, label)`, from entities, relations and caches to caches.
@@ -318,6 +301,32 @@ impl Resolver {
             .map(|upstream| upstream.name.clone())
             .collect()
     }
+}
+
+/// What should be known of a reach.
+fn doubt(path: ConfigPath, Reach { by, template, rounds_up, advice, .. }: Reach) -> Option<Problem> {
+    let (message, help) = match (by, rounds_up) {
+        (ReachBy::Nothing, _) => {
+            let problem = Problem::error(path, format!("nothing from outside removes `{template}`"));
+            return Some(advice.into_iter().fold(problem, |problem, advice| problem.help(advice)));
+        }
+        (ReachBy::Keys | ReachBy::Tag, false) => return None,
+        (ReachBy::Keys, true) => {
+            (format!("removes more than was asked: `{template}`"), "map every argument, if that matters")
+        }
+        (ReachBy::Tag, true) => (
+            format!("removes more than was asked: everything tagged `{template}`"),
+            "add a narrower tag, if that matters",
+        ),
+        (ReachBy::Prefix | ReachBy::Pattern | ReachBy::WholeCache, rounds_up) => {
+            let more = if rounds_up { "removes more than was asked, and " } else { "" };
+            (
+                format!("{more}passes over all keys of the target to remove `{template}`"),
+                "declare a tag that readers check, or `values` for arguments with few values",
+            )
+        }
+    };
+    Some(Problem::warning(path, message).help(advice.unwrap_or_else(|| help.to_owned())))
 }
 
 fn cut(mut line: String, max: usize) -> String {

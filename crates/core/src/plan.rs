@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use smallvec::SmallVec;
 
-use crate::action::Action;
+use crate::action::{Action, Write};
 
 /// The most targets that can be declared: [`TargetSet`] is 64 bits.
 pub const TARGETS_MAX: usize = 64;
@@ -152,8 +152,9 @@ impl ShareBuilder {
 pub(crate) enum ActionKind {
     Delete,
     DeletePrefix,
+    DeletePattern,
     Bump,
-    Set,
+    Set(Write),
     Publish,
 }
 
@@ -177,8 +178,9 @@ fn kind_of(action: &Action) -> Identity<'_> {
     let (kind, object): (_, (&str, &str)) = match action {
         Action::Delete(key) => (ActionKind::Delete, (key, "")),
         Action::DeletePrefix(prefix) => (ActionKind::DeletePrefix, (prefix, "")),
+        Action::DeletePattern(pattern) => (ActionKind::DeletePattern, (pattern.text(), "")),
         Action::Bump(tag) => (ActionKind::Bump, (tag, "")),
-        Action::Set { key, .. } => (ActionKind::Set, (key, "")),
+        Action::Set { key, write } => (ActionKind::Set(*write), (key, "")),
         Action::Publish { channel, message } => (ActionKind::Publish, (channel, message)),
     };
     Identity { kind, object }
@@ -269,6 +271,17 @@ mod tests {
             &[(delete("a"), &[0, 2]), (delete("b"), &[1])],
         );
         check(&[], &[]);
+    }
+
+    #[test]
+    fn integers_are_told_apart_by_what_is_written_and_patterns_by_their_text() {
+        let set = |write| Action::Set { key: "k".into(), write };
+        let pattern = |text: &str| Action::DeletePattern(crate::key::Glob::parse(text).unwrap());
+        let (one, renew) = (set(Write::exactly(1)), set(Write::RENEW));
+        check(
+            &[(0, one.clone()), (1, renew.clone()), (2, one.clone()), (0, pattern("a*b")), (3, pattern("a*b"))],
+            &[(one, &[0, 2]), (renew, &[1]), (pattern("a*b"), &[0, 3])],
+        );
     }
 
     #[test]

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::action::Action;
-use crate::config::{ConfigPath, Problem, Severity};
+use crate::config::{ConfigPath, Problem, Secret, Severity};
 use crate::event::{Change, DecodeError, Format, Payload, decode};
 use crate::key::KeyFormat;
 use crate::plan::{Plan, TARGETS_MAX, TargetId, TargetSet};
 use crate::rule::RuleError;
 use crate::rule::config::{CacheConfig, Limits};
-use crate::rule::set::{Found, RuleSet};
+use crate::rule::set::{Cache, Found, RuleSet};
 use crate::rule::{compile, emit};
 
 /// The compiled rules. Immutable and cheap to share; a reload makes another one.
@@ -37,6 +37,8 @@ pub struct Declared<'a> {
     pub targets: &'a BTreeMap<String, KeyFormat>,
     /// The caches by name.
     pub caches: &'a BTreeMap<String, CacheConfig>,
+    /// The secrets that keys depend on, by name.
+    pub secrets: &'a BTreeMap<String, Secret>,
     /// The bounds.
     pub limits: Limits,
 }
@@ -58,11 +60,11 @@ impl Resolver {
             limits: declared.limits,
             rules,
         };
-        let usable = problems.iter().all(|problem| problem.severity < Severity::Error);
-        if usable {
-            problems.extend(resolver.warnings());
+        let usable = |problems: &[Problem]| problems.iter().all(|problem| problem.severity < Severity::Error);
+        if usable(&problems) {
+            problems.extend(resolver.doubts());
         }
-        (usable.then_some(resolver), problems)
+        (usable(&problems).then_some(resolver), problems)
     }
 
     /// Resolves a batch: decodes each request, finds what its changes make stale and merges what that takes.
@@ -87,6 +89,15 @@ impl Resolver {
             asked.emit(change, found);
         }
         asked.resolved(changes.iter().filter_map(time_us).min())
+    }
+
+    /// What stands before a logical key of a cache on a target: one physical key each.
+    pub(crate) fn prefixes<'p>(&'p self, cache: Option<&'p Cache>, target: TargetId) -> &'p [Box<str>] {
+        let target = usize::from(target.0);
+        match cache.and_then(|cache| cache.prefixes.as_ref()) {
+            Some(prefixes) => &prefixes[target],
+            None => &self.targets[target].prefixes,
+        }
     }
 
     /// The targets' names, in the order of their ids.

@@ -34,6 +34,9 @@ pub struct Config {
     /// Bounds that protect the worker and the targets.
     #[serde(default)]
     pub limits: Limits,
+    /// Secrets that keys depend on, by the names that caches use for them.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, Secret>,
     /// The declared caches, by name.
     #[serde(default)]
     pub caches: BTreeMap<String, CacheConfig>,
@@ -49,7 +52,7 @@ pub struct Config {
 }
 
 impl Root for Config {
-    const ENVIRONMENT: &'static [&'static str] = &["targets", "sources", "admin"];
+    const ENVIRONMENT: &'static [&'static str] = &["targets", "sources", "admin", "secrets"];
 
     fn check(&self) -> Vec<Problem> {
         self.compile().1
@@ -62,7 +65,8 @@ impl Config {
     pub fn compile(&self) -> (Option<Resolver>, Vec<Problem>) {
         let targets =
             self.targets.iter().map(|(name, target)| (name.clone(), target.options.key_format.clone())).collect();
-        let declared = Declared { targets: &targets, caches: &self.caches, limits: self.limits };
+        let declared =
+            Declared { targets: &targets, caches: &self.caches, secrets: &self.secrets, limits: self.limits };
         let (rules, mut problems) = Resolver::compile(declared);
         problems.extend(self.check_parts());
         problems.extend(self.check_plugins());

@@ -165,7 +165,7 @@ impl Lane {
     }
 
     fn limit(&self, actions: &[Action]) -> Duration {
-        let scans = actions.iter().any(|action| matches!(action, Action::DeletePrefix(_)));
+        let scans = actions.iter().any(Action::scans);
         if scans { SCAN_TIMEOUT } else { self.config.options.timeout.0 }
     }
 

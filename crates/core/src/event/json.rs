@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::context::Context;
 use super::fields::{Fields, Shape, object, text};
 use super::problem::{described, malformed, quoted, within};
-use super::{Change, DecodeError, Event, EventLimits, Op, Relation, Row, Value, command, time};
+use super::{Change, DecodeError, Event, EventLimits, Op, Relation, Row, Value, command, time, types};
 
 /// Decodes a message.
 pub(super) fn decode<'a>(fields: &mut Fields<'a>, changes: &mut Vec<Change<'a>>) -> Result<(), DecodeError> {
@@ -78,6 +78,7 @@ fn event<'a>(fields: &mut Fields<'a>) -> Result<Event<'a>, DecodeError> {
         before: object("before", fields.before.take())?,
         after: object("after", fields.after.take())?,
         changed: changed(fields.changed.take())?,
+        types: types::field(object("types", fields.types.take())?)?,
         relation: relation(op, fields)?,
         time_us: time_us(fields)?,
         origin: text("origin", fields.origin.take())?,

@@ -2,6 +2,7 @@
 //!
 //! An event borrows from the payload it was decoded from, so that decoding allocates only for text that JSON escaped.
 
+pub mod types;
 pub mod value;
 
 // From bytes to changes.
@@ -32,9 +33,11 @@ mod testing;
 use std::borrow::Cow;
 
 pub use decode::{DecodeError, EventLimits, Format, Payload, decode};
+pub use types::{Type, Types};
 pub use value::{Row, Value};
 
 /// What a decoded message asks for: a change to match against the rules, or a direct command.
+#[expect(clippy::large_enum_variant, reason = "nearly every message is an event, which a box would make dearer")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change<'a> {
     /// A row or a relation changed.
@@ -63,6 +66,8 @@ pub struct Event<'a> {
     pub after: Option<Row<'a>>,
     /// The columns that changed, if the publisher says which; `None` is "not said".
     pub changed: Option<Vec<Cow<'a, str>>>,
+    /// The types of columns, as far as the publisher says; for a relation with its end, as `from.born`.
+    pub types: Types<'a>,
     /// The relation and its two sides, for the operations add, remove and clear.
     pub relation: Option<Relation<'a>>,
     /// When the change was committed, in microseconds since the Unix epoch.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Change, Command, Event, Invalidate, Relation, Row, Value};
+use super::{Change, Command, Event, Invalidate, Relation, Row, Types, Value};
 
 impl Change<'_> {
     /// The same change, borrowing from nothing.
@@ -28,6 +28,7 @@ impl Event<'_> {
             before: self.before.map(Row::into_owned),
             after: self.after.map(Row::into_owned),
             changed: self.changed.map(|columns| columns.into_iter().map(text).collect()),
+            types: Types(self.types.0.into_iter().map(|(column, declared)| (text(column), declared)).collect()),
             relation: self.relation.map(Relation::into_owned),
             time_us: self.time_us,
             origin: self.origin.map(text),

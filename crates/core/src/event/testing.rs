@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Change, DecodeError, Event, EventLimits, Format, Op, Payload, Row, Value, decode};
+use super::{Change, DecodeError, Event, EventLimits, Format, Op, Payload, Row, Types, Value, decode};
 
 /// A row of columns.
 pub(super) fn row<const N: usize>(columns: [(&'static str, Value<'static>); N]) -> Row<'static> {
@@ -28,6 +28,7 @@ pub(super) fn event(entity: &'static str, op: Op) -> Event<'static> {
         before: None,
         after: None,
         changed: None,
+        types: Types::default(),
         relation: None,
         time_us: None,
         origin: None,

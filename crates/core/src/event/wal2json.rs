@@ -76,6 +76,7 @@ fn event<'a>(op: Op, fields: &mut Fields<'a>) -> Result<Event<'a>, DecodeError> 
         before,
         after,
         changed: None,
+        types: super::Types::default(),
         relation: None,
         // Its spelling depends on the server's settings, and no invalidation depends on it.
         time_us: fields.other_text("timestamp").and_then(|text| time::text_us(&text)),

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::config::{ConfigPath, Problem};
+
 /// How an application spells physical keys on a target, given the logical key of a cache.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -11,6 +13,8 @@ pub enum KeyFormat {
     Plain,
     /// Django's cache layer: `prefix:version:key`.
     Django(DjangoFormat),
+    /// A prefix, a delimiter and the logical key, as `RedisCacheInstance` of easy-cache and many a `KEY_FUNCTION` spell it.
+    Prefixed(PrefixedFormat),
 }
 
 impl KeyFormat {
@@ -25,8 +29,53 @@ impl KeyFormat {
                 .iter()
                 .flat_map(|prefix| version.as_slice().iter().map(move |version| format!("{prefix}:{version}:").into()))
                 .collect(),
+            Self::Prefixed(PrefixedFormat { prefix, delimiter }) => prefix
+                .as_slice()
+                .iter()
+                .map(|prefix| if prefix.is_empty() { "".into() } else { format!("{prefix}{delimiter}").into() })
+                .collect(),
         }
     }
+
+    /// The same with these versions, for a library that has its own instead of the target's; only Django's layer has any.
+    #[must_use]
+    pub fn with_versions(&self, version: OneOrMany<u64>) -> Option<Self> {
+        match self {
+            Self::Django(django) => Some(Self::Django(DjangoFormat { version, ..django.clone() })),
+            Self::Plain | Self::Prefixed(_) => None,
+        }
+    }
+
+    /// What is wrong with it: a format that spells no key would let every invalidation succeed without doing anything.
+    #[must_use]
+    pub fn check(&self, path: &ConfigPath) -> Vec<Problem> {
+        let empty = match self {
+            Self::Plain => Vec::new(),
+            Self::Django(DjangoFormat { prefix, version }) => vec![
+                ("django", "prefix", prefix.as_slice().is_empty()),
+                ("django", "version", version.as_slice().is_empty()),
+            ],
+            Self::Prefixed(PrefixedFormat { prefix, .. }) => vec![("prefixed", "prefix", prefix.as_slice().is_empty())],
+        };
+        let empty = empty.into_iter().filter(|(.., is)| *is);
+        let problem = |kind, key| Problem::error(path.key(kind).key(key), "an empty list would invalidate nothing");
+        empty.map(|(kind, key, _)| problem(kind, key)).collect()
+    }
+}
+
+/// A prefix before the logical key; several while a deployment rolls over. An empty one has no delimiter either.
+#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PrefixedFormat {
+    /// What keys begin with, or a list of that.
+    pub prefix: OneOrMany<String>,
+    /// What stands between prefix and key.
+    #[serde(default = "colon")]
+    pub delimiter: String,
+}
+
+fn colon() -> String {
+    ":".to_owned()
 }
 
 /// Django's `KEY_PREFIX` and `VERSION`; several of them while a deployment rolls over.
@@ -71,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn django_prefixes_are_every_pair_of_prefix_and_version() {
+    fn a_format_puts_its_prefixes_before_every_key() {
         let check = |json: &str, expect: &[&str]| {
             let format: KeyFormat = serde_json::from_str(json).unwrap();
             assert_eq!(format.prefixes().iter().map(|text| &**text).collect::<Vec<_>>(), expect, "{json}");
@@ -81,5 +130,7 @@ mod tests {
         check(r#"{"django": {"prefix": "shop", "version": 2}}"#, &["shop:2:"]);
         check(r#"{"django": {"prefix": ["", "new"], "version": [1, 2]}}"#, &[":1:", ":2:", "new:1:", "new:2:"]);
         check(r#"{"django": {"prefix": []}}"#, &[]);
+        check(r#"{"prefixed": {"prefix": ["app", ""]}}"#, &["app:", ""]);
+        check(r#"{"prefixed": {"prefix": "app", "delimiter": "/"}}"#, &["app/"]);
     }
 }

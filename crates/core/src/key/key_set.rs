@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::event::Value;
+use crate::event::{Type, Value};
 
 /// The most arguments that a cache may have, because [`ArgSet`] is 64 bits.
 pub const MAX_ARGS: usize = 64;
@@ -11,7 +11,22 @@ pub const MAX_ARGS: usize = 64;
 ///
 /// Values are borrowed from the event or from the rules, so that a key set is copied without allocating.
 #[derive(Debug, Clone, PartialEq)]
-pub struct KeySet<'a>(SmallVec<[Option<&'a Value<'a>>; 4]>);
+pub struct KeySet<'a>(SmallVec<[Option<Arg<'a>>; 4]>);
+
+/// The value of an exact argument, with the type that the event declares for it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Arg<'a> {
+    /// The value.
+    pub value: &'a Value<'a>,
+    /// Its type, where the event says it.
+    pub declared: Option<Type>,
+}
+
+impl<'a> From<&'a Value<'a>> for Arg<'a> {
+    fn from(value: &'a Value<'a>) -> Self {
+        Self { value, declared: None }
+    }
+}
 
 impl<'a> KeySet<'a> {
     /// All entries of a cache with this many arguments.
@@ -23,12 +38,18 @@ impl<'a> KeySet<'a> {
     /// The value of an argument; `None` is any.
     #[must_use]
     pub fn get(&self, arg: usize) -> Option<&'a Value<'a>> {
+        self.0[arg].map(|arg| arg.value)
+    }
+
+    /// The value of an argument with its declared type; `None` is any.
+    #[must_use]
+    pub fn arg(&self, arg: usize) -> Option<Arg<'a>> {
         self.0[arg]
     }
 
     /// Makes an argument exact.
-    pub fn set(&mut self, arg: usize, value: &'a Value<'a>) {
-        self.0[arg] = Some(value);
+    pub fn set(&mut self, arg: usize, value: impl Into<Arg<'a>>) {
+        self.0[arg] = Some(value.into());
     }
 
     /// Whether every entry of the other set is in this one.
@@ -139,7 +160,7 @@ mod tests {
     use super::*;
 
     fn set<'a>(args: &[Option<&'a Value<'a>>]) -> KeySet<'a> {
-        KeySet(args.into())
+        KeySet(args.iter().map(|arg| arg.map(Arg::from)).collect())
     }
 
     #[test]

@@ -1,15 +1,34 @@
 //! Says how the keys of a cache are spelt, and how its entries can be removed.
 
 pub mod key_set;
+pub mod reach;
 
+// What schemes are made of.
+pub mod args;
+pub mod digest;
 pub mod format;
-pub mod template;
+pub mod format_spec;
+pub mod glob;
+pub mod library;
+pub mod python;
 pub(crate) mod text;
+
+#[cfg(test)]
+pub(crate) mod conformance;
+
+// The schemes: a file each.
+pub mod cache_memoize;
+pub mod template;
 
 use std::fmt;
 
-pub use format::{DjangoFormat, KeyFormat, OneOrMany};
+pub use args::{Args, Filled};
+pub use format::{DjangoFormat, KeyFormat, OneOrMany, PrefixedFormat};
+pub use glob::{Glob, GlobBuilder};
 pub use key_set::{ArgSet, KeySet, MAX_ARGS};
+pub use reach::{Reach, ReachBy};
+
+use crate::action::Write;
 
 /// How a cache's keys, prefixes and tags are spelt, and which of them can remove a key set.
 pub trait Scheme: fmt::Debug + Send + Sync {
@@ -34,7 +53,8 @@ pub trait Scheme: fmt::Debug + Send + Sync {
         remover: &mut dyn Remover,
     ) -> Result<(), KeyError>;
 
-    /// Asks the remover for every entry of the cache, for when the exact past is not known any more.
+    /// Asks the remover for every entry of the cache, for when the exact past is not known any more. Asks for nothing where
+    /// that is [`ReachBy::Nothing`].
     fn remove_all(&self, remover: &mut dyn Remover);
 }
 
@@ -50,50 +70,21 @@ pub trait Remover {
     /// # Errors
     /// [`KeyError::TooLong`].
     fn delete_prefix(&mut self, prefix: &str) -> Result<(), KeyError>;
-    /// A generation token.
+    /// Every key that matches this as a whole, in the same pass over all keys as prefixes.
+    ///
+    /// # Errors
+    /// [`KeyError::TooLong`].
+    fn delete_pattern(&mut self, pattern: &Glob) -> Result<(), KeyError>;
+    /// A generation token of readers to whom a missing one means stale.
     ///
     /// # Errors
     /// [`KeyError::TooLong`].
     fn bump(&mut self, tag: &str) -> Result<(), KeyError>;
-}
-
-/// What a scheme must do to remove a key set.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Reach {
-    /// The kind of action.
-    pub by: ReachBy,
-    /// The template of what is removed, as `catalog:{author_id}:*`.
-    pub template: String,
-    /// How many actions it takes.
-    pub actions: usize,
-    /// Whether more is removed than the key set asks for.
-    pub rounds_up: bool,
-}
-
-/// The kinds of reach, cheapest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReachBy {
-    /// Exact keys, also by enumerating values.
-    Keys,
-    /// A generation token that readers check.
-    Tag,
-    /// A prefix.
-    Prefix,
-    /// Everything that the cache ever wrote.
-    WholeCache,
-}
-
-impl ReachBy {
-    /// What it costs on the target, for people.
-    #[must_use]
-    pub const fn cost(self) -> &'static str {
-        match self {
-            Self::Keys => "one command a key",
-            Self::Tag => "one command",
-            Self::Prefix | Self::WholeCache => "a pass over all keys of the target, shared by the batch",
-        }
-    }
+    /// An ASCII integer: a tag's time, or [`Write::RENEW`] for a generation that may not be made where there is none.
+    ///
+    /// # Errors
+    /// [`KeyError::TooLong`].
+    fn set(&mut self, key: &str, write: Write) -> Result<(), KeyError>;
 }
 
 /// Why a key set has no safe spelling.
@@ -113,6 +104,9 @@ pub enum KeyError {
         /// What it is, and what to do.
         why: &'static str,
     },
+    /// Nothing from outside removes these entries.
+    #[error("{0}")]
+    OutOfReach(String),
     /// The key is longer than `limits.max_key_bytes`.
     #[error("a key has {bytes} bytes, the limit is {limit} (limits.max_key_bytes)")]
     TooLong {

@@ -1,13 +1,12 @@
 //! Spells native keys: a template with `{argument}` and filters, and the templates of its tags.
 
-use std::fmt::Write;
-
-use md5::{Digest, Md5};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use sha2::Sha256;
 
+use super::digest::Digest;
+use super::format_spec::FormatSpec;
+use super::key_set::Arg;
 use super::text::spell;
-use super::{ArgSet, KeyError, KeySet, Reach, ReachBy, Remover, Scheme};
+use super::{ArgSet, Args, Filled, KeyError, KeySet, Reach, ReachBy, Remover, Scheme};
 use crate::event::Value;
 
 /// Everything but what RFC 3986 calls unreserved, as `urllib.parse.quote(safe="")` does it.
@@ -23,7 +22,7 @@ pub struct Template {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Literal(String),
-    Arg { arg: usize, name: String, filters: Vec<Filter> },
+    Arg { arg: usize, name: String, format: FormatSpec, filters: Vec<Filter> },
 }
 
 /// What may follow an argument in a template.
@@ -43,18 +42,10 @@ impl Filter {
         match self {
             Self::Lower => text.to_lowercase(),
             Self::Urlencode => utf8_percent_encode(text, URL_RESERVED).to_string(),
-            Self::Md5 => hex(&Md5::digest(text)),
-            Self::Sha256 => hex(&Sha256::digest(text)),
+            Self::Md5 => Digest::Md5.hex(text),
+            Self::Sha256 => Digest::Sha256.hex(text),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }
 
 /// Why a template cannot be read.
@@ -116,20 +107,16 @@ impl Template {
     }
 
     /// Renders the first parts; all their arguments are exact in `values`.
-    fn render<'v>(
-        &self,
-        parts: usize,
-        value: impl Fn(usize) -> Option<&'v Value<'v>>,
-        out: &mut String,
-    ) -> Result<(), KeyError> {
+    fn render(&self, parts: usize, filled: &Filled<'_, '_>, out: &mut String) -> Result<(), KeyError> {
         out.clear();
         for part in &self.parts[..parts] {
             match part {
                 Part::Literal(text) => out.push_str(text),
-                Part::Arg { arg, name, filters } => {
+                Part::Arg { arg, name, format, filters } => {
                     let start = out.len();
-                    spell(value(*arg).unwrap_or(&Value::Null), out)
-                        .map_err(|why| KeyError::Unspellable { arg: name.clone(), why })?;
+                    let known = filled.get(*arg).unwrap_or(Arg { value: &Value::Null, declared: None });
+                    let spelt = if format.is_plain() { spell(known.value, out) } else { format.format(known, out) };
+                    spelt.map_err(|why| KeyError::Unspellable { arg: name.clone(), why })?;
                     for filter in filters {
                         let filtered = filter.apply(&out[start..]);
                         out.truncate(start);
@@ -208,153 +195,118 @@ fn parse_parts(source: &str, find: &mut dyn FnMut(&str) -> Option<usize>) -> Res
 
 fn parse_arg(inside: &str, find: &mut dyn FnMut(&str) -> Option<usize>) -> Result<Part, ParseError> {
     let mut pieces = inside.split('|').map(str::trim);
-    let name = pieces.next().unwrap_or_default();
+    let named = pieces.next().unwrap_or_default();
+    let (name, format) = named.split_at(named.find(['!', ':']).unwrap_or(named.len()));
     let arg = find(name).ok_or_else(|| ParseError::Argument(name.to_owned()))?;
+    let format = FormatSpec::parse(format).map_err(ParseError::Text)?;
     let filters = pieces
         .map(|piece| {
             let known = Filter::NAMES.iter().find(|(name, _)| *name == piece);
             known.map(|(_, filter)| *filter).ok_or_else(|| ParseError::Filter(piece.to_owned()))
         })
         .collect::<Result<_, _>>()?;
-    Ok(Part::Arg { arg, name: name.to_owned(), filters })
+    Ok(Part::Arg { arg, name: name.to_owned(), format, filters })
 }
 
 /// The native scheme: one key template, enumerable values, and the tags that readers check.
 #[derive(Debug)]
 pub struct TemplateScheme {
-    args: Vec<String>,
-    key: Template,
+    args: Args,
+    names: Vec<String>,
+    /// `None` where entries are removed by their tags alone.
+    key: Option<Template>,
     key_args: ArgSet,
-    /// All values of the arguments that have a small domain, by the argument's place.
-    values: Vec<Option<Vec<Value<'static>>>>,
     /// Narrowest first.
     tags: Vec<(Template, ArgSet)>,
 }
 
 /// What removes a key set.
 enum Choice<'s> {
-    Keys { enumerated: ArgSet, count: usize },
+    Keys { key: &'s Template, enumerated: ArgSet, count: usize },
     Tag(&'s Template, ArgSet),
-    Prefix { parts: usize },
+    Prefix { key: &'s Template, parts: usize },
+    Nothing,
 }
 
+/// Why tags alone do not remove a key set, and the way out.
+const NO_TAG: &str = "no tag has exact values for all its arguments: add a tag without arguments, or a `key`";
+
 impl TemplateScheme {
-    /// Puts a scheme together. `values` has one entry per argument; at most [`super::MAX_ARGS`] arguments.
+    /// Puts a scheme together.
     #[must_use]
-    pub fn new(
-        args: Vec<String>,
-        key: Template,
-        values: Vec<Option<Vec<Value<'static>>>>,
-        tags: Vec<Template>,
-    ) -> Self {
+    pub fn new(args: Args, key: Option<Template>, tags: Vec<Template>) -> Self {
         let mut tags: Vec<_> = tags.into_iter().map(|tag| (tag.args(), tag)).map(|(args, tag)| (tag, args)).collect();
         tags.sort_by_key(|(_, args)| std::cmp::Reverse(args.len()));
-        Self { key_args: key.args(), args, key, values, tags }
+        let key_args = key.as_ref().map(Template::args).unwrap_or_default();
+        Self { names: args.names(), args, key, key_args, tags }
     }
 
     /// The arguments that neither the key nor a tag spells.
     #[must_use]
     pub fn unused_args(&self) -> Vec<&str> {
         let used = self.tags.iter().fold(self.key_args, |used, (_, args)| used.union(*args));
-        self.args.iter().enumerate().filter(|(arg, _)| !used.contains(*arg)).map(|(_, name)| name.as_str()).collect()
+        self.names.iter().enumerate().filter(|(arg, _)| !used.contains(*arg)).map(|(_, name)| name.as_str()).collect()
     }
 
     fn choose(&self, exact: ArgSet, max_keys: usize) -> Choice<'_> {
         let enumerated = self.key_args.difference(exact);
         // A key set that is one key stays one, also where nothing may be enumerated any more.
-        if let Some(count) = self.count(enumerated).filter(|count| *count <= max_keys.max(1)) {
-            return Choice::Keys { enumerated, count };
+        let count = self.args.count(enumerated).filter(|count| *count <= max_keys.max(1));
+        if let (Some(key), Some(count)) = (&self.key, count) {
+            return Choice::Keys { key, enumerated, count };
         }
-        match self.tags.iter().find(|(_, args)| args.is_subset_of(exact)) {
-            Some((tag, args)) => Choice::Tag(tag, *args),
-            None => Choice::Prefix { parts: self.key.parts_before_any(exact) },
+        match (self.tags.iter().find(|(_, args)| args.is_subset_of(exact)), &self.key) {
+            (Some((tag, args)), _) => Choice::Tag(tag, *args),
+            (None, Some(key)) => Choice::Prefix { key, parts: key.parts_before_any(exact) },
+            (None, None) => Choice::Nothing,
         }
-    }
-
-    /// How many keys enumerating these arguments gives; `None` when one of them cannot be enumerated.
-    fn count(&self, enumerated: ArgSet) -> Option<usize> {
-        enumerated.iter().try_fold(1_usize, |count, arg| count.checked_mul(self.values[arg].as_ref()?.len()))
-    }
-
-    fn remove_keys(
-        &self,
-        key_set: &KeySet<'_>,
-        enumerated: ArgSet,
-        buffer: &mut String,
-        remover: &mut dyn Remover,
-    ) -> Result<(), KeyError> {
-        for index in 0..self.count(enumerated).unwrap_or_default() {
-            let value =
-                |arg| if enumerated.contains(arg) { self.enumerate(enumerated, index, arg) } else { key_set.get(arg) };
-            self.key.render(self.key.parts.len(), value, buffer)?;
-            remover.delete(buffer)?;
-        }
-        Ok(())
-    }
-
-    /// The value of an enumerated argument in the product's combination of this index.
-    fn enumerate(&self, enumerated: ArgSet, mut index: usize, wanted: usize) -> Option<&Value<'static>> {
-        for arg in enumerated.iter() {
-            let values = self.values[arg].as_deref()?;
-            if arg == wanted {
-                return values.get(index % values.len());
-            }
-            index /= values.len().max(1);
-        }
-        None
     }
 
     fn remove_prefix(
         &self,
+        key: &Template,
         key_set: &KeySet<'_>,
         parts: usize,
         buffer: &mut String,
         remover: &mut dyn Remover,
     ) -> Result<(), KeyError> {
-        if let Some(Part::Arg { arg, name, .. }) = self.key.parts[..parts].last()
+        if let Some(Part::Arg { arg, name, .. }) = key.parts[..parts].last()
             && matches!(key_set.get(*arg), Some(Value::Text(text)) if text.trim().is_empty())
         {
             return Err(KeyError::EmptyInPrefix { arg: name.clone() });
         }
-        self.key.render(parts, |arg| key_set.get(arg), buffer)?;
+        key.render(parts, &self.args.filled(key_set), buffer)?;
         remover.delete_prefix(buffer)
     }
+}
 
-    /// The arguments that the first parts of the key spell, and whether a neighbour's key could begin with the same text
-    /// because nothing literal ends the last of them.
-    fn prefix_args(&self, parts: usize) -> (ArgSet, bool) {
-        let args = self.key.parts[..parts].iter().fold(ArgSet::EMPTY, |args, part| match part {
-            Part::Literal(_) => args,
-            Part::Arg { arg, .. } => args.with(*arg),
-        });
-        (args, matches!(self.key.parts[..parts].last(), Some(Part::Arg { .. })))
-    }
+/// The arguments that the first parts of a key spell, and whether a neighbour's key could begin with the same text
+/// because nothing literal ends the last of them.
+fn prefix_args(key: &Template, parts: usize) -> (ArgSet, bool) {
+    let args = key.parts[..parts].iter().fold(ArgSet::EMPTY, |args, part| match part {
+        Part::Literal(_) => args,
+        Part::Arg { arg, .. } => args.with(*arg),
+    });
+    (args, matches!(key.parts[..parts].last(), Some(Part::Arg { .. })))
 }
 
 impl Scheme for TemplateScheme {
     fn args(&self) -> &[String] {
-        &self.args
+        &self.names
     }
 
     fn reach(&self, exact: ArgSet, max_keys: usize) -> Reach {
         match self.choose(exact, max_keys) {
-            Choice::Keys { count, .. } => Reach {
-                by: ReachBy::Keys,
-                template: self.key.shown(self.key.parts.len()),
-                actions: count,
-                rounds_up: false,
-            },
-            Choice::Tag(tag, args) => Reach {
-                by: ReachBy::Tag,
-                template: tag.shown(tag.parts.len()),
-                actions: 1,
-                rounds_up: !exact.is_subset_of(args),
-            },
-            Choice::Prefix { parts } => {
-                let (args, open) = self.prefix_args(parts);
+            Choice::Keys { key, count, .. } => Reach::keys(key.shown(key.parts.len()), count),
+            Choice::Tag(tag, args) => Reach::one(ReachBy::Tag, tag.shown(tag.parts.len()), !exact.is_subset_of(args)),
+            Choice::Prefix { key, parts } => {
+                let (args, open) = prefix_args(key, parts);
                 let by = if args.is_empty() { ReachBy::WholeCache } else { ReachBy::Prefix };
-                let template = self.key.shown(parts) + "*";
-                Reach { by, template, actions: 1, rounds_up: open || !exact.is_subset_of(args) }
+                Reach::one(by, key.shown(parts) + "*", open || !exact.is_subset_of(args))
+            }
+            Choice::Nothing => {
+                let tags: Vec<_> = self.tags.iter().map(|(tag, _)| tag.shown(tag.parts.len())).collect();
+                Reach::nothing(tags.join(", "), NO_TAG)
             }
         }
     }
@@ -363,6 +315,7 @@ impl Scheme for TemplateScheme {
         match self.choose(exact, max_keys) {
             Choice::Keys { count, .. } => count,
             Choice::Tag(..) | Choice::Prefix { .. } => 1,
+            Choice::Nothing => 0,
         }
     }
 
@@ -374,19 +327,29 @@ impl Scheme for TemplateScheme {
         remover: &mut dyn Remover,
     ) -> Result<(), KeyError> {
         match self.choose(key_set.exact(), max_keys) {
-            Choice::Keys { enumerated, .. } => self.remove_keys(key_set, enumerated, buffer, remover),
+            Choice::Keys { key, enumerated, .. } => self.args.each(key_set, enumerated, |filled| {
+                key.render(key.parts.len(), filled, buffer)?;
+                remover.delete(buffer)
+            }),
             Choice::Tag(tag, _) => {
-                tag.render(tag.parts.len(), |arg| key_set.get(arg), buffer)?;
+                tag.render(tag.parts.len(), &self.args.filled(key_set), buffer)?;
                 remover.bump(buffer)
             }
-            Choice::Prefix { parts } => self.remove_prefix(key_set, parts, buffer, remover),
+            Choice::Prefix { key, parts } => self.remove_prefix(key, key_set, parts, buffer, remover),
+            Choice::Nothing => Err(KeyError::OutOfReach(NO_TAG.to_owned())),
         }
     }
 
     fn remove_all(&self, remover: &mut dyn Remover) {
-        let root = self.key.root();
-        // The root stands in the configuration, and was measured when it was compiled.
-        let asked = if self.key_args.is_empty() { remover.delete(root) } else { remover.delete_prefix(root) };
+        // All these stand in the configuration, and were measured when it was compiled.
+        let asked = match &self.key {
+            Some(key) if self.key_args.is_empty() => remover.delete(key.root()),
+            Some(key) => remover.delete_prefix(key.root()),
+            None => {
+                let all = self.tags.iter().filter(|(_, args)| args.is_empty());
+                all.map(|(tag, _)| tag.root()).try_for_each(|tag| remover.bump(tag))
+            }
+        };
         drop(asked);
     }
 }

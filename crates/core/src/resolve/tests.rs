@@ -1,6 +1,7 @@
 //! Shows what events ask for: rules and events as JSON, actions as short lines.
 
 mod bounds;
+mod libraries;
 
 use serde_json::{Value as Json, json};
 
@@ -14,7 +15,8 @@ fn compile(rules: &Json) -> (Option<Resolver>, Vec<Problem>) {
         serde_json::from_value(read("targets", json!({"main": "plain"}))).unwrap();
     let caches: BTreeMap<String, CacheConfig> = serde_json::from_value(read("caches", json!({}))).unwrap();
     let limits: Limits = serde_json::from_value(read("limits", json!({}))).unwrap();
-    Resolver::compile(Declared { targets: &targets, caches: &caches, limits })
+    let secrets: BTreeMap<String, Secret> = serde_json::from_value(read("secrets", json!({}))).unwrap();
+    Resolver::compile(Declared { targets: &targets, caches: &caches, secrets: &secrets, limits })
 }
 
 fn resolver(rules: &Json) -> Resolver {

@@ -58,7 +58,7 @@ fn derive<'e>(map: &'e [EdgeOrigin], upstream: &KeySet<'e>) -> KeySet<'e> {
             EdgeOrigin::Any => {}
             EdgeOrigin::Constant(value) => set.set(arg, value),
             EdgeOrigin::Arg(from) => {
-                if let Some(value) = upstream.get(*from) {
+                if let Some(value) = upstream.arg(*from) {
                     set.set(arg, value);
                 }
             }

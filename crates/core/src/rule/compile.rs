@@ -1,5 +1,7 @@
 //! Compiles declared caches into rules, and says everything that is wrong with them.
 
+mod keys;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,9 +11,9 @@ use super::config::{CacheConfig, DependencyConfig, Mapped, Scalar};
 use super::dependency::{Dependency, Mapping, Origin};
 use super::set::{Cache, RuleSet};
 use crate::config::{ConfigPath, Problem};
-use crate::event::{Op, Value};
-use crate::key::template::{Template, TemplateError, TemplateScheme};
-use crate::key::{MAX_ARGS, OneOrMany};
+use crate::event::{Op, Type, Value};
+use crate::key::template::Template;
+use crate::key::{ArgSet, OneOrMany};
 use crate::plan::{TargetId, TargetSet};
 use crate::resolve::Declared;
 
@@ -147,10 +149,12 @@ impl<'a> Compiler<'a> {
             self.problems.push(Problem::error(path.key("again_after"), message));
         }
         let publish = config.publish.as_deref().map(Into::into);
+        let prefixes = self.prefixes(config, &path);
         scheme.map(|scheme| Cache {
             name: name.to_owned(),
-            scheme: Box::new(scheme),
+            scheme,
             targets,
+            prefixes,
             again_after,
             publish,
             feeds: Vec::new(),
@@ -178,67 +182,6 @@ impl<'a> Compiler<'a> {
             }
         }
         targets
-    }
-
-    fn scheme(&mut self, config: &CacheConfig, args: &[String], path: &ConfigPath) -> Option<TemplateScheme> {
-        let Some(key) = &config.key else {
-            self.problems.push(
-                Problem::error(path.clone(), "a cache needs a `key`").help("add one, as `key: \"product:{id}\"`"),
-            );
-            return None;
-        };
-        for (index, name) in args.iter().enumerate().filter(|(index, name)| args[..*index].contains(name)) {
-            let message = format!("argument `{name}` is named twice");
-            self.problems.push(Problem::error(path.key("args").index(index), message));
-        }
-        if args.len() > MAX_ARGS {
-            self.problems.push(Problem::error(path.key("args"), format!("a cache has at most {MAX_ARGS} arguments")));
-            return None;
-        }
-        let key = self.template(key, args, path.key("key"));
-        let tags: Vec<_> = config
-            .tags
-            .iter()
-            .enumerate()
-            .filter_map(|(index, tag)| self.template(tag, args, path.key("tags").index(index)))
-            .collect();
-        let values = self.values(config, args, path);
-        let scheme = TemplateScheme::new(args.to_vec(), key?, values, tags);
-        for name in scheme.unused_args() {
-            let index = config.args.iter().position(|arg| arg == name).unwrap_or_default();
-            let message = format!("argument `{name}` stands in neither the key nor a tag");
-            self.problems
-                .push(Problem::error(path.key("args").index(index), message).help("take it out, or add it to the key"));
-        }
-        Some(scheme)
-    }
-
-    fn template(&mut self, source: &str, args: &[String], path: ConfigPath) -> Option<Template> {
-        let max = self.declared.limits.max_key_bytes;
-        let parsed = match Template::parse(source, args) {
-            Ok(_) if source.len() > max => {
-                Err(TemplateError { message: format!("is longer than limits.max_key_bytes ({max})"), help: None })
-            }
-            parsed => parsed,
-        };
-        parsed
-            .map_err(|TemplateError { message, help }| {
-                self.problems.push(Problem { help, ..Problem::error(path, message) })
-            })
-            .ok()
-    }
-
-    fn values(&mut self, config: &CacheConfig, args: &[String], path: &ConfigPath) -> Vec<Option<Vec<Value<'static>>>> {
-        for (name, values) in &config.values {
-            let path = path.key("values").key(name.clone());
-            if !args.contains(name) {
-                let problem = Problem::error(path, format!("the cache has no argument `{name}`"));
-                self.problems.push(problem.did_you_mean(name, args.iter().map(String::as_str)));
-            } else if values.is_empty() {
-                self.problems.push(Problem::error(path, format!("no values of `{name}` would mean no entries at all")));
-            }
-        }
-        args.iter().map(|arg| config.values.get(arg).map(|values| values.iter().map(value).collect())).collect()
     }
 
     fn dependency(
@@ -280,7 +223,18 @@ impl<'a> Compiler<'a> {
         let maps = self.maps(cache, config, relation.is_some(), path);
         let (on_unknown, nulls) = (config.on_unknown.unwrap_or_default(), config.nulls.unwrap_or_default());
         let (ops, changed) = (config.ops.clone(), config.changed.clone());
-        Some(Dependency { cache: place, place: index, entity, relation, ops, changed, when, maps, on_unknown, nulls })
+        let whole = self.whole(cache);
+        let cache = place;
+        Some(Dependency { cache, place: index, entity, relation, ops, changed, when, maps, whole, on_unknown, nulls })
+    }
+
+    /// The arguments of which a list is one value.
+    fn whole(&self, cache: &str) -> ArgSet {
+        let types = self.declared.caches.get(cache).map(|cache| &cache.types);
+        let is_whole =
+            |name: &String| types.and_then(|types| types.get(name)).is_some_and(|declared| Type::is_whole(*declared));
+        let args = self.args.get(cache).into_iter().flatten().enumerate();
+        args.filter(|(_, name)| is_whole(name)).fold(ArgSet::EMPTY, |whole, (arg, _)| whole.with(arg))
     }
 
     fn check_ops(&mut self, config: &DependencyConfig, possible: &[Op], is_relation: bool, path: &ConfigPath) {
@@ -296,9 +250,11 @@ impl<'a> Compiler<'a> {
 
     fn maps(&mut self, cache: &str, config: &DependencyConfig, is_relation: bool, path: &ConfigPath) -> Vec<Mapping> {
         let args = self.args.get(cache).cloned().unwrap_or_default();
-        let same_name = |arg: &String| match is_relation {
-            true => Origin::Path(vec!["from".to_owned(), arg.clone()]),
-            false => Origin::Path(vec![arg.clone()]),
+        let libraries = self.declared.caches.get(cache).map(CacheConfig::libraries).unwrap_or_default();
+        let same_name = |arg: &String| {
+            let column = libraries.first().map_or_else(|| vec![arg.clone()], |(_, library)| library.column(arg));
+            let end = is_relation.then(|| "from".to_owned());
+            Origin::Path(end.into_iter().chain(column).collect())
         };
         let Some(maps) = &config.map else {
             return vec![args.iter().map(same_name).collect()];
@@ -412,8 +368,11 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// The declared arguments, or those of the templates in the order in which they stand there.
+/// The arguments of the library, or the declared ones, or those of the templates in the order in which they stand there.
 fn args_of(config: &CacheConfig) -> Vec<String> {
+    if let Some((_, library)) = config.libraries().first() {
+        return library.args();
+    }
     if !config.args.is_empty() {
         return config.args.clone();
     }

@@ -240,6 +240,7 @@ mod tests {
             before,
             after,
             changed: Some(vec!["state".into()]),
+            types: Default::default(),
             relation: None,
             time_us: None,
             origin: None,

@@ -5,29 +5,69 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::config::Span;
-use crate::event::{EventLimits, Op};
-use crate::key::OneOrMany;
+use crate::event::{EventLimits, Op, Type};
+use crate::key::library::Library;
+use crate::key::{KeyFormat, OneOrMany, cache_memoize};
 
-/// A declared cached function.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct CacheConfig {
-    /// The targets that hold its entries; all declared targets when left out.
-    pub targets: Option<Vec<String>>,
-    /// The arguments, when more than those of the key template.
-    pub args: Vec<String>,
-    /// The key template: `catalog:{author_id}:{page}`, with the filters `lower`, `urlencode`, `md5`, `sha256`.
-    pub key: Option<String>,
-    /// All values of an argument with a small domain; such an argument is enumerated instead of scanned.
-    pub values: BTreeMap<String, Vec<Scalar>>,
-    /// Templates of generation tokens that readers check.
-    pub tags: Vec<String>,
-    /// Later passes that close the stale-set race for plain readers, counted from the first pass.
-    pub again_after: Vec<Span>,
-    /// A channel on which each invalidation is told to processes with a local copy.
-    pub publish: Option<String>,
-    /// What makes it stale.
-    pub depends_on: Vec<DependencyConfig>,
+/// Makes a library of every line of its list: the key that names it in a cache, and where its declaration is read into.
+macro_rules! cache_config {
+    (
+        $(#[$doc:meta])*
+        pub struct $name:ident { $( $(#[$field_doc:meta])* pub $field:ident: $type:ty, )+ }
+        libraries { $( $(#[$library_doc:meta])* $library:ident: $config:ty, )+ }
+    ) => {
+        $(#[$doc])*
+        pub struct $name {
+            $( $(#[$field_doc])* pub $field: $type, )+
+            $( $(#[$library_doc])* pub $library: Option<Box<$config>>, )+
+        }
+
+        impl $name {
+            /// The libraries that the cache names, each with its key; more than one is an error.
+            #[must_use]
+            pub fn libraries(&self) -> Vec<(&'static str, &dyn Library)> {
+                let all = [$( (stringify!($library), self.$library.as_deref().map(|config| config as &dyn Library)) ),+];
+                all.into_iter().filter_map(|(key, library)| Some((key, library?))).collect()
+            }
+
+            /// The keys of all libraries.
+            pub const LIBRARIES: &'static [&'static str] = &[$( stringify!($library) ),+];
+        }
+    };
+}
+
+cache_config! {
+    /// A declared cached function: its keys are spelt by exactly one of `key`, `tags` alone, and a library.
+    #[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+    #[serde(deny_unknown_fields, default)]
+    pub struct CacheConfig {
+        /// The targets that hold its entries; all declared targets when left out.
+        pub targets: Option<Vec<String>>,
+        /// The arguments, when more than those of the key template.
+        pub args: Vec<String>,
+        /// The key template: `catalog:{author_id}:{page}`, with the filters `lower`, `urlencode`, `md5`, `sha256`.
+        pub key: Option<String>,
+        /// All values of an argument with a small domain; such an argument is enumerated instead of scanned.
+        pub values: BTreeMap<String, Vec<Scalar>>,
+        /// What arguments are in the application, where their text depends on it: `{ price: decimal, born: date }`.
+        pub types: BTreeMap<String, Type>,
+        /// Templates of generation tokens that readers check.
+        pub tags: Vec<String>,
+        /// How the application spells the physical keys of this cache, where that is not what its targets say.
+        pub key_format: Option<KeyFormat>,
+        /// Later passes that close the stale-set race for plain readers, counted from the first pass.
+        pub again_after: Vec<Span>,
+        /// A channel on which each invalidation is told to processes with a local copy.
+        pub publish: Option<String>,
+        /// What makes it stale.
+        pub depends_on: Vec<DependencyConfig>,
+    }
+
+    // Every library whose keys can be removed. Adding one is a file under `key/` and a line.
+    libraries {
+        /// Keys that django-cache-memoize wrote.
+        cache_memoize: cache_memoize::Config,
+    }
 }
 
 /// What makes a cache stale. Exactly one of `row`, `m2m`, `cache`.

@@ -5,9 +5,10 @@ use smallvec::{SmallVec, smallvec};
 use super::condition::{Condition, Truth};
 use super::config::{Nulls, OnUnknown};
 use super::known::{Side, may_have_changed};
-use crate::event::{Event, Op, Relation, Row, Value};
-use crate::key::KeySet;
+use crate::event::{Event, Op, Relation, Row, Types, Value};
+use crate::key::key_set::Arg;
 use crate::key::key_set::add_widest;
+use crate::key::{ArgSet, KeySet};
 
 /// A compiled dependency on a row or a relation.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct Dependency {
     pub(crate) when: Option<Condition>,
     /// Where the arguments come from; each mapping gives key sets of its own.
     pub(crate) maps: Vec<Mapping>,
+    /// The arguments of which a list is one value, and not one per element.
+    pub(crate) whole: ArgSet,
     pub(crate) on_unknown: OnUnknown,
     pub(crate) nulls: Nulls,
 }
@@ -136,7 +139,8 @@ impl Dependency {
             Op::Truncate => &[],
         };
         for side in sides {
-            self.map_one(map, side.is_before() && event.op == Op::Update, max_sets, stale, |path| side.at(path))?;
+            let may_be_left_out = side.is_before() && event.op == Op::Update;
+            self.map_one(map, &event.types, may_be_left_out, max_sets, stale, |path| side.at(path))?;
         }
         if sides.is_empty() {
             stale.add(constants(map), max_sets);
@@ -158,14 +162,16 @@ impl Dependency {
             (_, path) => to?.at(path),
         };
         if relation.to.is_empty() {
-            return self.map_one(map, false, max_sets, stale, |path| at(path, None));
+            return self.map_one(map, &event.types, false, max_sets, stale, |path| at(path, None));
         }
-        relation.to.iter().try_for_each(|to| self.map_one(map, false, max_sets, stale, |path| at(path, Some(to))))
+        let mut map_to = |to| self.map_one(map, &event.types, false, max_sets, stale, |path| at(path, Some(to)));
+        relation.to.iter().try_for_each(&mut map_to)
     }
 
     fn map_one<'e>(
         &'e self,
         map: &'e Mapping,
+        types: &Types<'_>,
         may_be_left_out: bool,
         max_sets: usize,
         stale: &mut Stale<'e>,
@@ -178,11 +184,18 @@ impl Dependency {
                 Origin::Constant(value) => sets.iter_mut().for_each(|set| set.set(arg, value)),
                 Origin::Path(path) => match at(path) {
                     Some(Value::Null) if self.nulls == Nulls::Skip => return Ok(()),
-                    Some(Value::List(values)) if sets.len().saturating_mul(values.len()) > max_sets => {
-                        stale.too_many = true
+                    Some(Value::List(values)) if !self.whole.contains(arg) => {
+                        if sets.len().saturating_mul(values.len()) > max_sets {
+                            stale.too_many = true;
+                        } else {
+                            let elements = values.iter().map(|value| Arg { value, declared: types.at(path) });
+                            sets = product(&sets, arg, elements, self.nulls);
+                        }
                     }
-                    Some(Value::List(values)) => sets = product(&sets, arg, values, self.nulls),
-                    Some(value) => sets.iter_mut().for_each(|set| set.set(arg, value)),
+                    Some(value) => {
+                        let known = Arg { value, declared: types.at(path) };
+                        sets.iter_mut().for_each(|set| set.set(arg, known));
+                    }
                     None => match self.on_unknown {
                         OnUnknown::DeadLetter => {
                             return Err(format!("column {} is unknown, and on_unknown is dead_letter", path.join(".")));
@@ -201,9 +214,14 @@ impl Dependency {
 }
 
 /// Every set with every element of the list.
-fn product<'e>(sets: &[KeySet<'e>], arg: usize, values: &'e [Value<'e>], nulls: Nulls) -> SmallVec<[KeySet<'e>; 2]> {
-    let elements = || values.iter().filter(move |value| nulls == Nulls::Keep || **value != Value::Null);
-    let with = |set: &KeySet<'e>, value| {
+fn product<'e>(
+    sets: &[KeySet<'e>],
+    arg: usize,
+    elements: impl Iterator<Item = Arg<'e>> + Clone,
+    nulls: Nulls,
+) -> SmallVec<[KeySet<'e>; 2]> {
+    let elements = || elements.clone().filter(move |one| nulls == Nulls::Keep || *one.value != Value::Null);
+    let with = |set: &KeySet<'e>, value: Arg<'e>| {
         let mut set = set.clone();
         set.set(arg, value);
         set

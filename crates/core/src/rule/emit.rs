@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::RuleError;
 use super::set::{Cache, Found};
-use crate::action::Action;
+use crate::action::{Action, Write};
 use crate::event::problem::quoted;
 use crate::event::{Change, Command, Invalidate};
 use crate::key::text::show;
-use crate::key::{KeyError, KeySet, Remover};
+use crate::key::{Glob, KeyError, KeySet, Remover};
 use crate::plan::{ActionKind, Plan, ShareBuilder, TargetId, TargetSet};
 use crate::resolve::{Asked, Refused, Request, Resolution, Resolved, Resolver, Widened};
 
@@ -152,7 +152,7 @@ impl Asking<'_, '_, '_> {
         targets: TargetSet,
         sets: &'s mut [KeySet<'e>],
     ) -> &'s [KeySet<'e>] {
-        let prefixes = |target: TargetId| self.batch.resolver.targets[usize::from(target.0)].prefixes.len();
+        let prefixes = |target: TargetId| self.batch.resolver.prefixes(Some(cache), target).len();
         let keys_each: usize = targets.iter().map(prefixes).sum();
         self.max_keys = self.actions_left / keys_each.max(1);
         let actions = |sets: &[KeySet<'_>]| {
@@ -172,7 +172,7 @@ impl Asking<'_, '_, '_> {
     fn remove(&mut self, cache: &Cache, targets: TargetSet, set: &KeySet<'_>) -> Result<(), KeyError> {
         let max_keys = self.max_keys;
         let mut logical = std::mem::take(&mut self.batch.logical);
-        let mut physical = Physical::new(self, targets);
+        let mut physical = Physical::new(self, Some(cache), targets);
         let removed = cache.scheme.remove(set, max_keys, &mut logical, &mut physical);
         self.batch.logical = logical;
         if let Some(channel) = &cache.publish {
@@ -209,7 +209,7 @@ impl Asking<'_, '_, '_> {
         if !matches!(command.what, Invalidate::Cache { .. }) {
             self.targets = self.targets.union(targets);
         }
-        let mut physical = Physical::new(self, targets);
+        let mut physical = Physical::new(self, None, targets);
         let asked = match &command.what {
             Invalidate::Cache { .. } => Ok(()),
             Invalidate::Key(key) => physical.delete(key),
@@ -227,7 +227,7 @@ fn key_refused(cache: &Cache, error: KeyError) -> Refused {
     let (cache, text) = (cache.name.clone(), error.to_string());
     match error {
         KeyError::TooLong { .. } => Refused::Limit { cache, error: text },
-        KeyError::EmptyInPrefix { .. } | KeyError::Unspellable { .. } => {
+        KeyError::EmptyInPrefix { .. } | KeyError::Unspellable { .. } | KeyError::OutOfReach(_) => {
             Refused::Rule(RuleError { cache: Some(cache), error: text })
         }
     }
@@ -246,20 +246,22 @@ struct Physical<'p> {
     resolver: &'p Resolver,
     shares: &'p mut [ShareBuilder],
     key: &'p mut String,
+    /// Whose keys they are; `None` for those that a command names itself.
+    cache: Option<&'p Cache>,
     targets: TargetSet,
     asker: u32,
 }
 
 impl<'p> Physical<'p> {
-    fn new(asking: &'p mut Asking<'_, '_, '_>, targets: TargetSet) -> Self {
+    fn new(asking: &'p mut Asking<'_, '_, '_>, cache: Option<&'p Cache>, targets: TargetSet) -> Self {
         let Batch { resolver, shares, physical, .. } = asking.batch;
-        Self { resolver, shares, key: physical, targets, asker: asking.asker }
+        Self { resolver, shares, key: physical, cache, targets, asker: asking.asker }
     }
 
-    fn each(&mut self, logical: &str, kind: ActionKind, make: fn(Box<str>) -> Action) -> Result<(), KeyError> {
+    fn each(&mut self, logical: &str, kind: ActionKind, make: impl Fn(Box<str>) -> Action) -> Result<(), KeyError> {
         let limit = self.resolver.limits.max_key_bytes;
         for target in self.targets.iter() {
-            for prefix in &self.resolver.targets[usize::from(target.0)].prefixes {
+            for prefix in self.resolver.prefixes(self.cache, target) {
                 self.key.clear();
                 self.key.push_str(prefix);
                 self.key.push_str(logical);
@@ -283,8 +285,29 @@ impl Remover for Physical<'_> {
         self.each(prefix, ActionKind::DeletePrefix, Action::DeletePrefix)
     }
 
+    fn delete_pattern(&mut self, pattern: &Glob) -> Result<(), KeyError> {
+        let limit = self.resolver.limits.max_key_bytes;
+        for target in self.targets.iter() {
+            for prefix in self.resolver.prefixes(self.cache, target) {
+                let glob = pattern.behind(prefix);
+                if glob.text().len() > limit {
+                    return Err(KeyError::TooLong { bytes: glob.text().len(), limit });
+                }
+                let share = &mut self.shares[usize::from(target.0)];
+                share.ask(self.asker, ActionKind::DeletePattern, (glob.text(), ""), || {
+                    Action::DeletePattern(glob.clone())
+                });
+            }
+        }
+        Ok(())
+    }
+
     fn bump(&mut self, tag: &str) -> Result<(), KeyError> {
         self.each(tag, ActionKind::Bump, Action::Bump)
+    }
+
+    fn set(&mut self, key: &str, write: Write) -> Result<(), KeyError> {
+        self.each(key, ActionKind::Set(write), |key| Action::Set { key, write })
     }
 }
 
@@ -293,9 +316,10 @@ pub(crate) fn everything_on(resolver: &Resolver, target: TargetId) -> Vec<Action
     let mut shares: Vec<ShareBuilder> = resolver.targets.iter().map(|_| ShareBuilder::default()).collect();
     let mut key = String::new();
     let targets = TargetSet::from_iter([target]);
-    let mut physical = Physical { resolver, shares: &mut shares, key: &mut key, targets, asker: 0 };
     for cache in resolver.rules.caches.iter().filter(|cache| cache.targets.contains(target)) {
-        cache.scheme.remove_all(&mut physical);
+        let (shares, cache) = (&mut shares, Some(cache));
+        let mut physical = Physical { resolver, shares, key: &mut key, cache, targets, asker: 0 };
+        cache.into_iter().for_each(|cache| cache.scheme.remove_all(&mut physical));
     }
     let share = shares.into_iter().nth(usize::from(target.0)).and_then(|share| share.finish(target));
     share.map(|share| share.actions).unwrap_or_default()

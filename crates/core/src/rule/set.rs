@@ -24,6 +24,8 @@ pub(crate) struct Cache {
     pub(crate) name: String,
     pub(crate) scheme: Box<dyn Scheme>,
     pub(crate) targets: TargetSet,
+    /// What stands before a logical key, by target, where that is not what the targets say.
+    pub(crate) prefixes: Option<Vec<Vec<Box<str>>>>,
     /// When the later passes are due, counted from the first; ascending.
     pub(crate) again_after: Vec<Duration>,
     pub(crate) publish: Option<Arc<str>>,

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 
 use super::{Applied, Store};
-use crate::action::Action;
+use crate::action::{Action, Life, Number, Write};
+use crate::key::{Glob, GlobBuilder};
 
 /// A store under test, and a way to see behind it.
 #[async_trait]
@@ -50,10 +51,14 @@ pub async fn all(fixture: &dyn Fixture) {
         several_prefixes_go_in_one_pass_and_are_counted_apart
         a_prefix_finds_every_key_among_thousands
         an_empty_prefix_removes_nothing
+        a_pattern_removes_exactly_what_it_matches
+        patterns_and_prefixes_share_a_pass
         one_refused_action_costs_only_itself
         a_refused_key_costs_its_prefix_and_no_other
         a_bump_writes_a_fresh_integer
         a_set_writes_an_integer_with_its_time_to_live
+        a_set_writes_the_time_in_microseconds
+        a_renewal_changes_what_exists_and_makes_nothing
         a_publication_arrives
         a_publication_comes_after_what_it_announces
         repeating_is_harmless
@@ -156,6 +161,44 @@ pub async fn an_empty_prefix_removes_nothing(fixture: &dyn Fixture) {
     assert_eq!(left(fixture, &["a", "b"]).await, BTreeSet::from(["b"]));
 }
 
+/// A pattern matches keys as a whole; its literal text is taken literally, its gaps are any text.
+pub async fn a_pattern_removes_exactly_what_it_matches(fixture: &dyn Fixture) {
+    for part in AWKWARD {
+        let (below, beside) = (format!("{part}:x:1"), format!("{part}:x:10"));
+        let keys: Vec<&str> = AWKWARD.into_iter().chain([below.as_str(), beside.as_str()]).collect();
+        seed(fixture, &keys).await;
+        let removed = outcomes(fixture, &[pattern(&[part, "x:1"])]).await;
+        let others: BTreeSet<_> =
+            keys.iter().copied().filter(|key| !(key.starts_with(part) && key.ends_with("x:1"))).collect();
+        assert_eq!(removed, [Ok((keys.len() - others.len()) as u64)], "{part:?}");
+        assert_eq!(left(fixture, &keys).await, others, "{part:?}");
+    }
+    let digest = "0123456789abcdef".repeat(2);
+    let (upper, longer, other) = (digest.to_uppercase(), format!("{digest}0"), format!("b{digest}"));
+    let keys = [digest.as_str(), &upper, &longer, &other];
+    seed(fixture, &keys).await;
+    let mut digests = GlobBuilder::new();
+    digests.hex(32);
+    let digests = digests.build().map(Action::DeletePattern);
+    assert_eq!(outcomes(fixture, digests.as_slice()).await, [Ok(1)]);
+    assert_eq!(left(fixture, &keys).await, BTreeSet::from([upper.as_str(), &longer, &other]));
+}
+
+/// Patterns take no pass of their own, and each knows how many keys it removed.
+pub async fn patterns_and_prefixes_share_a_pass(fixture: &dyn Fixture) {
+    let keys: Vec<String> = (0..3000).map(|number| format!("kind{}:{number}:end{}", number % 3, number % 2)).collect();
+    for key in &keys {
+        fixture.set(key, "1").await;
+    }
+    let actions = [pattern(&["kind0:", ":end1"]), Action::DeletePrefix("kind1:".into()), pattern(&["none:", "x"])];
+    let counted: Vec<Glob> = actions.iter().filter_map(|action| Glob::parse(action.object())).collect();
+    let counts = fixture.store().count_patterns(&counted).await;
+    assert_eq!(counts.map(|counts| counts[0]), Ok(500));
+    let applied = applied(fixture, &actions).await;
+    assert_eq!(applied.outcomes, [Ok(500), Ok(1000), Ok(0)]);
+    assert_eq!(applied.keys_visited, 3000, "one pass");
+}
+
 /// An action that the cache refuses is the only one that fails.
 pub async fn one_refused_action_costs_only_itself(fixture: &dyn Fixture) {
     let keys: Vec<String> = (0..20).map(|number| format!("key:{number}")).collect();
@@ -201,8 +244,8 @@ pub async fn a_bump_writes_a_fresh_integer(fixture: &dyn Fixture) {
 
 /// A set leaves an ASCII integer, for its time or for good.
 pub async fn a_set_writes_an_integer_with_its_time_to_live(fixture: &dyn Fixture) {
-    let set = |key: &str, ttl_ms| Action::Set { key: key.into(), value: -1_700_000_000, ttl_ms };
-    let actions = [set("short", Some(60_000)), set("long", None)];
+    let number = Write::exactly(-1_700_000_000);
+    let actions = [set("short", Write { life: Life::Ms(60_000), ..number }), set("long", number)];
     assert_eq!(outcomes(fixture, &actions).await, [Ok(0), Ok(0)]);
     for key in ["short", "long"] {
         assert_eq!(fixture.get(key).await.as_deref(), Some("-1700000000"), "{key}");
@@ -210,6 +253,38 @@ pub async fn a_set_writes_an_integer_with_its_time_to_live(fixture: &dyn Fixture
     let ttl = fixture.ttl_ms("short").await;
     assert!(ttl.is_some_and(|ttl| (50_000..=60_000).contains(&ttl)), "{ttl:?}");
     assert_eq!(fixture.ttl_ms("long").await, None);
+}
+
+/// A tag's time is the time at which it is written, in microseconds since the Unix epoch.
+pub async fn a_set_writes_the_time_in_microseconds(fixture: &dyn Fixture) {
+    let now_us = || std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_micros());
+    let before = now_us();
+    let write = Write { number: Number::NowUs, life: Life::Forever, only_if_exists: false };
+    assert_eq!(outcomes(fixture, &[set("tag", write)]).await, [Ok(0)]);
+    let written = fixture.get("tag").await.and_then(|text| text.parse::<u128>().ok());
+    assert!(written.is_some_and(|written| (before..=now_us()).contains(&written)), "{written:?}");
+}
+
+/// What may only replace something changes it, keeps its time to live, and makes nothing where nothing is.
+pub async fn a_renewal_changes_what_exists_and_makes_nothing(fixture: &dyn Fixture) {
+    let first = Write { life: Life::Ms(60_000), ..Write::exactly(7) };
+    outcomes(fixture, &[set("generation", first), set("forever", Write::exactly(7))]).await;
+    let actions = ["generation", "forever", "gone"].map(|key| set(key, Write::RENEW));
+    let mut seen = BTreeSet::from(["7".to_owned()]);
+    for _ in 0..3 {
+        assert_eq!(outcomes(fixture, &actions).await, [Ok(0), Ok(0), Ok(0)]);
+        seen.extend(fixture.get("generation").await);
+    }
+    assert_eq!(seen.len(), 4, "each renewal writes another integer: {seen:?}");
+    let is_integer = |text: &String| text.parse::<i64>().is_ok_and(|number| number >= 0);
+    assert!(seen.iter().all(is_integer), "{seen:?}");
+    assert_eq!(fixture.get("gone").await, None);
+    let ttl = fixture.ttl_ms("generation").await;
+    assert!(ttl.is_some_and(|ttl| (50_000..=60_000).contains(&ttl)), "{ttl:?}");
+    assert_eq!(fixture.ttl_ms("forever").await, None);
+    let only = Write { only_if_exists: true, ..Write::exactly(8) };
+    assert_eq!(outcomes(fixture, &[set("forever", only), set("gone", only)]).await, [Ok(0), Ok(0)]);
+    assert_eq!((fixture.get("forever").await.as_deref(), fixture.get("gone").await), (Some("8"), None));
 }
 
 /// Whoever listens gets the message as it was given.
@@ -271,6 +346,25 @@ pub async fn asking_removes_nothing(fixture: &dyn Fixture) {
     assert_eq!(store.count_prefixes(&["star", "star*", "none", "a", ""]).await, Ok(vec![2, 1, 0, 1, 0]));
     assert!(store.inspect().await.is_ok_and(|findings| !findings.is_empty()));
     assert_eq!(left(fixture, &AWKWARD).await, BTreeSet::from(AWKWARD));
+}
+
+/// A pattern of literal texts with gaps between them.
+fn pattern(texts: &[&str]) -> Action {
+    let mut builder = GlobBuilder::new();
+    for (place, text) in texts.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
+        if place > 0 {
+            builder.any();
+        }
+        builder.literal(text);
+    }
+    match builder.build() {
+        Some(glob) => Action::DeletePattern(glob),
+        None => panic!("{texts:?} begins with a gap"),
+    }
+}
+
+fn set(key: &str, write: Write) -> Action {
+    Action::Set { key: key.into(), write }
 }
 
 fn delete(key: &str) -> Action {

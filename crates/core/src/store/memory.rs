@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 
 use super::{Applied, Finding, Identity, Refusal, Severity, Store, StoreError};
-use crate::action::Action;
+use crate::action::{Action, Life, Write};
 use crate::config::Problem;
+use crate::key::Glob;
 
 /// How many publications are kept for [`Memory::published`]; older ones are forgotten.
 const PUBLISHED_MAX: usize = 1024;
@@ -177,10 +178,11 @@ impl State {
     fn apply(&mut self, action: &Action) -> Result<u64, Refusal> {
         match action {
             Action::DeletePrefix(prefix) => return self.remove_prefix(prefix),
+            Action::DeletePattern(pattern) => return self.remove_all(self.matching(pattern)),
             other if self.refused.contains(other.object()) => return Err(refusal(other.object())),
             Action::Delete(key) => return Ok(u64::from(self.entries.remove(&**key).is_some())),
             Action::Bump(key) => self.write(key, (fastrand::u64(..) >> 1).to_string(), None),
-            Action::Set { key, value, ttl_ms } => self.write(key, value.to_string(), *ttl_ms),
+            Action::Set { key, write } => self.set(key, *write),
             Action::Publish { channel, message } => self.publish(channel, message),
         }
         Ok(0)
@@ -190,8 +192,12 @@ impl State {
         if prefix.is_empty() {
             return Err(Refusal("an empty prefix would remove every key".to_owned()));
         }
+        self.remove_all(self.with_prefix(prefix))
+    }
+
+    fn remove_all(&mut self, keys: Vec<String>) -> Result<u64, Refusal> {
         let (mut removed, mut outcome) = (0, Ok(()));
-        for key in self.with_prefix(prefix) {
+        for key in keys {
             if self.refused.contains(&key) {
                 outcome = Err(refusal(&key));
             } else {
@@ -207,9 +213,28 @@ impl State {
         from.map(|(key, _)| key).take_while(|key| key.starts_with(prefix)).cloned().collect()
     }
 
-    fn write(&mut self, key: &str, value: String, ttl_ms: Option<u64>) {
-        // A time too long for the clock is for good.
-        let until = ttl_ms.and_then(|ttl| Instant::now().checked_add(Duration::from_millis(ttl)));
+    fn matching(&self, pattern: &Glob) -> Vec<String> {
+        let matcher = pattern.matcher();
+        let below = self.with_prefix(&String::from_utf8_lossy(matcher.root()));
+        below.into_iter().filter(|key| matcher.matches(key.as_bytes())).collect()
+    }
+
+    fn set(&mut self, key: &str, write: Write) {
+        let now = Instant::now();
+        let old = self.entries.get(key).filter(|entry| entry.lives(now));
+        if write.only_if_exists && old.is_none() {
+            return;
+        }
+        let until = match write.life {
+            Life::Forever => None,
+            // A time too long for the clock is for good.
+            Life::Ms(time) => now.checked_add(Duration::from_millis(time)),
+            Life::Keep => old.and_then(|entry| entry.until),
+        };
+        self.write(key, write.number.resolve(now_us(), fastrand::u64(..)).to_string(), until);
+    }
+
+    fn write(&mut self, key: &str, value: String, until: Option<Instant>) {
         self.entries.insert(key.to_owned(), Entry { value: value.into_bytes(), until });
     }
 
@@ -221,6 +246,11 @@ impl State {
     }
 }
 
+fn now_us() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
 fn refusal(key: &str) -> Refusal {
     Refusal(format!("no permission to touch {key}"))
 }
@@ -229,7 +259,7 @@ fn refusal(key: &str) -> Refusal {
 impl Store for Memory {
     async fn apply(&self, actions: &[Action]) -> Result<Applied, StoreError> {
         let mut state = self.reached()?;
-        let scans = actions.iter().any(|action| matches!(action, Action::DeletePrefix(_)));
+        let scans = actions.iter().any(Action::scans);
         let keys_visited = if scans { state.entries.len() as u64 } else { 0 };
         Ok(Applied { outcomes: actions.iter().map(|action| state.apply(action)).collect(), keys_visited })
     }
@@ -247,6 +277,11 @@ impl Store for Memory {
         let state = self.reached()?;
         let count = |prefix: &&str| if prefix.is_empty() { 0 } else { state.with_prefix(prefix).len() as u64 };
         Ok(prefixes.iter().map(count).collect())
+    }
+
+    async fn count_patterns(&self, patterns: &[Glob]) -> Result<Vec<u64>, StoreError> {
+        let state = self.reached()?;
+        Ok(patterns.iter().map(|pattern| state.matching(pattern).len() as u64).collect())
     }
 
     async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
@@ -296,7 +331,8 @@ mod tests {
     #[tokio::test]
     async fn an_entry_ends_with_its_time() {
         let memory = Memory::new();
-        let set = |ttl_ms| [Action::Set { key: "a".into(), value: 1, ttl_ms: Some(ttl_ms) }];
+        let set =
+            |ttl_ms| [Action::Set { key: "a".into(), write: Write { life: Life::Ms(ttl_ms), ..Write::exactly(1) } }];
         memory.apply(&set(0)).await.unwrap();
         assert_eq!((memory.get("a"), memory.len()), (None, 0));
         memory.apply(&set(u64::MAX)).await.unwrap();

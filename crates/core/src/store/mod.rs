@@ -14,7 +14,7 @@ use async_trait::async_trait;
 
 use crate::action::Action;
 use crate::config::{Span, Tagged};
-use crate::key::KeyFormat;
+use crate::key::{Glob, KeyFormat};
 
 crate::plugins! {
     /// Every kind of store. Adding one is a file here and a line.
@@ -62,7 +62,7 @@ impl Default for TargetOptions {
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Applies the actions and returns when the cache has answered for all of them, one outcome per action in their
-    /// order. Prefixes of one call are removed by a single pass over the keys, and publications are sent when everything
+    /// order. Prefixes and patterns of one call are removed by a single pass over the keys, and publications are sent when everything
     /// else is done. May be repeated: every action is idempotent. When dropped half-way, it is not known which actions
     /// happened; nothing is left locked.
     ///
@@ -89,6 +89,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// As [`Store::identity`].
     async fn count_prefixes(&self, prefixes: &[&str]) -> Result<Vec<u64>, StoreError>;
+
+    /// How many keys each of these patterns matches, in their order, by one pass over the keys. Removes nothing.
+    ///
+    /// # Errors
+    /// As [`Store::identity`].
+    async fn count_patterns(&self, patterns: &[Glob]) -> Result<Vec<u64>, StoreError>;
 
     /// Inspects the cache for `check --connect`: reachability, rights, eviction policy, persistence. Removes nothing.
     ///

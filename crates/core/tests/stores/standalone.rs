@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quash_core::action::Action;
+use quash_core::action::{Action, Life, Number, Write};
+use quash_core::key::glob::Matcher;
+use quash_core::key::{Glob, GlobBuilder};
 use quash_core::store::conformance::{self, Fixture};
 use quash_core::store::{Severity, Store, StoreError};
 use serde_json::json;
@@ -133,12 +135,18 @@ async fn a_missing_right_holds_the_target_and_a_wrong_password_stays_secret() {
 async fn a_full_server_still_makes_everything_under_a_token_stale() {
     let server = Server::start(&["maxmemory-policy noeviction"]).await;
     let store = plain(&server);
-    server.admin(&["MSET", "token", "1", "a", "1"]).await;
+    server.admin(&["MSET", "token", "1", "a", "1", "tag", "1", "generation", "1"]).await;
     server.admin(&["CONFIG", "SET", "maxmemory", "1"]).await;
-    let actions = [Action::Bump("token".into()), Action::Delete("a".into())];
-    assert_eq!(store.apply(&actions).await.unwrap().outcomes, [Ok(1), Ok(1)]);
-    assert_eq!(store.exist(&["token", "a"]).await, Ok(vec![false, false]));
-    let set = [Action::Set { key: "k".into(), value: 1, ttl_ms: None }];
+    let time = Write { number: Number::NowUs, life: Life::Forever, only_if_exists: false };
+    let actions = [
+        Action::Bump("token".into()),
+        Action::Delete("a".into()),
+        Action::Set { key: "tag".into(), write: time },
+        Action::Set { key: "generation".into(), write: Write::RENEW },
+    ];
+    assert_eq!(store.apply(&actions).await.unwrap().outcomes, [Ok(1), Ok(1), Ok(1), Ok(1)]);
+    assert_eq!(store.exist(&["token", "a", "tag", "generation"]).await, Ok(vec![false; 4]));
+    let set = [Action::Set { key: "k".into(), write: Write::exactly(1) }];
     assert!(why_unreachable(store.as_ref(), &set).await.starts_with("OOM"));
 }
 
@@ -161,6 +169,25 @@ async fn the_server_and_the_pattern_agree_on_every_byte() {
         let expected = texts.iter().map(|text| keys.iter().filter(|key| key.starts_with(text)).count() as u64);
         assert_eq!(store.count_prefixes(&texts).await, Ok(expected.collect()), "{prefixes:?}");
     }
+    for _ in 0..60 {
+        let (begin, middle, end) = (word(&mut random), word(&mut random), letters[random.usize(..letters.len())]);
+        let mut builder = GlobBuilder::new();
+        builder.literal(begin.get(..1).unwrap_or(&begin)).any().literal(end);
+        let globs: Vec<Glob> = builder.build().into_iter().collect();
+        for globs in [globs.clone(), [globs, vec![longer(&begin, &middle)]].concat()] {
+            let matchers: Vec<_> = globs.iter().map(Glob::matcher).collect();
+            let count = |matcher: &Matcher| keys.iter().filter(|key| matcher.matches(key.as_bytes())).count() as u64;
+            let expected: Vec<u64> = matchers.iter().map(count).collect();
+            assert_eq!(store.count_patterns(&globs).await, Ok(expected), "{globs:?}");
+        }
+    }
+}
+
+/// One text, any text, and another.
+fn longer(begin: &str, end: &str) -> Glob {
+    let mut builder = GlobBuilder::new();
+    builder.literal(begin).any().literal(end).any();
+    builder.build().unwrap()
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use quash_core::action::Action;
 use quash_core::config::Tagged;
 use quash_core::event::DecodeError;
+use quash_core::key::Glob;
 use quash_core::plan::{Plan, Share, TargetId, TargetSet};
 use quash_core::resolve::{Asked, Refused, Request, Resolution, Resolved, Widened};
 use quash_core::store::{
@@ -146,6 +147,10 @@ impl Store for FakeStore {
 
     async fn count_prefixes(&self, prefixes: &[&str]) -> Result<Vec<u64>, StoreError> {
         Ok(vec![0; prefixes.len()])
+    }
+
+    async fn count_patterns(&self, patterns: &[Glob]) -> Result<Vec<u64>, StoreError> {
+        Ok(vec![0; patterns.len()])
     }
 
     async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {

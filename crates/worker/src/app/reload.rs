@@ -22,6 +22,7 @@ impl Differences {
             taken: differs(&[
                 ("caches", before.caches != after.caches),
                 ("limits", before.limits != after.limits),
+                ("secrets", before.secrets != after.secrets),
                 ("retry", before.retry != after.retry),
                 ("targets", before.targets != after.targets),
             ]),

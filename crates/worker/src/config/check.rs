@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use quash_core::config::{ConfigPath, Problem, Span};
-use quash_core::key::{DjangoFormat, KeyFormat};
 
 use super::{AdminConfig, Config, RetryConfig};
 
@@ -37,7 +36,7 @@ impl Config {
             problems.extend(target_name(&path, name));
             problems.extend(at_least_one(&path, "concurrency", target.options.concurrency));
             problems.extend(longer_than_nothing(&path, "timeout", target.options.timeout));
-            problems.extend(key_format(&path.key("key_format"), &target.options.key_format));
+            problems.extend(target.options.key_format.check(&path.key("key_format")));
         }
         problems
     }
@@ -87,15 +86,6 @@ fn target_name(path: &ConfigPath, name: &str) -> Option<Problem> {
     let fits = |letter: char| letter != ',' && !letter.is_whitespace() && !letter.is_control();
     let message = "the name of a target has no comma, blank or control character in it, and is not empty";
     (name.is_empty() || !name.chars().all(fits)).then(|| Problem::error(path.clone(), message))
-}
-
-/// A format that spells no key would let every invalidation succeed without doing anything.
-fn key_format(path: &ConfigPath, format: &KeyFormat) -> Vec<Problem> {
-    let KeyFormat::Django(DjangoFormat { prefix, version }) = format else { return Vec::new() };
-    let path = path.key("django");
-    let empty = [("prefix", prefix.as_slice().is_empty()), ("version", version.as_slice().is_empty())];
-    let empty = empty.into_iter().filter(|(_, is)| *is);
-    empty.map(|(key, _)| Problem::error(path.key(key), "an empty list would invalidate nothing")).collect()
 }
 
 impl RetryConfig {
@@ -245,5 +235,41 @@ mod tests {
         };
         assert_eq!(targets(64), [""; 0]);
         assert_eq!(targets(65), ["targets: 65 targets; a worker takes at most 64"]);
+    }
+
+    #[test]
+    fn a_library_is_checked_at_its_values() {
+        let cases = [
+            ("{ cache_memoize: { functoin: m.f } }", "caches.c.cache_memoize.functoin: unknown key `functoin`"),
+            ("{ cache_memoise: { function: m.f } }", "caches.c.cache_memoise: unknown key `cache_memoise`"),
+            (
+                "{ cache_memoize: { function: m.f, calls: [{ args: [[1]] }] } }",
+                "caches.c.cache_memoize.calls[0].args[0]: ",
+            ),
+            (
+                "{ cache_memoize: { function: m.f, key_generator_callable: { any: [thing] } } }",
+                "caches.c.cache_memoize.key_generator_callable: what a callable returns cannot be computed from outside",
+            ),
+            ("{ key: 'c:{a}', types: { a: decimall } }", "caches.c.types.a: unknown value `decimall`"),
+        ];
+        for (cache, expected) in cases {
+            let yaml = format!("version: 1\ntargets: {{ a: {{ memory: {{}} }} }}\ncaches:\n  c: {cache}\n");
+            let problems = check(&yaml);
+            assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{cache}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_see_the_environment_and_rules_do_not() {
+        let yaml = "version: 1\nsecrets: { k: '${PATH}', f: '${NO_SUCH_VARIABLE:-x}' }\ncaches: { c: { key: 'c:$${PATH}:{id}' } }";
+        let loaded = Loader::load_text::<Config>("q.yaml", &yaml.replace("$$", "$"), &ProcessEnvironment);
+        let problems: Vec<String> = match loaded {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.iter().map(|problem| problem.path.to_string()).collect(),
+        };
+        // The template's `{PATH}` is an argument of the cache, whatever the environment holds.
+        assert_eq!(problems, [""; 0]);
+        let missing = check("version: 1\nsecrets: { k: '${NO_SUCH_VARIABLE}' }");
+        assert!(matches!(&missing[..], [problem] if problem.starts_with("secrets.k: ")), "{missing:?}");
     }
 }

@@ -11,7 +11,7 @@ use quash_core::report::ActionFailure;
 use super::{Histogram, Limiter, Metrics, labels};
 
 /// The kinds of actions, in the order of their counters.
-const KINDS: [&str; 5] = ["delete", "delete_prefix", "bump", "set", "publish"];
+const KINDS: [&str; 6] = Action::KINDS;
 
 /// The metrics of one target.
 #[derive(Debug)]
@@ -175,18 +175,8 @@ impl TargetMetrics {
 
 fn tally(actions: &[Action]) -> [u64; KINDS.len()] {
     let mut counts = [0; KINDS.len()];
-    actions.iter().for_each(|action| counts[place(action)] += 1);
+    actions.iter().for_each(|action| counts[action.kind_index()] += 1);
     counts
-}
-
-const fn place(action: &Action) -> usize {
-    match action {
-        Action::Delete(_) => 0,
-        Action::DeletePrefix(_) => 1,
-        Action::Bump(_) => 2,
-        Action::Set { .. } => 3,
-        Action::Publish { .. } => 4,
-    }
 }
 
 /// The kind of each failed action; deliveries that asked for the same action count once.

@@ -186,8 +186,12 @@ mod tests {
     fn a_record_stays_small_whatever_is_in_the_event() {
         let targets = [("main".to_owned(), Default::default())].into();
         let caches = serde_json::from_str(r#"{"c": {"key": "c:{id}", "depends_on": [{"row": "e"}]}}"#).unwrap();
-        let (resolver, _) =
-            Resolver::compile(Declared { targets: &targets, caches: &caches, limits: Default::default() });
+        let (resolver, _) = Resolver::compile(Declared {
+            targets: &targets,
+            caches: &caches,
+            secrets: &[].into(),
+            limits: Default::default(),
+        });
         let rules = resolver.unwrap();
         let limits = EventLimits::default();
         let (source, worker, format) = ("events", "w", Format::Auto);

@@ -8,7 +8,7 @@ use super::logical::Schemas;
 use super::{UNAVAILABLE, UNAVAILABLE_BYTES};
 use crate::event::fields::{Fields, object, text};
 use crate::event::problem::{malformed, quoted};
-use crate::event::{DecodeError, Event, Op, Row, Value, time};
+use crate::event::{DecodeError, Event, Op, Row, Types, Value, time};
 
 /// The parts of an envelope.
 pub(super) struct Envelope<'a> {
@@ -83,6 +83,7 @@ impl<'a> Envelope<'a> {
             schemas.apply("after", &mut self.after);
         }
         Ok(Event {
+            types: Types::default(),
             id: self.id.map(Cow::Owned),
             source: self.source,
             entity: self.place.entity()?,

@@ -1,4 +1,5 @@
-//! Applies actions: all removals and writes in one round, then one pass over the keys for all prefixes, then publications.
+//! Applies actions: all removals and writes in one round, then one pass over the keys for all prefixes and globs, then
+//! publications.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -6,8 +7,8 @@ use std::sync::Arc;
 use super::connect::Connector;
 use super::link::Link;
 use super::order::{Key, Order, Tally};
-use super::pattern::Prefixes;
 use super::scan;
+use super::wanted::Wanted;
 use crate::action::Action;
 use crate::store::{Applied, StoreError};
 
@@ -25,11 +26,11 @@ pub(super) async fn apply(connector: &Connector, actions: &[Action], pace: f64) 
     let orders = direct_orders(&link, actions);
     link = finish(connector, link, orders, &mut tally).await?;
 
-    let prefixes = prefixes(actions, &mut tally);
-    let keys_visited = if prefixes.is_empty() {
+    let wanted = wanted(actions, &mut tally);
+    let keys_visited = if wanted.is_empty() {
         0
     } else {
-        let swept = scan::remove(&link, &prefixes, pace, actions.len()).await;
+        let swept = scan::remove(&link, &wanted, pace, actions.len()).await;
         let (part, keys_visited) = connector.check(&link, swept).await?;
         let left = take_left(&mut tally, part);
         link = finish(connector, link, left, &mut tally).await?;
@@ -40,13 +41,13 @@ pub(super) async fn apply(connector: &Connector, actions: &[Action], pace: f64) 
     Ok(Applied { outcomes: tally.outcomes(), keys_visited })
 }
 
-/// The commands for everything but prefixes and publications.
+/// The commands for everything but prefixes, globs and publications.
 fn direct_orders<'a>(link: &Link, actions: &'a [Action]) -> Vec<Order<'a>> {
     let (mut keys, mut writes) = (Vec::new(), Vec::new());
     for (owner, action) in actions.iter().enumerate() {
         match action {
             Action::Delete(key) => keys.push(Key { owner, name: Cow::Borrowed(key.as_bytes()) }),
-            Action::DeletePrefix(_) | Action::Publish { .. } => {}
+            Action::DeletePrefix(_) | Action::DeletePattern(_) | Action::Publish { .. } => {}
             Action::Bump(_) | Action::Set { .. } => writes.push(Order::Write { owner, action }),
         }
     }
@@ -60,19 +61,20 @@ fn publications(actions: &[Action]) -> Vec<Order<'_>> {
     published.map(|(owner, action)| Order::Write { owner, action }).collect()
 }
 
-/// The prefixes to look for. An empty one is refused here as well, whoever let it through: it would mean everything.
-fn prefixes<'a>(actions: &'a [Action], tally: &mut Tally<'_>) -> Prefixes<'a> {
-    let mut texts = Vec::new();
+/// What to look for. An empty prefix is refused here as well, whoever let it through: it would mean everything.
+fn wanted<'a>(actions: &'a [Action], tally: &mut Tally<'_>) -> Wanted<'a> {
+    let (mut texts, mut globs) = (Vec::new(), Vec::new());
     for (owner, action) in actions.iter().enumerate() {
         match action {
             Action::DeletePrefix(prefix) if prefix.is_empty() => {
                 tally.refuse(owner, "an empty prefix would remove every key");
             }
             Action::DeletePrefix(prefix) => texts.push((owner, prefix.as_ref())),
+            Action::DeletePattern(glob) => globs.push((owner, glob)),
             _ => {}
         }
     }
-    Prefixes::new(texts)
+    Wanted::new(texts, globs)
 }
 
 /// Sends orders until each is answered for good, following slots that move. Returns the link that is good then.

@@ -15,6 +15,7 @@ mod question;
 mod reply;
 mod scan;
 mod slot;
+mod wanted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,9 +26,11 @@ use tokio::sync::Mutex;
 use self::address::Place;
 pub use self::address::{SentinelConfig, TlsFiles};
 use self::connect::Connector;
+use self::wanted::Wanted;
 use super::{Applied, Finding, Identity, StoreError};
 use crate::action::Action;
 use crate::config::{ConfigPath, Problem, Secret, Span};
+use crate::key::Glob;
 
 /// How to reach the cache: one of `url`, `cluster` and `sentinel`.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
@@ -128,7 +131,15 @@ impl super::Store for Redis {
 
     async fn count_prefixes(&self, prefixes: &[&str]) -> Result<Vec<u64>, StoreError> {
         let link = self.connector.link().await?;
-        let counts = scan::count(&link, prefixes, self.scan_pace).await;
+        let wanted = Wanted::new(prefixes.iter().copied().enumerate(), []);
+        let counts = scan::count(&link, &wanted, prefixes.len(), self.scan_pace).await;
+        self.connector.check(&link, counts).await
+    }
+
+    async fn count_patterns(&self, patterns: &[Glob]) -> Result<Vec<u64>, StoreError> {
+        let link = self.connector.link().await?;
+        let wanted = Wanted::new([], patterns.iter().enumerate());
+        let counts = scan::count(&link, &wanted, patterns.len(), self.scan_pace).await;
         self.connector.check(&link, counts).await
     }
 

@@ -1,11 +1,12 @@
 //! Makes actions into commands, and books the server's replies on the actions that they answer.
 
 use std::borrow::Cow;
+use std::time::SystemTime;
 
 use redis::{Cmd, Value};
 
 use super::reply::{Class, classify, words};
-use crate::action::Action;
+use crate::action::{Action, Life, Write};
 use crate::store::{Refusal, StoreError};
 
 /// How many keys one UNLINK names at most: as fast as more of them, and it holds the server for well under a millisecond.
@@ -63,17 +64,26 @@ fn write(action: &Action) -> Cmd {
     let mut command = redis::cmd(if matches!(action, Action::Publish { .. }) { "PUBLISH" } else { "SET" });
     match action {
         Action::Publish { channel, message } => command.arg(channel.as_bytes()).arg(message.as_bytes()),
-        Action::Set { key, value, ttl_ms } => {
-            command.arg(key.as_bytes()).arg(*value);
-            if let Some(ttl) = ttl_ms {
-                command.arg("PX").arg(*ttl);
-            }
-            &mut command
-        }
+        Action::Set { key, write } => set(command.arg(key.as_bytes()), *write),
         // A bump; what else has a key never comes here as a write.
         other => command.arg(other.object().as_bytes()).arg(token()),
     };
     command
+}
+
+/// What follows the key in a SET.
+fn set(command: &mut Cmd, Write { number, life, only_if_exists }: Write) -> &mut Cmd {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now_us = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+    command.arg(number.resolve(now_us, fastrand::u64(..)));
+    if only_if_exists {
+        command.arg("XX");
+    }
+    match life {
+        Life::Forever => command,
+        Life::Ms(time) => command.arg("PX").arg(time),
+        Life::Keep => command.arg("KEEPTTL"),
+    }
 }
 
 /// A generation token that was never there before: 63 random bits, so that no eviction and no restart repeats one.
@@ -159,6 +169,11 @@ impl<'a> Tally<'a> {
             (Class::MemoryFull, Order::Write { owner, action: Action::Bump(key) }) => {
                 self.again.push(Order::Unlink(vec![Key { owner, name: Cow::Borrowed(key.as_bytes()) }]));
             }
+            (Class::MemoryFull, Order::Write { owner, action: Action::Set { key, write } })
+                if write.number.may_be_missing() =>
+            {
+                self.again.push(Order::Unlink(vec![Key { owner, name: Cow::Borrowed(key.as_bytes()) }]));
+            }
             (Class::Refused, Order::Unlink(keys)) => {
                 keys.iter().for_each(|key| self.refuse(key.owner, words(&error)));
             }
@@ -204,9 +219,16 @@ mod tests {
 
     #[test]
     fn actions_are_spelt_as_the_commands_that_do_them() {
-        let set = |ttl_ms| Action::Set { key: "k".into(), value: -5, ttl_ms };
+        let set = |write| Action::Set { key: "k".into(), write };
+        let number = Write::exactly(-5);
         let publish = Action::Publish { channel: "c".into(), message: "{}".into() };
-        let cases = [(set(None), "SET k -5"), (set(Some(900)), "SET k -5 PX 900"), (publish, "PUBLISH c {}")];
+        let cases = [
+            (set(number), "SET k -5"),
+            (set(Write { life: Life::Ms(900), ..number }), "SET k -5 PX 900"),
+            (set(Write { only_if_exists: true, ..number }), "SET k -5 XX"),
+            (set(Write { life: Life::Keep, only_if_exists: true, ..number }), "SET k -5 XX KEEPTTL"),
+            (publish, "PUBLISH c {}"),
+        ];
         for (action, expected) in &cases {
             assert_eq!(packed(&Order::Write { owner: 0, action }), *expected);
         }
@@ -262,7 +284,7 @@ mod tests {
         let full = "OOM command not allowed when used memory > 'maxmemory'.";
         tally.book(Order::Write { owner: 0, action: &bump }, error(full)).unwrap();
         assert_eq!(tally.again, [Order::Unlink(keys(&["t"]))]);
-        let set = Action::Set { key: "k".into(), value: 1, ttl_ms: None };
+        let set = Action::Set { key: "k".into(), write: Write::exactly(1) };
         let booked = tally.book(Order::Write { owner: 0, action: &set }, error(full));
         assert_eq!(booked, Err(StoreError::Unreachable(full.to_owned())));
     }

@@ -3,6 +3,8 @@
 //! The pattern only saves work: the server's answer is always compared byte for byte. Removing by what a pattern
 //! matches would make a mistake in its escaping a data loss.
 
+use std::borrow::Cow;
+
 /// How many bytes of the prefixes go into the pattern; what follows is told apart by [`Prefixes::owner`].
 const PATTERN_BYTES_MAX: usize = 256;
 
@@ -19,21 +21,26 @@ pub(super) struct Prefixes<'a> {
 
 /// A prefix that no other covers, with those that it covers and itself.
 struct Root<'a> {
-    text: &'a [u8],
-    members: Vec<(usize, &'a [u8])>,
+    text: Cow<'a, [u8]>,
+    members: Vec<(usize, Cow<'a, [u8]>)>,
 }
 
 impl<'a> Prefixes<'a> {
     /// Orders prefixes, each with the number that it answers to. Empty ones are left out: they would mean everything.
     pub(super) fn new(prefixes: impl IntoIterator<Item = (usize, &'a str)>) -> Self {
-        let mut sorted: Vec<_> = prefixes.into_iter().map(|(owner, text)| (owner, text.as_bytes())).collect();
-        sorted.retain(|(_, text)| !text.is_empty());
-        sorted.sort_by_key(|(owner, text)| (*text, *owner));
+        Self::of_bytes(prefixes.into_iter().map(|(owner, text)| (owner, Cow::Borrowed(text.as_bytes()))))
+    }
+
+    /// The same for bytes of any origin.
+    pub(super) fn of_bytes(prefixes: impl IntoIterator<Item = (usize, Cow<'a, [u8]>)>) -> Self {
+        let mut sorted: Vec<_> = prefixes.into_iter().map(|(owner, text)| (text, owner)).collect();
+        sorted.retain(|(text, _)| !text.is_empty());
+        sorted.sort();
         let mut roots: Vec<Root<'a>> = Vec::new();
-        for (owner, text) in sorted {
+        for (text, owner) in sorted {
             match roots.last_mut() {
-                Some(root) if text.starts_with(root.text) => root.members.push((owner, text)),
-                _ => roots.push(Root { text, members: vec![(owner, text)] }),
+                Some(root) if text.starts_with(&root.text) => root.members.push((owner, text)),
+                _ => roots.push(Root { text: text.clone(), members: vec![(owner, text)] }),
             }
         }
         Self { roots }
@@ -52,7 +59,7 @@ impl<'a> Prefixes<'a> {
     /// The numbers of all prefixes that the key begins with.
     pub(super) fn owners<'s>(&'s self, key: &'s [u8]) -> impl Iterator<Item = usize> + 's {
         let members = self.root(key).map_or(&[][..], |root| &root.members);
-        members.iter().filter(|(_, text)| key.starts_with(text)).map(|(owner, _)| *owner)
+        members.iter().filter(|(_, text)| key.starts_with(text.as_ref())).map(|(owner, _)| *owner)
     }
 
     /// A glob pattern that every key with one of the prefixes matches, and few others: for each place, the bytes that
@@ -84,8 +91,8 @@ impl<'a> Prefixes<'a> {
     }
 
     fn root(&self, key: &[u8]) -> Option<&Root<'a>> {
-        let above = self.roots.partition_point(|root| root.text <= key);
-        self.roots[..above].last().filter(|root| key.starts_with(root.text))
+        let above = self.roots.partition_point(|root| root.text.as_ref() <= key);
+        self.roots[..above].last().filter(|root| key.starts_with(&root.text))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Walks over all keys once, for any number of prefixes, at a pace that leaves the server time for others.
+//! Walks over all keys once, for any number of prefixes and globs, at a pace that leaves the server time for others.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -7,8 +7,8 @@ use redis::{Cmd, Value};
 
 use super::link::{Link, Node};
 use super::order::{Key, Order, Tally};
-use super::pattern::Prefixes;
 use super::reply::{answer, text};
+use super::wanted::Wanted;
 use crate::store::StoreError;
 
 /// Keys per SCAN: a step holds the server for half a millisecond, and larger ones gain little.
@@ -17,7 +17,7 @@ const STEP_KEYS: u64 = 1000;
 /// Rests are saved up to this many seconds: timers are not finer than a millisecond.
 const REST_MIN: f64 = 0.002;
 
-/// Removes every key with one of the prefixes, on all nodes at once. Returns what came of it, with the commands that are
+/// Removes every wanted key, on all nodes at once. Returns what came of it, with the commands that are
 /// still to be sent, and how many keys were looked at.
 ///
 /// A key that exists from before the pass until after it is seen for certain; one written meanwhile may be missed.
@@ -26,11 +26,11 @@ const REST_MIN: f64 = 0.002;
 /// When a node does not answer, cannot work now or does not let us scan.
 pub(super) async fn remove<'a>(
     link: &Link,
-    prefixes: &Prefixes<'_>,
+    wanted: &Wanted<'_>,
     pace: f64,
     actions: usize,
 ) -> Result<(Tally<'a>, u64), StoreError> {
-    let sweeps = link.nodes.iter().map(|node| sweep(link, node, prefixes, pace, actions));
+    let sweeps = link.nodes.iter().map(|node| sweep(link, node, wanted, pace, actions));
     let swept = futures_util::future::try_join_all(sweeps).await.map_err(hold)?;
     link.still_whole().await.map_err(hold)?;
     let mut tally = Tally::new(actions);
@@ -42,13 +42,12 @@ pub(super) async fn remove<'a>(
     Ok((tally, visited))
 }
 
-/// How many keys begin with each of the prefixes; a key may be counted twice while the server grows its table.
+/// How many keys each of so many owners wants; a key may be counted twice while the server grows its table.
 ///
 /// # Errors
 /// As [`remove`].
-pub(super) async fn count(link: &Link, prefixes: &[&str], pace: f64) -> Result<Vec<u64>, StoreError> {
-    let set = Prefixes::new(prefixes.iter().copied().enumerate());
-    let mut counts = vec![0; prefixes.len()];
+pub(super) async fn count(link: &Link, set: &Wanted<'_>, owners: usize, pace: f64) -> Result<Vec<u64>, StoreError> {
+    let mut counts = vec![0; owners];
     if set.is_empty() {
         return Ok(counts);
     }
@@ -63,7 +62,7 @@ pub(super) async fn count(link: &Link, prefixes: &[&str], pace: f64) -> Result<V
     Ok(counts)
 }
 
-/// A right that is missing for a scan is missing for all prefixes of all rules, and no fault of any.
+/// A right that is missing for a scan is missing for all prefixes and globs of all rules, and no fault of any.
 fn hold(error: StoreError) -> StoreError {
     match error {
         StoreError::Refused(why) | StoreError::Unreachable(why) => StoreError::Unreachable(why),
@@ -73,11 +72,11 @@ fn hold(error: StoreError) -> StoreError {
 async fn sweep<'a>(
     link: &Link,
     node: &Node,
-    prefixes: &Prefixes<'_>,
+    wanted: &Wanted<'_>,
     pace: f64,
     actions: usize,
 ) -> Result<(Tally<'a>, u64), StoreError> {
-    let mut walk = Walk::begin(node, prefixes.pattern(), pace).await?;
+    let mut walk = Walk::begin(node, wanted.pattern(), pace).await?;
     let mut tally = Tally::new(actions);
     let mut orders: Vec<Order<'a>> = Vec::new();
     while !walk.done() {
@@ -86,14 +85,14 @@ async fn sweep<'a>(
             tally.book(order, reply)?;
         }
         orders = std::mem::take(&mut tally.again);
-        orders.extend(link.unlinks(owned(prefixes, step.keys)));
+        orders.extend(link.unlinks(owned(wanted, step.keys)));
     }
     tally.again = orders;
     Ok((tally, walk.visited))
 }
 
-fn owned<'a>(prefixes: &Prefixes<'_>, keys: Vec<Vec<u8>>) -> Vec<Key<'a>> {
-    let owned = |name: Vec<u8>| prefixes.owner(&name).map(|owner| Key { owner, name: Cow::Owned(name) });
+fn owned<'a>(wanted: &Wanted<'_>, keys: Vec<Vec<u8>>) -> Vec<Key<'a>> {
+    let owned = |name: Vec<u8>| wanted.owner(&name).map(|owner| Key { owner, name: Cow::Owned(name) });
     keys.into_iter().filter_map(owned).collect()
 }
 

@@ -29,7 +29,9 @@ fn removes_by(reach: &Reach) -> String {
         ReachBy::Keys => count(reach.actions, "key"),
         ReachBy::Tag => "tag".to_owned(),
         ReachBy::Prefix => "prefix".to_owned(),
+        ReachBy::Pattern => "pattern".to_owned(),
         ReachBy::WholeCache => "whole cache".to_owned(),
+        ReachBy::Nothing => "nothing".to_owned(),
     };
     if reach.rounds_up { format!("{by}, and more than asked") } else { by }
 }
@@ -47,7 +49,7 @@ mod tests {
     use super::*;
 
     fn reach(cache: &str, on: &str, by: ReachBy, template: &str, actions: usize, rounds_up: bool) -> DependencyReach {
-        let reach = Reach { by, template: template.to_owned(), actions, rounds_up };
+        let reach = Reach { by, template: template.to_owned(), actions, rounds_up, advice: None };
         DependencyReach { cache: cache.to_owned(), place: 0, on: on.to_owned(), cost: by.cost(), reach }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_core::action::Action;
+use quash_core::key::Glob;
 use quash_core::store::{Applied, Finding, Identity, Store, StoreError};
 use quash_dispatch::transport::{
     Backlog, ConsumeOptions, Consumer, DeadLetters, Delivery, Message, Place, Receiver, Settler, Tag, Transport,
@@ -48,6 +49,10 @@ impl Store for ObservedStore {
 
     async fn count_prefixes(&self, prefixes: &[&str]) -> Result<Vec<u64>, StoreError> {
         self.inner.count_prefixes(prefixes).await
+    }
+
+    async fn count_patterns(&self, patterns: &[Glob]) -> Result<Vec<u64>, StoreError> {
+        self.inner.count_patterns(patterns).await
     }
 
     async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {

@@ -92,6 +92,8 @@ fn shortened(text: &str) -> String {
 mod tests {
     use std::borrow::Cow;
 
+    use quash_core::event::Types;
+
     use super::*;
 
     fn row<'a>(columns: &[(&'a str, Value<'a>)]) -> Row<'a> {
@@ -108,6 +110,7 @@ mod tests {
             before,
             after,
             changed: changed.map(|names| names.iter().map(|&name| name.into()).collect()),
+            types: Types::default(),
             relation: None,
             time_us: None,
             origin: None,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quash_core::explain::{Explanation, PlannedAction};
+use quash_core::key::Glob;
 use quash_core::store::{Store, StoreError};
 use serde::Serialize;
 
@@ -53,7 +54,8 @@ pub(super) async fn ask(config: &Config, explanation: &Explanation) -> Result<Li
         };
         let keys = objects(|kind| ON_A_KEY.contains(&kind));
         let prefixes = objects(|kind| kind == "delete_prefix");
-        look(&*store, name, keys, prefixes, &mut live).await.map_err(|error| failed(name, &error))?;
+        let patterns = objects(|kind| kind == "delete_pattern");
+        look(&*store, name, [keys, prefixes, patterns], &mut live).await.map_err(|error| failed(name, &error))?;
     }
     Ok(live)
 }
@@ -61,8 +63,7 @@ pub(super) async fn ask(config: &Config, explanation: &Explanation) -> Result<Li
 async fn look(
     store: &dyn Store,
     target: &str,
-    keys: Vec<(&str, &str)>,
-    prefixes: Vec<(&str, &str)>,
+    [keys, prefixes, patterns]: [Vec<(&str, &str)>; 3],
     live: &mut Live,
 ) -> Result<(), StoreError> {
     if !keys.is_empty() {
@@ -72,6 +73,12 @@ async fn look(
     if !prefixes.is_empty() {
         let counts = store.count_prefixes(&prefixes.iter().map(|(_, prefix)| *prefix).collect::<Vec<_>>()).await?;
         prefixes.iter().zip(counts).for_each(|((kind, prefix), count)| live.note(target, kind, prefix, count));
+    }
+    let globs: Vec<(&str, &str, Glob)> =
+        patterns.into_iter().filter_map(|(kind, text)| Some((kind, text, Glob::parse(text)?))).collect();
+    if !globs.is_empty() {
+        let counts = store.count_patterns(&globs.iter().map(|(_, _, glob)| glob.clone()).collect::<Vec<_>>()).await?;
+        globs.iter().zip(counts).for_each(|((kind, text, _), count)| live.note(target, kind, text, count));
     }
     Ok(())
 }

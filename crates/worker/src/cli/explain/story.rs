@@ -180,7 +180,8 @@ impl Story<'_> {
     fn action(&self, action: &PlannedAction, width: usize) -> String {
         let (target, object) = (escape_for_terminal(&action.target), escape_for_terminal(&action.object));
         let star = if action.action == "delete_prefix" { "*" } else { "" };
-        let found = match (self.live.and_then(|live| live.found(action)), star.is_empty()) {
+        let counts = matches!(action.action, "delete_prefix" | "delete_pattern");
+        let found = match (self.live.and_then(|live| live.found(action)), !counts) {
             (None, _) => String::new(),
             (Some(0), true) => format!("  {}", self.paint.dim("not there")),
             (Some(_), true) => format!("  {}", self.paint.green("exists")),
@@ -245,7 +246,11 @@ fn by(reach: &Reach) -> String {
         ReachBy::Keys => format!("by the {} keys {}", reach.actions, reach.template),
         ReachBy::Tag => format!("by a new token of the tag {}", reach.template),
         ReachBy::Prefix => format!("by a pass over all keys, for {}", reach.template),
+        ReachBy::Pattern => format!("by a pass over all keys, for the pattern {}", reach.template),
         ReachBy::WholeCache => format!("by a pass over all keys, for the whole cache {}", reach.template),
+        ReachBy::Nothing => {
+            format!("by nothing: {}", reach.advice.as_deref().unwrap_or("it cannot be done from outside"))
+        }
     };
     if reach.rounds_up { format!("{how}, which removes more than asked") } else { how }
 }

@@ -16,7 +16,7 @@ fn bump(object: &str) -> PlannedAction {
 }
 
 fn page(actions: Vec<PlannedAction>) -> ExplainedCache {
-    let reach = || Reach { by: ReachBy::Tag, template: "author:{author_id}".to_owned(), actions: 1, rounds_up: false };
+    let reach = || Reach::one(ReachBy::Tag, "author:{author_id}", false);
     ExplainedCache {
         cache: "catalog_page".to_owned(),
         through: Vec::new(),
@@ -67,7 +67,7 @@ fn a_newcomer_sees_what_matched_what_did_not_and_what_goes() {
             cache: "shelf".to_owned(),
             through: vec!["catalog_page".to_owned()],
             key_sets: vec!["its only entry".to_owned()],
-            reach: vec![Reach { by: ReachBy::Keys, template: "shelf".to_owned(), actions: 1, rounds_up: false }],
+            reach: vec![Reach::keys("shelf", 1)],
             notes: Vec::new(),
             actions: vec![PlannedAction { target: "eu".to_owned(), action: "delete", object: "shelf".to_owned() }],
             again_after_ms: Vec::new(),
