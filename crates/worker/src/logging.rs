@@ -13,13 +13,18 @@ use crate::metrics::Limiter;
 /// Lines a second about panics; each message that panics does so in every attempt.
 const PANIC_LINES: u32 = 10;
 
+/// Brokers' drivers say themselves what their transport says in its own words, and at times with a message's body in it.
+/// A filter that names them lets them speak.
+const SILENT: &str = "lapin=off,async_nats=off";
+
 /// Writes logs to standard error from now on: in this format, and of what the filter lets through. Panics become log
 /// lines too. Repeating it changes nothing.
 ///
 /// # Errors
 /// When the filter cannot be read.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| format!("the log filter `{filter}` is wrong: {error}"))?;
+    let filter = EnvFilter::try_new(format!("{SILENT},{filter}"))
+        .map_err(|error| format!("the log filter `{filter}` is wrong: {error}"))?;
     let terminal = io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let set = match format {
