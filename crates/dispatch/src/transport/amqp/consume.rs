@@ -1,6 +1,6 @@
 //! Runs a consumer: hands out what its pump has fetched, and ends it in order.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,10 @@ const PREFETCH_MAX: usize = 2000;
 /// Batches that are fetched ahead or worked on: several are in flight, and more must be on the way meanwhile.
 const BATCHES_AHEAD: usize = 8;
 
+/// How long the first batch of a connection waits to be filled, at least: what waited at the broker comes message by
+/// message, and the first would come alone.
+const FIRST_LINGER: Duration = Duration::from_millis(50);
+
 /// How long ending may take before the rest is left to the broker.
 const END_LIMIT: Duration = Duration::from_secs(8);
 
@@ -36,6 +40,8 @@ pub(super) struct Consuming {
     pub(super) settler_gone: Notify,
     session: Mutex<Option<Arc<Session>>>,
     generations: AtomicU64,
+    /// Whether nothing of the present connection was received yet.
+    fresh: AtomicBool,
 }
 
 impl Consuming {
@@ -45,6 +51,7 @@ impl Consuming {
     }
 
     pub(super) fn use_session(&self, session: &Arc<Session>) {
+        self.fresh.store(true, Ordering::Relaxed);
         *self.slot() = Some(Arc::clone(session));
     }
 
@@ -103,6 +110,7 @@ pub(super) async fn start(place: Arc<Place>, options: &ConsumeOptions) -> Result
         settler_gone: Notify::new(),
         session: Mutex::default(),
         generations: AtomicU64::new(0),
+        fresh: AtomicBool::new(true),
     });
     let opened = Opened::try_open(&consuming).await?;
     let (end, ending) = oneshot::channel();
@@ -128,6 +136,7 @@ impl Receiver for Receiving {
             let batch = self.consuming.inbox.take(self.batch)?;
             // What came may be gone with its connection.
             if !batch.is_empty() {
+                self.consuming.fresh.store(false, Ordering::Relaxed);
                 return Ok(batch);
             }
         }
@@ -147,9 +156,11 @@ impl Receiving {
         while inbox.next() == Next::Nothing {
             inbox.arrived().await;
         }
-        // What the broker sends at once arrives within a moment; without this the first message would come alone.
+        let fresh = self.consuming.fresh.load(Ordering::Relaxed);
+        let linger = if fresh { self.linger.max(FIRST_LINGER) } else { self.linger };
+        // What the broker sends at once is there after a moment.
         tokio::task::yield_now().await;
-        let until = Instant::now() + self.linger;
+        let until = Instant::now() + linger;
         while matches!(inbox.next(), Next::Work(length) if length < self.batch) {
             if timeout_at(until, inbox.arrived()).await.is_err() {
                 break;

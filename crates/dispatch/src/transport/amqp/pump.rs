@@ -128,8 +128,10 @@ impl Pump {
                 std::ops::ControlFlow::Continue(())
             }
             Over::Ending(ending, closing) => {
-                session.cancel(&cancelling).await;
-                self.drain(&session, &mut coming).await;
+                if matches!(ending, Ending::Close(_)) {
+                    session.cancel(&cancelling).await;
+                    self.drain(&session, &mut coming).await;
+                }
                 self.finish(ending, closing, &session).await;
                 std::ops::ControlFlow::Break(())
             }

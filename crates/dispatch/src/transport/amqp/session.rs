@@ -230,13 +230,11 @@ impl Session {
         self.resolved.notify_waiters();
     }
 
-    /// Hands everything back that is not settled, in its order, and closes.
+    /// Hands everything back that is not settled, and closes. The broker puts it back in its order, all of it at once;
+    /// with a cancel before, it would put back first what was under way, and only then what came before that.
     pub(super) async fn close(&self) {
         for intake in [&self.work, &self.suspects] {
             let _turn = intake.turn.lock().await;
-            let options = BasicNackOptions { requeue: true, multiple: true };
-            // Zero stands for all. Closing would do the same, but the broker notices the end of a channel late.
-            _ = answer("handing back", intake.channel.basic_nack(0, options)).await;
             _ = answer("closing a channel", intake.channel.close(200, "done".into())).await;
         }
         self.end();
