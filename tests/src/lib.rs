@@ -22,10 +22,12 @@ mod http;
 mod quash;
 mod queue;
 
-// What goes wrong in between.
+// What stands between: faults, and certificates.
+mod certificates;
 mod proxy;
 
 pub use broker::{Broker, Kind};
+pub use certificates::Certificates;
 pub use eventually::{becomes, eventually};
 pub use home::Home;
 pub use http::{Answer, get};

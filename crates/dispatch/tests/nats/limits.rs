@@ -50,6 +50,24 @@ async fn what_is_larger_than_the_server_takes_is_refused_with_its_size() {
 }
 
 #[tokio::test]
+async fn many_large_messages_all_come_though_not_at_once() {
+    let server = Server::start().await;
+    let transport = server.transport();
+    transport.prepare().await.unwrap();
+    for _ in 0..20 {
+        transport.publish(&vec![large(PAYLOAD_MAX); 5]).await.unwrap();
+    }
+    let mut consumer = consume(&*transport, "a", 250).await;
+    let mut received = 0;
+    while received < 100 {
+        let batch = receive_many(&mut consumer, 1).await;
+        consumer.settler.settle(&all(&batch, &Verdict::Ack)).await.unwrap();
+        received += batch.len();
+    }
+    assert_eq!((received, transport.backlog().await.unwrap()), (100, Default::default()));
+}
+
+#[tokio::test]
 async fn a_delivery_with_a_copy_that_is_too_large_stays() {
     let server = Server::start().await;
     let transport = server.transport();

@@ -9,4 +9,5 @@ mod limits;
 mod losses;
 mod rights;
 mod server;
+mod tls;
 mod topology;

@@ -1,81 +1,19 @@
 //! Promises that the way to the server can be encrypted, with certificates on both sides.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use quash_core::config::Secret;
 use quash_dispatch::transport::TransportError;
 use quash_dispatch::transport::redis_streams::{Config, Tls};
-use tempfile::TempDir;
+use quash_e2e::Certificates;
 
 use super::server::{Server, ack, consume, free_port, message, receive_many};
-
-struct Certificates(TempDir);
-
-impl Certificates {
-    /// An authority, and what it has signed for the server and the client.
-    fn make() -> Self {
-        let certificates = Self(TempDir::new().unwrap());
-        certificates.openssl(&[
-            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=ca",
-        ]);
-        std::fs::write(certificates.path("names"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n").unwrap();
-        for name in ["server", "client"] {
-            let [key, request, certificate] = ["key", "csr", "crt"].map(|ending| format!("{name}.{ending}"));
-            certificates.openssl(&[
-                "req",
-                "-newkey",
-                "rsa:2048",
-                "-nodes",
-                "-keyout",
-                &key,
-                "-out",
-                &request,
-                "-subj",
-                &format!("/CN={name}"),
-            ]);
-            certificates.openssl(&[
-                "x509",
-                "-req",
-                "-in",
-                &request,
-                "-CA",
-                "ca.crt",
-                "-CAkey",
-                "ca.key",
-                "-CAcreateserial",
-                "-out",
-                &certificate,
-                "-extfile",
-                "names",
-            ]);
-        }
-        certificates
-    }
-
-    fn openssl(&self, arguments: &[&str]) {
-        let output = Command::new("openssl").args(arguments).current_dir(self.0.path()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        text(&self.path(name))
-    }
-}
-
-fn text(path: &Path) -> String {
-    path.to_str().unwrap().to_owned()
-}
 
 #[tokio::test]
 async fn an_encrypted_server_is_reached_with_certificates_and_not_without() {
     let certificates = Certificates::make();
-    let [ca, cert, key] = ["ca.crt", "server.crt", "server.key"].map(|name| certificates.text(name));
+    let [ca, cert, key] =
+        ["ca.crt", "server.crt", "server.key"].map(|name| certificates.path(name).display().to_string());
     let server = Server::start().await;
     let port = free_port();
     for (setting, value) in

@@ -131,6 +131,8 @@ pub(super) struct ConsumerConfig {
 #[derive(Serialize)]
 pub(super) struct Next {
     pub(super) batch: usize,
+    /// The request ends before a message that does not fit any more.
+    pub(super) max_bytes: usize,
     /// In nanoseconds.
     pub(super) expires: u64,
     pub(super) idle_heartbeat: u64,

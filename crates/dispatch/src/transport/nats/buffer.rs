@@ -30,6 +30,8 @@ struct State {
     ready: VecDeque<(Lane, Delivery)>,
     /// How many of each lane these are.
     waiting: [usize; 3],
+    /// How many bytes their payloads have.
+    bytes: usize,
     /// What comes alone.
     alone: VecDeque<Delivery>,
     /// Whether one that comes alone was the last that was received, so that neither kind starves the other.
@@ -59,6 +61,7 @@ impl Buffer {
     pub(super) fn add(&self, lane: Lane, fetched: Vec<Delivery>, more: bool) {
         let mut state = self.state();
         state.waiting[lane as usize] += fetched.len();
+        state.bytes += fetched.iter().map(|delivery| delivery.message.payload.len()).sum::<usize>();
         state.ready.extend(fetched.into_iter().map(|delivery| (lane, delivery)));
         state.more_until = more.then(|| Instant::now() + GATHER);
         drop(state);
@@ -78,6 +81,11 @@ impl Buffer {
             Lane::Suspects => state.alone.len(),
             lane => state.waiting[lane as usize],
         }
+    }
+
+    /// How many bytes wait to be received in company.
+    pub(super) fn bytes(&self) -> usize {
+        self.state().bytes
     }
 
     /// Says why a lane brings nothing; whoever receives is told once.
@@ -111,6 +119,7 @@ impl Buffer {
             _ => {
                 state.ready.retain(|(from, _)| *from != lane);
                 state.waiting[lane as usize] = 0;
+                state.bytes = state.ready.iter().map(|(_, delivery)| delivery.message.payload.len()).sum();
             }
         }
     }
@@ -168,10 +177,11 @@ impl Buffer {
 
     fn take(&self, max: usize) -> Vec<Delivery> {
         let mut state = self.state();
-        let State { ready, waiting, .. } = &mut *state;
+        let State { ready, waiting, bytes, .. } = &mut *state;
         let count = ready.len().min(max);
-        let each = |(lane, delivery)| {
+        let each = |(lane, delivery): (Lane, Delivery)| {
             waiting[lane as usize] -= 1;
+            *bytes -= delivery.message.payload.len();
             delivery
         };
         let batch = ready.drain(..count).map(each).collect();

@@ -20,6 +20,9 @@ use crate::transport::backoff::Pace;
 /// How many batches are fetched ahead, those on their way included: as many as keep server and worker busy.
 const AHEAD: usize = 4;
 
+/// How many bytes one request may bring, so that large messages do not fill the memory; at least two of the largest.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// How many messages are looked at in one go.
 const CHUNK: usize = 512;
 
@@ -145,7 +148,12 @@ impl Puller {
             return Ok(());
         }
         let heartbeat = *place.config.heartbeat;
-        let next = Next { batch, expires: nanoseconds(heartbeat * 4), idle_heartbeat: nanoseconds(heartbeat) };
+        let next = Next {
+            batch,
+            max_bytes: BYTES_MAX.max(2 * client.max_payload()),
+            expires: nanoseconds(heartbeat * 4),
+            idle_heartbeat: nanoseconds(heartbeat),
+        };
         let next = serde_json::to_vec(&next).unwrap_or_default();
         let (stream, consumer) = (place.names.stream_of(self.lane), place.names.consumer_of(self.lane));
         let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
@@ -163,6 +171,7 @@ impl Puller {
         match self.lane {
             // Exactly one: its count goes up only when it was really in somebody's hands.
             Lane::Suspects => usize::from(wanted == 0 && consuming.held.is_free(Lane::Suspects)),
+            _ if consuming.buffer.bytes() > AHEAD * BYTES_MAX => 0,
             lane => {
                 let free = (consuming.batch * AHEAD).saturating_sub(wanted + consuming.buffer.waiting(lane));
                 free / consuming.batch * consuming.batch
