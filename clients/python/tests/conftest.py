@@ -47,11 +47,34 @@ def name() -> str:
     return f"quash.test{next(_numbers)}"
 
 
+@pytest.fixture(params=["default", "postgres"])
+def db(request: pytest.FixtureRequest, databases: None) -> Iterator[str]:
+    """A database of the shop, empty."""
+    import quash
+
+    yield request.param
+    from django.core.management import call_command
+
+    with quash.disabled():
+        call_command("flush", database=request.param, interactive=False, verbosity=0)
+
+
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
+def databases() -> Iterator[None]:
+    """Both databases of the shop, with their tables."""
+    import django_setup  # noqa: F401
+    from django.core.management import call_command
+    from django.db import connections
+    from shop import settings
+
     server = Postgres(Path(tempfile.mkdtemp(prefix="quash-postgres-")))
+    server.port = settings.POSTGRES_PORT
     server.prepare()
     server.start()
-    yield server
+    for alias in settings.DATABASES:
+        call_command("migrate", database=alias, run_syncdb=True, verbosity=0)
+    yield
+    connections.close_all()
     server.kill()
     shutil.rmtree(server.home, ignore_errors=True)
+    shutil.rmtree(Path(settings.DATABASES["default"]["NAME"]).parent, ignore_errors=True)

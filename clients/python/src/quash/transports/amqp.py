@@ -157,7 +157,8 @@ def _words(error: BaseException) -> str:
         inner = pending.pop()
         if isinstance(inner, BaseException):
             pending.extend(reversed(inner.args))
-            pending.extend(getattr(inner, "exceptions", ()))
+            # Where the driver keeps the cause, if not among the arguments.
+            pending.extend([*getattr(inner, "exceptions", ()), getattr(inner, "exception", None)])
             if isinstance(inner, OSError) or not inner.args:
                 seen.append(str(inner) or type(inner).__name__)
         elif isinstance(inner, str) and inner:

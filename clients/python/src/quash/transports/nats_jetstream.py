@@ -53,10 +53,13 @@ class NatsLink:
 async def connect(address: Address, seconds: float) -> NatsLink:
     """Connects. The connection never comes back by itself: the next use makes another."""
     client = Client()
-    heard: list[Exception] = []
+    is_connecting = True
 
     async def hear(error: Exception) -> None:
-        heard.append(error)
+        # The client tries again for a while whatever it is told. Raising ends that, so that the caller hears the reason
+        # while it still listens.
+        if is_connecting:
+            raise error
 
     try:
         await client.connect(
@@ -69,7 +72,10 @@ async def connect(address: Address, seconds: float) -> NatsLink:
             **_credentials(address),
         )
     except (nats.errors.Error, OSError, asyncio.TimeoutError) as error:
-        raise _failed((*heard, error)) from error
+        await client.close()
+        raise _failed(error) from error
+    finally:
+        is_connecting = False
     return NatsLink(client, address.destination)
 
 
@@ -87,9 +93,8 @@ def _credentials(address: Address) -> dict[str, Any]:
     return {"user": address.username, "password": address.password} if address.username else {}
 
 
-def _failed(errors: Sequence[Exception]) -> Lost | Refused:
-    # The client says "no servers available"; what it heard before says why.
-    text = next((str(error) for error in errors if str(error)), type(errors[-1]).__name__)
+def _failed(error: Exception) -> Lost | Refused:
+    text = str(error) or type(error).__name__
     if "authorization" in text.lower() or "authentication" in text.lower():
         return Refused(text, temporary=False)
     return Lost(text)
