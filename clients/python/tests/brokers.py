@@ -101,9 +101,15 @@ _SERVERS = {RedisBroker: Redis, RabbitBroker: RabbitMq, NatsBroker: Nats}
 KINDS = {kind.kind: kind for kind in _SERVERS}
 
 
-def start(kind: str) -> Broker:
-    """Starts a server of its own."""
+def prepare(kind: str) -> Broker:
+    """A server of its own, that nobody has started."""
     made = KINDS[kind]()
     made.server = _SERVERS[KINDS[kind]](Path(tempfile.mkdtemp(prefix=f"quash-{kind}-")))
+    return made
+
+
+def start(kind: str) -> Broker:
+    """Starts a server of its own."""
+    made = prepare(kind)
     made.server.start()
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -230,12 +231,20 @@ def with_policy(url: str, policy: str, **more: Any) -> Any:
     return override_settings(QUASH={**settings.QUASH, "url": url, "on_failure": policy, **more})
 
 
-@pytest.fixture
-def down(own_broker: brokers.Broker) -> brokers.Broker:
-    own_broker.server.kill()
-    return own_broker
+#: What the database is makes no difference here, and a broker takes seconds to start.
+one_database = pytest.mark.parametrize("db", ["postgres"], indirect=True)
 
 
+@pytest.fixture(params=["redis", "amqp", "nats"])
+def down(request: pytest.FixtureRequest) -> Iterator[brokers.Broker]:
+    """A broker that was not started yet."""
+    made = brokers.prepare(request.param)
+    yield made
+    made.server.kill()
+    shutil.rmtree(made.server.home, ignore_errors=True)
+
+
+@one_database
 def test_log_says_what_is_lost_and_goes_on(down: brokers.Broker, db: str, caplog: pytest.LogCaptureFixture) -> None:
     with with_policy(down.url("q"), "log"), caplog.at_level(logging.ERROR, logger="quash"):
         author = make(db, "a")
@@ -246,6 +255,7 @@ def test_log_says_what_is_lost_and_goes_on(down: brokers.Broker, db: str, caplog
     assert f"127.0.0.1:{down.server.port}" in record.getMessage()
 
 
+@one_database
 def test_raise_fails_the_request_after_its_commit(down: brokers.Broker, db: str) -> None:
     with with_policy(down.url("q"), "raise"):
         with pytest.raises(quash.BrokerUnreachable), transaction.atomic(using=db):
@@ -253,6 +263,7 @@ def test_raise_fails_the_request_after_its_commit(down: brokers.Broker, db: str)
         assert Author.objects.using(db).get() == author
 
 
+@one_database
 def test_outbox_keeps_events_until_the_broker_is_back(down: brokers.Broker, db: str) -> None:
     from django.core.management import call_command
     from django.core.management.base import CommandError
@@ -278,6 +289,7 @@ def test_outbox_keeps_events_until_the_broker_is_back(down: brokers.Broker, db: 
     assert names(events) == ["a", "b", "c"]
 
 
+@one_database
 def test_a_hung_broker_costs_a_request_no_more_than_the_time_limit(own_broker: brokers.Broker, db: str) -> None:
     own_broker.declare("quash.hung")
     with with_policy(own_broker.url("quash.hung"), "outbox", timeout=10.0):

@@ -7,6 +7,7 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from . import values
 from .errors import EventError
 from .ids import new_id
 from .values import Json, row
@@ -43,6 +44,8 @@ class Event:
     after: Row | None = None
     #: The columns that changed. A column that it does not name is then known to be as before.
     changed: Iterable[str] | None = None
+    #: What columns are in the application, as `{"price": "decimal"}`; those of Python's own types are known.
+    types: Mapping[str, str] | None = None
     #: For add, remove and clear: the relation's name on the entity, the row that owns it, the rows at the other end.
     relation: str | None = None
     from_: Row | None = None
@@ -72,8 +75,20 @@ class Event:
         else:
             fields |= {"before": _row("before", self.before), "after": _row("after", self.after)}
             fields["changed"] = None if self.changed is None else list(self.changed)
+        fields["types"] = self._types() or None
         fields |= {"time": _time(self.time), "origin": self.origin, "traceparent": self.traceparent}
         return {name: value for name, value in fields.items() if value is not None}
+
+    def _types(self) -> dict[str, str]:
+        """Those of the values, and those that were said: a `None` shows none, and an image may be spelt already."""
+        found = values.types(self.key or {})
+        if self.op in RELATION_OPS:
+            found = {} if self.from_ is None else values.types(self.from_, "from.")
+            for one in _many(self.to):
+                found |= values.types(one, "to.")
+        else:
+            found |= values.types(self.before or {}) | values.types(self.after or {})
+        return found | dict(self.types or {})
 
     def _check(self) -> None:
         if not self.entity:
@@ -168,7 +183,13 @@ def _row(name: str, columns: Row | None) -> dict[str, Json] | None:
 def _rows(to: Row | Sequence[Row] | None) -> list[dict[str, Json]] | None:
     if to is None:
         return None
-    return [row(to)] if isinstance(to, Mapping) else [row(one) for one in to]
+    return [row(one) for one in _many(to)]
+
+
+def _many(to: Row | Sequence[Row] | None) -> Sequence[Row]:
+    if to is None:
+        return ()
+    return [to] if isinstance(to, Mapping) else to
 
 
 def _time(moment: datetime.datetime | None) -> str | None:

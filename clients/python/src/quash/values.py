@@ -22,7 +22,9 @@ INT_MIN, INT_MAX = -(2**63), 2**64 - 1
 
 
 def plain(value: object) -> Json:
-    """The value in terms of JSON: decimals, times and UUIDs as their exact text, an enum as its value, bytes in base64.
+    """The value in terms of JSON: decimals, times and UUIDs as their exact text, an enum as its value.
+
+    Bytes are the text that they hold in UTF-8, otherwise base64.
 
     Raises:
         EventError: for a value that has no exact text, such as an object of a class of your own.
@@ -56,6 +58,50 @@ def row(columns: Mapping[str, object]) -> dict[str, Json]:
     return spelt
 
 
+def types(columns: Mapping[str, object], prefix: str = "") -> dict[str, str]:
+    """What columns are in Python, as far as JSON does not show it: `{"price": "decimal", "author.born": "date"}`."""
+    found: dict[str, str] = {}
+    for name, value in columns.items():
+        if isinstance(value, Mapping):
+            found |= types(value, f"{prefix}{name}.")
+        else:
+            word = type_of(value)
+            if word is not None:
+                found[f"{prefix}{name}"] = word
+    return found
+
+
+def type_of(value: object) -> str | None:
+    """The word for a value's type, if its JSON is text that could be another's."""
+    if isinstance(value, enum.Enum):
+        return type_of(value.value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return _bytes(bytes(value))[1]
+    if isinstance(value, int | float):
+        is_text = isinstance(plain(value), str)
+        return ("int" if isinstance(value, int) else "float") if is_text else None
+    return next((word for kind, word in _TYPES if isinstance(value, kind)), None)
+
+
+#: A datetime is a date as well, and stands before it.
+_TYPES: tuple[tuple[type, str], ...] = (
+    (decimal.Decimal, "decimal"),
+    (uuid.UUID, "uuid"),
+    (datetime.datetime, "datetime"),
+    (datetime.date, "date"),
+    (datetime.time, "time"),
+    # No worker spells it in a key, and says so then.
+    (datetime.timedelta, "timedelta"),
+)
+
+
+def _bytes(value: bytes) -> tuple[str, str]:
+    try:
+        return value.decode(), "bytes"
+    except UnicodeDecodeError:
+        return base64.b64encode(value).decode("ascii"), "base64"
+
+
 def _other(value: object) -> Json:
     if isinstance(value, decimal.Decimal | uuid.UUID | datetime.timedelta):
         return str(value)
@@ -63,7 +109,7 @@ def _other(value: object) -> Json:
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     if isinstance(value, bytes | bytearray | memoryview):
-        return base64.b64encode(bytes(value)).decode("ascii")
+        return _bytes(bytes(value))[0]
     if isinstance(value, Mapping):
         return {_name(name): plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -85,15 +85,22 @@ def rows_saved(tracked: Tracked, rows: Iterable[Image]) -> Documents:
 
 def related(tracked: Tracked, relation: Relation, op: Op, from_: Image, to: Iterable[Image]) -> Documents:
     """Rows were added to a relation, or removed from it."""
-    source = conf().publisher.document(
-        Event(entity=tracked.entity, op=op, relation=relation.field.name, from_=from_, to=list(to))
+    document = conf().publisher.document(
+        Event(
+            entity=tracked.entity,
+            op=op,
+            relation=relation.field.name,
+            from_=from_,
+            to=list(to),
+            types=relation.types(tracked),
+        )
     )
-    return [source]
+    return [document]
 
 
 def event(tracked: Tracked, op: Op, **fields: Any) -> dict[str, Any]:
     """An event of a model, as native JSON with its context."""
-    return conf().publisher.document(Event(entity=tracked.entity, op=op, **fields))
+    return conf().publisher.document(Event(entity=tracked.entity, op=op, types=tracked.types, **fields))
 
 
 def image(tracked: Tracked, instance: Any, memory: Memory | None, using: str) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import decimal
 import functools
@@ -170,6 +171,9 @@ def _stored(field: Any, value: Any, using: str) -> Any:
         digits = decimal.Decimal(1).scaleb(-field.decimal_places)
         context = decimal.Context(prec=field.max_digits) if field.max_digits else None
         return value.quantize(digits, context=context)
+    if isinstance(value, bytes | bytearray | memoryview):
+        # Always the same spelling for one column, which is what is said of its type.
+        return base64.b64encode(bytes(value)).decode("ascii")
     if isinstance(value, datetime.datetime) and settings.USE_TZ:
         if timezone.is_naive(value):
             value = timezone.make_aware(value, timezone.get_default_timezone())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.db import models
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +33,10 @@ class Relation:
     field: Any
     #: What is published of the rows at the other end, the primary key among it.
     to_columns: tuple[Column, ...]
+
+    def types(self, tracked: Tracked) -> dict[str, str]:
+        """As of `Tracked`, for events of this relation."""
+        return _types(tracked.columns, "from.") | _types(self.to_columns, "to.")
 
     @property
     def through(self) -> Any:
@@ -58,6 +64,11 @@ class Tracked:
         """The column of the primary key."""
         return str(self.model._meta.pk.attname)
 
+    @functools.cached_property
+    def types(self) -> dict[str, str]:
+        """What the columns are in Python, where their JSON does not show it; of a relation with its end."""
+        return _types(self.columns)
+
     @property
     def own(self) -> tuple[Column, ...]:
         """The columns of the row itself."""
@@ -67,6 +78,29 @@ class Tracked:
     def related(self) -> tuple[Column, ...]:
         """The columns of rows that it refers to."""
         return tuple(column for column in self.columns if len(column.path) > 1)
+
+
+#: A datetime field is a date field as well, and stands before it.
+_TYPES = (
+    (models.DecimalField, "decimal"),
+    (models.DateTimeField, "datetime"),
+    (models.DateField, "date"),
+    (models.TimeField, "time"),
+    (models.UUIDField, "uuid"),
+    (models.DurationField, "timedelta"),
+    (models.BinaryField, "base64"),
+)
+
+
+def _types(columns: Iterable[Column], prefix: str = "") -> dict[str, str]:
+    found = {prefix + ".".join(column.path): _type(column.field) for column in columns}
+    return {path: word for path, word in found.items() if word}
+
+
+def _type(field: Any) -> str:
+    if field.remote_field is not None and hasattr(field, "target_field"):
+        return _type(field.target_field)
+    return next((word for kind, word in _TYPES if isinstance(field, kind)), "")
 
 
 def tracked(model: Any, names: Any) -> Tracked:
