@@ -46,12 +46,10 @@ class Memory:
         """Some columns were read again."""
         self._values = {**self.values(), **values}
 
-    # Copies and pickles of an instance have a past of their own, which ended.
     def __reduce__(self) -> tuple[Any, ...]:
-        return Memory, (self.values(),)
-
-    def __copy__(self) -> Memory:
-        return Memory(self.values())
+        # Forgotten: an instance that comes out of a cache or a queue says nothing of what the database holds by then.
+        # It would also double what is cached, and bind whoever reads it to this package.
+        return type(None), ()
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Memory:
         return Memory(self.values())
