@@ -44,6 +44,7 @@ def check(tmp_path: Path, drawn: dict[str, Any]) -> tuple[str, str]:
     [
         (graph(("entity", "shop.Country")), "error: shop.Country: rules name it and QUASH['models'] does not"),
         (graph(("entity", "shop.Bok")), "error: shop.Bok: no model of this project, did the rule mean shop.Book?"),
+        (graph(("entity", "shop.Product")), "error: shop.Product: no model of this project, although the app is"),
         (graph(("entity", "shop.book")), "error: shop.book: published as shop.Book, and rules compare names exactly"),
         (
             graph(("relation", "shop.Book.tag")),

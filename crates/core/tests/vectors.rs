@@ -1,5 +1,7 @@
 //! Decodes the shared test vectors, which the clients in other languages encode.
 
+#![expect(clippy::expect_used, reason = "helpers outside of test functions may fail where they stand as well")]
+
 use quash_core::event::{Change, Command, Event, EventLimits, Format, Invalidate, Payload, Row, Value, decode};
 use serde_json::{Map, Value as Json, json};
 

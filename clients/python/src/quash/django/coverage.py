@@ -59,14 +59,21 @@ def _unpublished(entity: str, published: Mapping[str, Tracked]) -> Finding:
     try:
         label = apps.get_model(entity)._meta.label
     except (LookupError, ValueError):
-        near = difflib.get_close_matches(entity, [model._meta.label for model in apps.get_models()], n=1)
-        meant = f", did the rule mean {near[0]}?" if near else "; somebody else must publish it"
-        return Finding(entity, f"no model of this project{meant}", is_gap=bool(near))
+        return _unknown(entity)
     if label in published:
         return Finding(entity, f"published as {label}, and rules compare names exactly")
     if label != entity:
         return Finding(entity, f"not published, and its model is spelt {label}")
     return Finding(entity, "rules name it and QUASH['models'] does not")
+
+
+def _unknown(entity: str) -> Finding:
+    near = difflib.get_close_matches(entity, [model._meta.label for model in apps.get_models()], n=1, cutoff=0.8)
+    if near:
+        return Finding(entity, f"no model of this project, did the rule mean {near[0]}?")
+    if entity.split(".")[0] in apps.app_configs:
+        return Finding(entity, "no model of this project, although the app is")
+    return Finding(entity, "no model of this project; somebody else must publish it", is_gap=False)
 
 
 def _relation_gaps(one: Tracked, name: str) -> Iterable[Finding]:

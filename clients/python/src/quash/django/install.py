@@ -10,9 +10,10 @@ from django.apps import apps
 from django.core.signals import setting_changed
 from django.db.models import signals
 
-from . import images, loads, memory, references, relations
+from .. import scope
+from . import loads, memory, references, relations
 from .changes import created, deleted, updated
-from .conf import Conf, conf
+from .conf import conf
 from .delivery import delivery
 from .memory import Values
 from .pending import pending
@@ -44,6 +45,8 @@ def end() -> None:
     for signal, sender, receiver in _connected:
         signal.disconnect(receiver, sender=sender)
     _connected.clear()
+    if conf.cache_info().currsize:
+        conf().publisher.close()
     conf.cache_clear()
     delivery.cache_clear()
     loads.forget()
@@ -104,7 +107,7 @@ def _on_save(
     after = _after(instance, names, before, written)
     waiting = pending(using)
     remembered.saved(after, waiting.fate())
-    if raw and not conf().fixtures:
+    if scope.is_disabled() or (raw and not conf().fixtures):
         return
     for one in concerned:
         waiting.add(_save_events(one, instance, created, before, after, written, using, raw))
@@ -139,6 +142,8 @@ def _columns(sender: Any, update_fields: Iterable[str]) -> list[str]:
 
 
 def _on_delete(concerned: Iterable[Tracked], sender: Any, instance: Any, using: str, **_: Any) -> None:
+    if scope.is_disabled():
+        return
     remembered = memory.of(instance)
     before = None if remembered is None else _row_before(instance, remembered, using)
     waiting = pending(using)
@@ -155,4 +160,4 @@ def _on_setting(*, setting: str, **_: Any) -> None:
 
 setting_changed.connect(_on_setting)
 
-__all__ = ["Conf", "begin", "end", "images"]
+__all__ = ["begin", "end"]

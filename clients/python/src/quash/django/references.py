@@ -9,6 +9,7 @@ from typing import Any
 from django.apps import apps
 from django.db import models
 
+from .. import scope
 from . import changes, images, relations
 from .conf import conf
 from .images import Image
@@ -45,8 +46,10 @@ def _writes(field: Any) -> bool:
 
 
 def _on_reference(one: Tracked, field: Any, sender: Any, instance: Any, using: str, **_: Any) -> None:
+    if scope.is_disabled():
+        return
     limit = conf().bulk_rows_max
-    rows = one.model._base_manager.using(using).filter(**{field.name: instance.pk})
+    rows = one.model._base_manager.using(using).filter(**{field.name: instance})
     before = images.fetch_up_to(one.columns, rows, limit)
     waiting = pending(using)
     if before is None:
@@ -70,4 +73,5 @@ def _after(one: Tracked, before: Image, field: Any, using: str) -> Image:
 
 
 def _on_end(one: Tracked, relation: Any, is_reverse: bool, sender: Any, instance: Any, using: str, **_: Any) -> None:
-    relations.of_deleted(one, relation, instance, is_reverse, using)
+    if not scope.is_disabled():
+        relations.of_deleted(one, relation, instance, is_reverse, using)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from .. import scope
 from ..event import Op
 from . import changes, images, memory
 from .images import Image
@@ -28,6 +29,8 @@ def on_change(
     **_: Any,
 ) -> None:
     """Receives `m2m_changed`."""
+    if scope.is_disabled():
+        return
     change = _Change(tracked, relation, instance, reverse, using)
     if action in _OPS and pk_set:
         change.publish(_OPS[action], sorted(pk_set, key=repr))
