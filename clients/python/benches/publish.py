@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import statistics
 import sys
 import time
@@ -55,6 +56,7 @@ def main(kind: str, url: str | None = None) -> None:
         publisher.close()
         if broker is not None:
             broker.server.kill()
+            shutil.rmtree(broker.server.home, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -77,4 +77,3 @@ def databases() -> Iterator[None]:
     connections.close_all()
     server.kill()
     shutil.rmtree(server.home, ignore_errors=True)
-    shutil.rmtree(Path(settings.DATABASES["default"]["NAME"]).parent, ignore_errors=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from pathlib import Path
 
 from servers import free_port
 
 _home = Path(tempfile.mkdtemp(prefix="quash-shop-"))
+atexit.register(shutil.rmtree, _home, ignore_errors=True)
 #: Where the tests start PostgreSQL.
 POSTGRES_PORT = free_port()
 
