@@ -175,6 +175,15 @@ fn every_value_of_few_is_enumerated_before_a_tag_is_written() {
 }
 
 #[test]
+fn every_tag_of_few_is_written_before_keys_are_searched_for() {
+    let declared = json!({"key": "{lang}:{page}", "prefix": "site:{lang}", "values": {"lang": ["de", "en"]}});
+    check(declared.clone(), json!({}), &[tag("tag:site:de"), tag("tag:site:en")]);
+    check(declared.clone(), json!({"lang": "fr"}), &[tag("tag:site:fr")]);
+    let reach = scheme(declared).unwrap().reach(ArgSet::EMPTY, 100);
+    assert_eq!((reach.by, reach.actions, reach.rounds_up), (ReachBy::Tag, 2, false));
+}
+
+#[test]
 fn what_has_no_tag_is_searched_for() {
     let goods = json!({"key": "goods:{shop}:{page}:list"});
     check(goods.clone(), json!({"shop": 7}), &[pattern("goods:7:*:list")]);
