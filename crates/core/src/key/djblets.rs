@@ -1,0 +1,391 @@
+//! Spells the keys of `djblets.cache`: the site's domain before every key, escaped, shortened or as an HMAC.
+
+mod recipe;
+mod shape;
+
+use serde::Deserialize;
+
+use self::recipe::Recipe;
+use self::shape::{Gap, Shape};
+use super::library::{Built, Cannot, Given, Library};
+use super::{ArgSet, Args, KeyError, KeySet, OneOrMany, Reach, ReachBy, Remover, Scheme};
+use crate::action::Write;
+use crate::config::{ConfigPath, Problem, Secret};
+
+/// More chunks than this are a gigabyte.
+const CHUNKS_MAX: usize = 1000;
+
+/// Keys that `cache_memoize` and its like of Djblets wrote.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The key that the code gives: a text with arguments, `stats:{user}`, or the list of its parts, which are escaped.
+    pub key: Option<OneOrMany<String>>,
+    /// The same for a `GenerationSynchronizer`, in the place of `key`: another number takes the place of the one there.
+    pub generation: Option<OneOrMany<String>>,
+    /// The domains of the `Site` rows that the processes run under, with their `SITE_ROOT`.
+    pub sites: Vec<Site>,
+    /// Whether keys without a domain go as well, which the library writes in silence where it cannot read its `Site` row.
+    pub without_site: bool,
+    /// How keys are encrypted, where they are.
+    pub encryption: Option<Encryption>,
+    /// How many chunks an entry of large data has at most, so that they go with it; left out, they stay until they expire.
+    pub chunks: usize,
+    /// The release that writes the keys, or several while a deployment rolls over; the newest known when left out.
+    pub release: Option<OneOrMany<String>>,
+    /// Cannot be had from outside.
+    #[schemars(skip)]
+    pub force_overwrite: Option<Cannot>,
+    /// Cannot be had from outside.
+    #[schemars(skip)]
+    pub lock: Option<Cannot>,
+}
+
+/// A site: its domain, or that with the `SITE_ROOT` of the settings.
+#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(untagged)]
+pub enum Site {
+    /// The domain alone.
+    Domain(String),
+    /// With a root.
+    Rooted(Rooted),
+}
+
+/// A site whose settings have a `SITE_ROOT`.
+#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rooted {
+    /// The domain of the `Site` row.
+    pub domain: String,
+    /// The `SITE_ROOT` of the settings.
+    pub site_root: String,
+}
+
+impl Site {
+    fn domain(&self) -> &str {
+        match self {
+            Self::Domain(domain) | Self::Rooted(Rooted { domain, .. }) => domain,
+        }
+    }
+
+    /// What stands before every key.
+    fn prefix(&self) -> String {
+        match self {
+            Self::Rooted(Rooted { domain, site_root }) if !site_root.is_empty() => format!("{domain}:{site_root}:"),
+            Self::Domain(domain) | Self::Rooted(Rooted { domain, .. }) => format!("{domain}:"),
+        }
+    }
+}
+
+/// How keys are encrypted, by names of secrets.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Encryption {
+    /// The secret that is `encryption_key` or `DJBLETS_CACHE_DEFAULT_ENCRYPTION_KEY`, or several of them.
+    pub key: Option<OneOrMany<String>>,
+    /// The secret that is Django's `SECRET_KEY`, whose first 16 characters are the key when no other is set.
+    pub secret_key: Option<OneOrMany<String>>,
+    /// Whether keys that are not encrypted go as well, while a deployment turns encryption on.
+    pub plain: bool,
+}
+
+impl Library for Config {
+    fn args(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut learn = |name: &str| match names.iter().position(|known| known == name) {
+            Some(place) => Some(place),
+            None => {
+                names.push(name.to_owned());
+                Some(names.len() - 1)
+            }
+        };
+        // A wrong template is reported with the scheme.
+        drop(Shape::parse(self.parts(), &mut learn));
+        names
+    }
+
+    fn column(&self, arg: &str) -> Vec<String> {
+        arg.split('.').map(str::to_owned).collect()
+    }
+
+    fn scheme(&self, given: Given<'_>) -> Built {
+        let mut problems = self.problems();
+        let (recipes, wrong) = self.recipes(&given);
+        problems.extend(wrong);
+        let mut place = |name: &str| given.args.position(name);
+        let shape = Shape::parse(self.parts(), &mut place).map_err(|(part, message)| {
+            let key = ConfigPath::root().key(if self.key.is_some() { "key" } else { "generation" });
+            let many = matches!(self.key.as_ref().or(self.generation.as_ref()), Some(OneOrMany::Many(_)));
+            Problem::error(if many { key.index(part) } else { key }, message)
+        });
+        match shape {
+            Ok(shape) if problems.is_empty() => {
+                let sites = self.sites.iter().map(Site::prefix).chain(self.without_site.then(String::new)).collect();
+                let (names, is_generation, chunks) = (given.args.names(), self.generation.is_some(), self.chunks);
+                (
+                    Some(Box::new(Djblets { args: given.args, names, sites, shape, recipes, chunks, is_generation })),
+                    problems,
+                )
+            }
+            shape => {
+                problems.extend(shape.err());
+                (None, problems)
+            }
+        }
+    }
+}
+
+impl Config {
+    fn parts(&self) -> &[String] {
+        self.key.as_ref().or(self.generation.as_ref()).map_or(&[], OneOrMany::as_slice)
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let path = ConfigPath::root;
+        let mut problems: Vec<Problem> = Vec::new();
+        if self.key.is_some() == self.generation.is_some() {
+            problems.push(Problem::error(path(), "name exactly one of `key` and `generation`"));
+        }
+        if self.sites.is_empty() && !self.without_site {
+            let message = "keys begin with the domain of a `Site` row, which cannot be seen from outside";
+            let help = "list all domains, as `sites: [www.example.com]`";
+            problems.push(Problem::error(path().key("sites"), message).help(help));
+        }
+        for (index, _) in self.sites.iter().enumerate().filter(|(_, site)| site.domain().is_empty()) {
+            let problem = Problem::error(path().key("sites").index(index), "a site needs a domain");
+            problems.push(problem.help("for keys without one say `without_site: true`"));
+        }
+        if self.chunks > CHUNKS_MAX {
+            let message = format!("an entry of more than {CHUNKS_MAX} chunks has more than a gigabyte");
+            problems.push(Problem::error(path().key("chunks"), message).help("leave chunks to expire"));
+        }
+        if self.chunks > 0 && self.generation.is_some() {
+            problems.push(Problem::error(path().key("chunks"), "a generation is a number, which has no chunks"));
+        }
+        problems.extend(Cannot::refuse(
+            self.force_overwrite,
+            "force_overwrite",
+            "what a call computes cannot be computed from outside",
+            "take it out: the entry is removed, and the next call computes it",
+        ));
+        problems.extend(Cannot::refuse(
+            self.lock,
+            "lock",
+            "nobody outside waits for a lock: whoever holds it may store an old value behind an invalidation",
+            "say when to invalidate again, as `again_after: [2s, 30s]`",
+        ));
+        problems
+    }
+
+    /// The ways in which a key is spelt, each once, and what is wrong with them.
+    fn recipes(&self, given: &Given<'_>) -> (Vec<Recipe>, Vec<Problem>) {
+        let (secrets, mut problems) = self.secrets(given);
+        let newest = OneOrMany::One("6".to_owned());
+        let releases = self.release.as_ref().unwrap_or(&newest);
+        let path = ConfigPath::root().key("release");
+        let (mut stripped, mut escaped) = (false, false);
+        if releases.as_slice().is_empty() {
+            problems.push(Problem::error(path.clone(), "an empty list would invalidate nothing"));
+        }
+        let is_list = matches!(self.key.as_ref().or(self.generation.as_ref()), Some(OneOrMany::Many(_)));
+        for (index, release) in releases.as_slice().iter().enumerate() {
+            let path = if matches!(releases, OneOrMany::Many(_)) { path.index(index) } else { path.clone() };
+            match release.split('.').next().map(str::parse::<u32>) {
+                Some(Ok(..=1 | 7..)) | Some(Err(_)) | None => {
+                    let problem = Problem::error(path, format!("the keys of release `{release}` are not known"));
+                    problems.push(problem.help("known are 2.x to 6.x"));
+                }
+                Some(Ok(2..=5)) if is_list => {
+                    let problem = Problem::error(path, format!("release {release} knows no list as a key"));
+                    problems.push(problem.help("write the text that it was, as `stats:{user}`"));
+                }
+                Some(Ok(2)) if self.encryption.is_some() => {
+                    problems.push(Problem::error(path, format!("release {release} encrypts nothing")));
+                }
+                Some(Ok(2)) => stripped = true,
+                Some(Ok(_)) => escaped = true,
+            }
+        }
+        let is_plain = self.encryption.as_ref().is_none_or(|encryption| encryption.plain);
+        let plain = [stripped.then_some(Recipe::Stripped), (escaped && is_plain).then_some(Recipe::Escaped)];
+        (plain.into_iter().flatten().chain(secrets.into_iter().map(Recipe::Encrypted)).collect(), problems)
+    }
+
+    /// The keys of HMACs.
+    fn secrets(&self, given: &Given<'_>) -> (Vec<Secret>, Vec<Problem>) {
+        let (mut secrets, mut problems) = (Vec::new(), Vec::new());
+        let Some(Encryption { key, secret_key, .. }) = &self.encryption else { return (secrets, problems) };
+        let path = ConfigPath::root().key("encryption");
+        let named =
+            |names: &Option<OneOrMany<String>>| names.as_ref().map_or(Vec::new(), |names| names.as_slice().to_vec());
+        let keys = named(key).into_iter().map(|name| ("key", name));
+        for (field, name) in keys.chain(named(secret_key).into_iter().map(|name| ("secret_key", name))) {
+            let secret = given.secret(path.key(field), &name).and_then(|secret| {
+                let cut = secret.expose().chars().take(16).collect::<String>();
+                let key = if field == "key" { secret.clone() } else { Secret::new(cut) };
+                let is_aes = [16, 24, 32].contains(&key.expose().len());
+                let message = format!("the secret `{name}` is no AES key: those have 16, 24 or 32 bytes");
+                is_aes.then_some(key).ok_or_else(|| Problem::error(path.key(field), message))
+            });
+            match secret {
+                Ok(secret) => secrets.push(secret),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if secrets.is_empty() && problems.is_empty() {
+            let help = "declare the secret and name it, as `encryption: { secret_key: django_secret_key }`";
+            problems.push(Problem::error(path, "encrypted keys need `key` or `secret_key`").help(help));
+        }
+        (secrets, problems)
+    }
+}
+
+/// The keys of one call of `cache_memoize`, or of one `GenerationSynchronizer`.
+#[derive(Debug)]
+struct Djblets {
+    args: Args,
+    names: Vec<String>,
+    /// What stands before every key, for each site.
+    sites: Vec<String>,
+    shape: Shape,
+    recipes: Vec<Recipe>,
+    chunks: usize,
+    is_generation: bool,
+}
+
+/// What removes a key set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// That many keys.
+    Keys(usize),
+    /// A search on every site, where this is not known.
+    Search(Gap),
+    Nothing,
+}
+
+impl Djblets {
+    fn way(&self, exact: ArgSet, max_keys: usize) -> Way {
+        let each = self.spellings() * (1 + self.chunks);
+        let count = self.args.count(self.args.all().difference(exact)).and_then(|count| count.checked_mul(each));
+        // What has nothing to enumerate stays as it is, also where nothing may be enumerated any more.
+        if let Some(count) = count.filter(|count| *count <= max_keys.max(each)) {
+            return Way::Keys(count);
+        }
+        let is_text = !self.recipes.iter().any(|recipe| matches!(recipe, Recipe::Encrypted(_)));
+        match self.shape.gap(exact) {
+            Some(gap) if is_text && !self.is_generation => Way::Search(gap),
+            _ => Way::Nothing,
+        }
+    }
+
+    /// How many keys stand for one.
+    fn spellings(&self) -> usize {
+        self.sites.len() * self.recipes.len()
+    }
+
+    fn actions_of(&self, way: Way) -> usize {
+        match way {
+            Way::Keys(count) => count,
+            Way::Search(gap) => self.spellings() * gap.actions(),
+            Way::Nothing => 0,
+        }
+    }
+
+    /// The key of every site and recipe, given what stands behind a site's prefix.
+    fn each_key(&self, key: &str, mut each: impl FnMut(&str) -> Result<(), KeyError>) -> Result<(), KeyError> {
+        self.sites.iter().try_for_each(|site| {
+            let full = format!("{site}{key}");
+            self.recipes.iter().try_for_each(|recipe| each(&recipe.key(&full)))
+        })
+    }
+
+    fn search(&self, key_set: &KeySet<'_>, remover: &mut dyn Remover) -> Result<(), KeyError> {
+        let texts = self.shape.texts(&self.args.filled(key_set), key_set.exact())?;
+        for site in &self.sites {
+            for recipe in &self.recipes {
+                recipe.search(site, &texts, remover)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn shown(&self, exact: ArgSet) -> String {
+        let is_encrypted = self.recipes.iter().any(|recipe| matches!(recipe, Recipe::Encrypted(_)));
+        let begin = if is_encrypted { "HMAC of " } else { "" };
+        let key = self.shape.shown(&self.names, exact);
+        let all: Vec<_> = self.sites.iter().map(|site| format!("{begin}{site}{key}")).collect();
+        all.join(", ")
+    }
+
+    fn why_nothing(&self, exact: ArgSet) -> String {
+        let names: Vec<_> = self.args.all().difference(exact).iter().map(|arg| self.args.name(arg)).collect();
+        let why = match self.is_generation {
+            true => "a generation is one number, and nobody knows how many there are",
+            false => "encrypted keys cannot be searched",
+        };
+        format!("{why}: give `map` or `values` for {}", names.join(", "))
+    }
+}
+
+impl Scheme for Djblets {
+    fn args(&self) -> &[String] {
+        &self.names
+    }
+
+    fn reach(&self, exact: ArgSet, max_keys: usize) -> Reach {
+        match self.way(exact, max_keys) {
+            Way::Keys(count) if self.is_generation => {
+                Reach { actions: count, ..Reach::one(ReachBy::Tag, self.shown(self.args.all()), false) }
+            }
+            Way::Keys(count) => Reach::keys(self.shown(self.args.all()), count),
+            Way::Search(gap) => {
+                let by = match gap {
+                    Gap::End { .. } if exact.is_empty() => ReachBy::WholeCache,
+                    Gap::End { .. } => ReachBy::Prefix,
+                    Gap::Within => ReachBy::Pattern,
+                };
+                let rounds_up = gap == Gap::End { is_open: true };
+                let reach = Reach::one(by, self.shown(exact), rounds_up);
+                Reach { actions: self.spellings() * gap.actions(), ..reach }
+                    .advising("map every argument, or give `values` for those with few")
+            }
+            Way::Nothing => Reach::nothing(self.shown(self.args.all()), self.why_nothing(exact)),
+        }
+    }
+
+    fn actions(&self, exact: ArgSet, max_keys: usize) -> usize {
+        self.actions_of(self.way(exact, max_keys))
+    }
+
+    fn remove(
+        &self,
+        key_set: &KeySet<'_>,
+        max_keys: usize,
+        buffer: &mut String,
+        remover: &mut dyn Remover,
+    ) -> Result<(), KeyError> {
+        let exact = key_set.exact();
+        match self.way(exact, max_keys) {
+            Way::Keys(_) => self.args.each(key_set, self.args.all().difference(exact), |filled| {
+                self.shape.key(filled, buffer)?;
+                if self.is_generation {
+                    return self.each_key(buffer, |key| remover.set(key, Write::RENEW));
+                }
+                self.each_key(buffer, |key| remover.delete(key))?;
+                // A chunk has a key like any other, with its number behind it.
+                (0..self.chunks)
+                    .try_for_each(|chunk| self.each_key(&format!("{buffer}-{chunk}"), |key| remover.delete(key)))
+            }),
+            Way::Search(_) => self.search(key_set, remover),
+            Way::Nothing => Err(KeyError::OutOfReach(self.why_nothing(exact))),
+        }
+    }
+
+    fn remove_all(&self, remover: &mut dyn Remover) {
+        /// More are seldom cheaper than to let them expire.
+        const KEYS_MAX: usize = 10_000;
+        let all = KeySet::all(self.args.len());
+        // Where they cannot be computed, nothing from outside removes them.
+        drop(self.remove(&all, KEYS_MAX, &mut String::new(), remover));
+    }
+}
