@@ -344,3 +344,6 @@ impl Scheme for ArgCache {
         drop(self.remove(&KeySet::all(self.args.len()), 1, &mut String::new(), remover));
     }
 }
+
+#[cfg(test)]
+mod tests;

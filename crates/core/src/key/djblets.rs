@@ -389,3 +389,6 @@ impl Scheme for Djblets {
         drop(self.remove(&all, KEYS_MAX, &mut String::new(), remover));
     }
 }
+
+#[cfg(test)]
+mod tests;
