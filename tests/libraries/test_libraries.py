@@ -7,7 +7,7 @@ import pytest
 from harness.library import Library
 
 # A folder each.
-LIBRARIES = ["cache_memoize"]
+LIBRARIES = ["argcache", "cache_memoize", "djblets"]
 
 
 @functools.cache
