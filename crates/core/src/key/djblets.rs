@@ -112,20 +112,13 @@ impl Library for Config {
         let mut problems = self.problems();
         let (recipes, wrong) = self.recipes(&given);
         problems.extend(wrong);
-        let mut place = |name: &str| given.args.position(name);
-        let shape = Shape::parse(self.parts(), &mut place).map_err(|(part, message)| {
-            let key = ConfigPath::root().key(if self.key.is_some() { "key" } else { "generation" });
-            let many = matches!(self.key.as_ref().or(self.generation.as_ref()), Some(OneOrMany::Many(_)));
-            Problem::error(if many { key.index(part) } else { key }, message)
-        });
-        match shape {
+        match self.shape(&given.args) {
             Ok(shape) if problems.is_empty() => {
+                let names = given.args.names();
                 let sites = self.sites.iter().map(Site::prefix).chain(self.without_site.then(String::new)).collect();
-                let (names, is_generation, chunks) = (given.args.names(), self.generation.is_some(), self.chunks);
-                (
-                    Some(Box::new(Djblets { args: given.args, names, sites, shape, recipes, chunks, is_generation })),
-                    problems,
-                )
+                let (is_generation, chunks) = (self.generation.is_some(), self.chunks);
+                let scheme = Djblets { args: given.args, names, sites, shape, recipes, chunks, is_generation };
+                (Some(Box::new(scheme)), problems)
             }
             shape => {
                 problems.extend(shape.err());
@@ -136,8 +129,28 @@ impl Library for Config {
 }
 
 impl Config {
+    /// The key as the code gives it, and what it is called here.
+    fn own_key(&self) -> (&'static str, Option<&OneOrMany<String>>) {
+        match &self.key {
+            Some(key) => ("key", Some(key)),
+            None => ("generation", self.generation.as_ref()),
+        }
+    }
+
     fn parts(&self) -> &[String] {
-        self.key.as_ref().or(self.generation.as_ref()).map_or(&[], OneOrMany::as_slice)
+        self.own_key().1.map_or(&[], OneOrMany::as_slice)
+    }
+
+    fn is_list(&self) -> bool {
+        matches!(self.own_key().1, Some(OneOrMany::Many(_)))
+    }
+
+    fn shape(&self, args: &Args) -> Result<Shape, Problem> {
+        let mut place = |name: &str| args.position(name);
+        Shape::parse(self.parts(), &mut place).map_err(|(part, message)| {
+            let path = ConfigPath::root().key(self.own_key().0);
+            Problem::error(if self.is_list() { path.index(part) } else { path }, message)
+        })
     }
 
     fn problems(&self) -> Vec<Problem> {
@@ -183,32 +196,38 @@ impl Config {
         let newest = OneOrMany::One("6".to_owned());
         let releases = self.release.as_ref().unwrap_or(&newest);
         let path = ConfigPath::root().key("release");
-        let (mut stripped, mut escaped) = (false, false);
         if releases.as_slice().is_empty() {
             problems.push(Problem::error(path.clone(), "an empty list would invalidate nothing"));
         }
-        let is_list = matches!(self.key.as_ref().or(self.generation.as_ref()), Some(OneOrMany::Many(_)));
+        let (mut stripped, mut escaped) = (None, None);
         for (index, release) in releases.as_slice().iter().enumerate() {
             let path = if matches!(releases, OneOrMany::Many(_)) { path.index(index) } else { path.clone() };
-            match release.split('.').next().map(str::parse::<u32>) {
-                Some(Ok(..=1 | 7..)) | Some(Err(_)) | None => {
-                    let problem = Problem::error(path, format!("the keys of release `{release}` are not known"));
-                    problems.push(problem.help("known are 2.x to 6.x"));
-                }
-                Some(Ok(2..=5)) if is_list => {
-                    let problem = Problem::error(path, format!("release {release} knows no list as a key"));
-                    problems.push(problem.help("write the text that it was, as `stats:{user}`"));
-                }
-                Some(Ok(2)) if self.encryption.is_some() => {
-                    problems.push(Problem::error(path, format!("release {release} encrypts nothing")));
-                }
-                Some(Ok(2)) => stripped = true,
-                Some(Ok(_)) => escaped = true,
+            match self.recipe_of(release) {
+                Ok(Recipe::Stripped) => stripped = Some(Recipe::Stripped),
+                Ok(_) => escaped = Some(Recipe::Escaped),
+                Err((message, help)) => problems.push(Problem::error(path, message).help(help)),
             }
         }
         let is_plain = self.encryption.as_ref().is_none_or(|encryption| encryption.plain);
-        let plain = [stripped.then_some(Recipe::Stripped), (escaped && is_plain).then_some(Recipe::Escaped)];
-        (plain.into_iter().flatten().chain(secrets.into_iter().map(Recipe::Encrypted)).collect(), problems)
+        let plain = stripped.into_iter().chain(escaped.filter(|_| is_plain));
+        (plain.chain(secrets.into_iter().map(Recipe::Encrypted)).collect(), problems)
+    }
+
+    /// How a release spells a key that is not encrypted; else what is wrong, and what to do.
+    fn recipe_of(&self, release: &str) -> Result<Recipe, (String, &'static str)> {
+        let major = release.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        match major {
+            Some(2..=5) if self.is_list() => Err((
+                format!("release {release} knows no list as a key"),
+                "write the text that it was, as `stats:{user}`",
+            )),
+            Some(2) if self.encryption.is_some() => {
+                Err((format!("release {release} encrypts nothing"), "declare a cache for each release"))
+            }
+            Some(2) => Ok(Recipe::Stripped),
+            Some(3..=6) => Ok(Recipe::Escaped),
+            _ => Err((format!("the keys of release `{release}` are not known"), "known are 2.x to 6.x")),
+        }
     }
 
     /// The keys of HMACs.
