@@ -20,6 +20,7 @@ pub(crate) mod conformance;
 pub mod argcache;
 pub mod cache_memoize;
 pub mod djblets;
+pub mod easy_cache;
 pub mod template;
 
 use std::fmt;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::config::Span;
 use crate::event::{EventLimits, Op, Type};
 use crate::key::library::Library;
-use crate::key::{KeyFormat, OneOrMany, argcache, cache_memoize, djblets};
+use crate::key::{KeyFormat, OneOrMany, argcache, cache_memoize, djblets, easy_cache};
 
 /// Makes a library of every line of its list: the key that names it in a cache, and where its declaration is read into.
 macro_rules! cache_config {
@@ -71,6 +71,8 @@ cache_config! {
         cache_memoize: cache_memoize::Config,
         /// Keys that djblets.cache wrote.
         djblets: djblets::Config,
+        /// Keys and tags that easy-cache wrote.
+        easy_cache: easy_cache::Config,
     }
 }
 
