@@ -9,10 +9,10 @@ VENV = "django5"
 BACKENDS = ["django", "django_redis"]
 LAYOUTS = ["raw", "hashed_args", "hashed_all"]
 
-DETAIL = {"function": "app:Book.detail", "params": ["self", "lang"], "tokens": [["self"]]}
-BOOKS_BY = {"function": "app.books_by", "params": ["author", "publisher"], "tokens": [["author"]]}
-PAGE = {"function": "app.page", "params": ["author", "lang"], "tokens": [["author"]]}
-THREE = {"function": "app.three", "params": ["x", "y", "z"], "tokens": [["x"], ["y"]]}
+DETAIL = {"function": "app:Book.detail", "params": ["self", "lang"], "partial": [["self"]]}
+BOOKS_BY = {"function": "app.books_by", "params": ["author", "publisher"], "partial": [["author"]]}
+PAGE = {"function": "app.page", "params": ["author", "lang"], "partial": [["author"]]}
+THREE = {"function": "app.three", "params": ["x", "y", "z"], "partial": [["x"], ["y"]]}
 CARD = {"inclusion_tag": "app.card", "params": ["book", "size"]}
 
 
@@ -68,7 +68,7 @@ SCENARIOS = [
     ),
     *scenarios(
         "tokens_are_in_the_order_of_the_parameters",
-        [{"library": {"function": "app.pairs", "params": ["a", "b", "c"], "tokens": [["b", "a"]]}, "on": [on("Row")]}],
+        [{"library": {"function": "app.pairs", "params": ["a", "b", "c"], "partial": [["b", "a"]]}, "on": [on("Row")]}],
         [create("Row", {"a": 1, "b": 2})],
         goes=[call("pairs", 1, 2, 3), call("pairs", 1, 2, 4)],
         stays=[call("pairs", 2, 1, 3)],
@@ -98,7 +98,7 @@ SCENARIOS = [
         "a_token_over_everything_is_the_entry",
         [
             {
-                "library": {"function": "app.whole", "params": ["x", "y"], "tokens": [["x", "y"], ["x"]]},
+                "library": {"function": "app.whole", "params": ["x", "y"], "partial": [["x", "y"], ["x"]]},
                 "on": [on("Row")],
             }
         ],
@@ -129,7 +129,7 @@ SCENARIOS = [
         "a_cleared_relation_takes_all_of_one_end",
         [
             {
-                "library": {"function": "app.tagged", "params": ["book", "tag"], "tokens": []},
+                "library": {"function": "app.tagged", "params": ["book", "tag"], "partial": []},
                 "on": [{"m2m": "Book.tags", "map": {"book": "from.id", "tag": "to.id"}}],
             }
         ],
@@ -197,7 +197,7 @@ SCENARIOS = [
         "few_values_are_enumerated",
         [
             {
-                "library": {**THREE, "tokens": [["x"]]},
+                "library": {**THREE, "partial": [["x"]]},
                 "on": [on("Row", {"x": "x", "y": "y"})],
                 "values": {"z": [8, 9]},
             }

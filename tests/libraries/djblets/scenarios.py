@@ -139,7 +139,7 @@ SCENARIOS = [
     ),
     Scenario(
         "encrypted_keys_go_by_the_secret_key",
-        cached("secret:{name}:{lang}", encryption={"secret_key": "django"}),
+        cached("secret:{name}:{lang}", encryption={"first_16_of": "django"}),
         [create("Row", {"name": "x", "lang": "en"})],
         goes=[call("secret", "x")],
         stays=[call("secret", "y"), call("secret", "x", encrypted=False), call("secret", "x", key=AES_KEY)],
@@ -164,7 +164,7 @@ SCENARIOS = [
     ),
     Scenario(
         "keys_old_and_new_go_while_encryption_is_turned_on",
-        cached("secret:{name}:{lang}", encryption={"secret_key": "django", "key": ["aes"], "plain": True}),
+        cached("secret:{name}:{lang}", encryption={"first_16_of": "django", "key": ["aes"], "plain": True}),
         [create("Row", {"name": "x", "lang": "en"})],
         goes=[call("secret", "x"), call("secret", "x", encrypted=False), call("secret", "x", key=AES_KEY)],
         stays=[call("secret", "y"), call("secret", "y", encrypted=False)],
@@ -174,7 +174,7 @@ SCENARIOS = [
         cached(
             "secret:{name}:{lang}",
             {"row": "Row", "map": {"name": "name"}},
-            encryption={"secret_key": "django"},
+            encryption={"first_16_of": "django"},
             more={"values": {"lang": ["en", "de"]}},
         ),
         [create("Row", {"name": "x"})],

@@ -27,8 +27,9 @@ pub struct Config {
     pub inclusion_tag: Option<String>,
     /// The positional parameters of the function in their order, also `self`.
     pub params: Vec<String>,
-    /// The parameters of every token that the code makes, in the order in which it makes them.
-    pub tokens: Vec<Vec<String>>,
+    // Not called `tokens`: what stands at a key that announces secrets is shown in no error.
+    /// The parameters of every token that the code makes over some of them, in the order in which it makes them.
+    pub partial: Vec<Vec<String>>,
     /// How the installed release lays out its keys, or several while a deployment rolls over.
     pub layout: Option<OneOrMany<Layout>>,
     /// Whether entries are searched for where no token fits, instead of dropping more with a wider token.
@@ -103,7 +104,7 @@ impl Config {
     /// there.
     fn token_sets(&self, args: &Args) -> Vec<ArgSet> {
         let mut sets: Vec<ArgSet> = Vec::new();
-        for token in &self.tokens {
+        for token in &self.partial {
             let set = args.set_of(token.iter().map(String::as_str));
             if !set.is_empty() && set != args.all() && !sets.contains(&set) {
                 sets.push(set);
@@ -130,10 +131,10 @@ impl Config {
             let message = format!("parameter `{name}` is named twice");
             problems.push(Problem::error(path().key("params").index(index), message));
         }
-        if self.inclusion_tag.is_some() && !(self.tokens.is_empty() && self.extra_name.is_empty()) {
+        if self.inclusion_tag.is_some() && !(self.partial.is_empty() && self.extra_name.is_empty()) {
             let message = "a rendered tag has one token, over all arguments of the tag, and no name of its own";
             problems
-                .push(Problem::error(path().key("inclusion_tag"), message).help("take `tokens` and `extra_name` out"));
+                .push(Problem::error(path().key("inclusion_tag"), message).help("take `partial` and `extra_name` out"));
         }
         problems.extend(self.wrong_tokens());
         problems.extend(self.no_scan());
@@ -147,10 +148,11 @@ impl Config {
     }
 
     fn wrong_tokens(&self) -> impl Iterator<Item = Problem> {
-        let names = |token: usize| self.tokens[token].iter().enumerate().map(move |(index, name)| (token, index, name));
-        let all = (0..self.tokens.len()).flat_map(names);
+        let names =
+            |token: usize| self.partial[token].iter().enumerate().map(move |(index, name)| (token, index, name));
+        let all = (0..self.partial.len()).flat_map(names);
         all.filter(|(.., name)| !self.params.contains(name)).map(|(token, index, name)| {
-            let path = ConfigPath::root().key("tokens").index(token).index(index);
+            let path = ConfigPath::root().key("partial").index(token).index(index);
             let problem = Problem::error(path, format!("`{name}` is none of `params`"));
             problem.did_you_mean(name, self.params.iter().map(String::as_str))
         })
@@ -165,7 +167,7 @@ impl Config {
             (false, None) => return None,
         };
         let help = "take `scan` out; a token over the parameters that are known removes the same without a search: \
-                    `f.get_or_create_token(('a',))` in the code, `tokens: [[a]]` here";
+                    `f.get_or_create_token(('a',))` in the code, `partial: [[a]]` here";
         self.scan.then(|| Problem::error(ConfigPath::root().key("scan"), why).help(help))
     }
 }
@@ -280,8 +282,9 @@ impl ArgCache {
         let names: Vec<_> = exact.iter().map(|arg| self.args.name(arg)).collect();
         match self.kind {
             Kind::Function => format!(
-                "make a token in the code, `get_or_create_token(({},))`, and name it here, `tokens: [[{}]]`",
+                "make a token in the code, `get_or_create_token(({}{}))`, and name it here, `partial: [[{}]]`",
                 names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", "),
+                if names.len() == 1 { "," } else { "" },
                 names.join(", ")
             ),
             Kind::InclusionTag => "a rendered tag goes alone only if all its arguments are known".to_owned(),

@@ -137,3 +137,14 @@ pub(crate) fn asked_of<L: Library + serde::de::DeserializeOwned>(
 fn owned(json: &serde_json::Value) -> Value<'static> {
     serde_json::from_str::<Value<'_>>(&json.to_string()).unwrap().into_owned()
 }
+
+/// Whether a key goes with one of these wishes.
+#[must_use]
+pub(crate) fn goes(key: &str, wishes: &[Wish]) -> bool {
+    wishes.iter().any(|wish| match wish {
+        Wish::Delete(deleted) => deleted == key,
+        Wish::DeletePrefix(prefix) => key.starts_with(prefix.as_str()),
+        Wish::DeletePattern(pattern) => Glob::parse(pattern).is_some_and(|glob| glob.matcher().matches(key.as_bytes())),
+        Wish::Bump(_) | Wish::Set(..) | Wish::Refused(_) => false,
+    })
+}

@@ -83,8 +83,8 @@ impl Site {
 pub struct Encryption {
     /// The secret that is `encryption_key` or `DJBLETS_CACHE_DEFAULT_ENCRYPTION_KEY`, or several of them.
     pub key: Option<OneOrMany<String>>,
-    /// The secret that is Django's `SECRET_KEY`, whose first 16 characters are the key when no other is set.
-    pub secret_key: Option<OneOrMany<String>>,
+    /// The secret whose first 16 characters are the key: Django's `SECRET_KEY`, when no other is set.
+    pub first_16_of: Option<OneOrMany<String>>,
     /// Whether keys that are not encrypted go as well, while a deployment turns encryption on.
     pub plain: bool,
 }
@@ -233,12 +233,12 @@ impl Config {
     /// The keys of HMACs.
     fn secrets(&self, given: &Given<'_>) -> (Vec<Secret>, Vec<Problem>) {
         let (mut secrets, mut problems) = (Vec::new(), Vec::new());
-        let Some(Encryption { key, secret_key, .. }) = &self.encryption else { return (secrets, problems) };
+        let Some(Encryption { key, first_16_of, .. }) = &self.encryption else { return (secrets, problems) };
         let path = ConfigPath::root().key("encryption");
         let named =
             |names: &Option<OneOrMany<String>>| names.as_ref().map_or(Vec::new(), |names| names.as_slice().to_vec());
         let keys = named(key).into_iter().map(|name| ("key", name));
-        for (field, name) in keys.chain(named(secret_key).into_iter().map(|name| ("secret_key", name))) {
+        for (field, name) in keys.chain(named(first_16_of).into_iter().map(|name| ("first_16_of", name))) {
             let secret = given.secret(path.key(field), &name).and_then(|secret| {
                 let cut = secret.expose().chars().take(16).collect::<String>();
                 let key = if field == "key" { secret.clone() } else { Secret::new(cut) };
@@ -252,8 +252,8 @@ impl Config {
             }
         }
         if secrets.is_empty() && problems.is_empty() {
-            let help = "declare the secret and name it, as `encryption: { secret_key: django_secret_key }`";
-            problems.push(Problem::error(path, "encrypted keys need `key` or `secret_key`").help(help));
+            let help = "declare the secret and name it, as `encryption: { first_16_of: django_first_16_of }`";
+            problems.push(Problem::error(path, "encrypted keys need `key` or `first_16_of`").help(help));
         }
         (secrets, problems)
     }

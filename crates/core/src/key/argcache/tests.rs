@@ -1,9 +1,10 @@
 //! Compares keys and tokens with those that the library wrote in its three layouts, and says what its declaration refuses.
 
+use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::key::conformance::{Wish, asked_of, scheme_of};
+use crate::key::conformance::{Wish, asked_of, goes, scheme_of};
 
 fn asked(declared: Json, exact: Json) -> Vec<Wish> {
     asked_of::<Config>(declared, &exact)
@@ -18,7 +19,7 @@ fn renew(key: &str) -> Wish {
 }
 
 fn detail(layout: Json) -> Json {
-    json!({"function": "app.Book.detail", "params": ["self", "lang"], "tokens": [["self"]], "layout": layout})
+    json!({"function": "app.Book.detail", "params": ["self", "lang"], "partial": [["self"]], "layout": layout})
 }
 
 #[test]
@@ -59,7 +60,7 @@ fn tokens_are_spelt_in_every_layout() {
 #[test]
 fn a_key_set_without_a_token_takes_the_one_that_was_made_last_of_those_that_fit() {
     let declared =
-        |tokens: Json| json!({"function": "f", "params": ["x", "y", "z"], "tokens": tokens, "layout": "raw"});
+        |tokens: Json| json!({"function": "f", "params": ["x", "y", "z"], "partial": tokens, "layout": "raw"});
     let two = || declared(json!([["x"], ["y"]]));
     let cases = [
         (two(), json!({"x": 1}), "TOKEN__f|x|1"),
@@ -80,7 +81,7 @@ fn a_key_set_without_a_token_takes_the_one_that_was_made_last_of_those_that_fit(
 #[test]
 fn it_is_said_where_more_goes_than_was_asked() {
     let rounds_up = |tokens: Json, exact: ArgSet| {
-        let declared = json!({"function": "f", "params": ["x", "y", "z"], "tokens": tokens, "layout": "raw"});
+        let declared = json!({"function": "f", "params": ["x", "y", "z"], "partial": tokens, "layout": "raw"});
         let reach = scheme_of::<Config>(declared).unwrap().reach(exact, 100);
         (reach.by, reach.template, reach.rounds_up)
     };
@@ -95,11 +96,11 @@ fn it_is_said_where_more_goes_than_was_asked() {
 
 #[test]
 fn few_values_are_enumerated_before_more_goes_than_was_asked() {
-    let declared = |tokens: Json| json!({"function": "f", "params": ["x", "y"], "tokens": tokens, "layout": "raw", "values": {"y": ["a", "b"]}});
+    let declared = |tokens: Json| json!({"function": "f", "params": ["x", "y"], "partial": tokens, "layout": "raw", "values": {"y": ["a", "b"]}});
     let known = || json!({"x": 1});
     assert_eq!(asked(declared(json!([])), known()), [delete("f|1:a"), delete("f|1:b")]);
     assert_eq!(asked(declared(json!([["x"]])), known()), [renew("TOKEN__f|x|1")]);
-    let wider = json!({"function": "f", "params": ["x", "y", "z"], "tokens": [["x", "y"]], "layout": "raw",
+    let wider = json!({"function": "f", "params": ["x", "y", "z"], "partial": [["x", "y"]], "layout": "raw",
         "values": {"y": ["a", "b"]}});
     assert_eq!(asked(wider, known()), [renew("TOKEN__f|x:y|1:a"), renew("TOKEN__f|x:y|1:b")]);
 }
@@ -107,7 +108,7 @@ fn few_values_are_enumerated_before_more_goes_than_was_asked() {
 #[test]
 fn text_can_be_searched_where_no_token_fits() {
     let declared =
-        json!({"function": "f", "params": ["x", "y", "z"], "tokens": [["x"]], "layout": "raw", "scan": true});
+        json!({"function": "f", "params": ["x", "y", "z"], "partial": [["x"]], "layout": "raw", "scan": true});
     let like = |pattern: &str| [Wish::DeletePattern(pattern.to_owned())];
     assert_eq!(asked(declared.clone(), json!({"y": "a*b"})), like("f|*:a\\*b:*"));
     assert_eq!(asked(declared.clone(), json!({"x": 3, "z": 9})), like("f|3:*:9"));
@@ -182,7 +183,7 @@ fn what_cannot_be_is_refused_with_its_reason() {
         (json!({"function": "f"}), "layout: which layout the keys have is not known"),
         (with(json!({"layout": []})), "layout: which layout the keys have is not known"),
         (with(json!({"params": ["a", "a"]})), "params[1]: parameter `a` is named twice"),
-        (with(json!({"tokens": [["a"], ["b", "c"]]})), "tokens[1][1]: `c` is none of `params`"),
+        (with(json!({"partial": [["a"], ["b", "c"]]})), "partial[1][1]: `c` is none of `params`"),
         (with(json!({"scan": true, "layout": ["raw", "hashed_args"]})), "scan: hashed keys cannot be searched"),
         (json!({"inclusion_tag": "f", "layout": "raw", "scan": true}), "scan: the keys of a rendered tag"),
         (json!({"inclusion_tag": "f", "layout": "raw", "extra_name": "x"}), "inclusion_tag: a rendered tag has one"),
@@ -191,5 +192,22 @@ fn what_cannot_be_is_refused_with_its_reason() {
     for (declared, expected) in cases {
         let problems = scheme_of::<Config>(declared.clone()).map(drop).unwrap_err();
         assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{declared}: {problems:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_search_finds_every_entry(x in "[a:*|\\[\\]é]{0,5}", y in "[a:?]{0,5}", z in "[a:-]{0,5}", known in 1_usize..7) {
+        let declared = || json!({"function": "f[0]", "params": ["x", "y", "z"], "layout": "raw", "scan": true});
+        let all = json!({"x": x, "y": y, "z": z});
+        let mut exact = all.clone();
+        for (_, name) in ["x", "y", "z"].into_iter().enumerate().filter(|(place, _)| known & (1 << place) == 0) {
+            exact.as_object_mut().unwrap().remove(name);
+        }
+        let found = asked(declared(), exact);
+        for wish in asked(declared(), all) {
+            let Wish::Delete(key) = wish else { panic!("{wish:?} is no key") };
+            prop_assert!(goes(&key, &found), "{key} is not found by {found:?}");
+        }
     }
 }

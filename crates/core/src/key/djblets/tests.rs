@@ -3,10 +3,11 @@
 //! Keys were taken from release 6.1 under Django 4.2.30, with the domain `books.example.com` and the `SECRET_KEY` below; those
 //! of 2.x from release 2.3.4.
 
+use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::key::conformance::{Wish, asked_of, scheme_of};
+use crate::key::conformance::{Wish, asked_of, goes, scheme_of};
 
 const SECRET_KEY: &str = "0123456789abcdefSECRETSECRET";
 const AES_KEY: &str = "my-32-byte-aes-key-here.........";
@@ -92,7 +93,7 @@ fn arguments_are_spelt_as_python_formats_them() {
 
 #[test]
 fn encrypted_keys_are_hmacs() {
-    let by_django = json!({"secret_key": "django"});
+    let by_django = json!({"first_16_of": "django"});
     let root = json!([{"domain": "books.example.com", "site_root": "/reviews/"}]);
     let cases = [
         (json!({"key": "x", "encryption": by_django}), OF_X),
@@ -112,7 +113,7 @@ fn encrypted_keys_are_hmacs() {
     for (declared, key) in cases {
         assert_eq!(asked(declared.clone(), json!({})), [delete(key)], "{declared}");
     }
-    let rolling = json!({"key": "x", "encryption": {"secret_key": "django", "key": ["aes"], "plain": true}});
+    let rolling = json!({"key": "x", "encryption": {"first_16_of": "django", "key": ["aes"], "plain": true}});
     let wishes = asked(rolling, json!({}));
     assert_eq!(wishes.first(), Some(&delete("books.example.com:x")));
     assert_eq!((wishes.last(), wishes.len()), (Some(&delete(OF_X)), 3));
@@ -227,7 +228,7 @@ fn what_cannot_be_is_refused_with_its_reason() {
         (json!({"key": "a", "release": []}), "release: an empty list"),
         (json!({"key": ["a", "b"], "release": ["6.1", "5.3"]}), "release[1]: release 5.3 knows no list"),
         (json!({"key": "a", "release": "2.3", "encryption": {"key": "aes"}}), "release: release 2.3 encrypts nothing"),
-        (json!({"key": "a", "encryption": {}}), "encryption: encrypted keys need `key` or `secret_key`"),
+        (json!({"key": "a", "encryption": {}}), "encryption: encrypted keys need `key` or `first_16_of`"),
         (json!({"key": "a", "encryption": {"key": "none"}}), "encryption.key: no secret is called `none`"),
         (json!({"key": "a", "encryption": {"key": "django"}}), "encryption.key: the secret `django` is no AES key"),
         (json!({"key": "a", "force_overwrite": true}), "force_overwrite: what a call computes"),
@@ -236,5 +237,33 @@ fn what_cannot_be_is_refused_with_its_reason() {
     for (declared, expected) in cases {
         let problems = scheme_of::<Config>(on_site(declared.clone())).map(drop).unwrap_err();
         assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{declared}: {problems:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_search_finds_every_key_that_the_library_could_have_written(
+        a in "[ -~é\t]{1,9}|[a:% ]{200,300}",
+        b in "[*?:%\\[\\] ]{1,9}|[ab]{60,70}|é{150,170}",
+        c in "[a-z]{0,3}",
+        known in 0_usize..8,
+        key in prop_oneof![
+            Just(json!("k:{a}:{b}-{c}")), Just(json!("k:{c}:{b}{a}")), Just(json!(["k", "{a}", "{b}", "x{c}"]))
+        ],
+        release in prop_oneof![Just("2.3"), Just("6.1")],
+    ) {
+        let release = if key.is_array() { "6.1" } else { release };
+        let declared = || json!({"key": key, "release": release, "without_site": true});
+        let all = json!({"a": a, "b": b, "c": c});
+        let mut exact = all.clone();
+        for (_, name) in ["a", "b", "c"].into_iter().enumerate().filter(|(place, _)| known & (1 << place) == 0) {
+            exact.as_object_mut().unwrap().remove(name);
+        }
+        let found = asked(declared(), exact);
+        let is_refused = found.iter().any(|wish| matches!(wish, Wish::Refused(_)));
+        for wish in asked(declared(), all) {
+            let Wish::Delete(key) = wish else { panic!("{wish:?} is no key") };
+            prop_assert!(is_refused || goes(&key, &found), "{key} is not found by {found:?}");
+        }
     }
 }
