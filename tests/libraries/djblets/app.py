@@ -81,9 +81,9 @@ def formatted(number, name):
     return memoize(["formatted", f"{number:04d}", f"{name!r}"])
 
 
-def secret(name, lang="en", key=None, encrypted=True):
+def secret(name, lang="en", key=None, digits="", encrypted=True):
     options = {"use_encryption": True} if encrypted else {}
-    return memoize(f"secret:{name}:{lang}", encryption_key=key and key.encode(), **options)
+    return memoize(f"secret:{name}:{lang}", encryption_key=key.encode() if key else bytes.fromhex(digits), **options)
 
 
 def forced(name):

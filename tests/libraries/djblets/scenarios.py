@@ -9,7 +9,7 @@ from harness.scenario import Scenario, call, create, delete, truncate, update
 VENV = "django42"
 BACKENDS = ["django", "django_redis"]
 AES_KEY = "my-32-byte-aes-key-here........."
-SECRETS = {"django": "0123456789abcdefSECRETSECRET", "aes": AES_KEY, "short": "16 bytes of keys"}
+SECRETS = {"django": "0123456789abcdefSECRETSECRET", "aes": AES_KEY, "short": "16 bytes of keys", "bytes": "00ff" * 8}
 
 ID = "3f2504e0-4f89-11d3-9a0c-0305e82c3301"
 NOON = datetime(2024, 1, 2, 12, 0, 0, 678901, tzinfo=timezone.utc)
@@ -150,6 +150,13 @@ SCENARIOS = [
         [create("Row", {"name": "x y", "lang": "en"})],
         goes=[call("secret", "x y", key=AES_KEY)],
         stays=[call("secret", "y", key=AES_KEY), call("secret", "x y")],
+    ),
+    Scenario(
+        "a_key_that_is_no_text_is_given_in_digits",
+        cached("secret:{name}:{lang}", encryption={"hex_key": "bytes"}),
+        [create("Row", {"name": "x", "lang": "en"})],
+        goes=[call("secret", "x", digits="00ff" * 8)],
+        stays=[call("secret", "y", digits="00ff" * 8), call("secret", "x", key="0f" * 8)],
     ),
     Scenario(
         "encryption_that_settings_force_has_their_key",

@@ -5,12 +5,12 @@ mod shape;
 
 use serde::Deserialize;
 
-use self::recipe::Recipe;
+use self::recipe::{AesKey, Recipe};
 use self::shape::{Gap, Shape};
 use super::library::{Built, Cannot, Given, Library};
 use super::{ArgSet, Args, KeyError, KeySet, OneOrMany, Reach, ReachBy, Remover, Scheme};
 use crate::action::Write;
-use crate::config::{ConfigPath, Problem, Secret};
+use crate::config::{ConfigPath, Problem};
 
 /// More chunks than this are a gigabyte.
 const CHUNKS_MAX: usize = 1000;
@@ -83,6 +83,8 @@ impl Site {
 pub struct Encryption {
     /// The secret that is `encryption_key` or `DJBLETS_CACHE_DEFAULT_ENCRYPTION_KEY`, or several of them.
     pub key: Option<OneOrMany<String>>,
+    /// The same for keys that are no text: a secret in hexadecimal.
+    pub hex_key: Option<OneOrMany<String>>,
     /// The secret whose first 16 characters are the key: Django's `SECRET_KEY`, when no other is set.
     pub first_16_of: Option<OneOrMany<String>>,
     /// Whether keys that are not encrypted go as well, while a deployment turns encryption on.
@@ -231,31 +233,46 @@ impl Config {
     }
 
     /// The keys of HMACs.
-    fn secrets(&self, given: &Given<'_>) -> (Vec<Secret>, Vec<Problem>) {
-        let (mut secrets, mut problems) = (Vec::new(), Vec::new());
-        let Some(Encryption { key, first_16_of, .. }) = &self.encryption else { return (secrets, problems) };
+    fn secrets(&self, given: &Given<'_>) -> (Vec<AesKey>, Vec<Problem>) {
+        let (mut keys, mut problems) = (Vec::new(), Vec::new());
+        let Some(encryption) = &self.encryption else { return (keys, problems) };
         let path = ConfigPath::root().key("encryption");
-        let named =
-            |names: &Option<OneOrMany<String>>| names.as_ref().map_or(Vec::new(), |names| names.as_slice().to_vec());
-        let keys = named(key).into_iter().map(|name| ("key", name));
-        for (field, name) in keys.chain(named(first_16_of).into_iter().map(|name| ("first_16_of", name))) {
-            let secret = given.secret(path.key(field), &name).and_then(|secret| {
-                let cut = secret.expose().chars().take(16).collect::<String>();
-                let key = if field == "key" { secret.clone() } else { Secret::new(cut) };
-                let is_aes = [16, 24, 32].contains(&key.expose().len());
-                let message = format!("the secret `{name}` is no AES key: those have 16, 24 or 32 bytes");
-                is_aes.then_some(key).ok_or_else(|| Problem::error(path.key(field), message))
-            });
-            match secret {
-                Ok(secret) => secrets.push(secret),
+        for (field, name, read) in encryption.named() {
+            let path = path.key(field);
+            match given.secret(path.clone(), name).map(|secret| read(secret.expose())) {
+                Ok(Some(key)) => keys.push(key),
+                Ok(None) => {
+                    let message = format!("the secret `{name}` is no AES key: those have 16, 24 or 32 bytes");
+                    problems.push(Problem::error(path, message));
+                }
                 Err(problem) => problems.push(problem),
             }
         }
-        if secrets.is_empty() && problems.is_empty() {
-            let help = "declare the secret and name it, as `encryption: { first_16_of: django_first_16_of }`";
-            problems.push(Problem::error(path, "encrypted keys need `key` or `first_16_of`").help(help));
+        if keys.is_empty() && problems.is_empty() {
+            let help = "declare the secret and name it, as `encryption: { first_16_of: django }`";
+            problems.push(Problem::error(path, "encrypted keys need a secret").help(help));
         }
-        (secrets, problems)
+        (keys, problems)
+    }
+}
+
+/// Reads a key from a secret's text.
+type ReadKey = fn(&str) -> Option<AesKey>;
+
+impl Encryption {
+    /// Every name of a secret, where it stands, and how the secret is read.
+    fn named(&self) -> impl Iterator<Item = (&'static str, &str, ReadKey)> {
+        let fields: [(_, _, ReadKey); 3] = [
+            ("key", &self.key, |text| AesKey::new(text.as_bytes())),
+            ("hex_key", &self.hex_key, AesKey::from_hex),
+            ("first_16_of", &self.first_16_of, |text| {
+                AesKey::new(text.chars().take(16).collect::<String>().as_bytes())
+            }),
+        ];
+        fields.into_iter().flat_map(|(field, names, read)| {
+            let names = names.as_ref().map_or(&[][..], OneOrMany::as_slice);
+            names.iter().map(move |name| (field, name.as_str(), read))
+        })
     }
 }
 

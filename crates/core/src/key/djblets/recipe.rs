@@ -1,6 +1,7 @@
 //! Spells one key as the releases of Djblets do: cleaned and shortened, or as an HMAC.
 
-use crate::config::Secret;
+use std::fmt;
+
 use crate::key::digest::{Digest, hmac_sha256_hex};
 use crate::key::{GlobBuilder, KeyError, Remover};
 
@@ -15,7 +16,33 @@ pub(super) enum Recipe {
     /// From 3.0 on: control characters and blanks escaped, shortened with SHA-256.
     Escaped,
     /// From 3.0 on, where keys are encrypted: nothing can be read.
-    Encrypted(Secret),
+    Encrypted(AesKey),
+}
+
+/// The key of an HMAC, which is that of AES too; it prints as `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct AesKey(Box<[u8]>);
+
+impl AesKey {
+    /// A key of these bytes; `None` when AES takes none of this length.
+    pub(super) fn new(bytes: &[u8]) -> Option<Self> {
+        matches!(bytes.len(), 16 | 24 | 32).then(|| Self(bytes.into()))
+    }
+
+    /// A key in hexadecimal, as Python's `bytes.hex()` gives it.
+    pub(super) fn from_hex(text: &str) -> Option<Self> {
+        let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let digits = text.as_bytes().iter().map(digit).collect::<Option<Vec<u8>>>()?;
+        let (pairs, rest) = digits.as_chunks::<2>();
+        let bytes: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
+        rest.is_empty().then(|| Self::new(&bytes))?
+    }
+}
+
+impl fmt::Debug for AesKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("***")
+    }
 }
 
 /// What is known of the keys that are searched for.
@@ -30,8 +57,8 @@ pub(super) enum Texts {
 impl Recipe {
     /// The key, given its whole text with the site.
     pub(super) fn key(&self, full: &str) -> String {
-        if let Self::Encrypted(secret) = self {
-            return hmac_sha256_hex(secret, full);
+        if let Self::Encrypted(AesKey(key)) = self {
+            return hmac_sha256_hex(key, full);
         }
         let text = self.clean(full);
         if text.chars().count() <= KEY_MAX {

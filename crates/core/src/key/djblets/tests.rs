@@ -113,6 +113,9 @@ fn encrypted_keys_are_hmacs() {
     for (declared, key) in cases {
         assert_eq!(asked(declared.clone(), json!({})), [delete(key)], "{declared}");
     }
+    let hex = "30313233343536373839616263646566";
+    let declared = json!({"key": "x", "encryption": {"hex_key": "hex"}, "secrets": {"hex": hex}});
+    assert_eq!(asked(declared, json!({})), [delete(OF_X)]);
     let rolling = json!({"key": "x", "encryption": {"first_16_of": "django", "key": ["aes"], "plain": true}});
     let wishes = asked(rolling, json!({}));
     assert_eq!(wishes.first(), Some(&delete("books.example.com:x")));
@@ -228,9 +231,10 @@ fn what_cannot_be_is_refused_with_its_reason() {
         (json!({"key": "a", "release": []}), "release: an empty list"),
         (json!({"key": ["a", "b"], "release": ["6.1", "5.3"]}), "release[1]: release 5.3 knows no list"),
         (json!({"key": "a", "release": "2.3", "encryption": {"key": "aes"}}), "release: release 2.3 encrypts nothing"),
-        (json!({"key": "a", "encryption": {}}), "encryption: encrypted keys need `key` or `first_16_of`"),
+        (json!({"key": "a", "encryption": {}}), "encryption: encrypted keys need a secret"),
         (json!({"key": "a", "encryption": {"key": "none"}}), "encryption.key: no secret is called `none`"),
         (json!({"key": "a", "encryption": {"key": "django"}}), "encryption.key: the secret `django` is no AES key"),
+        (json!({"key": "a", "encryption": {"hex_key": "aes"}}), "encryption.hex_key: the secret `aes` is no AES key"),
         (json!({"key": "a", "force_overwrite": true}), "force_overwrite: what a call computes"),
         (json!({"key": "a", "lock": true}), "lock: nobody outside waits for a lock"),
     ];
