@@ -194,6 +194,11 @@ def static(state):
     return User.static(state)
 
 
+@ecached("{lang}:{page}", 600, prefix="site:{lang}")
+def site(lang, page):
+    return computed(1)
+
+
 @ecached("soon:{n}", 600, tags=["soon:{n}"])
 def tagged_number(n):
     return computed(n)

@@ -258,6 +258,13 @@ SCENARIOS = [
         stays=[call("tagged_number", 6)],
     ),
     Scenario(
+        "every_tag_of_few_values_is_written",
+        keep({"key": "{lang}:{page}", "prefix": "site:{lang}"}, {"map": {}}, values={"lang": ["de", "en"]}),
+        [create("Row", {"id": 1})],
+        goes=[call("site", "de", 1), call("site", "en", 2)],
+        stays=[call("site", "fr", 1)],
+    ),
+    Scenario(
         "a_truncate_takes_the_tag_of_all",
         keep(STATES),
         [truncate("Row")],

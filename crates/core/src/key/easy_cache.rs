@@ -291,29 +291,39 @@ struct EasyCache {
 /// What removes a key set.
 enum Choice<'s> {
     Keys(usize),
-    Tag(&'s Spelling),
+    /// The tag, and how many of its times are written.
+    Tags(&'s Spelling, usize),
     Search,
     Nothing(&'static str),
 }
 
-const NO_TAG: &str = "no tag has exact values for all its arguments, and the key is not known: declare the `key`, or a tag without arguments";
+const NO_TAG: &str = "no tag has exact values for all its arguments, and the key is not known: declare the `key`, or a \
+                      tag without arguments";
 const NO_ROOT: &str = "keys begin with an argument, so that a search could take keys of others: give `map` or `values` \
                        for it, or the decorator `tags` or a `prefix`";
 
 impl EasyCache {
     fn choose(&self, exact: ArgSet, max_keys: usize) -> Choice<'_> {
-        let count = |key: &Spelling| self.args.count(key.args().difference(exact));
-        let count = self.keys.iter().map(count).sum::<Option<usize>>();
+        let keys = self.keys.iter().map(|key| self.count(key, exact)).sum::<Option<usize>>();
         // What has nothing to enumerate stays as it is, also where nothing may be enumerated any more.
-        match count.filter(|count| (1..=max_keys.max(self.keys.len())).contains(count)) {
-            Some(count) => Choice::Keys(count),
-            None => match self.tags.iter().find(|tag| tag.args().is_subset_of(exact)) {
-                Some(tag) => Choice::Tag(tag),
-                None if self.keys.is_empty() => Choice::Nothing(NO_TAG),
-                None if self.keys.iter().any(|key| key.root().is_empty()) => Choice::Nothing(NO_ROOT),
-                None => Choice::Search,
-            },
+        let few = |count: &usize, max: usize| (1..=max).contains(count);
+        if let Some(count) = keys.filter(|count| few(count, max_keys.max(self.keys.len()))) {
+            return Choice::Keys(count);
         }
+        let counted = |tag| Some((tag, self.count(tag, exact)?)).filter(|(_, count)| few(count, max_keys.max(1)));
+        let rounds_up = |tag: &Spelling| !exact.is_subset_of(tag.args());
+        // Of equal ones the first is the narrowest.
+        match self.tags.iter().filter_map(counted).min_by_key(|(tag, count)| (rounds_up(tag), *count)) {
+            Some((tag, count)) => Choice::Tags(tag, count),
+            None if self.keys.is_empty() => Choice::Nothing(NO_TAG),
+            None if self.keys.iter().any(|key| key.root().is_empty()) => Choice::Nothing(NO_ROOT),
+            None => Choice::Search,
+        }
+    }
+
+    /// How many keys or tags these are in which just these arguments are exact, if all of them can be named.
+    fn count(&self, spelling: &Spelling, exact: ArgSet) -> Option<usize> {
+        self.args.count(spelling.args().difference(exact))
     }
 
     fn shown(&self, exact: ArgSet) -> String {
@@ -342,7 +352,10 @@ impl Scheme for EasyCache {
     fn reach(&self, exact: ArgSet, max_keys: usize) -> Reach {
         match self.choose(exact, max_keys) {
             Choice::Keys(count) => Reach::keys(self.shown(self.args.all()), count),
-            Choice::Tag(tag) => Reach::one(ReachBy::Tag, tag.shown(self.args.all()), !exact.is_subset_of(tag.args())),
+            Choice::Tags(tag, actions) => {
+                let rounds_up = !exact.is_subset_of(tag.args());
+                Reach { actions, ..Reach::one(ReachBy::Tag, tag.shown(self.args.all()), rounds_up) }
+            }
             Choice::Search => self.searching(exact),
             Choice::Nothing(why) => {
                 let all = self.args.all();
@@ -355,8 +368,7 @@ impl Scheme for EasyCache {
 
     fn actions(&self, exact: ArgSet, max_keys: usize) -> usize {
         match self.choose(exact, max_keys) {
-            Choice::Keys(count) => count,
-            Choice::Tag(_) => 1,
+            Choice::Keys(count) | Choice::Tags(_, count) => count,
             Choice::Search => self.keys.len(),
             Choice::Nothing(_) => 0,
         }
@@ -377,10 +389,10 @@ impl Scheme for EasyCache {
                     remover.delete(buffer)
                 })
             }),
-            Choice::Tag(tag) => {
-                tag.render(&self.args.filled(key_set), buffer)?;
+            Choice::Tags(tag, _) => self.args.each(key_set, tag.args().difference(exact), |filled| {
+                tag.render(filled, buffer)?;
                 remover.set(buffer, self.write)
-            }
+            }),
             Choice::Search => {
                 self.keys.iter().try_for_each(|key| match key.search(exact, &self.args.filled(key_set))? {
                     Found::Prefix(prefix) => remover.delete_prefix(&prefix),

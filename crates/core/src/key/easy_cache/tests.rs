@@ -156,6 +156,8 @@ fn the_narrowest_tag_is_written() {
     check(declared.clone(), json!({"b": 2}), &[tag("tag:b:2")]);
     let reach = scheme(declared).unwrap().reach(ArgSet::EMPTY.with(1), 100);
     assert_eq!((reach.by, reach.template.as_str(), reach.rounds_up), (ReachBy::Tag, "tag:b:{b}", false));
+    let few = json!({"tags": ["all", "ab:{a}:{b}"], "values": {"b": [1, 2]}});
+    check(few, json!({"a": 3}), &[tag("tag:ab:3:1"), tag("tag:ab:3:2")]);
     let wide = scheme(json!({"key": "k:{a}:{b}", "tags": ["all"]})).unwrap().reach(ArgSet::EMPTY.with(0), 100);
     assert_eq!((wide.by, wide.rounds_up), (ReachBy::Tag, true));
 }
@@ -172,6 +174,15 @@ fn every_value_of_few_is_enumerated_before_a_tag_is_written() {
     check(declared.clone(), json!({}), &[delete("users:a"), delete("users:b")]);
     let scheme = scheme(declared).unwrap();
     assert_eq!(scheme.reach(ArgSet::EMPTY, 1).by, ReachBy::Tag);
+}
+
+#[test]
+fn every_tag_of_few_is_written_before_keys_are_searched_for() {
+    let declared = json!({"key": "{lang}:{page}", "prefix": "site:{lang}", "values": {"lang": ["de", "en"]}});
+    check(declared.clone(), json!({}), &[tag("tag:site:de"), tag("tag:site:en")]);
+    check(declared.clone(), json!({"lang": "fr"}), &[tag("tag:site:fr")]);
+    let reach = scheme(declared).unwrap().reach(ArgSet::EMPTY, 100);
+    assert_eq!((reach.by, reach.actions, reach.rounds_up), (ReachBy::Tag, 2, false));
 }
 
 #[test]
