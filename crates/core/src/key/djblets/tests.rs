@@ -6,8 +6,10 @@
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use super::*;
+use super::Config;
+use crate::action::Write;
 use crate::key::conformance::{Wish, asked_of, goes, scheme_of};
+use crate::key::{ArgSet, ReachBy};
 
 const SECRET_KEY: &str = "0123456789abcdefSECRETSECRET";
 const AES_KEY: &str = "my-32-byte-aes-key-here.........";
