@@ -161,13 +161,15 @@ SCENARIOS = [
     ),
     *scenarios(
         "a_condition_sees_both_images",
-        [{"library": BOOKS_BY, "on": [on("Book", {"author": "author"}, when="before.shown || after.shown")]}],
+        [{"library": BOOKS_BY, "on": [on("Book", {"author": "author"}, when="before.shown == true || after.shown == true")]}],
         [
             update("Book", {"author": 1, "shown": True}, {"author": 1, "shown": False}),
             update("Book", {"author": 2, "shown": False}, {"author": 2, "shown": False}),
+            create("Book", {"author": 3, "shown": True}),
+            create("Book", {"author": 4, "shown": False}),
         ],
-        goes=[call("books_by", 1, "pub")],
-        stays=[call("books_by", 2, "pub")],
+        goes=[call("books_by", 1, "pub"), call("books_by", 3, "pub")],
+        stays=[call("books_by", 2, "pub"), call("books_by", 4, "pub")],
     ),
     *scenarios(
         "a_path_leads_through_joined_rows",
