@@ -72,8 +72,11 @@ class Library:
     def config(self, cache, queue, admin):
         caches = {}
         for backend, scenario in self.played():
+            caches_of = range(len(scenario.caches()))
+            names = {f"$cache{number}": cache_name(backend, scenario, number) for number in caches_of}
             for number, declared in enumerate(scenario.caches()):
-                declared = filled({"key_format": key_format(backend), **declared}, {"$prefix": scenario.name})
+                declared = {"key_format": key_format(backend), **declared}
+                declared = filled(declared, {"$prefix": scenario.name, **names})
                 dependencies = [moved(backend, scenario, dependency) for dependency in declared.get("depends_on", [])]
                 caches[cache_name(backend, scenario, number)] = {
                     **declared, "targets": [backend], "depends_on": dependencies

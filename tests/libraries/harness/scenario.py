@@ -36,7 +36,8 @@ class Scenario:
     """One promise. Its name is unique in its library: it is also the key prefix, so that no scenario sees another's keys.
 
     `cache` is what a configuration has under `caches.NAME`, or a list of that. In its texts, and in those of the events,
-    `$prefix` stands for the key prefix, and in events `$cache` for the name of the first cache.
+    `$prefix` stands for the key prefix, in events `$cache` for the name of the first cache, and in caches `$cache0`,
+    `$cache1` and so on for the names of all.
     """
 
     name: str

@@ -17,7 +17,9 @@ pub(crate) mod text;
 pub(crate) mod conformance;
 
 // The schemes: a file each.
+pub mod argcache;
 pub mod cache_memoize;
+pub mod djblets;
 pub mod easy_cache;
 pub mod template;
 
