@@ -20,8 +20,8 @@ from harness import alias, servers  # noqa: E402
 
 STREAM = "quash.events"
 ROUNDS = 5
-# 200,000 keys: ten functions, a hundred entries in each partition.
-FUNCTIONS, PARTITIONS, ENTRIES = 10, 200, 100
+# 200,000 keys: ten functions, ten entries in each partition.
+FUNCTIONS, PARTITIONS, ENTRIES = 10, 2000, 10
 
 
 class Application:
