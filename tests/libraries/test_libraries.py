@@ -7,7 +7,7 @@ import pytest
 from harness.library import Library
 
 # A folder each.
-LIBRARIES = ["cache_memoize", "restflow"]
+LIBRARIES = ["cache_memoize", "easy_cache", "restflow"]
 
 
 @functools.cache

@@ -1,8 +1,12 @@
 """An application that keeps results with django-cache-memoize."""
 
+import functools
+import importlib.util
+
 from cache_memoize import cache_memoize
 from harness import alias
 from harness.play import computed
+from harness.servers import ROOT
 
 connect, behind = alias.configure, alias.behind
 
@@ -97,3 +101,30 @@ def stranger(name):
     from django.core.cache import cache
 
     return cache.get_or_set(f"other:{name}", lambda: computed(1), 600)
+
+
+@functools.cache
+def rolling(release):
+    """One function, decorated by an older release of the library."""
+    from django.utils import encoding
+
+    # Releases before 0.1.7 use a name that Django has dropped since.
+    encoding.force_text = encoding.force_str
+    module = ROOT / f"target/tools/libraries-releases/django-cache-memoize=={release}/cache_memoize/__init__.py"
+    spec = importlib.util.spec_from_file_location(f"cache_memoize_{release}", module)
+    library = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(library)
+    return library.cache_memoize(600)(Rolling.price)
+
+
+class Rolling:
+    @staticmethod
+    def price(product, **kwargs):
+        return computed(1)
+
+
+def in_release(release, product, **kwargs):
+    return rolling(release)(product, **kwargs)
+
+
+rolled = cache_memoize(600)(Rolling.price)

@@ -39,6 +39,26 @@ KEYWORD = {"args": ["product"], "kwargs": ["currency"]}
 ALONE = {"args": ["product"]}
 KEYWORDS = {"kwargs": ["product", "currency"]}
 
+
+
+def rolling(name, releases, gone, kept):
+    """The calls of one function under several releases of the library."""
+    called = {"function": "app:Rolling.price", "args": ["product"], "kwargs": ["z", "a"], "release": releases}
+    return Scenario(
+        name,
+        {"cache_memoize": called, "depends_on": [{"row": "Price"}]},
+        [create("Price", {"product": "a b:c", "z": "x=y", "a": 1})],
+        goes=[under(release, "a b:c") for release in gone],
+        stays=[under(release, "a b:c") for release in kept] + [under(release, "a b") for release in gone],
+    )
+
+
+def under(release, product):
+    if release == "0.2.1":
+        return call("rolled", product, z="x=y", a=1)
+    return call("in_release", release, product, z="x=y", a=1)
+
+
 SCENARIOS = [
     Scenario(
         "one_call_goes",
@@ -208,6 +228,10 @@ SCENARIOS = [
         ],
         stays=[call("price", 7, "EUR").behind(version=3), call("price", 7, "EUR").behind("-new")],
     ),
+    rolling("one_release_goes", "0.2.1", ["0.2.1"], ["0.2.0", "0.1.8", "0.1.6"]),
+    rolling("two_releases_go_at_once", ["0.2.0", "0.2.1"], ["0.2.0", "0.2.1"], ["0.1.8", "0.1.6"]),
+    rolling("older_releases_quote_otherwise", "0.1.8", ["0.1.8"], ["0.2.0", "0.1.6"]),
+    rolling("the_oldest_releases_quote_nothing", "0.1.2", ["0.1.6"], ["0.1.8", "0.2.1"]),
     Scenario(
         "a_truncate_takes_every_enumerated_entry",
         price(BOTH, values={"currency": ["EUR"], "product": [7, 8]}),

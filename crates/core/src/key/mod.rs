@@ -18,6 +18,7 @@ pub(crate) mod conformance;
 
 // The schemes: a file each.
 pub mod cache_memoize;
+pub mod easy_cache;
 pub mod restflow;
 pub mod template;
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::config::Span;
 use crate::event::{EventLimits, Op, Type};
 use crate::key::library::Library;
-use crate::key::{KeyFormat, OneOrMany, cache_memoize, restflow};
+use crate::key::{KeyFormat, OneOrMany, cache_memoize, easy_cache, restflow};
 
 /// Makes a library of every line of its list: the key that names it in a cache, and where its declaration is read into.
 macro_rules! cache_config {
@@ -67,6 +67,8 @@ cache_config! {
     libraries {
         /// Keys that django-cache-memoize wrote.
         cache_memoize: cache_memoize::Config,
+        /// Keys and tags that easy-cache wrote.
+        easy_cache: easy_cache::Config,
         /// Keys that drf-restflow wrote.
         restflow: restflow::Config,
     }
