@@ -1,9 +1,12 @@
 """Functions and views that restflow caches, one for each way to spell a key."""
 
+import sys
+from importlib import import_module
 from types import SimpleNamespace
 
 from django.core.cache import cache
 from harness.play import computed
+from harness.servers import ROOT
 from rest_framework import serializers
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
@@ -248,6 +251,31 @@ def my_view(user, **query):
 
 def filtered_view(pk, lang, **query):
     return asked(FilteredView, query, pk=pk, lang=lang)
+
+
+def release(pinned):
+    """The library in another release, beside this one."""
+    own = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "restflow"}
+    sys.path.insert(0, str(ROOT / f"target/tools/libraries-releases/drf-restflow=={pinned}"))
+    library = import_module("restflow.caching")
+    sys.path.pop(0)
+    for name in [name for name in sys.modules if name.split(".")[0] == "restflow"]:
+        del sys.modules[name]
+    sys.modules.update(own)
+    return library
+
+
+before = release("1.1.0")
+
+
+def in_release_before(function, **fields):
+    """The same function, decorated by the release before."""
+    key = before.InlineKeyConstructor({name: before.ArgsKeyField(**field) for name, field in fields.items()})
+    return before.cache_result(key)(function.func)
+
+
+by_slug_before = in_release_before(by_slug, slug={"arguments": "slug", "partition": True})
+everything_before = in_release_before(everything, arguments={"arguments": "*"})
 
 
 def stranger(key):

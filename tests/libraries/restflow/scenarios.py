@@ -161,6 +161,27 @@ SCENARIOS = [
         stays=[call("by_slug", "abc"), call("by_slug", "a")],
     ),
     Scenario(
+        "in_the_release_before_it_ends_with_nothing",
+        cached("books.by_slug", SLUG, library={"release": "1.1.0"}),
+        [create("Book", {"slug": "ab"})],
+        goes=[call("by_slug_before", "ab")],
+        stays=[call("by_slug", "ab"), call("by_slug_before", "a"), call("everything_before", 1)],
+    ),
+    Scenario(
+        "both_releases_go_at_once",
+        cached("books.by_slug", SLUG, library={"release": ["1.1.0", "2.0.1"]}),
+        [create("Book", {"slug": "ab"})],
+        goes=[call("by_slug_before", "ab"), call("by_slug", "ab")],
+        stays=[call("by_slug_before", "a"), call("by_slug", "a")],
+    ),
+    Scenario(
+        "a_function_goes_in_every_release",
+        cached("books.by_slug", SLUG, library={"release": ["1.1.0", "2.0.1"]}),
+        [truncate("Book")],
+        goes=[call("by_slug_before", "ab"), call("by_slug", "c")],
+        stays=[call("everything_before", 1), call("everything", 2)],
+    ),
+    Scenario(
         "text_is_not_a_pattern",
         by_id(),
         [create("Book", {"id": "4*"}), create("Book", {"id": "[5]?"})],
