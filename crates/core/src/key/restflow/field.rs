@@ -56,9 +56,14 @@ pub(super) enum Source<'s, 'f, 'v> {
 }
 
 impl Field {
+    /// Whether no event knows its text.
+    pub(super) fn is_any(&self) -> bool {
+        matches!(self.content, Content::Any)
+    }
+
     /// Whether its text is known when these arguments are.
     pub(super) fn is_full(&self, known: ArgSet) -> bool {
-        !matches!(self.content, Content::Any) && self.args.is_subset_of(known)
+        !self.is_any() && self.args.is_subset_of(known)
     }
 
     /// Whether its text depends on one of these arguments and is known at least in parts.
@@ -69,7 +74,7 @@ impl Field {
 
     /// Whether its text may be empty.
     pub(super) fn may_be_empty(&self) -> bool {
-        matches!(self.content, Content::Any) && self.digest.is_none()
+        self.is_any() && self.digest.is_none()
     }
 
     /// Whether something in the text stands behind the last of these arguments.

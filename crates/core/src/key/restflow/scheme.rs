@@ -6,7 +6,7 @@
 use super::super::digest::Digest;
 use super::super::{ArgSet, Args, GlobBuilder, KeyError, KeySet, Reach, ReachBy, Remover, Scheme};
 use super::SEPARATOR;
-use super::field::{Content, Field, Piece, Source};
+use super::field::{Field, Piece, Source};
 
 /// The keys of one function, or of several that share a constructor.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Restflow {
         let each = self.heads.len() * tails.len();
         // What has nothing to enumerate stays as it is, also where nothing may be enumerated any more.
         let few = |count: &usize| count.saturating_mul(each) <= max_keys.max(each);
-        let is_spelt = !self.is_namespace && !self.fields.iter().any(|field| matches!(field.content, Content::Any));
+        let is_spelt = !self.is_namespace && !self.fields.iter().any(Field::is_any);
         match self.args.count(enumerated).filter(few).filter(|_| is_spelt) {
             Some(count) => Route { last: whole, known: self.args.all(), enumerated, count, tails },
             None => self.partly(exact),
@@ -179,8 +179,11 @@ impl Restflow {
             let ends = is_last && place + 1 == fields.len();
             field.pieces(route.known, ends, source)?.into_iter().for_each(|piece| append(&mut joined, piece));
         }
-        if let Some(Piece::Text(text)) = joined.last_mut() {
-            text.truncate(text.trim_end_matches(SEPARATOR).len());
+        match joined.as_mut_slice() {
+            [.., Piece::Text(text)] => text.truncate(text.trim_end_matches(SEPARATOR).len()),
+            // Of a value of colons alone the library strips the colon before it as well.
+            [.., Piece::Text(name), Piece::Any] => name.truncate(name.strip_suffix(':').unwrap_or(name).len()),
+            _ => {}
         }
         if !open.is_empty() {
             if !joined.is_empty() {
@@ -196,6 +199,25 @@ impl Restflow {
         let spelt = self.fields[..route.last.map_or(0, |last| last + 1)].iter();
         let used = spelt.filter(|field| field.shows(exact) || field.is_full(route.known));
         used.fold(exact, |unused, field| unused.difference(field.args))
+    }
+}
+
+impl Restflow {
+    fn advice(&self, unused: ArgSet, by: ReachBy) -> Option<String> {
+        let can_be_exact = !self.is_namespace && !self.fields.iter().any(Field::is_any);
+        match unused.iter().next() {
+            _ if by == ReachBy::Keys => None,
+            Some(arg) => Some(format!(
+                "{} stands in a digest with others; give `map` or `values` for all that the field, or the suffix where it may \
+                 be hashed, has",
+                self.args.name(arg)
+            )),
+            None if can_be_exact => Some(
+                "with `values` for all other arguments these are exact keys; else the batch has one such pass for all"
+                    .to_owned(),
+            ),
+            None => Some("the batch has one such pass for all".to_owned()),
+        }
     }
 }
 
@@ -223,12 +245,8 @@ impl Scheme for Restflow {
         let actions = self.heads.len() * route.tails.len() * route.count;
         let unused = self.unused(exact, &route);
         let reach = Reach { by, template, actions, rounds_up: !unused.is_empty(), advice: None };
-        match unused.iter().next() {
-            Some(arg) => reach.advising(format!(
-                "{} stands in a digest with others; give `map` or `values` for all that the field, or the suffix where it may \
-                 be hashed, has",
-                self.args.name(arg)
-            )),
+        match self.advice(unused, by) {
+            Some(advice) => reach.advising(advice),
             None => reach,
         }
     }
