@@ -297,7 +297,8 @@ enum Choice<'s> {
     Nothing(&'static str),
 }
 
-const NO_TAG: &str = "no tag has exact values for all its arguments, and the key is not known: declare the `key`, or a tag without arguments";
+const NO_TAG: &str = "no tag has exact values for all its arguments, and the key is not known: declare the `key`, or a \
+                      tag without arguments";
 const NO_ROOT: &str = "keys begin with an argument, so that a search could take keys of others: give `map` or `values` \
                        for it, or the decorator `tags` or a `prefix`";
 
@@ -310,8 +311,9 @@ impl EasyCache {
             return Choice::Keys(count);
         }
         let counted = |tag| Some((tag, self.count(tag, exact)?)).filter(|(_, count)| few(count, max_keys.max(1)));
-        // The first of them is the narrowest.
-        match self.tags.iter().filter_map(counted).min_by_key(|(_, count)| *count) {
+        let rounds_up = |tag: &Spelling| !exact.is_subset_of(tag.args());
+        // Of equal ones the first is the narrowest.
+        match self.tags.iter().filter_map(counted).min_by_key(|(tag, count)| (rounds_up(tag), *count)) {
             Some((tag, count)) => Choice::Tags(tag, count),
             None if self.keys.is_empty() => Choice::Nothing(NO_TAG),
             None if self.keys.iter().any(|key| key.root().is_empty()) => Choice::Nothing(NO_ROOT),

@@ -156,6 +156,8 @@ fn the_narrowest_tag_is_written() {
     check(declared.clone(), json!({"b": 2}), &[tag("tag:b:2")]);
     let reach = scheme(declared).unwrap().reach(ArgSet::EMPTY.with(1), 100);
     assert_eq!((reach.by, reach.template.as_str(), reach.rounds_up), (ReachBy::Tag, "tag:b:{b}", false));
+    let few = json!({"tags": ["all", "ab:{a}:{b}"], "values": {"b": [1, 2]}});
+    check(few, json!({"a": 3}), &[tag("tag:ab:3:1"), tag("tag:ab:3:2")]);
     let wide = scheme(json!({"key": "k:{a}:{b}", "tags": ["all"]})).unwrap().reach(ArgSet::EMPTY.with(0), 100);
     assert_eq!((wide.by, wide.rounds_up), (ReachBy::Tag, true));
 }
