@@ -7,7 +7,7 @@ import pytest
 from harness.library import Library
 
 # A folder each.
-LIBRARIES = ["argcache", "cache_memoize", "djblets", "easy_cache"]
+LIBRARIES = ["argcache", "cache_memoize", "djblets", "easy_cache", "restflow"]
 
 
 @functools.cache

@@ -85,8 +85,8 @@ fn keeps_its_word(scheme: &dyn Scheme, exact: ArgSet, max_keys: usize, wishes: &
     assert!(!spelt || reach.by != ReachBy::Nothing, "what cannot be removed is refused: {reach:?}");
     for wish in wishes {
         let fits = match wish {
-            // A token that is missing means stale as well.
-            Wish::Delete(_) => matches!(reach.by, ReachBy::Keys | ReachBy::Tag | ReachBy::WholeCache),
+            // A token that is missing means stale as well; the entry itself may stand beside all that go on behind its key.
+            Wish::Delete(_) => reach.by != ReachBy::Nothing,
             Wish::DeletePrefix(prefix) => {
                 !prefix.is_empty() && matches!(reach.by, ReachBy::Prefix | ReachBy::Pattern | ReachBy::WholeCache)
             }

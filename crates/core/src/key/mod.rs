@@ -21,6 +21,7 @@ pub mod argcache;
 pub mod cache_memoize;
 pub mod djblets;
 pub mod easy_cache;
+pub mod restflow;
 pub mod template;
 
 use std::fmt;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::config::Span;
 use crate::event::{EventLimits, Op, Type};
 use crate::key::library::Library;
-use crate::key::{KeyFormat, OneOrMany, argcache, cache_memoize, djblets, easy_cache};
+use crate::key::{KeyFormat, OneOrMany, argcache, cache_memoize, djblets, easy_cache, restflow};
 
 /// Makes a library of every line of its list: the key that names it in a cache, and where its declaration is read into.
 macro_rules! cache_config {
@@ -73,6 +73,8 @@ cache_config! {
         djblets: djblets::Config,
         /// Keys and tags that easy-cache wrote.
         easy_cache: easy_cache::Config,
+        /// Keys that drf-restflow wrote.
+        restflow: restflow::Config,
     }
 }
 
