@@ -348,8 +348,10 @@ pub async fn asking_removes_nothing(fixture: &dyn Fixture) {
     assert_eq!(store.count_prefixes(&["star", "star*", "none", "a", ""]).await, Ok(vec![2, 1, 0, 1, 0]));
     assert!(store.inspect().await.is_ok_and(|findings| !findings.is_empty()));
     let described = store.describe(&["star*", "st"]).await;
-    let star = Described { kind: Some("string".to_owned()), expires: Some(false), ttl_ms: None };
-    assert_eq!(described, Ok(vec![Some(star), None]));
+    let Ok([Some(star), None]) = described.as_deref() else { panic!("{described:?}") };
+    // The documented rights do not show the type and the time to live.
+    let known = Described { kind: Some("string".to_owned()), expires: Some(false), ttl_ms: None };
+    assert!(*star == known || *star == Described::default(), "{star:?}");
     assert_eq!(left(fixture, &AWKWARD).await, BTreeSet::from(AWKWARD));
 }
 
