@@ -210,14 +210,14 @@ fn claim(key: &str, index: usize, place: &Whereabouts) -> Option<(usize, Claim)>
         let matching =
             patterns().filter_map(|(role, pattern)| matched(logical, pattern).map(|size| (size, role, pattern)));
         let Some((literal, role, pattern)) = matching.max_by_key(|(literal, ..)| *literal) else { continue };
-        let written = |head: &Box<str>| Written { key: format!("{head}{logical}"), there: None };
+        let written = |head: &str| Written { key: format!("{head}{logical}"), there: None };
         let ours = if is_configured { head } else { place.heads.first().map_or("", |head| head) };
         let claim = Claim {
             cache: place.cache.clone(),
             role,
             pattern: pattern.behind(ours).text().to_owned(),
             shared: place.entries.shared && role == Role::Entry,
-            writes: if is_configured { Vec::new() } else { place.heads.iter().map(written).collect() },
+            writes: if is_configured { Vec::new() } else { place.heads.iter().map(|head| written(head)).collect() },
             head: head.to_owned(),
             place: index,
         };
