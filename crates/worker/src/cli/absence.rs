@@ -34,6 +34,13 @@ pub(super) fn whose(place: &Whereabouts) -> Whose<'_> {
     if place.own_format { Whose::Cache(&place.cache) } else { Whose::Target(&place.target) }
 }
 
+/// Whether keys of the same looks behind this head are those of another declared cache.
+pub(super) fn is_of_another(place: &Whereabouts, head: &str, all: &[Whereabouts]) -> bool {
+    let others = all.iter().filter(|other| other.target == place.target && other.cache != place.cache);
+    let mut behind = others.filter(|other| other.heads.iter().any(|known| **known == *head));
+    behind.any(|other| other.entries.keys.iter().any(|pattern| place.entries.keys.contains(pattern)))
+}
+
 /// One finding that says that no more could be found out.
 pub(super) fn unanswered(why: impl std::fmt::Display) -> Finding {
     let mend = "grant +scan to look for entries".to_owned();
@@ -41,14 +48,16 @@ pub(super) fn unanswered(why: impl std::fmt::Display) -> Finding {
 }
 
 impl<'s> Seen<'s> {
-    /// Takes what belongs to a cache out of a pass; `sighted` are those of its patterns.
-    pub(super) fn of(place: &'s Whereabouts, sighted: &[Sighted], survey: &Survey) -> Self {
+    /// Takes what belongs to a cache out of a pass; `sighted` are those of its patterns. What is elsewhere does not count
+    /// where another of the declared caches put it.
+    pub(super) fn of(place: &'s Whereabouts, sighted: &[Sighted], survey: &Survey, all: &[Whereabouts]) -> Self {
         let mut sum = Sighted::default();
         for seen in sighted {
             sum.here += seen.here;
             sum.under = sum.under.max(seen.under);
             seen.elsewhere.iter().for_each(|(head, keys)| *sum.elsewhere.entry(head.clone()).or_default() += keys);
         }
+        sum.elsewhere.retain(|head, _| !is_of_another(place, head, all));
         Self { place, sighted: sum, keys: survey.keys, complete: survey.complete }
     }
 
@@ -70,7 +79,7 @@ impl<'s> Seen<'s> {
             }
             None if self.sighted.under == 0 => warning(
                 format!("cache {cache}: no entry, and {} begins with {}", self.none_of(), shown(&self.place.heads)),
-                "this may be another server or database than the application's, or another key_format",
+                "compare the target's address, database and key_format with the application's",
             ),
             None => warning(
                 format!("cache {cache}: no entry: {} looks like {patterns}", self.none_of()),
@@ -110,10 +119,7 @@ impl<'s> Seen<'s> {
     fn elsewhere(&self, head: &str, keys: u64) -> Finding {
         let (why, mend) = mismatch(&self.place.heads, head, whose(self.place));
         let there = screen::count(usize::try_from(keys).unwrap_or(usize::MAX), "key");
-        let found = match head {
-            "" => format!("{there} without anything before"),
-            head => format!("{there} behind `{head}`"),
-        };
+        let found = format!("{there} behind {}", shown(&[head.into()]));
         let what =
             format!("cache {}: no entry behind {}, but {found}: {why}", self.place.cache, shown(&self.place.heads));
         Finding { severity: Severity::Warning, what, mend }
@@ -129,8 +135,8 @@ fn warning(what: String, mend: &str) -> Finding {
 }
 
 fn shown(heads: &[Box<str>]) -> String {
-    let shown: Vec<_> = heads.iter().map(|head| format!("`{head}`")).collect();
-    shown.join(" or ")
+    let quoted = |head: &str| if head.is_empty() { "nothing".to_owned() } else { format!("`{head}`") };
+    heads.iter().map(|head| quoted(head)).collect::<Vec<_>>().join(" or ")
 }
 
 /// What stands before a logical key, taken apart.
@@ -237,7 +243,7 @@ mod tests {
         let elsewhere: BTreeMap<_, _> = elsewhere.iter().map(|(head, keys)| ((*head).to_owned(), *keys)).collect();
         let survey = Survey { sighted: vec![Sighted { here, under, elsewhere }], keys, complete: true };
         let place = place(head);
-        let finding = Seen::of(&place, &survey.sighted, &survey).finding();
+        let finding = Seen::of(&place, &survey.sighted, &survey, &[]).finding();
         assert_eq!(finding.severity == Severity::Ok, finding.mend.is_empty(), "{finding:?}");
         (finding.severity, finding.what)
     }
@@ -304,10 +310,21 @@ mod tests {
     }
 
     #[test]
+    fn what_another_declared_cache_wrote_is_no_clue() {
+        let mut other = place(":2:");
+        other.cache = "newer".to_owned();
+        assert!(is_of_another(&place(":1:"), ":2:", &[place(":2:"), other.clone()]));
+        assert!(!is_of_another(&place(":1:"), ":2:", &[place(":2:")]), "it is the cache itself");
+        assert!(!is_of_another(&place(":1:"), ":3:", &[other.clone()]));
+        other.target = "eu".to_owned();
+        assert!(!is_of_another(&place(":1:"), ":2:", &[other]));
+    }
+
+    #[test]
     fn a_pass_that_ran_out_of_time_gives_lower_bounds_and_no_warning() {
         let told = |here| {
             let survey = Survey { sighted: vec![Sighted { here, ..Sighted::default() }], keys: 9, complete: false };
-            Seen::of(&place(":1:"), &survey.sighted, &survey).finding()
+            Seen::of(&place(":1:"), &survey.sighted, &survey, &[]).finding()
         };
         assert!(told(4).what.contains("at least 4 entries"));
         assert_eq!(told(0).severity, Severity::Ok);

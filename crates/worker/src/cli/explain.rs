@@ -26,9 +26,10 @@ use crate::config::Config;
 
 /// Shows what one event would invalidate and why, or which caches write a key.
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["key", "event"])))]
 pub struct Args {
     /// A key as it is on the target, to see which caches write such keys
-    #[arg(value_name = "KEY", required_unless_present = "event", conflicts_with = "event")]
+    #[arg(value_name = "KEY")]
     pub key: Option<String>,
     /// The message: a file, `-` for standard input, or JSON itself
     #[arg(short, long, value_name = "FILE|-|JSON", allow_hyphen_values = true)]

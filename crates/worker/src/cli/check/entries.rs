@@ -14,7 +14,12 @@ const SURVEY_MAX: Duration = Duration::from_secs(8);
 ///
 /// # Errors
 /// When the target does not answer.
-pub(super) async fn entries(store: &dyn Store, places: &[&Whereabouts]) -> Result<Vec<Finding>, StoreError> {
+pub(super) async fn entries(
+    store: &dyn Store,
+    target: &str,
+    whereabouts: &[Whereabouts],
+) -> Result<Vec<Finding>, StoreError> {
+    let places: Vec<_> = whereabouts.iter().filter(|place| place.target == target).collect();
     let sought: Vec<Sought> = places.iter().flat_map(|place| absence::sought(place)).collect();
     if sought.is_empty() {
         return Ok(Vec::new());
@@ -28,7 +33,7 @@ pub(super) async fn entries(store: &dyn Store, places: &[&Whereabouts]) -> Resul
     let findings = places.iter().map(|place| {
         let (mine, others) = rest.split_at(place.entries.keys.len().min(rest.len()));
         rest = others;
-        Seen::of(place, mine, &survey).finding()
+        Seen::of(place, mine, &survey, whereabouts).finding()
     });
     Ok(findings.collect())
 }
@@ -53,7 +58,7 @@ mod tests {
         let memory = Memory::new();
         [":1:a:1", ":1:b:1", ":1:b2:1", ":2:c:1"].iter().for_each(|key| memory.set(*key, "1"));
         let places = [place("a", &["a:*"]), place("none", &[]), place("b", &["b:*", "b2:*"]), place("c", &["c:*"])];
-        let findings = entries(&memory, &places.iter().collect::<Vec<_>>()).await.unwrap();
+        let findings = entries(&memory, "main", &places).await.unwrap();
         let told: Vec<_> = findings.iter().map(|finding| (finding.severity, finding.what.as_str())).collect();
         assert_eq!(told.len(), places.len());
         for (place, severity, words) in [

@@ -48,10 +48,9 @@ pub(super) async fn inspect(config: &Config, whereabouts: &[Whereabouts]) -> Vec
 }
 
 async fn target_is(name: &str, target: &TargetConfig, whereabouts: &[Whereabouts]) -> Inspected {
-    let places: Vec<_> = whereabouts.iter().filter(|place| place.target == name).collect();
     let asking = async |store: Arc<dyn Store>| {
         let mut findings = store.inspect().await?;
-        findings.extend(entries(&*store, &places).await?);
+        findings.extend(entries(&*store, name, whereabouts).await?);
         Ok::<_, StoreError>(findings)
     };
     let asked = match target.kind.build() {

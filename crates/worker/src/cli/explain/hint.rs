@@ -10,7 +10,7 @@ use quash_core::whereabouts::Whereabouts;
 use serde::Serialize;
 
 use super::live::{Live, ON_A_KEY};
-use crate::cli::absence::{self, Seen, mismatch, whose};
+use crate::cli::absence::{self, Seen, is_of_another, mismatch, whose};
 
 /// How long looking further may take.
 pub(super) const SURVEY_MAX: Duration = Duration::from_secs(5);
@@ -55,7 +55,7 @@ pub(super) async fn hints(
             let mut take = |number| sighted.by_ref().take(number).cloned().collect::<Vec<Sighted>>();
             let told = missing.iter().map(|missing| {
                 let (keys, cache) = (take(missing.keys.len()), take(missing.place.entries.keys.len()));
-                hint(missing, missing.finding(&keys, &cache, &survey))
+                hint(missing, missing.finding(&keys, &cache, &survey, places))
             });
             Ok(told.collect())
         }
@@ -108,16 +108,18 @@ impl<'e> Missing<'e> {
         keys.chain(absence::sought(self.place)).collect()
     }
 
-    fn finding(&self, keys: &[Sighted], cache: &[Sighted], survey: &Survey) -> Finding {
-        let seen = Seen::of(self.place, cache, survey);
-        let twin = self.keys.iter().zip(keys).find_map(|(key, sighted)| Some((key, sighted.elsewhere.keys().next()?)));
+    fn finding(&self, keys: &[Sighted], cache: &[Sighted], survey: &Survey, all: &[Whereabouts]) -> Finding {
+        let seen = Seen::of(self.place, cache, survey, all);
+        let strange = |head: &&String| !is_of_another(self.place, head, all);
+        let twin = |sighted: &'_ Sighted| sighted.elsewhere.keys().find(strange).cloned();
+        let twin = self.keys.iter().zip(keys).find_map(|(key, sighted)| Some((key, twin(sighted)?)));
         let Some(((head, logical), other)) = twin else {
             return match seen.sighted.here {
                 0 => seen.finding(),
                 _ => Finding { what: format!("not cached now; {}", seen.finding().what), ..seen.finding() },
             };
         };
-        let (why, mend) = mismatch(&self.place.heads, other, whose(self.place));
+        let (why, mend) = mismatch(&self.place.heads, &other, whose(self.place));
         let what = format!("`{head}{logical}` is not there, `{other}{logical}` is");
         let (what, mend) = match seen.sighted.here {
             0 => (format!("{what}: {why}"), mend),

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::hint::SURVEY_MAX;
 use super::live;
 use super::story::told;
-use crate::cli::absence::{self, Seen, Whose, mismatch, whose};
+use crate::cli::absence::{self, Seen, Whose, is_of_another, mismatch, whose};
 use crate::cli::output::{self, Paint, Screen, escape_for_terminal};
 use crate::cli::{CliError, Exit, Global, Output, screen};
 use crate::config::Config;
@@ -106,7 +106,10 @@ impl Known {
         let here = whereabouts.iter().enumerate().filter(|(_, place)| place.target == target);
         let mut ranked: Vec<_> = here.filter_map(|(index, place)| claim(key, index, place)).collect();
         ranked.sort_by_key(|(literal, claim)| (!claim.writes.is_empty(), claim.shared, std::cmp::Reverse(*literal)));
-        let caches = ranked.into_iter().map(|(_, claim)| claim).take(CLAIMS_MAX).collect();
+        // Where a cache writes just this key, no other one is meant.
+        let is_meant = ranked.iter().any(|(_, claim)| claim.writes.is_empty());
+        let meant = ranked.into_iter().map(|(_, claim)| claim).filter(|claim| !is_meant || claim.writes.is_empty());
+        let caches = meant.take(CLAIMS_MAX).collect();
         Self { target: target.to_owned(), there: None, caches, hints: Vec::new() }
     }
 
@@ -155,13 +158,14 @@ impl Known {
             Err(error) => return Err(error),
         };
         let Some((twin, cached)) = survey.sighted.split_first() else { return Ok(Vec::new()) };
+        let strange = |other: &String| place.is_none_or(|place| !is_of_another(place, other, whereabouts));
         let twins: Vec<Finding> = twin
             .elsewhere
             .keys()
-            .filter(|other| *other != head)
+            .filter(|other| *other != head && strange(other))
             .map(|other| found(other, logical, &known, whose))
             .collect();
-        let seen = place.map(|place| Seen::of(place, cached, &survey).finding());
+        let seen = place.map(|place| Seen::of(place, cached, &survey, whereabouts).finding());
         Ok(if twins.is_empty() { seen.into_iter().collect() } else { twins })
     }
 

@@ -91,6 +91,18 @@ async fn a_key_of_nobody_is_looked_for_too() {
 }
 
 #[test]
+fn a_key_that_a_cache_writes_is_no_mistake_of_another() {
+    let whereabouts = [place("django", ":1:", &["product:*"], &[]), place("plain", "", &["product:*"], &[])];
+    let caches = |key: &str| {
+        let known = Known::of(key, "main", &whereabouts);
+        known.caches.into_iter().map(|claim| (claim.cache, claim.writes.len())).collect::<Vec<_>>()
+    };
+    assert_eq!(caches(":1:product:1"), [("django".to_owned(), 0)]);
+    assert_eq!(caches("product:1"), [("plain".to_owned(), 0)]);
+    assert_eq!(caches(":2:product:1").len(), 2);
+}
+
+#[test]
 fn what_is_under_a_key_is_told_as_far_as_the_target_tells() {
     let described = |kind: Option<&str>, expires, ttl_ms| Described { kind: kind.map(str::to_owned), expires, ttl_ms };
     let tell = |described: Described| there_is(Some(&described), Paint(false));
