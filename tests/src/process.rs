@@ -45,6 +45,8 @@ impl Process {
     pub fn guarded(name: &str, log: &Path, command: &Command, folder: &Path) -> Self {
         let mut guard = Command::new("sh");
         guard.args(["-c", GUARD, "guard"]).arg(folder).arg(command.get_program()).args(command.get_args());
+        // Whatever it writes beside its own files goes with its folder.
+        guard.current_dir(command.get_current_dir().unwrap_or(folder));
         guard.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         Self::start(name, guard.stdin(Stdio::piped()).stdout(append_to(log)).stderr(append_to(log)))
     }

@@ -9,8 +9,9 @@ use tokio::sync::OnceCell;
 use crate::process::{Process, free_port};
 use crate::{Home, eventually};
 
-/// A node takes seconds to boot, more on a machine that compiles beside the tests.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A node takes seconds to boot, more on a machine that compiles beside the tests; one that was killed in the middle of much
+/// work first reads its logs again, which was seen to take a minute there.
+const PATIENCE: Duration = Duration::from_secs(180);
 /// Debian's wrappers change to a user of their own; what they wrap runs as anybody.
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 

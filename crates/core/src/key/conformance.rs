@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::{ArgSet, Glob, KeyError, KeySet, ReachBy, Remover, Scheme};
+use super::library::{Given, Library};
+use super::{ArgSet, Args, Glob, KeyError, KeySet, ReachBy, Remover, Scheme};
 use crate::action::Write;
-use crate::event::Value;
+use crate::config::Secret;
+use crate::event::{Row, Type, Value};
 
 /// One thing that a scheme asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,4 +96,55 @@ fn keeps_its_word(scheme: &dyn Scheme, exact: ArgSet, max_keys: usize, wishes: &
         };
         assert!(fits, "{wish:?} does not fit {reach:?}");
     }
+}
+
+/// The scheme of a library's declaration, with the cache's `values`, `types` and `secrets` beside it.
+///
+/// # Errors
+/// The problems, as `path: message`.
+pub(crate) fn scheme_of<L: Library + serde::de::DeserializeOwned>(
+    mut declared: serde_json::Value,
+) -> Result<Box<dyn Scheme>, Vec<String>> {
+    let mut take = |key: &str| declared.as_object_mut().and_then(|object| object.remove(key)).unwrap_or_default();
+    let (values, types, secrets) = (take("values"), take("types"), take("secrets"));
+    let config: L = serde_json::from_value(declared).unwrap();
+    let mut args = Args::new();
+    for name in config.args() {
+        let values = values.get(&name).and_then(|values| values.as_array());
+        let values = values.map(|values| values.iter().map(owned).collect());
+        args.push(&name, values, types.get(&name).and_then(|named| named.as_str()).map(Type::named));
+    }
+    let secret = |(name, text): (&String, &serde_json::Value)| (name.clone(), Secret::new(text.as_str().unwrap()));
+    let secrets = secrets.as_object().into_iter().flatten().map(secret).collect();
+    let (scheme, problems) = config.scheme(Given { args, secrets: &secrets, max_key_bytes: 4096 });
+    scheme.ok_or_else(|| problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect())
+}
+
+/// What the scheme of a declaration asks for when these arguments are exact.
+///
+/// # Panics
+/// When the declaration is refused.
+#[must_use]
+pub(crate) fn asked_of<L: Library + serde::de::DeserializeOwned>(
+    declared: serde_json::Value,
+    exact: &serde_json::Value,
+) -> Vec<Wish> {
+    let scheme = scheme_of::<L>(declared).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let Value::Object(Row(columns)) = owned(exact) else { panic!("{exact} is no object") };
+    wishes(&*scheme, &columns, 100)
+}
+
+fn owned(json: &serde_json::Value) -> Value<'static> {
+    serde_json::from_str::<Value<'_>>(&json.to_string()).unwrap().into_owned()
+}
+
+/// Whether a key goes with one of these wishes.
+#[must_use]
+pub(crate) fn goes(key: &str, wishes: &[Wish]) -> bool {
+    wishes.iter().any(|wish| match wish {
+        Wish::Delete(deleted) => deleted == key,
+        Wish::DeletePrefix(prefix) => key.starts_with(prefix.as_str()),
+        Wish::DeletePattern(pattern) => Glob::parse(pattern).is_some_and(|glob| glob.matcher().matches(key.as_bytes())),
+        Wish::Bump(_) | Wish::Set(..) | Wish::Refused(_) => false,
+    })
 }

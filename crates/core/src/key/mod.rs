@@ -18,7 +18,10 @@ pub(crate) mod text;
 pub(crate) mod conformance;
 
 // The schemes: a file each.
+pub mod argcache;
 pub mod cache_memoize;
+pub mod djblets;
+pub mod easy_cache;
 pub mod template;
 
 use std::fmt;

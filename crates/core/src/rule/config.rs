@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::config::Span;
 use crate::event::{EventLimits, Op, Type};
 use crate::key::library::Library;
-use crate::key::{KeyFormat, OneOrMany, cache_memoize};
+use crate::key::{KeyFormat, OneOrMany, argcache, cache_memoize, djblets, easy_cache};
 
 /// Makes a library of every line of its list: the key that names it in a cache, and where its declaration is read into.
 macro_rules! cache_config {
@@ -65,8 +65,14 @@ cache_config! {
 
     // Every library whose keys can be removed. Adding one is a file under `key/` and a line.
     libraries {
+        /// Keys that ArgCache wrote.
+        argcache: argcache::Config,
         /// Keys that django-cache-memoize wrote.
         cache_memoize: cache_memoize::Config,
+        /// Keys that djblets.cache wrote.
+        djblets: djblets::Config,
+        /// Keys and tags that easy-cache wrote.
+        easy_cache: easy_cache::Config,
     }
 }
 

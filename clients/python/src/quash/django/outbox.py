@@ -1,0 +1,68 @@
+"""Keeps events in a table until the broker takes them, and relays them in their order."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from django.db import connections, transaction
+
+from ..errors import EventError
+from ..message import encode
+from ..publisher import Publisher
+from ..scope import Documents
+from .conf import conf
+from .models import OutboxEvent
+
+logger = logging.getLogger("quash")
+
+
+def keep(documents: Documents, using: str) -> None:
+    """Stores events in the outbox of a database. Inside of a transaction they live and die with it."""
+    database = conf().outbox_database or using
+    rows = [OutboxEvent(body=encode(document).decode()) for document in documents]
+    OutboxEvent.objects.using(database).bulk_create(rows, batch_size=500)
+
+
+def relay(publisher: Publisher, using: str, limit: int) -> int:
+    """Publishes the oldest events and removes them; says how many. Where several relay at once, each takes others.
+
+    A crash in between publishes them again, which is harmless.
+
+    Raises:
+        PublishError: the broker did not take them; they stay.
+    """
+    with transaction.atomic(using=using):
+        rows = list(_oldest(using, limit))
+        documents = [json.loads(row.body) for row in rows]
+        try:
+            publisher.send(documents)
+        except EventError:
+            _one_by_one(publisher, rows, documents)
+        OutboxEvent.objects.using(using).filter(pk__in=[row.pk for row in rows if not row.error]).delete()
+    return len(rows)
+
+
+def waiting(using: str) -> tuple[int, int]:
+    """How many events wait, and how many can never be published."""
+    rows = OutboxEvent.objects.using(using)
+    return rows.filter(error="").count(), rows.exclude(error="").count()
+
+
+def _oldest(using: str, limit: int) -> Any:
+    rows = OutboxEvent.objects.using(using).filter(error="").order_by("id")
+    if connections[using].features.has_select_for_update_skip_locked:
+        rows = rows.select_for_update(skip_locked=True)
+    return rows[:limit]
+
+
+def _one_by_one(publisher: Publisher, rows: list[OutboxEvent], documents: Documents) -> None:
+    """Publishes what can be published; what cannot stays with the reason, out of the way of the others."""
+    for row, document in zip(rows, documents, strict=True):
+        try:
+            publisher.send([document])
+        except EventError as error:
+            logger.exception("event %d of the outbox cannot be published, it stays there", row.pk)
+            row.error = str(error)
+            row.save(update_fields=["error"])

@@ -1,0 +1,76 @@
+"""Runs the connections of a process: one thread with an event loop, so that no caller waits longer than it wants to."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+import weakref
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Engine:
+    """A thread with an event loop.
+
+    Drivers have time-outs for a read or a connect, but none for a name that does not resolve or an answer that trickles
+    in. Waiting for another thread can always be given up.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        #: What each publisher keeps in this process. Only its own thread may touch it, so nothing is locked.
+        self.kept: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+        self._thread = threading.Thread(target=self._run, name="quash-client", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Begins the work; the result is awaited elsewhere."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def is_alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+
+_current: Engine | None = None
+_lock = threading.Lock()
+#: Engines of parent processes. The child must not use their connections, and must not even clean them up: a driver
+#: would say goodbye over the parent's socket.
+_inherited: list[Engine | None] = []
+
+
+def current() -> Engine:
+    """The engine of this process, started at its first use."""
+    global _current
+    engine = _current
+    if engine is not None and engine.is_alive():
+        return engine
+    with _lock:
+        if _current is None or not _current.is_alive():
+            _current = Engine()
+        return _current
+
+
+def running() -> Engine | None:
+    """The engine of this process if it has one."""
+    return _current if _current is not None and _current.is_alive() else None
+
+
+def _after_fork() -> None:
+    global _current, _lock
+    _inherited.append(_current)
+    _current = None
+    # Another thread of the parent may have held it.
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,260 @@
+"""Publishes events to a broker within a time limit, from any thread, event loop or forked process."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import contextlib
+import time
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from . import engine
+from .address import Address, parse
+from .context import Context
+from .errors import BrokerUnreachable, ConfigurationError, PublishError, PublishRefused, PublishTimeout
+from .event import Publishable
+from .message import BYTES_MAX, Message, pack
+from .transports import Link, Lost, Refused, Transport, load
+
+#: Seconds that a caller waits at most, all in all.
+TIMEOUT = 0.25
+
+#: Seconds that making a connection may take. Callers who gave up before find it ready the next time.
+_CONNECT_SECONDS = 5.0
+#: Seconds to say goodbye.
+_CLOSE_SECONDS = 1.0
+
+
+class Publisher:
+    """Publishes to one stream, queue or subject.
+
+    Make one and keep it: it connects at its first use, and again after the connection broke. It may be used by many
+    threads and event loops at once, and after a fork by parent and child alike.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        destination: str | None = None,
+        timeout: float = TIMEOUT,
+        source: str | None = None,
+        message_bytes_max: int = BYTES_MAX,
+    ) -> None:
+        """Reads the URL; nothing is connected yet.
+
+        Args:
+            url: `redis://host:6379/0?stream=…`, `amqp://host/vhost?queue=…` or `nats://host?subject=…`.
+            destination: the stream, queue or subject, where it should not stand in the URL.
+            timeout: seconds that a call takes at most, all in all.
+            source: who publishes, for events that do not say it.
+            message_bytes_max: the worker's `limits.max_message_bytes`.
+
+        Raises:
+            ConfigurationError: says what is wrong with the URL, or which driver is missing.
+        """
+        if not timeout > 0:
+            raise ConfigurationError(f"a timeout of {timeout} seconds leaves no time to publish")
+        self.address: Address = parse(url, destination)
+        self.timeout = timeout
+        self._context = Context(source)
+        self._bytes_max = message_bytes_max
+        self._transport = load(self.address.kind)
+        _publishers.add(self)
+
+    def publish(self, what: Publishable) -> None:
+        """Returns when the broker has taken responsibility for the event.
+
+        Raises:
+            EventError: it is no event, nothing was sent.
+            PublishError: the broker did not confirm it; publishing it again is harmless.
+        """
+        self.publish_many([what])
+
+    def publish_many(self, many: Iterable[Publishable]) -> None:
+        """Publishes events that belong together, in one round trip. Returns when all are confirmed.
+
+        Raises:
+            EventError: one of them is no event, nothing was sent.
+            PublishError: not all were confirmed; publishing all of them again is harmless.
+        """
+        self.send([self.document(what) for what in many])
+
+    async def apublish(self, what: Publishable) -> None:
+        """As `publish`, without blocking the event loop."""
+        await self.apublish_many([what])
+
+    async def apublish_many(self, many: Iterable[Publishable]) -> None:
+        """As `publish_many`, without blocking the event loop."""
+        await self.asend([self.document(what) for what in many])
+
+    def document(self, what: Publishable) -> dict[str, Any]:
+        """The native JSON as this publisher sends it: with its source, this process and the current trace.
+
+        Raises:
+            EventError: it is no event.
+        """
+        return self._context.document(what)
+
+    def send(self, documents: Sequence[Mapping[str, Any]]) -> None:
+        """Publishes native JSON as it is; see `publish_many`."""
+        ends = time.monotonic() + self.timeout
+        messages = pack(documents, self._bytes_max)
+        if not messages:
+            return
+        work = self._begin(messages)
+        try:
+            work.result(max(0.0, ends - time.monotonic()))
+        except concurrent.futures.TimeoutError:
+            work.cancel()
+            raise self._timed_out(len(documents)) from None
+        except (Lost, Refused) as error:
+            raise self._failed(len(documents), error) from error
+
+    async def asend(self, documents: Sequence[Mapping[str, Any]]) -> None:
+        """As `send`, without blocking the event loop."""
+        ends = time.monotonic() + self.timeout
+        messages = pack(documents, self._bytes_max)
+        if not messages:
+            return
+        work = self._begin(messages)
+        try:
+            # Shielded: when the caller is cancelled, the others on this connection must not suffer.
+            waiting = asyncio.shield(asyncio.wrap_future(work))
+            await asyncio.wait_for(waiting, max(0.0, ends - time.monotonic()))
+        except (asyncio.TimeoutError, concurrent.futures.TimeoutError):
+            work.cancel()
+            raise self._timed_out(len(documents)) from None
+        except (Lost, Refused) as error:
+            raise self._failed(len(documents), error) from error
+
+    def close(self) -> None:
+        """Closes the connection of this process, if there is one. The next use makes another."""
+        running = engine.running()
+        if running is not None:
+            with contextlib.suppress(Exception):
+                running.submit(self._close(running)).result(_CLOSE_SECONDS)
+
+    def __enter__(self) -> Publisher:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Publisher to {self.address}>"
+
+    def _begin(self, messages: Sequence[Message]) -> concurrent.futures.Future[None]:
+        running = engine.current()
+        return running.submit(self._deliver(running, messages))
+
+    # What follows runs on the thread of the engine.
+
+    async def _deliver(self, running: engine.Engine, messages: Sequence[Message]) -> None:
+        line = running.kept.get(self)
+        if line is None:
+            line = running.kept[self] = _Line(self.address, self._transport)
+        await line.deliver(messages)
+
+    async def _close(self, running: engine.Engine) -> None:
+        line = running.kept.pop(self, None)
+        if line is not None:
+            await line.close()
+
+    def _timed_out(self, events: int) -> PublishTimeout:
+        return PublishTimeout(f"{self._what(events)}: no confirmation within {self.timeout * 1000:.0f} ms")
+
+    def _failed(self, events: int, cause: Lost | Refused) -> PublishError:
+        words = str(cause)
+        if self.address.password:
+            words = words.replace(self.address.password, "***")
+        if isinstance(cause, Lost):
+            return BrokerUnreachable(f"{self._what(events)}: {words}")
+        refused = PublishRefused(f"{self._what(events)}: {words}")
+        refused.temporary = cause.temporary
+        return refused
+
+    def _what(self, events: int) -> str:
+        return f"publish {events} event{'' if events == 1 else 's'} to {self.address}"
+
+
+class _Line:
+    """A publisher's connection in one process: made when needed, dropped when it broke or did not answer."""
+
+    def __init__(self, address: Address, transport: Transport) -> None:
+        self._address = address
+        self._transport = transport
+        self._link: Link | None = None
+        self._connecting: asyncio.Task[Link] | None = None
+        #: The event loop knows its tasks only weakly.
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def deliver(self, messages: Sequence[Message]) -> None:
+        link, is_fresh = await self._connected()
+        try:
+            await self._send(link, messages)
+        except Lost:
+            if is_fresh:
+                raise
+            # The broker may have closed an idle connection, which shows only when it is used.
+            link, _ = await self._connected()
+            await self._send(link, messages)
+
+    async def close(self) -> None:
+        if self._link is not None:
+            self._drop(self._link)
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    async def _send(self, link: Link, messages: Sequence[Message]) -> None:
+        try:
+            await link.send(messages)
+        except (Lost, asyncio.CancelledError):
+            # Cancelled is: no answer in time. Whatever is wrong with it, the next caller gets another.
+            self._drop(link)
+            raise
+
+    async def _connected(self) -> tuple[Link, bool]:
+        if self._link is not None and self._link.is_open():
+            return self._link, False
+        if self._connecting is None:
+            self._connecting = asyncio.ensure_future(self._connect())
+        # Shielded: whoever gives up leaves it to the others, and to the next call.
+        return await asyncio.shield(self._connecting), True
+
+    async def _connect(self) -> Link:
+        try:
+            connect = self._transport.connect(self._address, _CONNECT_SECONDS)
+            link: Link = await asyncio.wait_for(connect, _CONNECT_SECONDS)
+            self._link = link
+            return link
+        except asyncio.TimeoutError:
+            raise Lost("no connection in time") from None
+        finally:
+            self._connecting = None
+
+    def _drop(self, link: Link) -> None:
+        if self._link is link:
+            self._link = None
+        task = asyncio.ensure_future(_closed(link))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+async def _closed(link: Link) -> None:
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(link.close(), _CLOSE_SECONDS)
+
+
+_publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Says goodbye, so that brokers do not log a client that vanished."""
+    for publisher in list(_publishers):
+        publisher.close()

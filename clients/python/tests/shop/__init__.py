@@ -1,0 +1,1 @@
+"""Is the Django project of the tests: a small book shop."""

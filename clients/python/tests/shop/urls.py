@@ -1,0 +1,5 @@
+"""Serves nothing."""
+
+from __future__ import annotations
+
+urlpatterns: list[object] = []

@@ -1,0 +1,1 @@
+"""Proves with the real libraries that what ought to go goes, and that its neighbours stay."""
