@@ -13,6 +13,7 @@ mod cloud_events;
 mod commands;
 mod dlq;
 mod lifecycle;
+mod live;
 mod outage;
 mod oversized;
 mod postgres;

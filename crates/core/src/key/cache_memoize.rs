@@ -3,10 +3,12 @@
 use serde::Deserialize;
 
 use super::digest::Digest;
+use super::entries::exactly;
 use super::library::{Built, Cannot, Given, Library};
 use super::python;
 use super::{
-    ArgSet, Args, Filled, Glob, GlobBuilder, KeyError, KeyFormat, KeySet, OneOrMany, Reach, ReachBy, Remover, Scheme,
+    ArgSet, Args, Entries, Filled, Glob, GlobBuilder, KeyError, KeyFormat, KeySet, OneOrMany, Reach, ReachBy, Remover,
+    Scheme,
 };
 use crate::config::{ConfigPath, Problem};
 
@@ -432,6 +434,14 @@ impl Scheme for CacheMemoize {
         let all = KeySet::all(self.args.len());
         // Where they cannot be computed, nothing from outside removes them.
         drop(self.remove(&all, KEYS_MAX, &mut String::new(), remover));
+    }
+
+    fn entries(&self) -> Entries {
+        let tags = match &self.otherwise {
+            Otherwise::Generation(generation) => exactly(generation).into_iter().collect(),
+            Otherwise::Wipe(_) | Otherwise::Nothing => Vec::new(),
+        };
+        Entries { keys: every_digest().into_iter().collect(), tags, shared: true }
     }
 }
 

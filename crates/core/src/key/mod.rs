@@ -6,6 +6,7 @@ pub mod reach;
 // What schemes are made of.
 pub mod args;
 pub mod digest;
+pub mod entries;
 pub mod format;
 pub mod format_spec;
 pub mod glob;
@@ -27,6 +28,7 @@ pub mod template;
 use std::fmt;
 
 pub use args::{Args, Filled};
+pub use entries::Entries;
 pub use format::{DjangoFormat, KeyFormat, OneOrMany, PrefixedFormat};
 pub use glob::{Glob, GlobBuilder};
 pub use key_set::{ArgSet, KeySet, MAX_ARGS};
@@ -60,6 +62,12 @@ pub trait Scheme: fmt::Debug + Send + Sync {
     /// Asks the remover for every entry of the cache, for when the exact past is not known any more. Asks for nothing where
     /// that is [`ReachBy::Nothing`].
     fn remove_all(&self, remover: &mut dyn Remover);
+
+    /// What the keys of all entries look like, for people who look for them: nothing is removed by it. What all of them are
+    /// removed by, unless the scheme knows better.
+    fn entries(&self) -> Entries {
+        Entries::of(self)
+    }
 }
 
 /// Takes what a scheme asks for, in logical keys.

@@ -6,7 +6,7 @@ use super::digest::Digest;
 use super::format_spec::FormatSpec;
 use super::key_set::Arg;
 use super::text::spell;
-use super::{ArgSet, Args, Filled, KeyError, KeySet, Reach, ReachBy, Remover, Scheme};
+use super::{ArgSet, Args, Entries, Filled, Glob, GlobBuilder, KeyError, KeySet, Reach, ReachBy, Remover, Scheme};
 use crate::event::Value;
 
 /// Everything but what RFC 3986 calls unreserved, as `urllib.parse.quote(safe="")` does it.
@@ -44,6 +44,15 @@ impl Filter {
             Self::Urlencode => utf8_percent_encode(text, URL_RESERVED).to_string(),
             Self::Md5 => Digest::Md5.hex(text),
             Self::Sha256 => Digest::Sha256.hex(text),
+        }
+    }
+
+    /// How many hexadecimal digits it gives, if it is a digest.
+    const fn digits(self) -> Option<usize> {
+        match self {
+            Self::Lower | Self::Urlencode => None,
+            Self::Md5 => Some(32),
+            Self::Sha256 => Some(64),
         }
     }
 }
@@ -134,6 +143,21 @@ impl Template {
             Some(Part::Literal(text)) => text,
             _ => &self.source,
         }
+    }
+
+    /// What every key of the template looks like.
+    fn pattern(&self) -> Option<Glob> {
+        let mut pattern = GlobBuilder::new();
+        for part in &self.parts {
+            match part {
+                Part::Literal(text) => pattern.literal(text),
+                Part::Arg { filters, .. } => match filters.last().and_then(|filter| filter.digits()) {
+                    Some(digits) => pattern.hex(digits),
+                    None => pattern.any(),
+                },
+            };
+        }
+        pattern.build()
     }
 
     fn shown(&self, parts: usize) -> String {
@@ -351,5 +375,11 @@ impl Scheme for TemplateScheme {
             }
         };
         drop(asked);
+    }
+
+    fn entries(&self) -> Entries {
+        let keys = self.key.iter().filter_map(Template::pattern).collect();
+        let tags = self.tags.iter().filter_map(|(tag, _)| tag.pattern()).collect();
+        Entries { keys, tags, shared: false }
     }
 }

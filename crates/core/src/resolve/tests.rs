@@ -2,6 +2,7 @@
 
 mod bounds;
 mod libraries;
+mod whereabouts;
 
 use serde_json::{Value as Json, json};
 

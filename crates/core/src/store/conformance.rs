@@ -3,10 +3,11 @@
 //! A promise that is broken panics with what differs. [`all`] runs every one of them.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Applied, Store};
+use super::{Applied, Described, Sighted, Sought, Store, Survey};
 use crate::action::{Action, Life, Number, Write};
 use crate::key::{Glob, GlobBuilder};
 
@@ -65,6 +66,7 @@ pub async fn all(fixture: &dyn Fixture) {
         no_actions_are_no_failure
         the_identity_stays_the_same
         asking_removes_nothing
+        a_survey_finds_keys_behind_another_head
     }
 }
 
@@ -345,7 +347,30 @@ pub async fn asking_removes_nothing(fixture: &dyn Fixture) {
     assert_eq!(store.exist(&["star*", "st", "nul\0byte", "{tag}:1"]).await, Ok(vec![true, false, true, true]));
     assert_eq!(store.count_prefixes(&["star", "star*", "none", "a", ""]).await, Ok(vec![2, 1, 0, 1, 0]));
     assert!(store.inspect().await.is_ok_and(|findings| !findings.is_empty()));
+    let described = store.describe(&["star*", "st"]).await;
+    let Ok([Some(star), None]) = described.as_deref() else { panic!("{described:?}") };
+    // The documented rights do not show the type and the time to live.
+    let known = Described { kind: Some("string".to_owned()), expires: Some(false), ttl_ms: None };
+    assert!(*star == known || *star == Described::default(), "{star:?}");
     assert_eq!(left(fixture, &AWKWARD).await, BTreeSet::from(AWKWARD));
+}
+
+/// A survey tells keys behind their heads from those behind another version, and counts what is in the cache.
+pub async fn a_survey_finds_keys_behind_another_head(fixture: &dyn Fixture) {
+    seed(fixture, &[":1:a*", ":1:b", ":2:a*", ":2:ab", "shop:1:a*", "a*"]).await;
+    let logical = key_exactly("a*");
+    let sought = [Sought { logical, heads: vec![":1:".into()] }];
+    let elsewhere = ["", ":2:", "shop:1:"].map(|head| (head.to_owned(), 1));
+    let sighted = vec![Sighted { here: 1, under: 2, elsewhere: elsewhere.into() }];
+    let survey = fixture.store().survey(&sought, Duration::from_secs(60)).await;
+    assert_eq!(survey, Ok(Survey { sighted, keys: 6, complete: true }));
+}
+
+fn key_exactly(key: &str) -> Glob {
+    match crate::key::entries::exactly(key) {
+        Some(glob) => glob,
+        None => panic!("{key:?} is empty"),
+    }
 }
 
 /// A pattern of literal texts with gaps between them.

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 
-use super::{Applied, Finding, Identity, Refusal, Severity, Store, StoreError};
+use super::survey::Looker;
+use super::{Applied, Described, Finding, Identity, Refusal, Severity, Sought, Store, StoreError, Survey};
 use crate::action::{Action, Life, Write};
 use crate::config::Problem;
 use crate::key::Glob;
@@ -172,6 +173,12 @@ impl Entry {
     fn lives(&self, now: Instant) -> bool {
         self.until.is_none_or(|until| until > now)
     }
+
+    fn described(&self, now: Instant) -> Described {
+        let left = self.until.map(|until| until.saturating_duration_since(now));
+        let ttl_ms = left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        Described { kind: Some("string".to_owned()), expires: Some(self.until.is_some()), ttl_ms }
+    }
 }
 
 impl State {
@@ -282,6 +289,22 @@ impl Store for Memory {
     async fn count_patterns(&self, patterns: &[Glob]) -> Result<Vec<u64>, StoreError> {
         let state = self.reached()?;
         Ok(patterns.iter().map(|pattern| state.matching(pattern).len() as u64).collect())
+    }
+
+    async fn survey(&self, sought: &[Sought], _: Duration) -> Result<Survey, StoreError> {
+        let (state, now) = (self.reached()?, Instant::now());
+        let (mut looker, mut keys) = (Looker::new(sought), 0);
+        for (key, _) in state.entries.iter().filter(|(_, entry)| entry.lives(now)) {
+            looker.see(key.as_bytes());
+            keys += 1;
+        }
+        Ok(Survey { sighted: looker.finish(), keys, complete: true })
+    }
+
+    async fn describe(&self, keys: &[&str]) -> Result<Vec<Option<Described>>, StoreError> {
+        let (state, now) = (self.reached()?, Instant::now());
+        let living = |key: &&str| state.entries.get(*key).filter(|entry| entry.lives(now));
+        Ok(keys.iter().map(|key| living(key).map(|entry| entry.described(now))).collect())
     }
 
     async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {

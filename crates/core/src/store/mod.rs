@@ -4,6 +4,7 @@
 
 pub mod memory;
 pub mod redis;
+mod survey;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -11,6 +12,8 @@ pub mod conformance;
 use std::time::Duration;
 
 use async_trait::async_trait;
+
+pub use self::survey::{Sighted, Sought, Survey, places};
 
 use crate::action::Action;
 use crate::config::{Span, Tagged};
@@ -96,11 +99,35 @@ pub trait Store: Send + Sync {
     /// As [`Store::identity`].
     async fn count_patterns(&self, patterns: &[Glob]) -> Result<Vec<u64>, StoreError>;
 
+    /// Looks for logical keys behind their heads and behind others, by one pass over the keys that ends after `limit` at the
+    /// latest. Removes nothing.
+    ///
+    /// # Errors
+    /// As [`Store::identity`].
+    async fn survey(&self, sought: &[Sought], limit: Duration) -> Result<Survey, StoreError>;
+
+    /// What is under each of these keys, in their order; `None` where nothing is. Reads no value.
+    ///
+    /// # Errors
+    /// As [`Store::identity`].
+    async fn describe(&self, keys: &[&str]) -> Result<Vec<Option<Described>>, StoreError>;
+
     /// Inspects the cache for `check --connect`: reachability, rights, eviction policy, persistence. Removes nothing.
     ///
     /// # Errors
     /// As [`Store::identity`].
     async fn inspect(&self) -> Result<Vec<Finding>, StoreError>;
+}
+
+/// What a cache tells of one key, as far as it tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Described {
+    /// The type of the value in the cache's own word, as `string`.
+    pub kind: Option<String>,
+    /// Whether it ends by itself.
+    pub expires: Option<bool>,
+    /// How long it has still to live, in milliseconds, if it ends by itself.
+    pub ttl_ms: Option<u64>,
 }
 
 /// What came of a call to [`Store::apply`].

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use quash_core::action::{Action, Life, Number, Write};
 use quash_core::key::glob::Matcher;
 use quash_core::key::{Glob, GlobBuilder};
 use quash_core::store::conformance::{self, Fixture};
-use quash_core::store::{Severity, Store, StoreError};
+use quash_core::store::{Severity, Sought, Store, StoreError};
 use serde_json::json;
 
 use crate::fixture::{Servers, make_user, store};
@@ -65,6 +66,24 @@ async fn a_server_that_comes_back_is_used_again_and_recognised_as_another() {
     server.restart().await;
     assert_eq!(store.apply(&delete("a")).await.unwrap().outcomes, [Ok(0)]);
     assert_ne!(store.identity().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_survey_ends_with_its_time_and_says_so() {
+    let server = Server::start(&[]).await;
+    let store = plain(&server);
+    for thousand in 0..3 {
+        let keys = (0..1000).flat_map(|key| [format!(":1:a:{thousand}:{key}"), "1".to_owned()]);
+        let keys: Vec<String> = std::iter::once("MSET".to_owned()).chain(keys).collect();
+        server.admin(&keys.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    }
+    let sought = [Sought { logical: Glob::parse("a:*").unwrap(), heads: vec![":1:".into()] }];
+    let over = store.survey(&sought, Duration::ZERO).await.unwrap();
+    assert_eq!((over.complete, over.keys, over.sighted[0].here), (false, 3000, 0));
+    let whole = store.survey(&sought, Duration::from_secs(60)).await.unwrap();
+    assert!(whole.complete && whole.sighted[0].here >= 3000, "{whole:?}");
+    let none = store.survey(&[], Duration::from_secs(60)).await.unwrap();
+    assert!(none.complete && none.keys == 3000, "{none:?}");
 }
 
 #[tokio::test]

@@ -13,7 +13,8 @@ use quash_core::key::Glob;
 use quash_core::plan::{Plan, Share, TargetId, TargetSet};
 use quash_core::resolve::{Asked, Refused, Request, Resolution, Resolved, Widened};
 use quash_core::store::{
-    Applied, Finding, Identity, Refusal, Store, StoreConfig, StoreError, TargetConfig, TargetOptions,
+    Applied, Described, Finding, Identity, Refusal, Sought, Store, StoreConfig, StoreError, Survey, TargetConfig,
+    TargetOptions,
 };
 use quash_dispatch::transport::{
     Backlog, ConsumeOptions, Consumer, DeadLetters, Delivery, Headers, LetterId, Message, Place, Receiver, Settler,
@@ -151,6 +152,14 @@ impl Store for FakeStore {
 
     async fn count_patterns(&self, patterns: &[Glob]) -> Result<Vec<u64>, StoreError> {
         Ok(vec![0; patterns.len()])
+    }
+
+    async fn survey(&self, _: &[Sought], _: Duration) -> Result<Survey, StoreError> {
+        Ok(Survey::default())
+    }
+
+    async fn describe(&self, keys: &[&str]) -> Result<Vec<Option<Described>>, StoreError> {
+        Ok(vec![None; keys.len()])
     }
 
     async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {

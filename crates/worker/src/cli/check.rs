@@ -1,6 +1,7 @@
 //! `quash check`: checks the configuration, says what it costs, and with `--connect` asks what it names.
 
 mod cost;
+mod entries;
 mod environment;
 
 use quash_core::config::{LoadError, Loaded, Loader, PlacedProblem, ProcessEnvironment};
@@ -34,7 +35,10 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
         Output::Json => load_or_print(global)?,
     };
     let (resolver, warnings) = rules::compile(&loaded)?;
-    let environment = if args.connect { environment::inspect(&loaded.root).await } else { Vec::new() };
+    let environment = match args.connect {
+        true => environment::inspect(&loaded.root, &resolver.whereabouts()).await,
+        false => Vec::new(),
+    };
     let checked = Checked {
         fine: true,
         counts: Counts::of(&loaded.root),

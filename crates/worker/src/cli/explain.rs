@@ -1,6 +1,8 @@
-//! `quash explain`: shows what one message would invalidate, and why. Removes nothing.
+//! `quash explain`: shows what one message would invalidate and why, or what a key is. Removes nothing.
 
 mod change;
+mod hint;
+mod key;
 mod live;
 mod story;
 
@@ -14,7 +16,7 @@ use quash_core::plan::TargetSet;
 use quash_core::resolve::{Request, Resolver};
 
 use self::change::Seen;
-use self::live::Live;
+use self::live::Asked;
 use self::story::Story;
 use super::format::format;
 use super::output::{self, Screen};
@@ -22,16 +24,20 @@ use super::screen;
 use super::{CliError, Exit, Global, Output, rules};
 use crate::config::Config;
 
-/// Shows what one event would invalidate, and why.
+/// Shows what one event would invalidate and why, or which caches write a key.
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["key", "event"])))]
 pub struct Args {
+    /// A key as it is on the target, to see which caches write such keys
+    #[arg(value_name = "KEY")]
+    pub key: Option<String>,
     /// The message: a file, `-` for standard input, or JSON itself
     #[arg(short, long, value_name = "FILE|-|JSON", allow_hyphen_values = true)]
-    pub event: String,
+    pub event: Option<String>,
     /// The message's format: auto, json, cloud_events, debezium or wal2json
     #[arg(long, default_value = "auto", value_parser = format)]
     pub format: Format,
-    /// Also asks the targets which of the entries exist
+    /// Also asks the targets which of the entries exist, and looks for them elsewhere where none does
     #[arg(long)]
     pub live: bool,
     /// Shows long lists whole
@@ -39,7 +45,7 @@ pub struct Args {
     pub all: bool,
 }
 
-/// Shows what one event would invalidate, and why.
+/// Shows what one event would invalidate and why, or which caches write a key.
 ///
 /// # Errors
 /// [`CliError::Configuration`] when the configuration is wrong, [`CliError::Io`] when the message cannot be read,
@@ -47,7 +53,10 @@ pub struct Args {
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let loaded = global.load()?;
     let (resolver, _) = rules::compile(&loaded)?;
-    let body = read(&args.event)?;
+    if let Some(key) = &args.key {
+        return key::run(key, args.live, global, &loaded.root, &resolver).await;
+    }
+    let body = read(args.event.as_deref().unwrap_or_default())?;
     let payload = Payload { body: &body, headers: &[] };
     let request = Request { payload, format: args.format, targets: TargetSet::ALL, pass: Duration::ZERO };
     match resolver.explain(&request) {
@@ -73,15 +82,15 @@ async fn explained(
     request: &Request<'_>,
     explanation: Explanation,
 ) -> Result<Exit, CliError> {
-    let live = if args.live { Some(live::ask(&loaded.root, &explanation).await?) } else { None };
+    let asked = if args.live { Some(live::ask(&loaded.root, resolver, &explanation).await?) } else { None };
     match global.output {
-        Output::Json => output::print_json(&Json { explanation: &explanation, live: live.as_ref() })?,
+        Output::Json => output::print_json(&Json { explanation: &explanation, asked: asked.as_ref() })?,
         Output::Text => {
             let story = Story {
                 seen: seen(request, loaded),
                 explanation: &explanation,
                 entities: entities(resolver),
-                live: live.as_ref(),
+                asked: asked.as_ref(),
                 all: args.all,
                 paint: Screen::stdout().paint,
             };
@@ -96,8 +105,8 @@ async fn explained(
 struct Json<'e> {
     #[serde(flatten)]
     explanation: &'e Explanation,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    live: Option<&'e Live>,
+    #[serde(flatten)]
+    asked: Option<&'e Asked>,
 }
 
 /// What the message itself says, one per explained change.

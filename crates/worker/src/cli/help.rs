@@ -27,7 +27,14 @@ const EXAMPLES: [(&str, &[&str]); 26] = [
     ("health", &["quash health"]),
     ("check", &["quash check --config quash.yaml", "quash check --connect --strict"]),
     ("test", &["quash test --config quash.yaml", "quash test --coverage --junit results.xml"]),
-    ("explain", &["quash explain -e event.json", "quash explain -e - --live < event.json"]),
+    (
+        "explain",
+        &[
+            "quash explain -e event.json",
+            "quash explain -e - --live < event.json",
+            "quash explain --live shop:1:product:42",
+        ],
+    ),
     ("graph", &["quash graph", "quash graph --format dot | dot -Tsvg > graph.svg"]),
     ("publish", &["quash publish -f events.ndjson", "pg_recvlogical … -f - | quash publish --format wal2json -f -"]),
     ("invalidate", &["quash invalidate cache catalog_page author_id=3", "quash invalidate key product:42 --target eu"]),

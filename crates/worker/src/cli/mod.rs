@@ -17,6 +17,7 @@ pub mod schema;
 pub mod test;
 
 // What they share.
+mod absence;
 pub mod error;
 mod format;
 pub mod help;
@@ -109,7 +110,7 @@ pub enum Command {
     Check(check::Args),
     /// Runs the cases in the configuration.
     Test(test::Args),
-    /// Shows what one event would invalidate, and why.
+    /// Shows what one event would invalidate and why, or which caches write a key.
     Explain(explain::Args),
     /// Draws what depends on what.
     Graph(graph::Args),

@@ -27,7 +27,7 @@ use self::address::Place;
 pub use self::address::{SentinelConfig, TlsFiles};
 use self::connect::Connector;
 use self::wanted::Wanted;
-use super::{Applied, Finding, Identity, StoreError};
+use super::{Applied, Described, Finding, Identity, Sought, StoreError, Survey};
 use crate::action::Action;
 use crate::config::{ConfigPath, Problem, Secret, Span};
 use crate::key::Glob;
@@ -141,6 +141,18 @@ impl super::Store for Redis {
         let wanted = Wanted::new([], patterns.iter().enumerate());
         let counts = scan::count(&link, &wanted, patterns.len(), self.scan_pace).await;
         self.connector.check(&link, counts).await
+    }
+
+    async fn survey(&self, sought: &[Sought], limit: Duration) -> Result<Survey, StoreError> {
+        let link = self.connector.link().await?;
+        let survey = scan::survey(&link, sought, self.scan_pace, limit).await;
+        self.connector.check(&link, survey).await
+    }
+
+    async fn describe(&self, keys: &[&str]) -> Result<Vec<Option<Described>>, StoreError> {
+        let link = self.connector.link().await?;
+        let described = question::describe(&link, keys).await;
+        self.connector.check(&link, described).await
     }
 
     async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {

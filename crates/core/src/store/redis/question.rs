@@ -5,7 +5,7 @@ use redis::{Cmd, Value};
 
 use super::link::{Link, Node};
 use super::reply::{answer, text};
-use crate::store::{Identity, StoreError};
+use crate::store::{Described, Identity, StoreError};
 
 /// Who the cache is: address, run id, role and replication id of every master. A run id is drawn anew at each start, a
 /// replication id when a replica is promoted.
@@ -23,7 +23,34 @@ pub(super) async fn identity(link: &Link) -> Result<Identity, StoreError> {
 /// # Errors
 /// When a node does not answer, or `EXISTS` is not allowed.
 pub(super) async fn exist(link: &Link, keys: &[&str]) -> Result<Vec<bool>, StoreError> {
-    let mut found = vec![false; keys.len()];
+    let found = about(link, keys, ["EXISTS"]).await?;
+    found.into_iter().map(|[exists]| Ok(answer(exists)? == Value::Int(1))).collect()
+}
+
+/// What is under each of the keys. That the type or the time may not be asked for leaves a blank.
+///
+/// # Errors
+/// As [`exist`].
+pub(super) async fn describe(link: &Link, keys: &[&str]) -> Result<Vec<Option<Described>>, StoreError> {
+    let found = about(link, keys, ["EXISTS", "TYPE", "PTTL"]).await?;
+    let described = |[exists, kind, ttl]: [Value; 3]| {
+        Ok((answer(exists)? == Value::Int(1)).then(|| described(&kind, &ttl))) as Result<_, StoreError>
+    };
+    found.into_iter().map(described).collect()
+}
+
+fn described(kind: &Value, ttl: &Value) -> Described {
+    let ttl = match ttl {
+        Value::Int(ms) => Some(*ms),
+        _ => None,
+    };
+    let ttl_ms = ttl.and_then(|ms| u64::try_from(ms).ok());
+    Described { kind: text(kind), expires: ttl.map(|ms| ms >= 0), ttl_ms }
+}
+
+/// What the nodes reply to these commands on each of the keys.
+async fn about<const N: usize>(link: &Link, keys: &[&str], commands: [&str; N]) -> Result<Vec<[Value; N]>, StoreError> {
+    let mut found: Vec<[Value; N]> = keys.iter().map(|_| [const { Value::Nil }; N]).collect();
     for (place, node) in link.nodes.iter().enumerate() {
         let mut here = Vec::new();
         for (index, key) in keys.iter().enumerate() {
@@ -31,9 +58,10 @@ pub(super) async fn exist(link: &Link, keys: &[&str]) -> Result<Vec<bool>, Store
                 here.push(index);
             }
         }
-        let replies = node.send(here.iter().map(|index| exists(keys[*index])).collect()).await?;
-        for (index, reply) in here.into_iter().zip(replies) {
-            found[index] = answer(reply)? == Value::Int(1);
+        let asked = here.iter().flat_map(|index| commands.map(|command| on_key(command, keys[*index])));
+        let mut replies = node.send(asked.collect()).await?.into_iter();
+        for index in here {
+            found[index].iter_mut().zip(&mut replies).for_each(|(slot, reply)| *slot = reply);
         }
     }
     Ok(found)
@@ -77,10 +105,10 @@ fn section_of_info(section: &str) -> Cmd {
     info
 }
 
-fn exists(key: &str) -> Cmd {
-    let mut exists = redis::cmd("EXISTS");
-    exists.arg(key.as_bytes());
-    exists
+fn on_key(command: &str, key: &str) -> Cmd {
+    let mut command = redis::cmd(command);
+    command.arg(key.as_bytes());
+    command
 }
 
 #[cfg(test)]

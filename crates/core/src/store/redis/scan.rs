@@ -9,7 +9,8 @@ use super::link::{Link, Node};
 use super::order::{Key, Order, Tally};
 use super::reply::{answer, text};
 use super::wanted::Wanted;
-use crate::store::StoreError;
+use crate::store::survey::Looker;
+use crate::store::{Sighted, Sought, StoreError, Survey};
 
 /// Keys per SCAN: a step holds the server for half a millisecond, and larger ones gain little.
 const STEP_KEYS: u64 = 1000;
@@ -60,6 +61,33 @@ pub(super) async fn count(link: &Link, set: &Wanted<'_>, owners: usize, pace: f6
         }
     }
     Ok(counts)
+}
+
+/// Looks at the keys of all nodes at once, until everything was seen or the time is over.
+///
+/// # Errors
+/// When a node does not answer, cannot work now or does not let us scan.
+pub(super) async fn survey(link: &Link, sought: &[Sought], pace: f64, limit: Duration) -> Result<Survey, StoreError> {
+    let until = Instant::now() + limit;
+    let parts = link.nodes.iter().map(|node| survey_node(node, sought, pace, until));
+    let mut whole = Survey { sighted: vec![Sighted::default(); sought.len()], keys: 0, complete: true };
+    for part in futures_util::future::try_join_all(parts).await? {
+        whole.sighted.iter_mut().zip(&part.sighted).for_each(|(sum, seen)| sum.merge(seen));
+        whole.keys += part.keys;
+        whole.complete &= part.complete;
+    }
+    Ok(whole)
+}
+
+async fn survey_node(node: &Node, sought: &[Sought], pace: f64, until: Instant) -> Result<Survey, StoreError> {
+    // All keys, since those of others behind the same heads are counted as well.
+    let mut walk = Walk::begin(node, b"*".to_vec(), pace).await?;
+    let mut looker = Looker::new(sought);
+    while !walk.done() && !sought.is_empty() && Instant::now() < until {
+        walk.step(Vec::new()).await?.keys.iter().for_each(|key| looker.see(key));
+    }
+    let complete = walk.done() || sought.is_empty();
+    Ok(Survey { sighted: looker.finish(), keys: walk.visited, complete })
 }
 
 /// A right that is missing for a scan is missing for all prefixes and globs of all rules, and no fault of any.

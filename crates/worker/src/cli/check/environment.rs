@@ -1,13 +1,16 @@
 //! Asks every target and every source whether it is as its promises need.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use quash_core::store::{Finding, Severity, StoreError, TargetConfig};
+use quash_core::store::{Finding, Severity, Store, StoreError, TargetConfig};
+use quash_core::whereabouts::Whereabouts;
 use quash_dispatch::transport::TransportError;
 use serde::Serialize;
 
+use super::entries::entries;
 use crate::cli::output::{Paint, escape_for_terminal};
 use crate::config::{Config, SourceConfig};
 
@@ -37,16 +40,21 @@ pub(super) enum Outcome {
 }
 
 /// Asks all of them at the same time.
-pub(super) async fn inspect(config: &Config) -> Vec<Inspected> {
-    let targets = join_all(config.targets.iter().map(|(name, target)| target_is(name, target)));
+pub(super) async fn inspect(config: &Config, whereabouts: &[Whereabouts]) -> Vec<Inspected> {
+    let targets = join_all(config.targets.iter().map(|(name, target)| target_is(name, target, whereabouts)));
     let sources = join_all(config.sources.iter().map(|(name, source)| source_is(name, source)));
     let (targets, sources) = join(targets, sources).await;
     targets.into_iter().chain(sources).collect()
 }
 
-async fn target_is(name: &str, target: &TargetConfig) -> Inspected {
+async fn target_is(name: &str, target: &TargetConfig, whereabouts: &[Whereabouts]) -> Inspected {
+    let asking = async |store: Arc<dyn Store>| {
+        let mut findings = store.inspect().await?;
+        findings.extend(entries(&*store, name, whereabouts).await?);
+        Ok::<_, StoreError>(findings)
+    };
     let asked = match target.kind.build() {
-        Ok(store) => within_limit(async { store.inspect().await.map_err(Trouble::from) }).await,
+        Ok(store) => within_limit(async { asking(store).await.map_err(Trouble::from) }).await,
         Err(problem) => Err(Trouble::Refused(problem.message)),
     };
     Inspected::new("target", name, target.kind.kind(), asked)

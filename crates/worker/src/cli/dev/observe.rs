@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quash_core::action::Action;
 use quash_core::key::Glob;
-use quash_core::store::{Applied, Finding, Identity, Store, StoreError};
+use quash_core::store::{Applied, Described, Finding, Identity, Sought, Store, StoreError, Survey};
 use quash_dispatch::transport::{
     Backlog, ConsumeOptions, Consumer, DeadLetters, Delivery, Message, Place, Receiver, Settler, Tag, Transport,
     TransportError, Verdict,
@@ -53,6 +53,14 @@ impl Store for ObservedStore {
 
     async fn count_patterns(&self, patterns: &[Glob]) -> Result<Vec<u64>, StoreError> {
         self.inner.count_patterns(patterns).await
+    }
+
+    async fn survey(&self, sought: &[Sought], limit: Duration) -> Result<Survey, StoreError> {
+        self.inner.survey(sought, limit).await
+    }
+
+    async fn describe(&self, keys: &[&str]) -> Result<Vec<Option<Described>>, StoreError> {
+        self.inner.describe(keys).await
     }
 
     async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {

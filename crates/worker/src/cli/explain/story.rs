@@ -7,9 +7,10 @@ use quash_core::config::{Span, nearest};
 use quash_core::event::DecodeError;
 use quash_core::explain::{ExplainedCache, ExplainedChange, ExplainedRule, Explanation, PlannedAction, RuleVerdict};
 use quash_core::key::{Reach, ReachBy};
+use quash_core::store::{Finding, Severity};
 
 use super::change::Seen;
-use super::live::Live;
+use super::live::Asked;
 use crate::cli::output::{Paint, escape_for_terminal};
 use crate::cli::screen::count;
 use crate::dead_letter::Reason;
@@ -29,7 +30,7 @@ pub(super) struct Story<'e> {
     pub(super) seen: Vec<Seen>,
     /// The entities and relations that rules know.
     pub(super) entities: Vec<String>,
-    pub(super) live: Option<&'e Live>,
+    pub(super) asked: Option<&'e Asked>,
     /// Whether long lists are shown whole.
     pub(super) all: bool,
     pub(super) paint: Paint,
@@ -163,6 +164,8 @@ impl Story<'_> {
         out += &format!("    {}\n", escape_for_terminal(&self.cut(&how, 2).join("; ")));
         out.extend(cache.notes.iter().map(|note| self.note(note, 0)));
         out += &self.actions(&cache.actions, actions);
+        let hints = self.asked.iter().flat_map(|asked| &asked.hints).filter(|hint| hint.cache == cache.cache);
+        out.extend(hints.map(|hint| told(&hint.finding, "    ", self.paint)));
         if !cache.again_after_ms.is_empty() {
             let later = cache.again_after_ms.iter().map(|ms| Span(Duration::from_millis(*ms)).to_string());
             out += &format!("    again after {}\n", later.collect::<Vec<_>>().join(", "));
@@ -181,7 +184,7 @@ impl Story<'_> {
         let (target, object) = (escape_for_terminal(&action.target), escape_for_terminal(&action.object));
         let star = if action.action == "delete_prefix" { "*" } else { "" };
         let counts = matches!(action.action, "delete_prefix" | "delete_pattern");
-        let found = match (self.live.and_then(|live| live.found(action)), !counts) {
+        let found = match (self.asked.and_then(|asked| asked.live.found(action)), !counts) {
             (None, _) => String::new(),
             (Some(0), true) => format!("  {}", self.paint.dim("not there")),
             (Some(_), true) => format!("  {}", self.paint.green("exists")),
@@ -203,7 +206,8 @@ impl Story<'_> {
         targets.sort_unstable();
         targets.dedup();
         let sum = format!("{} on {}", count(actions.len(), "action"), count(targets.len(), "target"));
-        let existing = self.live.map(|live| actions.iter().filter_map(|action| live.found(action)).sum::<u64>());
+        let found = |asked: &Asked| actions.iter().filter_map(|action| asked.live.found(action)).sum::<u64>();
+        let existing = self.asked.map(found);
         let existing =
             existing.map(|keys| format!(", {} there now", count(keys_shown(keys), "key"))).unwrap_or_default();
         format!("\n{sum}{existing}; explaining removed nothing\n")
@@ -227,6 +231,20 @@ impl Story<'_> {
             more => format!("{indent}… {} more (--all)\n", count(more, noun)),
         }
     }
+}
+
+/// A finding on lines of its own: how it is, and what mends it.
+pub(super) fn told(finding: &Finding, indent: &str, paint: Paint) -> String {
+    let mark = match finding.severity {
+        Severity::Ok => paint.dim("–"),
+        Severity::Warning => paint.yellow("!"),
+        Severity::Error => paint.red("✗"),
+    };
+    let mut out = format!("{indent}{mark} {}\n", escape_for_terminal(&finding.what));
+    if !finding.mend.is_empty() {
+        out += &format!("{indent}  {} {}\n", paint.dim("mend:"), escape_for_terminal(&finding.mend));
+    }
+    out
 }
 
 fn keys_shown(keys: u64) -> usize {

@@ -42,7 +42,7 @@ fn tell(changes: Vec<ExplainedChange>, entity: &str, all: bool) -> String {
         seen: seen.collect(),
         explanation: &Explanation { changes },
         entities: vec!["shop.Book".to_owned(), "shop.Book.tags".to_owned()],
-        live: None,
+        asked: None,
         all,
         paint: Paint(false),
     };
