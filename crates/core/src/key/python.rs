@@ -109,6 +109,9 @@ impl<'v> Object<'v> {
             Value::Null => Ok(Self::None),
             Value::Bool(truth) => Ok(Self::Bool(*truth)),
             Value::Int(number) => Ok(Self::Int(*number)),
+            Value::Float(number) if number::may_be_a_wide_integer(*number) => Err(
+                "a number that may be an integer of more than 64 bits; publish it as text, or declare its type, float",
+            ),
             Value::Float(number) => Ok(Self::Float(*number)),
             Value::Text(text) if moment::looks_like_a_datetime(text) => {
                 Err("text that looks like a date with a time; declare its type, datetime or str")

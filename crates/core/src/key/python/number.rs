@@ -39,6 +39,14 @@ pub(super) fn float_of(value: &Value<'_>) -> Result<f64, Unknown> {
     }
 }
 
+/// Whether a JSON number that was read as a float may have been an integer that no decoder keeps: digits without a fraction,
+/// beyond 64 bits.
+pub(super) const fn may_be_a_wide_integer(number: f64) -> bool {
+    // The smallest magnitude that is none of the integers of 64 bits, signed or not.
+    const WIDE: f64 = 9_223_372_036_854_775_808.0;
+    number.abs() >= WIDE
+}
+
 /// `repr()` of a float: the fewest digits that give the same float again, with an exponent from 1e16 up and below 1e-4.
 #[must_use]
 pub fn float(number: f64) -> String {

@@ -28,13 +28,18 @@ def value(published, python, declared=None, with_repr=True):
     line(**fields)
 
 
+def wide(number):
+    """The type that a float must say, where it could be an integer of more than 64 bits."""
+    return "float" if abs(number) >= 2**63 else None
+
+
 def values():
     for same in (None, True, False, 0, 1, -7, 2**63, 18446744073709551615):
         value(same, same)
     for number in (1.5, 0.1, 1e22, 5e-324, 1e-05, 0.0001, 123456789.123456789, 1.7976931348623157e308, -0.5):
-        value(number, number)
+        value(number, number, wide(number))
     for number in (1.0, 1e16, 1e15, 9999999999999998.0, -0.0, 100.0, 1e100, 0.00001234, 2.5e-10, 3.0e20):
-        value(number, number)
+        value(number, number, wide(number))
         value(repr(number), number, "float")
     for number in (1, 0, -3, 10**16, 2**53 + 1):
         value(number, float(number), "float")
@@ -100,7 +105,7 @@ def formatted():
         (1234.5678, None, ["", ".2f", "10.1f", "010.1f", "+.3f", ",.2f", "e", ".2e", "E", "g", ".3g", "G", "%", ".1%", "<10.1f",
                            ".0f", "#.0f", ".10g", "012,.1f", "_.2f", "f", "F", ".3", "8"]),
         (0.000012345, None, ["", "f", "g", ".3g", "e", ".2f", ".2%"]),
-        (1e20, None, ["", "g", "f", ",.0f", ".3e"]),
+        (1e20, "float", ["", "g", "f", ",.0f", ".3e"]),
         (2.5, None, [".0f", "g", "", "n"]),
         (0.0, None, ["", "g", ".2e", "f"]),
         (100000.0, None, ["g", ".3g", "#g", ".6g", ""]),

@@ -52,6 +52,9 @@ fn texts_are_quoted_and_data_dumped_as_python_does() {
 fn what_cannot_be_known_is_refused() {
     let cases = [
         ("1.5", Some(Type::Decimal), "zeros are lost"),
+        ("100000000000000000000", None, "more than 64 bits"),
+        ("-9223372036854775809", None, "more than 64 bits"),
+        ("100000000000000000000", Some(Type::Int), "no integer"),
         ("2", Some(Type::Decimal), "zeros are lost"),
         ("\"2024-01-02T03:04:05.678Z\"", Some(Type::Datetime), "cut to milliseconds"),
         ("\"2024-01-02T03:04:05.678901234Z\"", Some(Type::Datetime), "no date with a time"),
