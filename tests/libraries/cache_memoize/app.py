@@ -110,7 +110,7 @@ def rolling(release):
 
     # Releases before 0.1.7 use a name that Django has dropped since.
     encoding.force_text = encoding.force_str
-    module = ROOT / f"target/tools/libraries-releases/django-cache-memoize=={release}/cache_memoize/__init__.py"
+    module = ROOT / f"target/tools/releases/django-cache-memoize=={release}/cache_memoize/__init__.py"
     spec = importlib.util.spec_from_file_location(f"cache_memoize_{release}", module)
     library = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(library)

@@ -256,7 +256,7 @@ def filtered_view(pk, lang, **query):
 def release(pinned):
     """The library in another release, beside this one."""
     own = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "restflow"}
-    sys.path.insert(0, str(ROOT / f"target/tools/libraries-releases/drf-restflow=={pinned}"))
+    sys.path.insert(0, str(ROOT / f"target/tools/releases/drf-restflow=={pinned}"))
     library = import_module("restflow.caching")
     sys.path.pop(0)
     for name in [name for name in sys.modules if name.split(".")[0] == "restflow"]:
