@@ -1,5 +1,6 @@
 //! Says what JetStream's API takes and answers, as far as it is used here.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -87,7 +88,11 @@ const fn no_limit() -> i64 {
 pub(super) struct StreamState {
     pub(super) messages: u64,
     pub(super) bytes: u64,
+    pub(super) first_seq: u64,
     pub(super) last_seq: u64,
+    /// How many messages each of the subjects has that were asked for.
+    #[serde(default)]
+    pub(super) subjects: Option<HashMap<String, u64>>,
 }
 
 /// What a consumer is and has before it.
