@@ -101,10 +101,20 @@ pub(super) struct ConsumerInfo {
     /// When it was made: another time is another consumer of the same name.
     pub(super) created: String,
     pub(super) config: ConsumerConfig,
+    /// The last that was handed out for the first time.
+    #[serde(default)]
+    pub(super) delivered: Delivered,
     /// Never handed out.
     pub(super) num_pending: u64,
     /// Handed out and not settled.
     pub(super) num_ack_pending: u64,
+}
+
+/// How far a consumer has come.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct Delivered {
+    /// The number of a message in its stream.
+    pub(super) stream_seq: u64,
 }
 
 /// How a consumer is set up.

@@ -155,11 +155,14 @@ pub(super) async fn look(place: &Place, lane: Lane) -> Result<Option<Stranded>, 
     Ok(Some(found).filter(|found| found.count > 0))
 }
 
-/// How many messages of a stream its consumer does not know of, at least: all that was published between the looks may be
-/// new, and anything may have been settled since.
+/// How many messages of a stream its consumer does not know of, at least: of those that it was asked before, some may have
+/// been settled since, and whatever may have been published since is none of them.
 fn stranded(before: &StreamState, consumer: &ConsumerInfo, after: &StreamInfo) -> u64 {
-    let published = after.state.last_seq.saturating_sub(before.last_seq);
-    let known = consumer.num_pending.saturating_add(consumer.num_ack_pending).saturating_add(published);
+    let since_before = after.state.last_seq.saturating_sub(before.last_seq);
+    // What it has not handed out has higher numbers than what it has.
+    let seen = consumer.delivered.stream_seq.saturating_add(consumer.num_pending);
+    let new = after.state.last_seq.saturating_sub(seen).min(since_before);
+    let known = consumer.num_pending.saturating_add(consumer.num_ack_pending).saturating_add(new);
     messages(after, &consumer.config.filter_subject).saturating_sub(known)
 }
 
@@ -226,10 +229,14 @@ mod tests {
     use super::*;
 
     fn consumer(filter: &str, num_pending: u64, num_ack_pending: u64) -> ConsumerInfo {
+        delivered(0, filter, num_pending, num_ack_pending)
+    }
+
+    fn delivered(stream_seq: u64, filter: &str, num_pending: u64, num_ack_pending: u64) -> ConsumerInfo {
         let config = json!({ "deliver_policy": "all", "ack_policy": "explicit", "replay_policy": "instant",
             "durable_name": "c", "filter_subject": filter, "ack_wait": 30_000_000_000_u64, "max_ack_pending": 7 });
         let info = json!({ "created": "t", "config": config, "num_pending": num_pending,
-            "num_ack_pending": num_ack_pending });
+            "num_ack_pending": num_ack_pending, "delivered": { "consumer_seq": 1, "stream_seq": stream_seq } });
         serde_json::from_value(info).unwrap()
     }
 
@@ -256,6 +263,17 @@ mod tests {
             let (before, after) = (stream(messages, 500, json!(null)), stream(messages, 500 + published, json!(null)));
             let found = stranded(&before.state, &consumer("", pending, unsettled), &after);
             assert_eq!(found, expected, "{messages} {pending} {unsettled} {published}");
+        }
+    }
+
+    #[test]
+    fn what_is_published_meanwhile_hides_no_more_than_it_must() {
+        // 20 were published between the looks; the consumer was asked when 5 of them were there.
+        let (before, after) = (stream(100, 500, json!(null)), stream(100, 520, json!(null)));
+        let cases = [((505, 0, 80), 5), ((495, 10, 70), 5), ((520, 0, 80), 20), ((0, 0, 70), 10)];
+        for ((seen, pending, unsettled), expected) in cases {
+            let consumer = delivered(seen, "", pending, unsettled);
+            assert_eq!(stranded(&before.state, &consumer, &after), expected, "{seen} {pending} {unsettled}");
         }
     }
 
