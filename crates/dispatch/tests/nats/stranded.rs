@@ -21,6 +21,11 @@ async fn what_the_server_holds_settled_and_keeps_is_handed_out_again() {
     let transport = server.transport();
     let operator = operator(&server).await;
     disagree(&server, &*transport, &operator).await;
+    let findings = transport.inspect().await.unwrap();
+    for consumer in ["quash", "quash_retry"] {
+        let words = format!("consumer {consumer} does not know of 30 messages");
+        assert!(findings.iter().any(|finding| finding.what.contains(&words)), "{findings:?}");
+    }
     let mut seen = BTreeSet::new();
     let consumer = consume(&*transport, "a", 16).await;
     tokio::select! {
@@ -78,7 +83,7 @@ async fn disagree(server: &Server, transport: &dyn Transport, operator: &jetstre
     let parked: Vec<_> = batch[30..].iter().map(|delivery| (delivery.tag, later(delivery))).collect();
     consumer.settler.settle(&parked).await.unwrap();
     drop(consumer);
-    while_down(server, |messages, saved| copy(messages, saved)).await;
+    while_down(server, copy).await;
     let (consumer, mut settled) = (consume(transport, "b", 60).await, BTreeSet::new());
     tokio::select! {
         () = settle_all(consumer, &mut settled) => {}

@@ -1,12 +1,14 @@
 //! Notices messages that a work queue keeps and its consumer will never hand out, and has them handed out again.
 //!
 //! The server writes down what a stream holds and what its consumer has settled at different times. When its process dies in
-//! between, a consumer may believe settled what the stream still has. A work queue drops what is settled, so all that it has
-//! must be done; a consumer that is made anew begins with the oldest of it.
+//! between, a consumer may take for settled what the stream still has. A work queue drops what is settled, so all that it has
+//! must be done, at worst once more; a consumer that is made anew begins with the oldest of it. Where a stream keeps what is
+//! settled (`limits`), there is nothing to notice: a consumer then only forgets what was settled, and hands it out again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -52,9 +54,7 @@ pub(super) async fn watch(consuming: Arc<Consuming>) {
     let mut watches = Lane::ALL.map(Watch::new);
     loop {
         let looking = async {
-            for watch in &mut watches {
-                watch.check(&consuming.place).await;
-            }
+            join_all(watches.iter_mut().map(|watch| watch.check(&consuming.place))).await;
             sleep(EVERY.mul_f64(1.0 - fastrand::f64() / 2.0)).await;
         };
         tokio::select! {
@@ -205,8 +205,8 @@ async fn may_make(place: &Place, lane: Lane) -> Result<(), TransportError> {
     place.link.api::<serde_json::Value>(&subject, &question).await.map(drop)
 }
 
-/// The commands that do the same.
-async fn by_hand(place: &Place, lane: Lane) -> String {
+/// The commands that do the same as is done here.
+pub(super) async fn by_hand(place: &Place, lane: Lane) -> String {
     let name = place.names.stream_of(lane);
     match stream_info(place, name).await {
         Ok(Some(info)) => commands(name, &needed_consumer(place, lane, &info.config)),
@@ -226,6 +226,11 @@ fn commands(stream: &str, needed: &ConsumerConfig) -> String {
 
 #[cfg(test)]
 mod tests {
+    use quash_core::config::Secret;
+
+    use super::super::config::Config;
+    use super::super::connection::{Link, Server};
+    use super::super::topology::Names;
     use super::*;
 
     fn consumer(filter: &str, num_pending: u64, num_ack_pending: u64) -> ConsumerInfo {
@@ -293,5 +298,17 @@ mod tests {
             assert!(words.contains(part), "{part}: {words}");
         }
         assert!(!commands("S", &consumer("", 0, 0).config).contains("--filter"));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_removed_that_may_not_be_made() {
+        let config = Config { declare: false, ..Config::at(Secret::new("nats://127.0.0.1")) };
+        let link = Link::new(Server { addresses: Vec::new(), config: config.clone() });
+        let names = Names::new(&config);
+        let ending = tokio::sync::watch::Sender::new(0);
+        let place = Place { link, names, config, due_held: Arc::default(), ending };
+        let found = Stranded { count: 1, first: 1, created: "t".into() };
+        // Nobody is asked anything, as nobody could be reached.
+        assert!(matches!(make_anew(&place, Lane::Work, &found).await, Err(TransportError::Refused(_))));
     }
 }
