@@ -89,6 +89,10 @@ async fn disagree(server: &Server, transport: &dyn Transport, operator: &jetstre
         () = settle_all(consumer, &mut settled) => {}
         () = until_empty(operator) => {}
     }
+    // Until the consumers have written down that they have nothing more.
+    while_down(server, |_, _| {}).await;
+    let empty = async || transport.backlog().await.is_ok_and(|backlog| backlog == Default::default());
+    eventually(LIMIT, "the consumers have nothing", empty).await;
     while_down(server, |messages, saved| {
         std::fs::remove_dir_all(messages).unwrap();
         copy(saved, messages);
@@ -122,9 +126,9 @@ fn copy(from: &Path, to: &Path) {
 async fn settle_all(mut consumer: Consumer, seen: &mut BTreeSet<Vec<u8>>) {
     loop {
         let batch = consumer.receiver.receive().await.unwrap_or_default();
-        match consumer.settler.settle(&all(&batch, &Verdict::Ack)).await {
-            Ok(_) => seen.extend(batch.into_iter().map(|delivery| delivery.message.payload.to_vec())),
-            Err(_) => sleep(Duration::from_millis(20)).await,
+        seen.extend(batch.iter().map(|delivery| delivery.message.payload.to_vec()));
+        if consumer.settler.settle(&all(&batch, &Verdict::Ack)).await.is_err() {
+            sleep(Duration::from_millis(20)).await;
         }
     }
 }
