@@ -1,5 +1,6 @@
 //! Runs a nats-server with JetStream that a test may kill, stop and bring back with what it had stored.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -52,6 +53,17 @@ impl NatsServer {
     /// Kills it with signal 9.
     pub fn kill9(&mut self) {
         self.process.kill9();
+    }
+
+    /// Asks it to end, and returns when it has written down everything and is gone.
+    pub fn end(&mut self) {
+        self.process.end_by("TERM");
+    }
+
+    /// The folder in which it keeps a stream: what the stream holds is in `msgs`, what its consumers know in `obs`.
+    #[must_use]
+    pub fn stream_folder(&self, stream: &str) -> PathBuf {
+        self.home.path().join("store/jetstream/$G/streams").join(stream)
     }
 
     /// Brings it back on the same port with what it had stored, and waits until it answers.

@@ -9,5 +9,6 @@ mod limits;
 mod losses;
 mod rights;
 mod server;
+mod stranded;
 mod tls;
 mod topology;

@@ -12,14 +12,14 @@ use super::server::{LIMIT, Server, all, consume, dead, message, numbered, receiv
 const MANUAL: &str = include_str!("../../../../docs/brokers.md");
 
 /// The users of the manual's example, and one who may do anything.
-async fn server() -> Server {
+pub(crate) async fn server() -> Server {
     let begin = MANUAL.find("```\nauthorization {").unwrap() + 4;
     let users = &MANUAL[begin..begin + MANUAL[begin..].find("```").unwrap()];
     let all = users.replacen("users = [", "users = [\n    { user: operator, password: PASSWORD }", 1);
     Server::with(&all).await
 }
 
-fn as_user(server: &Server, user: &str) -> Config {
+pub(crate) fn as_user(server: &Server, user: &str) -> Config {
     let prefix = (user != "operator").then(|| format!("_INBOX_{user}"));
     let mut config = Config {
         username: Some(Secret::new(user)),

@@ -1,5 +1,6 @@
 //! Says what JetStream's API takes and answers, as far as it is used here.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -87,7 +88,11 @@ const fn no_limit() -> i64 {
 pub(super) struct StreamState {
     pub(super) messages: u64,
     pub(super) bytes: u64,
+    pub(super) first_seq: u64,
     pub(super) last_seq: u64,
+    /// How many messages each of the subjects has that were asked for.
+    #[serde(default)]
+    pub(super) subjects: Option<HashMap<String, u64>>,
 }
 
 /// What a consumer is and has before it.
@@ -96,10 +101,20 @@ pub(super) struct ConsumerInfo {
     /// When it was made: another time is another consumer of the same name.
     pub(super) created: String,
     pub(super) config: ConsumerConfig,
+    /// The last that was handed out for the first time.
+    #[serde(default)]
+    pub(super) delivered: Delivered,
     /// Never handed out.
     pub(super) num_pending: u64,
     /// Handed out and not settled.
     pub(super) num_ack_pending: u64,
+}
+
+/// How far a consumer has come.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct Delivered {
+    /// The number of a message in its stream.
+    pub(super) stream_seq: u64,
 }
 
 /// How a consumer is set up.

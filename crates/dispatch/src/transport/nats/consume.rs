@@ -15,7 +15,7 @@ use super::held::Held;
 use super::pull::Puller;
 use super::settle::{self, Settling};
 use super::topology::{self, Lane};
-use super::{Place, keep, suspects};
+use super::{Place, keep, stranded, suspects};
 use crate::transport::{ConsumeOptions, Consumer, Delivery, Receiver, TransportError};
 
 /// How long a consumer that ends waits for what is still going on.
@@ -140,6 +140,7 @@ pub(super) async fn start(place: Arc<Place>, options: &ConsumeOptions) -> Result
         parts.spawn(Puller::new(Arc::clone(&consuming), lane, created).run());
     }
     parts.spawn(suspects::move_aside(Arc::clone(&consuming), suspected));
+    parts.spawn(stranded::watch(Arc::clone(&consuming)));
     // Not one of the parts: what was received is kept until it is settled, after receiving has ended too.
     tokio::spawn(keep::keep_held(Arc::clone(&consuming)));
     let receiver = Receiving { consuming: Arc::clone(&consuming), parts: Some(parts) };

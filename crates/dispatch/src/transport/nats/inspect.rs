@@ -4,7 +4,7 @@ use super::api::{ConsumerInfo, StreamConfig, StreamInfo};
 use super::topology::{
     Lane, consumer_differences, consumer_info, needed_consumer, needed_streams, stream_differences, stream_info,
 };
-use super::{Place, backlog};
+use super::{Place, backlog, stranded};
 use crate::transport::{Finding, Severity, TransportError};
 
 /// Below this the server may lose whole streams, or is not known to work.
@@ -131,10 +131,23 @@ fn fullness(name: &str, what: &str, used: u64, max: i64) -> Option<Finding> {
 async fn consumer(place: &Place, lane: Lane, stream: &StreamConfig) -> Vec<Finding> {
     let name = place.names.consumer_of(lane);
     match consumer_info(place, lane).await {
-        Ok(Some(info)) => consumer_findings(place, lane, &name, &info, stream),
+        Ok(Some(info)) => {
+            let mut findings = consumer_findings(place, lane, &name, &info, stream);
+            findings.extend(left_behind(place, lane).await);
+            findings
+        }
         Ok(None) => vec![missing("consumer", &name, place.config.declare)],
         Err(error) => vec![unseen(&format!("consumer {name}"), &error)],
     }
+}
+
+/// What the consumer will never hand out. Whoever may not look hears that of the stream already.
+async fn left_behind(place: &Place, lane: Lane) -> Option<Finding> {
+    let found = stranded::look(place, lane).await.ok()??;
+    let (stream, consumer) = (place.names.stream_of(lane), place.names.consumer_of(lane));
+    let what = format!("consumer {consumer} does not know of {} messages that stream {stream} has for it", found.count);
+    let by_hand = stranded::by_hand(place, lane).await;
+    Some(warning(what, &format!("a running worker makes the consumer anew if it may; else: {by_hand}")))
 }
 
 fn consumer_findings(

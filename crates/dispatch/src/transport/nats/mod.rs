@@ -22,8 +22,9 @@ mod intake;
 mod pull;
 mod settle;
 
-// What goes on beside: keeping what is held, moving suspects aside.
+// What goes on beside: keeping what is held, finding what is stranded, moving suspects aside.
 mod keep;
+mod stranded;
 mod suspects;
 
 // Dead letters, and looking at it all.

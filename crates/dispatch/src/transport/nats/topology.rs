@@ -144,7 +144,17 @@ pub(super) fn needed_streams(place: &Place) -> [StreamConfig; 3] {
 
 /// A stream, if it is there.
 pub(super) async fn stream_info(place: &Place, name: &str) -> Result<Option<StreamInfo>, TransportError> {
-    match place.link.api(&format!("STREAM.INFO.{name}"), &json!({})).await? {
+    stream_info_of(place, name, "").await
+}
+
+/// The same, with how many messages each subject has that a filter lets through.
+pub(super) async fn stream_info_of(
+    place: &Place,
+    name: &str,
+    filter: &str,
+) -> Result<Option<StreamInfo>, TransportError> {
+    let question = if filter.is_empty() { json!({}) } else { json!({ "subjects_filter": filter }) };
+    match place.link.api(&format!("STREAM.INFO.{name}"), &question).await? {
         Ok(info) => Ok(Some(info)),
         Err(ApiError { err_code: code::STREAM_NOT_FOUND, .. }) => Ok(None),
         Err(error) => Err(place.link.failure(&format!("look at stream {name}"), &error)),
