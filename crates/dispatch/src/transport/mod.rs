@@ -9,6 +9,7 @@ pub mod memory;
 pub mod message;
 pub mod nats;
 pub mod redis_streams;
+pub mod tls;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use quash_core::config::Secret;
 use quash_dispatch::transport::TransportError;
 use quash_dispatch::transport::amqp::Config;
-use quash_dispatch::transport::redis_streams::Tls;
-use quash_e2e::RabbitMq;
+use quash_dispatch::transport::tls::Tls;
 use quash_e2e::process::free_port;
+use quash_e2e::{RabbitMq, eventually};
 use tempfile::TempDir;
 
 use super::node::{ack, consume, message, receive_many};
@@ -58,6 +58,9 @@ async fn an_encrypted_broker_is_reached_with_certificates_and_not_without() {
         certificates.text("server.key"),
     );
     let _broker = RabbitMq::with(&settings).await;
+    // It opens this port after the one that is waited for.
+    let listens = async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok();
+    eventually(Duration::from_secs(20), "the encrypted port is open", listens).await;
     let tls = Tls {
         ca_file: Some(certificates.path("ca.crt")),
         cert_file: Some(certificates.path("client.crt")),

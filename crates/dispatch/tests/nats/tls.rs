@@ -1,7 +1,7 @@
 //! Promises that the way to the server can be encrypted, with certificates on both sides.
 
 use quash_dispatch::transport::nats::Config;
-use quash_dispatch::transport::redis_streams::Tls;
+use quash_dispatch::transport::tls::Tls;
 use quash_dispatch::transport::{TransportError, Verdict};
 use quash_e2e::Certificates;
 

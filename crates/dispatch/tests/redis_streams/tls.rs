@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use quash_core::config::Secret;
 use quash_dispatch::transport::TransportError;
-use quash_dispatch::transport::redis_streams::{Config, Tls};
+use quash_dispatch::transport::redis_streams::Config;
+use quash_dispatch::transport::tls::Tls;
 use quash_e2e::Certificates;
 
 use super::server::{Server, ack, consume, free_port, message, receive_many};

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use lapin::tcp::{RustlsConnector, RustlsConnectorConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
-use quash_core::config::{ConfigPath, Problem, Secret, Span};
+use quash_core::config::{Problem, Secret, Span};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::Amqp;
 use super::connection::Server;
 use crate::transport::Transport;
-use crate::transport::redis_streams::Tls;
+use crate::transport::tls::{Tls, read, wrong};
 
 /// The names of queues are at most 255 bytes long, and what belongs to a queue has a longer name.
 const NAME_MAX: usize = 200;
@@ -177,14 +177,13 @@ impl Config {
             Some(path) => RustlsConnectorConfig::default().with_parsable_certificates(certificates("ca_file", path)?),
             None => RustlsConnectorConfig::new_with_native_certs().map_err(unusable)?,
         };
-        match (&self.tls.cert_file, &self.tls.key_file) {
-            (None, None) => config.connector_with_no_client_auth(),
-            (Some(cert), Some(key)) => {
+        match self.tls.client()? {
+            None => config.connector_with_no_client_auth(),
+            Some((cert, key)) => {
                 let key = PrivateKeyDer::from_pem_slice(&read("key_file", key)?)
                     .map_err(|_| wrong("tls", "`key_file` holds no private key in PEM"))?;
                 config.connector_with_single_cert(certificates("cert_file", cert)?, key)
             }
-            _ => return Err(wrong("tls", "`cert_file` and `key_file` belong together")),
         }
         .map_err(unusable)
     }
@@ -207,16 +206,6 @@ fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'st
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         _ => Err(wrong("tls", format!("`{key}` holds no certificate in PEM"))),
     }
-}
-
-fn read(key: &str, path: &Path) -> Result<Vec<u8>, Problem> {
-    std::fs::read(path).map_err(|error| {
-        Problem::error(ConfigPath::root().key("tls").key(key), format!("cannot read {}: {error}", path.display()))
-    })
-}
-
-fn wrong(key: &str, message: impl Into<String>) -> Problem {
-    Problem::error(ConfigPath::root().key(key), message)
 }
 
 #[cfg(test)]

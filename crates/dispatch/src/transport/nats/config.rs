@@ -12,7 +12,7 @@ use super::Nats;
 use super::connection::{Link, Server};
 use super::topology::is_wildcard;
 use crate::transport::Transport;
-use crate::transport::redis_streams::Tls;
+use crate::transport::tls::{Tls, wrong};
 
 /// Which streams, and where. A NATS server with JetStream (2.9 or newer), or a cluster of them.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
@@ -214,9 +214,7 @@ impl Config {
         if ways.into_iter().filter(|&way| way).count() > 1 {
             return Err(wrong("url", "use one of `username`, `token`, `nkey` and `credentials_file`"));
         }
-        if self.tls.cert_file.is_some() != self.tls.key_file.is_some() {
-            return Err(wrong("tls", "`cert_file` and `key_file` belong together"));
-        }
+        self.tls.client()?;
         Ok(())
     }
 
@@ -254,10 +252,6 @@ fn is_subject(subject: &str) -> bool {
 
 fn readable(path: &Path) -> Result<(), String> {
     std::fs::File::open(path).map(drop).map_err(|error| format!("cannot read {}: {error}", path.display()))
-}
-
-fn wrong(key: &str, message: impl Into<String>) -> Problem {
-    Problem::error(ConfigPath::root().key(key), message)
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
 //! Reads where the stream is and how to treat it, and refuses what does not fit together.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quash_core::config::{ConfigPath, Problem, Secret, Span};
+use quash_core::config::{Problem, Secret, Span};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{Client, ClientTlsConfig, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, TlsCertificates};
 
 use super::RedisStreams;
 use super::connection::Server;
 use crate::transport::Transport;
+use crate::transport::tls::{Tls, read, wrong};
 
 /// Which stream, and where. One Redis or Valkey server (6.2 or newer), not a cluster, and never the cache itself.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
@@ -52,18 +52,6 @@ pub struct Config {
     /// Starts although the server may evict the stream when its memory is full. That loses events in silence.
     #[serde(default)]
     pub allow_eviction: bool,
-}
-
-/// Certificates, as PEM files.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Tls {
-    /// Who may vouch for the server, instead of those that the system trusts.
-    pub ca_file: Option<PathBuf>,
-    /// The client's certificate.
-    pub cert_file: Option<PathBuf>,
-    /// The client's key.
-    pub key_file: Option<PathBuf>,
 }
 
 fn stream() -> String {
@@ -171,12 +159,11 @@ impl Config {
     }
 
     fn certificates(&self) -> Result<TlsCertificates, Problem> {
-        let client_tls = match (&self.tls.cert_file, &self.tls.key_file) {
-            (Some(cert), Some(key)) => {
+        let client_tls = match self.tls.client()? {
+            Some((cert, key)) => {
                 Some(ClientTlsConfig { client_cert: read("cert_file", cert)?, client_key: read("key_file", key)? })
             }
-            (None, None) => None,
-            _ => return Err(wrong("tls", "`cert_file` and `key_file` belong together")),
+            None => None,
         };
         let root_cert = self.tls.ca_file.as_deref().map(|path| read("ca_file", path)).transpose()?;
         Ok(TlsCertificates { client_tls, root_cert })
@@ -196,16 +183,6 @@ fn several_hosts(url: &str) -> bool {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let hosts = rest.rsplit('@').next().unwrap_or(rest).split('/').next().unwrap_or_default();
     hosts.contains(',') || scheme.contains("cluster") || scheme.contains("sentinel")
-}
-
-fn read(key: &str, path: &Path) -> Result<Vec<u8>, Problem> {
-    std::fs::read(path).map_err(|error| {
-        Problem::error(ConfigPath::root().key("tls").key(key), format!("cannot read {}: {error}", path.display()))
-    })
-}
-
-fn wrong(key: &str, message: impl Into<String>) -> Problem {
-    Problem::error(ConfigPath::root().key(key), message)
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 
-pub use self::config::{Config, Tls};
+pub use self::config::Config;
 use self::connection::{Link, Server};
 use self::topology::Names;
 use super::{Backlog, ConsumeOptions, Consumer, DeadLetters, Finding, Message, Transport, TransportError};
