@@ -16,10 +16,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::app::Snapshot;
-use crate::config::SourceOptions;
 use crate::drain::Stop;
 use crate::handle::handle;
 use crate::metrics::SourceMetrics;
+use quash_dispatch::config::SourceOptions;
 
 /// A source, and what its messages are handled with.
 pub struct Source {

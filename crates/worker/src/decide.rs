@@ -6,8 +6,9 @@ use quash_core::event::DecodeError;
 use quash_core::plan::{TargetId, TargetSet};
 use quash_core::resolve::{Asked, Refused, Resolved};
 
-use crate::dead_letter::Reason;
-use crate::retry::{RetryPolicy, State};
+use quash_dispatch::record::Reason;
+use quash_dispatch::retry::RetryPolicy;
+use quash_dispatch::state::State;
 
 #[cfg(test)]
 mod tests;

@@ -14,8 +14,9 @@ use crate::decide::{DELIVERIES_MAX, Happened};
 use crate::drain::Stop;
 use crate::fan_out::fan_out;
 use crate::metrics::CacheMetrics;
-use crate::retry::{State, verdict::payload};
+use crate::verdict::payload;
 use handled::{Handled, unwinding};
+use quash_dispatch::state::State;
 
 /// Handles a batch. When it returns, the broker has heard what becomes of every delivery, or the worker has stopped and
 /// the broker hands them out again. The whole batch sees one set of rules.

@@ -13,11 +13,11 @@ use quash_dispatch::transport::TransportError;
 use tokio::time::timeout;
 
 use super::{Plugins, Rules, Snapshot, StartError};
-use crate::config::Config;
 use crate::consume::Source;
 use crate::lane::{Changes, Lane};
 use crate::metrics::Metrics;
-use crate::retry::RetryPolicy;
+use quash_dispatch::config::Config;
+use quash_dispatch::retry::RetryPolicy;
 
 /// How long a start waits for a broker before it goes on without; the source is tried until it answers.
 const PREPARE_MAX: Duration = Duration::from_secs(5);

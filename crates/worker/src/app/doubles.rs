@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{App, Plugins, Rules};
-use crate::config::{Config, SourceOptions};
+use quash_dispatch::config::{Config, SourceOptions};
 
 /// A target configured as by default.
 pub(crate) fn target(options: TargetOptions) -> TargetConfig {

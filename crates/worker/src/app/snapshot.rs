@@ -9,7 +9,7 @@ use quash_core::resolve::{Request, Resolution, Resolver};
 
 use crate::lane::Lane;
 use crate::metrics::CacheMetrics;
-use crate::retry::RetryPolicy;
+use quash_dispatch::retry::RetryPolicy;
 
 /// The rules in force, with everything that is made from the same configuration. Immutable; a reload makes another one.
 pub struct Snapshot {

@@ -22,7 +22,7 @@ use super::format::format;
 use super::output::{self, Screen};
 use super::screen;
 use super::{CliError, Exit, Global, Output, rules};
-use crate::config::Config;
+use quash_dispatch::config::Config;
 
 /// Shows what one event would invalidate and why, or which caches write a key.
 #[derive(Debug, clap::Args)]

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::output::escape_for_terminal;
 use super::{CliError, Exit, Global, Output, output, rules, source};
-use crate::config::Config;
+use quash_dispatch::config::Config;
 
 /// Publishes a direct command: the worker removes what it names, wherever that is cached.
 #[derive(Debug, clap::Args)]

@@ -14,7 +14,7 @@ use crate::app::Snapshot;
 use crate::consume::Source;
 use crate::decide::{Case, Decision, Happened, Why, decide};
 use crate::metrics::RetryError;
-use crate::retry::verdict::Scene;
+use crate::verdict::Scene;
 
 /// What was decided about a batch, not yet known to the broker.
 pub(super) struct Handled<'w, 'd> {

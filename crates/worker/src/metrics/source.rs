@@ -7,8 +7,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use quash_dispatch::transport::{Backlog, TransportError};
 
 use super::{Histogram, Limiter, Metrics, labels};
-use crate::dead_letter::Reason;
 use crate::decide::{Decision, Why};
+use quash_dispatch::record::Reason;
 
 /// Lines a second about dead letters of one source; more of them say nothing new.
 const LETTER_LINES: u32 = 10;

@@ -9,8 +9,8 @@ use quash_core::plan::TargetSet;
 use quash_core::resolve::{Refused, Request, Resolution, Resolved, Resolver};
 use serde::Serialize;
 
-use crate::config::{Expectation, TestCase};
-use crate::dead_letter::Reason;
+use quash_dispatch::config::{Expectation, TestCase};
+use quash_dispatch::record::Reason;
 
 /// What came of one case.
 #[derive(Debug, Serialize)]

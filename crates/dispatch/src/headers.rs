@@ -10,9 +10,9 @@ pub const TARGETS: &str = "quash-targets";
 pub const PASS: &str = "quash-pass";
 /// When the share first failed, in milliseconds since the Unix epoch.
 pub const FIRST_FAILURE: &str = "quash-first-failure";
-/// The last attempts as a JSON list of [`crate::dead_letter::Attempt`], oldest first.
+/// The last attempts as a JSON list of [`crate::record::Attempt`], oldest first.
 pub const ATTEMPTS: &str = "quash-attempts";
 /// How often the message came back from the dead letters.
 pub const REPLAYS: &str = "quash-replays";
-/// The record of a dead letter, as JSON: [`crate::dead_letter::Record`].
+/// The record of a dead letter, as JSON: [`crate::record::Record`].
 pub const RECORD: &str = "quash-dead-letter";

@@ -8,11 +8,11 @@ use quash_core::plan::TargetId;
 use quash_core::resolve::Request;
 use quash_dispatch::transport::{Copy, Delivery, Message, Place, Verdict};
 
-use super::{State, read_attempts, read_replays, shorten, unconfigured, write_attempts};
 use crate::app::Rules;
-use crate::dead_letter::{Attempt, Reason, Record};
 use crate::decide::{Decision, Letter, Park, Why};
-use crate::headers;
+use quash_dispatch::headers;
+use quash_dispatch::record::{Attempt, Reason, Record};
+use quash_dispatch::state::{ATTEMPTS_KEPT, State, read_attempts, read_replays, shorten, unconfigured, write_attempts};
 
 /// What a letter says about where it was written.
 #[derive(Clone, Copy)]
@@ -82,7 +82,7 @@ impl Scene<'_> {
         let target = self.target(delivery, letter);
         let origin = self.origin(&delivery.message, letter.reason);
         Record {
-            version: 1,
+            version: Record::VERSION,
             id: delivery.message.headers.get(headers::ID).map(shorten).or(origin.id),
             source: self.source.to_owned(),
             broker_id: delivery.broker_id.clone(),
@@ -119,7 +119,7 @@ impl Scene<'_> {
         let earlier = read_attempts(&delivery.message.headers).into_iter().filter(concerns);
         let last = Attempt { at_ms: self.now_ms, target: target.map(str::to_owned), error: shorten(error) };
         let mut attempts: Vec<Attempt> = earlier.chain([last]).collect();
-        attempts.drain(..attempts.len().saturating_sub(super::ATTEMPTS_KEPT));
+        attempts.drain(..attempts.len().saturating_sub(ATTEMPTS_KEPT));
         attempts
     }
 

@@ -1,17 +1,12 @@
-//! Reads and writes the state that a retried delivery carries in its headers, and turns decisions into verdicts.
-
-pub mod policy;
-pub mod verdict;
+//! Reads and writes the state that a retried delivery carries in its headers.
 
 use std::time::Duration;
 
+use crate::transport::Headers;
 use quash_core::plan::{TargetId, TargetSet};
-use quash_dispatch::transport::Headers;
 
-use crate::dead_letter::Attempt;
 use crate::headers;
-
-pub use policy::RetryPolicy;
+use crate::record::Attempt;
 
 /// How many failed attempts travel with a message; older ones are forgotten, so that headers stay small.
 pub const ATTEMPTS_KEPT: usize = 10;
