@@ -3,6 +3,9 @@
 // How all this is declared.
 pub mod config;
 
+// What applications publish.
+pub mod event;
+
 // What travels, and what brokers promise about it.
 pub mod transport;
 

@@ -38,7 +38,10 @@ fn identity(document: &Document) -> String {
                 write(document.get(name).unwrap_or(&Json::Null), &mut text);
             }
         }
-        _ => object(document.iter().filter(|(name, _)| !["id", "time", "traceparent"].contains(&name.as_str())), &mut text),
+        _ => object(
+            document.iter().filter(|(name, _)| !["id", "time", "traceparent"].contains(&name.as_str())),
+            &mut text,
+        ),
     }
     text
 }
