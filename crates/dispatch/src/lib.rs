@@ -3,8 +3,10 @@
 // How all this is declared.
 pub mod config;
 
-// What applications publish.
+// What applications publish, and to whom.
+pub mod dispatcher;
 pub mod event;
+pub mod transaction;
 
 // What travels, and what brokers promise about it.
 pub mod transport;
@@ -14,3 +16,7 @@ pub mod headers;
 pub mod record;
 pub mod retry;
 pub mod state;
+
+pub use dispatcher::Dispatcher;
+pub use event::{Event, Invalidate};
+pub use transaction::Transaction;

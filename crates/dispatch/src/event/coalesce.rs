@@ -85,7 +85,9 @@ fn write(value: &Json, text: &mut String) {
         }
         Json::Object(columns) => object(columns.iter(), text),
         // Writing into a text never fails.
-        scalar => drop(write!(text, "{scalar}")),
+        scalar => {
+            let _ = write!(text, "{scalar}");
+        }
     }
 }
 
@@ -94,7 +96,7 @@ fn object<'a>(columns: impl Iterator<Item = (&'a String, &'a Json)>, text: &mut 
     columns.sort_unstable_by_key(|(name, _)| *name);
     text.push('{');
     for (name, value) in columns {
-        drop(write!(text, "{name:?}:"));
+        let _ = write!(text, "{name:?}:");
         write(value, text);
         text.push(',');
     }
