@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::app::Snapshot;
 use crate::drain::Stop;
+use crate::hand_over::Peers;
 use crate::handle::handle;
 use crate::metrics::SourceMetrics;
 use quash_dispatch::config::SourceOptions;
@@ -35,6 +36,8 @@ pub struct Source {
     pub metrics: SourceMetrics,
     /// The rules and lanes in force; a reload swaps them.
     pub rules: Arc<ArcSwap<Snapshot>>,
+    /// The queues of all sources, for caches that name another one as theirs.
+    pub peers: Arc<Peers>,
     /// The settling half of its consumer, once it consumes.
     pub settler: OnceLock<Arc<dyn Settler>>,
 }

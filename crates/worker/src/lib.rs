@@ -8,6 +8,7 @@ pub mod consume;
 pub mod decide;
 pub mod drain;
 pub mod fan_out;
+pub mod hand_over;
 pub mod handle;
 pub mod lane;
 pub mod verdict;

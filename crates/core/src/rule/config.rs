@@ -81,6 +81,17 @@ cache_config! {
     }
 }
 
+impl CacheConfig {
+    /// The source that it names as its queue: workers on other sources hand it over.
+    #[must_use]
+    pub fn queue(&self) -> Option<&str> {
+        match &self.dispatch {
+            Some(DispatchConfig::Queue(queue)) => queue.source.as_deref(),
+            _ => None,
+        }
+    }
+}
+
 /// What makes a cache stale. Exactly one of `row`, `m2m`, `cache`.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]

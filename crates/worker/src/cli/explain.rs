@@ -7,12 +7,10 @@ mod live;
 mod story;
 
 use std::io::Read;
-use std::time::Duration;
 
 use quash_core::config::Loaded;
 use quash_core::event::{Format, Payload, decode};
 use quash_core::explain::Explanation;
-use quash_core::plan::TargetSet;
 use quash_core::resolve::{Request, Resolver};
 
 use self::change::Seen;
@@ -58,7 +56,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     }
     let body = read(args.event.as_deref().unwrap_or_default())?;
     let payload = Payload { body: &body, headers: &[] };
-    let request = Request { payload, format: args.format, targets: TargetSet::ALL, pass: Duration::ZERO };
+    let request = Request::fresh(payload, args.format);
     match resolver.explain(&request) {
         Ok(explanation) => explained(&args, global, &loaded, &resolver, &request, explanation).await,
         Err(error) => {
