@@ -9,7 +9,6 @@ use futures_util::future::try_join_all;
 use quash_core::event::{Format, Payload};
 use quash_core::plan::TargetSet;
 use quash_core::resolve::{Refused, Request, Resolved};
-use serde_json::Value as Json;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::job::{self, Job};
@@ -82,7 +81,7 @@ impl Inner {
             let message = Message { payload: body, ..Message::default() };
             let events: Arc<[Document]> =
                 if events.len() == documents.len() { Arc::clone(documents) } else { documents[events].into() };
-            let found = self.resolve(&message, &events);
+            let found = self.resolve(&message);
             let (works, is_refused) = found.map_or_else(|_| (Vec::new(), true), |works| (works, false));
             let seated = self.seats(works, caller).await?;
             if self.always_publishes || is_refused {
@@ -110,13 +109,13 @@ impl Inner {
     ///
     /// # Errors
     /// When a rule refuses it: that is for a worker, which makes a dead letter of it.
-    fn resolve<'i>(&'i self, message: &Message, events: &[Document]) -> Result<Vec<(&'i Running, Work)>, Refused> {
-        let found = self.groups.iter().map(|running| Ok((running, self.resolve_for(&running.group, message, events)?)));
+    fn resolve<'i>(&'i self, message: &Message) -> Result<Vec<(&'i Running, Work)>, Refused> {
+        let found = self.groups.iter().map(|running| Ok((running, self.resolve_for(&running.group, message)?)));
         let found: Vec<_> = found.collect::<Result<_, Refused>>()?;
         Ok(found.into_iter().filter_map(|(running, work)| Some((running, work?))).collect())
     }
 
-    fn resolve_for(&self, group: &Group, message: &Message, events: &[Document]) -> Result<Option<Work>, Refused> {
+    fn resolve_for(&self, group: &Group, message: &Message) -> Result<Option<Work>, Refused> {
         let payload = Payload { body: &message.payload, headers: &[] };
         let request = Request { scope: Some(&group.scope), ..Request::fresh(payload, Format::Json) };
         let mut resolution = self.resolver.resolve(std::slice::from_ref(&request));
@@ -126,12 +125,16 @@ impl Inner {
             Some(Resolved::Unmatched { .. }) | None => return Ok(None),
         };
         let names = self.resolver.caches();
-        let caches = resolution.cache_matches.iter().filter_map(|(place, _)| names.get(*place as usize).cloned());
+        let caches: Vec<String> =
+            resolution.cache_matches.iter().filter_map(|(place, _)| names.get(*place as usize).cloned()).collect();
+        // A direct command that names no cache is the default's, whoever else is asked.
+        if caches.is_empty() && group.scope.only.is_some() {
+            return Ok(None);
+        }
         Ok(Some(Work {
             message: message.clone(),
-            caches: caches.collect(),
+            caches,
             shares: resolution.plan.shares,
-            is_direct: events.iter().any(is_direct),
             has_later: asked.next_pass.is_some() && !self.always_publishes,
             attempts_made: 0,
             failures: Vec::new(),
@@ -233,14 +236,5 @@ impl Running {
             // Within the caller's runtime: seats are only taken there.
             None => drop(tokio::spawn(job::run(job))),
         }
-    }
-}
-
-/// Whether an event may name entries without their cache.
-fn is_direct(document: &Document) -> bool {
-    match document.get("invalidate") {
-        Some(Json::Object(command)) => !command.contains_key("cache"),
-        Some(_) => true,
-        None => document.contains_key("events"),
     }
 }

@@ -23,8 +23,6 @@ pub(super) struct Work {
     pub(super) shares: Vec<Share>,
     /// The caches that are stale.
     pub(super) caches: Vec<String>,
-    /// Whether it names entries directly, and not only by their caches: a part of it then cannot be told by caches.
-    pub(super) is_direct: bool,
     /// Whether later passes are due, and nobody knows of them yet.
     pub(super) has_later: bool,
     /// The attempts made.
@@ -150,11 +148,10 @@ impl Work {
     /// Says that it is about these caches only, and perhaps that their first pass is done.
     fn scope(&self, headers: &mut Headers, is_done: bool) {
         let caches = self.caches.join(",");
-        if is_done {
+        if is_done && !caches.is_empty() {
             headers.set(headers::CACHES_DONE, caches.clone());
         }
-        // Without it a worker does what is left for all caches, which is harmless.
-        if !self.is_direct {
+        if !caches.is_empty() {
             headers.set(headers::CACHES, caches);
         }
     }
