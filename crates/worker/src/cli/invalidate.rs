@@ -1,6 +1,5 @@
 //! `quash invalidate`: publishes a direct command.
 
-
 use bytes::Bytes;
 use quash_core::event::{Format, Payload, decode};
 use quash_core::resolve::{Request, Resolver};
