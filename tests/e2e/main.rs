@@ -12,6 +12,7 @@ mod cli;
 mod cloud_events;
 mod commands;
 mod dlq;
+mod hand_over;
 mod lifecycle;
 mod live;
 mod outage;
