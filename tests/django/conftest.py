@@ -1,4 +1,4 @@
-"""Starts PostgreSQL, a cache, three brokers and a worker once, and hands each test the shop before one of the brokers."""
+"""Starts PostgreSQL, a cache, three brokers and a worker once; gives each test the shop before one of the brokers."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Changes rows in every way that Django has: the next read of a page that shows them is fresh, its neighbours stay cached."""
+"""Changes rows in every way that Django has: pages that show them are fresh at the next read, others stay cached."""
 
 import datetime
 from decimal import Decimal

@@ -108,12 +108,13 @@ def _relation_gaps(one: Tracked, need: _Need) -> Iterable[Finding]:
 
 
 def _column_gaps(
-    where: str, model: Any, published: Iterable[Column], read: Iterable[str], end: str = ""
+    where: str, model: Any, published: tuple[Column, ...], read: Iterable[str], end: str = ""
 ) -> Iterable[Finding]:
     known = {".".join(column.path) for column in published}
+    # Of JSON, a rule may read something in the value.
+    values = tuple(".".join([*column.path, ""]) for column in published if column.field.remote_field is None)
     for name in read:
-        # Or something in the value of a column, as of JSON.
-        if not any(name == column or name.startswith(f"{column}.") for column in known):
+        if name not in known and not name.startswith(values):
             why = "which is not published" if _has(model, name.split(".")) else _absent(model, name)
             yield Finding(where, f"rules read {end or 'its '}{name}, {why}")
 
