@@ -51,11 +51,8 @@ fn a_condition_reads_the_longest_paths_of_the_images() {
 }
 
 #[test]
-fn a_macro_reads_what_its_variable_stands_for() {
-    when("after.notes.exists(note, note.text == after.title)", &["notes", "notes.text", "title"]);
-    when("[1, 2].all(after, after == 1) && after.state == ''", &["state"]);
-    when("after.tags.map(tag, [tag.slug].filter(slug, slug != tag.old)) == []", &["tags", "tags.old", "tags.slug"]);
-    when_related("to.exists(tag, tag.slug == 'new') && from.state == 'published'", &["from.state", "to.slug"]);
+fn a_condition_on_a_relation_says_which_end_it_reads() {
+    when_related("from.author.country_id == 3 && size(to) == 1", &["from.author.country_id"]);
     when_related("to[0].slug == 'new' || to == []", &["to.slug"]);
 }
 
