@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::{CliError, Exit, Global, output};
-use crate::config::Config;
+use quash_dispatch::config::Config;
 
 /// Prints the JSON Schema of the configuration.
 #[derive(Debug, clap::Args)]

@@ -5,12 +5,12 @@ mod check;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::transport::TransportConfig;
 use quash_core::config::{ConfigPath, Problem, Root, Secret, Severity, Span, Tagged};
 use quash_core::event::Format;
 use quash_core::resolve::{Declared, Resolver};
 use quash_core::rule::config::{CacheConfig, Limits};
 use quash_core::store::TargetConfig;
-use quash_dispatch::transport::TransportConfig;
 use serde::Deserialize;
 
 /// A source: which transport, and how to consume it.
