@@ -44,6 +44,16 @@ def test_a_move_takes_the_pages_of_both_authors_and_of_both_countries(shop):
         moved.save()
 
 
+def test_books_move_from_the_end_of_their_authors_as_well(shop):
+    old, new, other = author(), author(), author()
+    moved, neighbour = book(old), book(other)
+    stays = [Page("author", other.pk), Page("book", neighbour.pk)]
+    with shop.changes(goes=[Page("author", old.pk), Page("author", new.pk), Page("book", moved.pk)], stays=stays):
+        new.books.add(moved)
+    with shop.changes(goes=[Page("author", new.pk), Page("book", moved.pk)], stays=[*stays, Page("author", old.pk)]):
+        new.books.clear()
+
+
 def test_a_move_to_nobody_takes_the_pages_that_it_leaves(shop):
     here, elsewhere = country(), country()
     old, other = author(of=here), author(of=elsewhere)

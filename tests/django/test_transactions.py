@@ -78,12 +78,13 @@ def test_coalescing_publishes_one_batch_at_its_end(shop):
 def test_what_is_disabled_is_not_heard_of(shop):
     row = book()
     page = Page("book", row.pk)
-    before = [reader(row.pk) for reader in page.readers]
-    with shop.changes(batches=0):
-        with quash.disabled():
-            retitled(row)
-    assert [reader(row.pk) for reader in page.readers] == before
-    assert not page.is_hit(page.readers[0]) or not page.is_fresh()
+    for reader in page.readers:
+        reader(row.pk)
+    with shop.changes(batches=0), quash.disabled():
+        retitled(row)
+    for reader in page.readers:
+        assert page.is_hit(reader)
+        assert not page.is_fresh()
 
 
 def test_changes_of_an_event_loop_are_published_as_well(shop):
