@@ -15,6 +15,7 @@ mod dlq;
 mod lifecycle;
 mod live;
 mod outage;
+mod outbox;
 mod oversized;
 mod postgres;
 mod sources;
