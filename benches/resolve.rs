@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use quash_benches::{EVENT_BYTES, event};
@@ -48,15 +47,8 @@ fn resolver(caches: usize) -> Resolver {
 
 fn resolve(criterion: &mut Criterion) {
     let bodies: Vec<Vec<u8>> = (0..BATCH).map(event).collect();
-    let requests: Vec<Request<'_>> = bodies
-        .iter()
-        .map(|body| Request {
-            payload: Payload { body, headers: &[] },
-            format: Format::Auto,
-            targets: TargetSet::ALL,
-            pass: Duration::ZERO,
-        })
-        .collect();
+    let requests: Vec<Request<'_>> =
+        bodies.iter().map(|body| Request::fresh(Payload { body, headers: &[] }, Format::Auto)).collect();
     let mut group = criterion.benchmark_group(format!("resolve/{EVENT_BYTES}-byte events, 3 caches match"));
     group.throughput(Throughput::Elements(BATCH as u64));
     for caches in [10, 100, 1000] {

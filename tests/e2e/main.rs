@@ -11,6 +11,7 @@ mod check;
 mod cli;
 mod cloud_events;
 mod commands;
+mod dispatch;
 mod dlq;
 mod lifecycle;
 mod live;

@@ -85,6 +85,17 @@ fn the_core_knows_no_broker() {
 }
 
 #[test]
+fn an_application_pulls_in_only_its_own_broker() {
+    let drivers = [("amqp", "lapin v"), ("nats", "async-nats v")];
+    for feature in ["", "amqp", "nats", "redis_streams"] {
+        let tree = cargo_tree(&["-p", "quash-dispatch", "-e", "normal", "--features", feature]);
+        for (its, driver) in drivers {
+            assert_eq!(tree.contains(driver), its == feature, "{driver} with `{feature}`:\n{tree}");
+        }
+    }
+}
+
+#[test]
 fn there_is_one_tls_provider() {
     let tree = cargo_tree(&["--workspace", "-e", "normal"]);
     for other in ["openssl-sys", "native-tls", "aws-lc"] {

@@ -6,6 +6,7 @@
 // The flow: bytes to a plan.
 pub mod explain;
 pub mod resolve;
+pub mod scope;
 pub mod whereabouts;
 
 // What changed.

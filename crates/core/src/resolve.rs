@@ -1,6 +1,6 @@
 //! The whole flow of this crate on one screen: bytes to a plan. Pure: no I/O, no clock, no randomness.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::action::Action;
@@ -12,6 +12,7 @@ use crate::rule::RuleError;
 use crate::rule::config::{CacheConfig, Limits};
 use crate::rule::set::{Cache, Found, RuleSet};
 use crate::rule::{compile, emit};
+use crate::scope::{QUEUES_MAX, QueueId, QueueSet, Scope};
 
 /// The compiled rules. Immutable and cheap to share; a reload makes another one.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub struct Resolver {
     pub(crate) limits: Limits,
     target_names: Vec<String>,
     cache_names: Vec<String>,
+    queue_names: Vec<String>,
 }
 
 /// A target as the rules see it.
@@ -52,12 +54,18 @@ impl Resolver {
             let message = format!("{} targets; a worker takes at most {TARGETS_MAX}", declared.targets.len());
             return (None, vec![Problem::error(ConfigPath::root().key("targets"), message)]);
         }
-        let (rules, mut problems) = compile::compile(declared);
+        let queue_names = queues(declared.caches);
+        if queue_names.len() > QUEUES_MAX {
+            let message = format!("caches name {} queues; a worker knows at most {QUEUES_MAX}", queue_names.len());
+            return (None, vec![Problem::error(ConfigPath::root().key("caches"), message)]);
+        }
+        let (rules, mut problems) = compile::compile(declared, &queue_names);
         let resolver = Self {
             cache_names: rules.caches.iter().map(|cache| cache.name.clone()).collect(),
             target_names: declared.targets.keys().cloned().collect(),
             targets: declared.targets.values().map(|format| Target { prefixes: format.prefixes() }).collect(),
             limits: declared.limits,
+            queue_names,
             rules,
         };
         let usable = |problems: &[Problem]| problems.iter().all(|problem| problem.severity < Severity::Error);
@@ -118,6 +126,31 @@ impl Resolver {
         &self.cache_names
     }
 
+    /// The place of a cache in [`Resolver::caches`].
+    #[must_use]
+    pub fn cache(&self, name: &str) -> Option<u32> {
+        (0..).zip(&self.cache_names).find(|(_, known)| *known == name).map(|(place, _)| place)
+    }
+
+    /// The queues that caches name as theirs, in the order of their ids.
+    #[must_use]
+    pub fn queues(&self) -> &[String] {
+        &self.queue_names
+    }
+
+    /// The queue that a cache names as its own.
+    #[must_use]
+    pub fn queue_of(&self, cache: u32) -> Option<QueueId> {
+        self.rules.caches.get(cache as usize)?.queue
+    }
+
+    /// The queues that are elsewhere for whoever works on this one.
+    #[must_use]
+    pub fn queues_but(&self, name: &str) -> QueueSet {
+        let own = (0..).map(QueueId).zip(&self.queue_names).find(|(_, known)| *known == name);
+        QueueSet::all_but(own.map(|(id, _)| id))
+    }
+
     /// The targets that some cache is on: those that events can be waiting for.
     #[must_use]
     pub fn used_targets(&self) -> TargetSet {
@@ -129,6 +162,13 @@ impl Resolver {
     pub fn everything_on(&self, target: TargetId) -> Vec<Action> {
         emit::everything_on(self, target)
     }
+}
+
+/// The queues that caches name as theirs. What all caches have in common, the configuration's own `dispatch`, names none:
+/// it says where applications publish.
+fn queues(caches: &BTreeMap<String, CacheConfig>) -> Vec<String> {
+    let named: BTreeSet<&str> = caches.values().filter_map(CacheConfig::queue).collect();
+    named.into_iter().map(str::to_owned).collect()
 }
 
 fn time_us(change: &Change<'_>) -> Option<i64> {
@@ -149,6 +189,19 @@ pub struct Request<'a> {
     pub targets: TargetSet,
     /// Which pass this is: zero for the first, else the entry of `again_after` that came due.
     pub pass: Duration,
+    /// Which caches it is about; `None` is all of them, as in a fresh event.
+    pub scope: Option<&'a Scope>,
+    /// The queues that count as somebody else's: caches that name one of them are not done, but reported in
+    /// [`Resolution::handed_over`].
+    pub elsewhere: QueueSet,
+}
+
+impl<'a> Request<'a> {
+    /// A fresh event, of which everything is to do here.
+    #[must_use]
+    pub const fn fresh(payload: Payload<'a>, format: Format) -> Self {
+        Self { payload, format, targets: TargetSet::ALL, pass: Duration::ZERO, scope: None, elsewhere: QueueSet::NONE }
+    }
 }
 
 /// What a batch asks for.
@@ -162,6 +215,9 @@ pub struct Resolution {
     pub cache_matches: Vec<(u32, u32)>,
     /// How often a cache was widened and why, by its place in [`Resolver::caches`].
     pub widened: Vec<(u32, Widened)>,
+    /// The requests, by their places, and the caches, by theirs, that have to go to the queues that these caches name.
+    /// Ascending by request; usually none.
+    pub handed_over: Vec<(u32, u32)>,
 }
 
 /// Why more is removed than the event names.
@@ -204,7 +260,7 @@ pub enum Resolved {
 /// What one request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asked {
-    /// The targets with at least one action for it, in this pass or a later one.
+    /// The targets with at least one action for it, in this pass or a later one; none when all of it is to be handed over.
     pub targets: TargetSet,
     /// When the next pass of `again_after` is due, counted from the first pass like [`Request::pass`]; `None` after the last.
     pub next_pass: Option<Duration>,

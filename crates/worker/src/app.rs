@@ -24,10 +24,10 @@ use tokio::sync::watch as channel;
 use tokio::task::JoinSet;
 
 use crate::admin::{self, Admin};
-use crate::config::Config;
 use crate::consume::{Source, consume};
 use crate::drain::{Stop, Stopper, stop};
 use crate::metrics::Metrics;
+use quash_dispatch::config::Config;
 
 pub use build::compile;
 pub use snapshot::{Rules, Snapshot};

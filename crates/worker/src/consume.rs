@@ -16,10 +16,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::app::Snapshot;
-use crate::config::SourceOptions;
 use crate::drain::Stop;
+use crate::hand_over::Peers;
 use crate::handle::handle;
 use crate::metrics::SourceMetrics;
+use quash_dispatch::config::SourceOptions;
 
 /// A source, and what its messages are handled with.
 pub struct Source {
@@ -35,6 +36,8 @@ pub struct Source {
     pub metrics: SourceMetrics,
     /// The rules and lanes in force; a reload swaps them.
     pub rules: Arc<ArcSwap<Snapshot>>,
+    /// The queues of all sources, for caches that name another one as theirs.
+    pub peers: Arc<Peers>,
     /// The settling half of its consumer, once it consumes.
     pub settler: OnceLock<Arc<dyn Settler>>,
 }

@@ -6,8 +6,9 @@ use quash_core::event::DecodeError;
 use quash_core::plan::{TargetId, TargetSet};
 use quash_core::resolve::{Asked, Refused, Resolved};
 
-use crate::dead_letter::Reason;
-use crate::retry::{RetryPolicy, State};
+use quash_dispatch::record::Reason;
+use quash_dispatch::retry::RetryPolicy;
+use quash_dispatch::state::State;
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,8 @@ pub enum Happened<'a> {
         resolved: &'a Resolved,
         /// The targets that are not done, each with what went wrong; targets that are not named are done.
         troubles: &'a [(TargetId, Trouble<'a>)],
+        /// The caches that could neither be done here nor go to where they belong.
+        strays: &'a [Stray<'a>],
     },
     /// It was not resolved: none of the targets that it names is configured here.
     Unconfigured,
@@ -49,6 +52,17 @@ pub enum Happened<'a> {
     KillsWorkers(u32),
     /// The worker stops before it was done.
     Interrupted,
+}
+
+/// Caches of a delivery that have to wait, whatever becomes of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stray<'a> {
+    /// Their names, separated by commas.
+    pub caches: &'a str,
+    /// Why they wait.
+    pub why: Why,
+    /// The same in words.
+    pub error: &'a str,
 }
 
 /// Why one target is not done for one delivery.
@@ -93,6 +107,8 @@ pub struct Park {
     /// The attempts that failed this time. None for a next pass, and none when targets could not be reached: that uses
     /// no attempt, and a history that every share of a long absence carries on would cost more than it tells.
     pub failures: Vec<(Option<TargetId>, String)>,
+    /// The caches that it is about, separated by commas; `None` is all that the delivery is about.
+    pub caches: Option<String>,
 }
 
 /// Why a share waits.
@@ -104,9 +120,11 @@ pub enum Why {
     Failed,
     /// Its targets could not be reached.
     Unreachable,
-    /// Its targets are not configured here. They may be elsewhere: while a new configuration is rolled out, workers know
-    /// different targets.
+    /// Its targets, or its caches, are not configured here. They may be elsewhere: while a new configuration is rolled out, workers know
+    /// different ones.
     Unconfigured,
+    /// The queue that its caches name as theirs could not be reached.
+    NotHandedOver,
     /// Handling it panicked.
     Panicked,
 }
@@ -122,6 +140,8 @@ pub struct Letter {
     pub target: Option<TargetId>,
     /// What of the delivery it stands for; a replay does that.
     pub state: State,
+    /// The caches that it is about, separated by commas; `None` is all that the delivery is about.
+    pub caches: Option<String>,
     /// The cache whose rule failed.
     pub cache: Option<String>,
     /// Attempts made, this one included.
@@ -134,10 +154,11 @@ pub struct Letter {
 #[must_use]
 pub fn decide(case: Case<'_>) -> Decision {
     match case.happened {
-        Happened::Resolved { resolved: Resolved::Asked(asked), troubles } => case.shares(asked, troubles),
-        Happened::Resolved { resolved: Resolved::Unmatched { .. }, .. } | Happened::Unconfigured => {
-            case.shares(&Asked { targets: TargetSet::EMPTY, next_pass: None, time_us: None }, &[])
+        Happened::Resolved { resolved: Resolved::Asked(asked), troubles, strays } => {
+            case.shares(asked, troubles, strays)
         }
+        Happened::Resolved { resolved: Resolved::Unmatched { .. }, strays, .. } => case.shares(&NOTHING, &[], strays),
+        Happened::Unconfigured => case.shares(&NOTHING, &[], &[]),
         Happened::Resolved { resolved: Resolved::Refused(refused), .. } => case.refuse(refused),
         Happened::Panicked(message) => case.panicked(message),
         Happened::KillsWorkers(times) => case.kills_workers(times),
@@ -145,10 +166,13 @@ pub fn decide(case: Case<'_>) -> Decision {
     }
 }
 
+/// What is asked of the targets that are configured here when it is nothing.
+const NOTHING: Asked = Asked { targets: TargetSet::EMPTY, next_pass: None, time_us: None };
+
 impl Case<'_> {
     /// Sorts the targets by their fate; those with the same fate travel in one copy.
-    fn shares(&self, asked: &Asked, troubles: &[(TargetId, Trouble<'_>)]) -> Decision {
-        if troubles.is_empty() && asked.next_pass.is_none() && !self.state.elsewhere {
+    fn shares(&self, asked: &Asked, troubles: &[(TargetId, Trouble<'_>)], strays: &[Stray<'_>]) -> Decision {
+        if troubles.is_empty() && strays.is_empty() && asked.next_pass.is_none() && !self.state.elsewhere {
             return Decision::Ack;
         }
         let mut failed = self.park(Why::Failed, self.state.attempt.saturating_add(1));
@@ -175,24 +199,30 @@ impl Case<'_> {
         let again = self.next_pass(asked, asked.targets.difference(troubled));
         let failing = [failed, unreachable].into_iter().filter(|park| !park.state.targets.is_empty());
         let mut parks: Vec<Park> = again.into_iter().chain(failing).collect();
-        if self.state.elsewhere {
-            self.wait_for_configuration(&mut parks, &mut letters);
+        let elsewhere = self.state.elsewhere.then(|| {
+            let state = State { targets: TargetSet::EMPTY, ..self.state };
+            self.wait(state, None, Why::Unconfigured, "the target is not configured")
+        });
+        let strays =
+            strays.iter().map(|stray| self.wait(self.state, Some(stray.caches.to_owned()), stray.why, stray.error));
+        for share in elsewhere.into_iter().chain(strays) {
+            match share {
+                Ok(park) => parks.push(park),
+                Err(letter) => letters.push(letter),
+            }
         }
         replace(parks, letters)
     }
 
-    /// The copy for the targets that are not configured here. A target that nobody knows is one that nobody reaches: its
-    /// shares wait just as long.
-    fn wait_for_configuration(&self, parks: &mut Vec<Park>, letters: &mut Vec<Letter>) {
-        let share = State { targets: TargetSet::EMPTY, ..self.state };
+    /// What becomes of a share for targets or caches that nobody here can reach: it waits as one for a target that is away,
+    /// and just as long.
+    fn wait(&self, state: State, caches: Option<String>, why: Why, error: &str) -> Result<Park, Letter> {
         if self.failing_for() >= self.policy.give_up_after {
-            let letter = self.letter(Reason::GaveUp, None, "the target is not configured");
-            letters.push(Letter { state: share, ..letter });
-        } else {
-            let state = State { first_failure_ms: Some(self.first_failure_ms()), ..share };
-            let delay = self.policy.delay_unreachable(self.failing_for(), self.random);
-            parks.push(Park { why: Why::Unconfigured, state, delay, failures: Vec::new() });
+            return Err(Letter { state, caches, ..self.letter(Reason::GaveUp, None, error) });
         }
+        let state = State { first_failure_ms: Some(self.first_failure_ms()), ..state };
+        let delay = self.policy.delay_unreachable(self.failing_for(), self.random);
+        Ok(Park { why, state, delay, failures: Vec::new(), caches })
     }
 
     /// The copy that does the done targets once more when `again_after` asks for it. It starts afresh: what went wrong
@@ -201,7 +231,7 @@ impl Case<'_> {
         let next = asked.next_pass?;
         let state = State { targets: done, pass: next, ..State::default() };
         let delay = next.saturating_sub(self.state.pass);
-        (!done.is_empty()).then(|| Park { why: Why::NextPass, state, delay, failures: Vec::new() })
+        (!done.is_empty()).then(|| Park { why: Why::NextPass, state, delay, failures: Vec::new(), caches: None })
     }
 
     fn refuse(&self, refused: &Refused) -> Decision {
@@ -240,7 +270,7 @@ impl Case<'_> {
             pass: self.state.pass,
             first_failure_ms: Some(self.first_failure_ms()),
         };
-        Park { why, state, delay: Duration::ZERO, failures: Vec::new() }
+        Park { why, state, delay: Duration::ZERO, failures: Vec::new(), caches: None }
     }
 
     /// A letter for one target, or for all that was to do.
@@ -251,6 +281,7 @@ impl Case<'_> {
             error: error.to_owned(),
             target,
             state: target.map_or(self.state, alone),
+            caches: None,
             cache: None,
             attempts_made: self.state.attempt,
             first_failure_ms: self.first_failure_ms(),

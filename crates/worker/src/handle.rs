@@ -6,16 +6,19 @@ mod handled;
 mod tests;
 
 use quash_core::resolve::{Request, Resolved};
+use quash_core::scope::{QueueSet, Scope};
 use quash_dispatch::transport::{Delivery, Settler};
 
 use crate::app::Snapshot;
 use crate::consume::{Source, settle::settle};
-use crate::decide::{DELIVERIES_MAX, Happened};
+use crate::decide::{DELIVERIES_MAX, Happened, Stray, Why};
 use crate::drain::Stop;
 use crate::fan_out::fan_out;
+use crate::hand_over::hand_over;
 use crate::metrics::CacheMetrics;
-use crate::retry::{State, verdict::payload};
+use crate::verdict::payload;
 use handled::{Handled, unwinding};
+use quash_dispatch::state::{State, read_scope, unconfigured_caches};
 
 /// Handles a batch. When it returns, the broker has heard what becomes of every delivery, or the worker has stopped and
 /// the broker hands them out again. The whole batch sees one set of rules.
@@ -39,32 +42,43 @@ struct Work<'a> {
 }
 
 /// A delivery with what it has behind it.
-#[derive(Clone, Copy)]
-struct Item<'d> {
-    delivery: &'d Delivery,
-    state: State,
+pub(crate) struct Item<'d> {
+    pub(crate) delivery: &'d Delivery,
+    pub(crate) state: State,
+    /// Which caches it is about, where not all of them.
+    scope: Option<Scope>,
+    /// The caches that it names and that are not configured here, separated by commas.
+    unconfigured: Option<String>,
 }
 
 impl<'w> Work<'w> {
     async fn at_once<'d>(self, batch: &'d [Delivery]) -> Handled<'w, 'd> {
         let (spared, todo): (Vec<_>, Vec<_>) =
             batch.iter().map(|delivery| self.item(delivery)).partition(|item| item.spared().is_some());
-        let requests: Vec<Request<'_>> = todo.iter().map(|item| self.request(item)).collect();
+        let elsewhere = self.snapshot.rules.queues_but(&self.source.name);
+        let requests: Vec<Request<'_>> = todo.iter().map(|item| self.request(item, elsewhere)).collect();
 
         let resolution = self.snapshot.rules.resolve(&requests);
         CacheMetrics::resolved(&self.snapshot.caches, &resolution);
-        let reports = fan_out(resolution.plan, &self.snapshot.lanes).await;
+        let rules = &*self.snapshot.rules;
+        let (reports, handed_over) = tokio::join!(
+            fan_out(resolution.plan, &self.snapshot.lanes),
+            hand_over(&resolution.handed_over, &todo, rules, &self.source.peers),
+        );
 
+        self.source.metrics.handed_over(handed_over.taken);
         let mut handled = Handled::new(self, batch.len());
-        for (item, (asker, resolved)) in todo.into_iter().zip((0..).zip(&resolution.outcomes)) {
+        for (item, (asker, resolved)) in todo.iter().zip((0..).zip(&resolution.outcomes)) {
             let troubles = match resolved {
                 Resolved::Asked(asked) => reports.troubles(asker, asked.targets),
                 Resolved::Unmatched { .. } | Resolved::Refused(_) => Vec::new(),
             };
-            handled.decide(item, Happened::Resolved { resolved, troubles: &troubles });
+            let strays: Vec<Stray<'_>> = item.unconfigured().into_iter().chain(handed_over.strays(asker)).collect();
+            let happened = Happened::Resolved { resolved, troubles: &troubles, strays: &strays };
+            handled.decide(item, happened, handed_over.of(asker));
         }
-        for item in spared {
-            handled.decide(item, item.spared().unwrap_or(Happened::Unconfigured));
+        for item in &spared {
+            handled.decide(item, item.spared().unwrap_or(Happened::Unconfigured), "");
         }
         handled
     }
@@ -79,7 +93,7 @@ impl<'w> Work<'w> {
         for delivery in batch {
             match unwinding(self.at_once(std::slice::from_ref(delivery))).await {
                 Ok(alone) => handled.extend(alone),
-                Err(panic) => handled.decide(self.item(delivery), Happened::Panicked(&panic)),
+                Err(panic) => handled.decide(&self.item(delivery), Happened::Panicked(&panic), ""),
             }
         }
         handled
@@ -87,21 +101,39 @@ impl<'w> Work<'w> {
 
     fn interrupted<'d>(self, batch: &'d [Delivery]) -> Handled<'w, 'd> {
         let mut handled = Handled::new(self, batch.len());
-        batch.iter().for_each(|delivery| handled.decide(self.item(delivery), Happened::Interrupted));
+        batch.iter().for_each(|delivery| handled.decide(&self.item(delivery), Happened::Interrupted, ""));
         handled
     }
 
     fn item(self, delivery: &Delivery) -> Item<'_> {
-        Item { delivery, state: State::read(&delivery.message.headers, |name| self.snapshot.rules.target(name)) }
+        let (headers, rules) = (&delivery.message.headers, &self.snapshot.rules);
+        Item {
+            delivery,
+            state: State::read(headers, |name| rules.target(name)),
+            scope: read_scope(headers, |name| rules.cache(name)),
+            unconfigured: unconfigured_caches(headers, |name| rules.cache(name)),
+        }
     }
 
-    fn request<'d>(self, item: &Item<'d>) -> Request<'d> {
-        let State { targets, pass, .. } = item.state;
-        Request { payload: payload(&item.delivery.message), format: self.source.options.format, targets, pass }
+    fn request<'i>(self, item: &'i Item<'_>, elsewhere: QueueSet) -> Request<'i> {
+        Request {
+            targets: item.state.targets,
+            pass: item.state.pass,
+            scope: item.scope.as_ref(),
+            elsewhere,
+            ..Request::fresh(payload(&item.delivery.message), self.source.options.format)
+        }
     }
 }
 
 impl Item<'_> {
+    /// The caches that wait for a worker that knows them: while a new configuration is rolled out, workers know different
+    /// ones.
+    fn unconfigured(&self) -> Option<Stray<'_>> {
+        let caches = self.unconfigured.as_deref()?;
+        Some(Stray { caches, why: Why::Unconfigured, error: "the cache is not configured" })
+    }
+
     /// Why it is not resolved at all, if so.
     fn spared(&self) -> Option<Happened<'static>> {
         if self.delivery.deliveries >= DELIVERIES_MAX {

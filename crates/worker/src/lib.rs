@@ -8,17 +8,17 @@ pub mod consume;
 pub mod decide;
 pub mod drain;
 pub mod fan_out;
+pub mod hand_over;
 pub mod handle;
 pub mod lane;
-pub mod retry;
+pub mod verdict;
 
 // What could not be done, kept and explained.
 pub mod dead_letter;
-pub mod headers;
 
 // What the worker is told, and what it tells.
 pub mod admin;
-pub mod config;
+
 pub mod logging;
 pub mod metrics;
 

@@ -42,6 +42,7 @@ pub struct Metrics {
     source_lag: Gauges,
     source_connected: Gauges,
     source_lost: Counters,
+    handed_over: Counters,
     inflight: Gauges,
     cache_matches: Counters,
     widened: Counters,
@@ -78,6 +79,7 @@ impl Metrics {
             source_lag: Gauges::default(),
             source_connected: Gauges::default(),
             source_lost: Counters::default(),
+            handed_over: Counters::default(),
             inflight: Gauges::default(),
             cache_matches: Counters::default(),
             widened: Counters::default(),
@@ -105,6 +107,7 @@ impl Metrics {
         r.register("quash_build", "The version that runs", build);
         r.register("quash_events_received", "Messages received from a source", self.events_received.clone());
         r.register("quash_events", "Messages settled, by what became of them", self.events.clone());
+        r.register("quash_events_handed_over", "Copies that went to queues that caches name", self.handed_over.clone());
         r.register("quash_staleness_seconds", "Event time to confirmed invalidation", self.staleness.clone());
         r.register("quash_batch_events", "Messages of one batch", self.batch_events.clone());
         r.register("quash_process_duration_seconds", "A batch, received to settled", self.process_duration.clone());

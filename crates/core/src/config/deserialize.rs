@@ -16,6 +16,12 @@ use super::scalar::{Number, number};
 use super::secret::SECRET;
 use super::tagged::{self, TAGGED};
 
+/// By this name the loader learns that a variant may stand alone (`inline`), which means its default values.
+const OR_ALONE: &str = "quash::OrAlone";
+
+/// What a variant that stands alone holds.
+static NO_VALUES: Node = Node::new(Value::Mapping(Vec::new()), Place { file: 0, start: 0, end: 0 });
+
 /// What is learnt about the tree while it is read.
 #[derive(Default)]
 pub(super) struct Learnt {
@@ -212,16 +218,21 @@ impl<'de> Deserializer<'de> for Read<'_> {
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         known: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Mismatch> {
+        let default = (name == OR_ALONE).then_some(&NO_VALUES);
         match &self.node.value {
-            Value::Text(name) => visitor.visit_enum(Variant { read: self, name, content: None }),
+            Value::Text(name) => visitor.visit_enum(Variant { read: self, name, content: default }),
             Value::Mapping(entries) => {
                 let mut live = entries.iter().filter(|entry| !entry.value.dropped);
                 match (live.next(), live.next()) {
-                    (Some(entry), None) => visitor.visit_enum(Variant::of(self, entry)),
+                    (Some(entry), None) => {
+                        let variant = Variant::of(self, entry);
+                        let content = default.filter(|_| entry.value.value == Value::Null).or(variant.content);
+                        visitor.visit_enum(Variant { content, ..variant })
+                    }
                     (Some(first), Some(second)) => Err(Mismatch::new(Why::Second(first.key.clone()))
                         .at_key()
                         .within(Segment::Key(second.key.clone()))),

@@ -27,7 +27,7 @@ fn resolver(rules: &Json) -> Resolver {
 
 fn request(body: &[u8]) -> Request<'_> {
     let payload = Payload { body, headers: &[] };
-    Request { payload, format: Format::Auto, targets: TargetSet::ALL, pass: Duration::ZERO }
+    Request::fresh(payload, Format::Auto)
 }
 
 fn lines(resolver: &Resolver, plan: &Plan) -> Vec<String> {

@@ -16,6 +16,7 @@ use crate::key::template::Template;
 use crate::key::{ArgSet, OneOrMany};
 use crate::plan::{TargetId, TargetSet};
 use crate::resolve::Declared;
+use crate::scope::QueueId;
 
 /// The names that a condition on a row may use.
 const ROW_NAMES: [&str; 6] = ["before", "after", "key", "op", "entity", "changed"];
@@ -25,14 +26,16 @@ const ROW_OPS: [Op; 4] = [Op::Create, Op::Update, Op::Delete, Op::Truncate];
 const RELATION_OPS: [Op; 3] = [Op::Add, Op::Remove, Op::Clear];
 
 /// Compiles the rules. Problems are at paths from the configuration's root; the rules are whole if none of them is an error.
-pub(crate) fn compile(declared: Declared<'_>) -> (RuleSet, Vec<Problem>) {
-    let mut compiler = Compiler { declared, problems: Vec::new(), args: BTreeMap::new() };
+/// `queues` are the names of the queues that caches name, in the order of their ids.
+pub(crate) fn compile(declared: Declared<'_>, queues: &[String]) -> (RuleSet, Vec<Problem>) {
+    let mut compiler = Compiler { declared, queues, problems: Vec::new(), args: BTreeMap::new() };
     let rules = compiler.rules();
     (rules, compiler.problems)
 }
 
 struct Compiler<'a> {
     declared: Declared<'a>,
+    queues: &'a [String],
     problems: Vec<Problem>,
     /// The arguments of every cache, by name.
     args: BTreeMap<&'a str, Vec<String>>,
@@ -157,8 +160,14 @@ impl<'a> Compiler<'a> {
             prefixes,
             again_after,
             publish,
+            queue: self.queue(config),
             feeds: Vec::new(),
         })
+    }
+
+    fn queue(&self, config: &CacheConfig) -> Option<QueueId> {
+        let name = config.queue()?;
+        (0..).map(QueueId).zip(self.queues).find(|(_, known)| *known == name).map(|(id, _)| id)
     }
 
     fn targets(&mut self, config: &CacheConfig, path: &ConfigPath) -> TargetSet {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::dispatch::DispatchConfig;
 use crate::config::Span;
 use crate::event::{EventLimits, Op, Type};
 use crate::key::library::Library;
@@ -57,6 +58,8 @@ cache_config! {
         pub key_format: Option<KeyFormat>,
         /// Later passes that close the stale-set race for plain readers, counted from the first pass.
         pub again_after: Vec<Span>,
+        /// Where its work runs; what the configuration says for all caches when left out.
+        pub dispatch: Option<DispatchConfig>,
         /// A channel on which each invalidation is told to processes with a local copy.
         pub publish: Option<String>,
         /// What makes it stale.
@@ -75,6 +78,17 @@ cache_config! {
         easy_cache: easy_cache::Config,
         /// Keys that drf-restflow wrote.
         restflow: restflow::Config,
+    }
+}
+
+impl CacheConfig {
+    /// The source that it names as its queue: workers on other sources hand it over.
+    #[must_use]
+    pub fn queue(&self) -> Option<&str> {
+        match &self.dispatch {
+            Some(DispatchConfig::Queue(queue)) => queue.source.as_deref(),
+            _ => None,
+        }
     }
 }
 

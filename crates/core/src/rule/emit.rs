@@ -11,6 +11,7 @@ use crate::key::text::show;
 use crate::key::{Glob, KeyError, KeySet, Remover};
 use crate::plan::{ActionKind, Plan, ShareBuilder, TargetId, TargetSet};
 use crate::resolve::{Asked, Refused, Request, Resolution, Resolved, Resolver, Widened};
+use crate::scope::{Part, Scope};
 
 /// What each event of a message adds to what all of them together may ask for beyond one event's limit. Events of a few
 /// hundred bytes can name thousands of entries each; a message full of them must not fill the memory.
@@ -22,6 +23,7 @@ pub(crate) struct Batch<'r> {
     shares: Vec<ShareBuilder>,
     cache_matches: Vec<(u32, u32)>,
     widened: Vec<(u32, Widened)>,
+    handed_over: Vec<(u32, u32)>,
     /// Scratch space for rendered keys: logical and physical.
     logical: String,
     physical: String,
@@ -33,6 +35,7 @@ impl<'r> Batch<'r> {
             shares: resolver.targets.iter().map(|_| ShareBuilder::default()).collect(),
             cache_matches: Vec::new(),
             widened: Vec::new(),
+            handed_over: Vec::new(),
             logical: String::new(),
             physical: String::new(),
             resolver,
@@ -55,14 +58,23 @@ impl<'r> Batch<'r> {
             targets: TargetSet::EMPTY,
             next_pass: None,
             refused: None,
+            handed_over: false,
             actions_left: 0,
             max_keys: 0,
         }
     }
 
-    pub(crate) fn finish(self, outcomes: Vec<Resolved>) -> Resolution {
-        let shares = (0..).map(TargetId).zip(self.shares).filter_map(|(target, share)| share.finish(target)).collect();
-        Resolution { plan: Plan { shares }, outcomes, cache_matches: self.cache_matches, widened: self.widened }
+    pub(crate) fn finish(mut self, outcomes: Vec<Resolved>) -> Resolution {
+        let built = std::mem::take(&mut self.shares);
+        let shares = (0..).map(TargetId).zip(built).filter_map(|(target, share)| share.finish(target)).collect();
+        let Self { cache_matches, widened, handed_over, .. } = self;
+        Resolution { plan: Plan { shares }, outcomes, cache_matches, widened, handed_over }
+    }
+
+    fn hand_over(&mut self, asker: u32, cache: u32) {
+        if !self.handed_over.contains(&(asker, cache)) {
+            self.handed_over.push((asker, cache));
+        }
     }
 
     fn count_match(&mut self, cache: u32) {
@@ -81,6 +93,8 @@ pub(crate) struct Asking<'b, 'r, 'q> {
     targets: TargetSet,
     next_pass: Option<Duration>,
     refused: Option<Refused>,
+    /// Whether any of its caches has to go to another queue.
+    handed_over: bool,
     /// How many more actions the message may ask for before its events are widened.
     message_left: usize,
     /// How many more actions the current event may ask for before it is widened.
@@ -113,7 +127,7 @@ impl Asking<'_, '_, '_> {
     pub(crate) fn resolved(self, time_us: Option<i64>) -> Resolved {
         match self.refused {
             Some(refused) => Resolved::Refused(refused),
-            None if self.targets.is_empty() => Resolved::Unmatched { time_us },
+            None if self.targets.is_empty() && !self.handed_over => Resolved::Unmatched { time_us },
             None => Resolved::Asked(Asked { targets: self.targets, next_pass: self.next_pass, time_us }),
         }
     }
@@ -124,11 +138,17 @@ impl Asking<'_, '_, '_> {
 
     fn emit_cache(&mut self, place: u32, cache: &Cache, only: TargetSet, sets: &mut [KeySet<'_>]) {
         let targets = cache.targets.intersection(only);
-        let pass = self.request.pass;
+        let Request { pass, scope, elsewhere, .. } = *self.request;
         let is_due = self.batch.resolver.rules.is_due(cache, pass);
         let next = cache.again_after.iter().find(|due| **due > pass).copied();
-        if targets.is_empty() || (!is_due && next.is_none()) {
+        let part = Scope::part(scope, place, cache.queue.is_some_and(|queue| elsewhere.contains(queue)));
+        let is_due = is_due && matches!(part, Part::All | Part::HandOver { done: false });
+        if targets.is_empty() || part == Part::None || (!is_due && next.is_none()) {
             return;
+        }
+        if let Part::HandOver { .. } = part {
+            self.handed_over = true;
+            return self.batch.hand_over(self.asker, place);
         }
         self.targets = self.targets.union(targets);
         self.next_pass = [self.next_pass, next].into_iter().flatten().min();

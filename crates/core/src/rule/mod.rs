@@ -1,6 +1,7 @@
 //! Says which caches are stale because of an event.
 
 pub mod config;
+pub mod dispatch;
 
 pub(crate) mod compile;
 pub(crate) mod emit;

@@ -18,6 +18,7 @@ use crate::key::key_set::add_widest;
 use crate::key::{KeySet, Scheme};
 use crate::plan::TargetSet;
 use crate::resolve::Widened;
+use crate::scope::QueueId;
 
 /// A compiled cache.
 pub(crate) struct Cache {
@@ -29,6 +30,8 @@ pub(crate) struct Cache {
     /// When the later passes are due, counted from the first; ascending.
     pub(crate) again_after: Vec<Duration>,
     pub(crate) publish: Option<Arc<str>>,
+    /// The queue that it names as its own.
+    pub(crate) queue: Option<QueueId>,
     /// The caches that depend on this one; they stand behind it.
     pub(crate) feeds: Vec<Edge>,
 }

@@ -21,11 +21,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::app::Snapshot;
-use crate::config::AdminConfig;
 use crate::consume::Source;
 use crate::drain::Stop;
 use crate::metrics::Metrics;
 pub(crate) use health::Health;
+use quash_dispatch::config::AdminConfig;
 use token::Token;
 
 /// What is in `admin.listen` when there is no endpoint.

@@ -9,15 +9,16 @@ use quash_core::config::{ConfigPath, Problem, Severity};
 use quash_core::plan::TargetId;
 use quash_core::resolve::Resolver;
 use quash_core::store::TargetConfig;
-use quash_dispatch::transport::TransportError;
+use quash_dispatch::transport::{Transport, TransportError};
 use tokio::time::timeout;
 
 use super::{Plugins, Rules, Snapshot, StartError};
-use crate::config::Config;
 use crate::consume::Source;
+use crate::hand_over::{Peer, Peers};
 use crate::lane::{Changes, Lane};
 use crate::metrics::Metrics;
-use crate::retry::RetryPolicy;
+use quash_dispatch::config::{Config, SourceConfig};
+use quash_dispatch::retry::RetryPolicy;
 
 /// How long a start waits for a broker before it goes on without; the source is tried until it answers.
 const PREPARE_MAX: Duration = Duration::from_secs(5);
@@ -86,22 +87,27 @@ pub(super) fn sources(
     rules: &Arc<ArcSwap<Snapshot>>,
 ) -> Result<Vec<Arc<Source>>, Vec<Problem>> {
     let worker = config.worker.name.clone().unwrap_or_else(worker_name);
-    let sources = config.sources.iter().map(|(name, source)| {
-        let transport = match plugins.transports.get(name) {
-            Some(transport) => Arc::clone(transport),
-            None => source.kind.build().map_err(|problem| placed("sources", name, source.kind.kind(), problem))?,
-        };
-        Ok(Arc::new(Source {
+    let transports = config.sources.iter().map(|(name, source)| match plugins.transports.get(name) {
+        Some(transport) => Ok(Arc::clone(transport)),
+        None => source.kind.build().map_err(|problem| placed("sources", name, source.kind.kind(), problem)),
+    });
+    let transports = all(transports.collect())?;
+    let peer = |transport: &Arc<dyn Transport>| Peer::new(Arc::clone(transport));
+    let peers: Peers = config.sources.keys().cloned().zip(transports.iter().map(peer)).collect();
+    let peers = Arc::new(peers);
+    let source = |((name, source), transport): ((&String, &SourceConfig), Arc<dyn Transport>)| {
+        Arc::new(Source {
             name: name.clone(),
             options: source.options.clone(),
             transport,
             worker: worker.clone(),
             metrics: metrics.source(name),
             rules: Arc::clone(rules),
+            peers: Arc::clone(&peers),
             settler: OnceLock::new(),
-        }))
-    });
-    all(sources.collect())
+        })
+    };
+    Ok(config.sources.iter().zip(transports).map(source).collect())
 }
 
 /// Prepares all sources at once. One that cannot be reached does not keep the others from starting; one that refuses does,

@@ -12,6 +12,7 @@ use quash_core::event::DecodeError;
 use quash_core::key::Glob;
 use quash_core::plan::{Plan, Share, TargetId, TargetSet};
 use quash_core::resolve::{Asked, Refused, Request, Resolution, Resolved, Widened};
+use quash_core::scope::{QueueId, QueueSet};
 use quash_core::store::{
     Applied, Described, Finding, Identity, Refusal, Sought, Store, StoreConfig, StoreError, Survey, TargetConfig,
     TargetOptions,
@@ -24,7 +25,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{App, Plugins, Rules};
-use crate::config::{Config, SourceOptions};
+use quash_dispatch::config::{Config, SourceOptions};
 
 /// A target configured as by default.
 pub(crate) fn target(options: TargetOptions) -> TargetConfig {
@@ -223,7 +224,13 @@ impl Rules for FakeRules {
         let mut shares = BTreeMap::new();
         let outcomes = (0..).zip(requests).map(|(asker, request)| self.one(asker, request, &mut shares)).collect();
         let plan = Plan { shares: shares.into_values().collect() };
-        Resolution { plan, outcomes, cache_matches: vec![(0, 1)], widened: vec![(0, Widened::TooManyActions)] }
+        Resolution {
+            plan,
+            outcomes,
+            cache_matches: vec![(0, 1)],
+            widened: vec![(0, Widened::TooManyActions)],
+            handed_over: Vec::new(),
+        }
     }
 
     fn targets(&self) -> &[String] {
@@ -236,6 +243,22 @@ impl Rules for FakeRules {
 
     fn caches(&self) -> &[String] {
         &self.caches
+    }
+
+    fn cache(&self, name: &str) -> Option<u32> {
+        (0..).zip(&self.caches).find(|(_, known)| *known == name).map(|(place, _)| place)
+    }
+
+    fn queues(&self) -> &[String] {
+        &[]
+    }
+
+    fn queue_of(&self, _: u32) -> Option<QueueId> {
+        None
+    }
+
+    fn queues_but(&self, _: &str) -> QueueSet {
+        QueueSet::NONE
     }
 
     fn everything_on(&self, _: TargetId) -> Vec<Action> {

@@ -7,8 +7,8 @@ use quash_dispatch::transport::{Message, TransportError};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::consume::Source;
-use crate::dead_letter::Record;
-use crate::headers;
+use quash_dispatch::headers;
+use quash_dispatch::record::Record;
 
 /// How often the broker is asked, and how long it may take to answer.
 const EVERY: Duration = Duration::from_secs(3);

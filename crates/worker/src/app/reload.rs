@@ -1,6 +1,6 @@
 //! Says what a reload changes, and what of it needs a restart.
 
-use crate::config::Config;
+use quash_dispatch::config::Config;
 
 /// What differs between two configurations.
 #[derive(Debug, Default, PartialEq, Eq)]

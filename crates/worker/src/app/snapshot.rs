@@ -6,10 +6,11 @@ use quash_core::action::Action;
 use quash_core::event::EventLimits;
 use quash_core::plan::{TargetId, TargetSet};
 use quash_core::resolve::{Request, Resolution, Resolver};
+use quash_core::scope::{QueueId, QueueSet};
 
 use crate::lane::Lane;
 use crate::metrics::CacheMetrics;
-use crate::retry::RetryPolicy;
+use quash_dispatch::retry::RetryPolicy;
 
 /// The rules in force, with everything that is made from the same configuration. Immutable; a reload makes another one.
 pub struct Snapshot {
@@ -54,6 +55,14 @@ pub trait Rules: Send + Sync {
     fn target(&self, name: &str) -> Option<TargetId>;
     /// See [`Resolver::caches`].
     fn caches(&self) -> &[String];
+    /// See [`Resolver::cache`].
+    fn cache(&self, name: &str) -> Option<u32>;
+    /// See [`Resolver::queues`].
+    fn queues(&self) -> &[String];
+    /// See [`Resolver::queue_of`].
+    fn queue_of(&self, cache: u32) -> Option<QueueId>;
+    /// See [`Resolver::queues_but`].
+    fn queues_but(&self, name: &str) -> QueueSet;
     /// See [`Resolver::everything_on`].
     fn everything_on(&self, target: TargetId) -> Vec<Action>;
     /// See [`Resolver::trace`].
@@ -75,6 +84,22 @@ impl Rules for Resolver {
 
     fn caches(&self) -> &[String] {
         Self::caches(self)
+    }
+
+    fn cache(&self, name: &str) -> Option<u32> {
+        Self::cache(self, name)
+    }
+
+    fn queues(&self) -> &[String] {
+        Self::queues(self)
+    }
+
+    fn queue_of(&self, cache: u32) -> Option<QueueId> {
+        Self::queue_of(self, cache)
+    }
+
+    fn queues_but(&self, name: &str) -> QueueSet {
+        Self::queues_but(self, name)
     }
 
     fn everything_on(&self, target: TargetId) -> Vec<Action> {

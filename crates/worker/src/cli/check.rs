@@ -12,7 +12,7 @@ use self::environment::{Inspected, Outcome};
 use super::output::{self, Screen};
 use super::screen::{self, count};
 use super::{CliError, Exit, Global, Output, rules};
-use crate::config::Config;
+use quash_dispatch::config::Config;
 
 /// Checks the configuration, and with `--connect` what it names.
 #[derive(Debug, clap::Args)]

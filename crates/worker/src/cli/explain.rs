@@ -7,12 +7,10 @@ mod live;
 mod story;
 
 use std::io::Read;
-use std::time::Duration;
 
 use quash_core::config::Loaded;
 use quash_core::event::{Format, Payload, decode};
 use quash_core::explain::Explanation;
-use quash_core::plan::TargetSet;
 use quash_core::resolve::{Request, Resolver};
 
 use self::change::Seen;
@@ -22,7 +20,7 @@ use super::format::format;
 use super::output::{self, Screen};
 use super::screen;
 use super::{CliError, Exit, Global, Output, rules};
-use crate::config::Config;
+use quash_dispatch::config::Config;
 
 /// Shows what one event would invalidate and why, or which caches write a key.
 #[derive(Debug, clap::Args)]
@@ -58,7 +56,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     }
     let body = read(args.event.as_deref().unwrap_or_default())?;
     let payload = Payload { body: &body, headers: &[] };
-    let request = Request { payload, format: args.format, targets: TargetSet::ALL, pass: Duration::ZERO };
+    let request = Request::fresh(payload, args.format);
     match resolver.explain(&request) {
         Ok(explanation) => explained(&args, global, &loaded, &resolver, &request, explanation).await,
         Err(error) => {

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::{CliError, Exit, Global, screen};
-use crate::config::DEFAULT;
+use quash_dispatch::config::DEFAULT;
 
 /// Writes a commented configuration to start from.
 #[derive(Debug, clap::Args)]

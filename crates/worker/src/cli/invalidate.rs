@@ -1,17 +1,14 @@
 //! `quash invalidate`: publishes a direct command.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use quash_core::event::{Format, Payload, decode};
-use quash_core::plan::TargetSet;
 use quash_core::resolve::{Request, Resolver};
 use quash_dispatch::transport::{Headers, Message};
 use serde_json::{Map, Value, json};
 
 use super::output::escape_for_terminal;
 use super::{CliError, Exit, Global, Output, output, rules, source};
-use crate::config::Config;
+use quash_dispatch::config::Config;
 
 /// Publishes a direct command: the worker removes what it names, wherever that is cached.
 #[derive(Debug, clap::Args)]
@@ -80,7 +77,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
 /// What the rules refuse (an argument that the cache does not have, a key that is too long) would become a dead letter.
 fn accepted(resolver: &Resolver, message: &Message) -> Result<(), CliError> {
     let payload = Payload { body: &message.payload, headers: &[] };
-    let request = Request { payload, format: Format::Auto, targets: TargetSet::ALL, pass: Duration::ZERO };
+    let request = Request::fresh(payload, Format::Auto);
     let explanation = resolver.explain(&request).map_err(|error| CliError::Usage(error.to_string()))?;
     explanation.changes.into_iter().find_map(|change| change.refused).map_or(Ok(()), |why| Err(CliError::Usage(why)))
 }

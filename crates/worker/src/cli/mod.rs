@@ -36,8 +36,8 @@ use clap::{FromArgMatches, Parser};
 use quash_core::config::{Loaded, Loader, ProcessEnvironment};
 
 pub use self::error::{CliError, Exit};
-use crate::config::Config;
 use crate::logging;
+use quash_dispatch::config::Config;
 
 /// Invalidates what was cached from data that changed.
 #[derive(Debug, Parser)]

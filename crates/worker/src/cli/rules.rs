@@ -4,7 +4,7 @@ use quash_core::config::{LoadError, Loaded, Problems};
 use quash_core::resolve::Resolver;
 
 use super::CliError;
-use crate::config::Config;
+use quash_dispatch::config::Config;
 
 /// Compiles the rules of a configuration; the problems beside them are warnings.
 ///

@@ -6,8 +6,8 @@ use quash_core::config::{LoadError, Loaded};
 
 use super::{CliError, Exit, Global};
 use crate::app::{App, Reloads, Running, StartError};
-use crate::config::Config;
 use crate::drain::Signals;
+use quash_dispatch::config::Config;
 
 /// Runs a worker until it is told to stop.
 ///

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::publish::outbox::layout;
 use super::{CliError, Exit, Global, output};
-use crate::config::Config;
+use quash_dispatch::config::Config;
 
 /// Prints the JSON Schema of the configuration, or the table of the outbox as SQL for PostgreSQL.
 #[derive(Debug, clap::Args)]

@@ -7,7 +7,7 @@ use quash_core::event::Format;
 use quash_dispatch::transport::{Transport, TransportError};
 
 use super::{CliError, error};
-use crate::config::Config;
+use quash_dispatch::config::Config;
 
 /// A source, not connected yet.
 pub(super) struct Source {

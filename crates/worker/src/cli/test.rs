@@ -14,7 +14,7 @@ use self::coverage::Coverage;
 use super::output::{self, Paint, Screen, escape_for_terminal};
 use super::screen::{self, count};
 use super::{CliError, Exit, Global, Output, rules};
-use crate::config::TestCase;
+use quash_dispatch::config::TestCase;
 
 /// Runs the cases in the configuration.
 #[derive(Debug, clap::Args)]

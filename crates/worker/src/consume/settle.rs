@@ -4,9 +4,9 @@ use quash_dispatch::transport::backoff::Pace;
 use quash_dispatch::transport::{Copy, Delivery, Message, Settler, Tag, Verdict};
 
 use super::Source;
-use crate::dead_letter::Record;
 use crate::drain::Stop;
-use crate::headers;
+use quash_dispatch::headers;
+use quash_dispatch::record::Record;
 
 /// How many bytes of an error stay in the record of a dead letter that must be smaller.
 const ERROR_BYTES: usize = 200;
@@ -102,8 +102,8 @@ mod tests {
 
     use super::*;
     use crate::app::doubles::{FakeBroker, FakeRules, FakeStore, Mode, app, until};
-    use crate::dead_letter::Attempt;
-    use crate::retry::write_attempts;
+    use quash_dispatch::record::Attempt;
+    use quash_dispatch::state::write_attempts;
 
     fn tried_often() -> Headers {
         let attempt = |at_ms| Attempt { at_ms, target: Some("main".into()), error: "e".repeat(300) };

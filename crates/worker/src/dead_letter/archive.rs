@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Letter, base64};
-use crate::headers;
+use quash_dispatch::headers;
 
 /// One letter as an object of JSON. The payload is text where it is UTF-8, and base64 where it is not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,7 +81,9 @@ pub fn read_line(line: &str) -> Result<Message, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Reason, testing};
+    use quash_dispatch::record::Reason;
+
+    use super::super::testing;
     use super::*;
 
     #[test]

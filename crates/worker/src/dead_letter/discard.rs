@@ -48,7 +48,9 @@ pub async fn discard(
 mod tests {
     use quash_dispatch::transport::LetterId;
 
-    use super::super::{Reason, testing};
+    use quash_dispatch::record::Reason;
+
+    use super::super::testing;
     use super::*;
 
     fn selection(ids: impl Iterator<Item = u64>) -> Selection {

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use quash_dispatch::transport::LetterId;
 
-use super::{Letter, Reason};
+use quash_dispatch::record::Reason;
+
+use super::Letter;
 
 /// What letters of one group have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]

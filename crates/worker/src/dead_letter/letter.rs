@@ -4,8 +4,8 @@ use quash_dispatch::transport::{Headers, LetterId, Message};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{Attempt, Record};
-use crate::headers;
+use quash_dispatch::headers;
+use quash_dispatch::record::{Attempt, Record};
 
 /// A dead letter. One without a readable record is a letter like any other, of which less is known.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +33,7 @@ pub struct About {
     pub broker_id: Option<String>,
     /// What changed.
     pub entity: Option<String>,
-    /// Why it is here: the name of a [`super::Reason`], or of one that a newer version knows.
+    /// Why it is here: the name of a [`quash_dispatch::record::Reason`], or of one that a newer version knows.
     pub reason: Option<String>,
     /// The last error.
     pub error: Option<String>,
@@ -164,7 +164,9 @@ fn items<T: DeserializeOwned>(list: Option<&Value>) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Reason, testing};
+    use quash_dispatch::record::Reason;
+
+    use super::super::testing;
     use super::*;
 
     fn read(headers: &[(&'static str, &str)]) -> About {

@@ -1,12 +1,11 @@
 //! Keeps what could not be done, and explains it.
 //!
 //! A dead letter is a [`Message`](quash_dispatch::transport::Message) in the broker that carried the event; its
-//! [`Record`] says why it is there. [`Letter`] reads one, whoever wrote it; [`filter`] and [`select`] say which are
+//! [`Record`](quash_dispatch::record::Record) says why it is there. [`Letter`] reads one, whoever wrote it; [`filter`] and [`select`] say which are
 //! meant; [`replay`] sends them back.
 
 // What a letter says.
 pub mod letter;
-pub mod record;
 
 // Which letters are meant.
 pub mod filter;
@@ -23,4 +22,3 @@ pub mod replay;
 pub(crate) mod testing;
 
 pub use letter::{About, Legibility, Letter};
-pub use record::{Attempt, Reason, Record};

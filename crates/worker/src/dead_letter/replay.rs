@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Letter;
 use super::select::{PAGE, Pages, Selection};
-use crate::headers;
+use quash_dispatch::headers;
 
 /// A letter that was replayed so often and still is here goes in circles: what it waits for did not change. It is then
 /// replayed only when somebody insists.
@@ -166,7 +166,9 @@ mod tests {
     use std::ops::ControlFlow;
 
     use super::super::select::{Choice, select};
-    use super::super::{Reason, testing};
+    use quash_dispatch::record::Reason;
+
+    use super::super::testing;
     use super::*;
 
     fn letters(count: usize) -> Vec<Message> {

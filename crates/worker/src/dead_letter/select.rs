@@ -154,7 +154,9 @@ impl Choice {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Reason, testing};
+    use quash_dispatch::record::Reason;
+
+    use super::super::testing;
     use super::*;
 
     fn broker(count: usize) -> testing::Broker {

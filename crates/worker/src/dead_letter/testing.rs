@@ -7,7 +7,9 @@ use quash_dispatch::transport::{
     Backlog, ConsumeOptions, Consumer, DeadLetters, Finding, LetterId, Message, Transport, TransportError,
 };
 
-use super::{Attempt, Letter, Reason, Record};
+use quash_dispatch::record::{Attempt, Reason, Record};
+
+use super::Letter;
 
 /// When the tests take place; letters made here failed a minute before.
 pub(crate) const NOW_MS: i64 = 1_700_000_060_000;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use quash_core::rule::RuleError;
 
 use super::*;
-use crate::config::RetryConfig;
+use quash_dispatch::config::RetryConfig;
 
 const NOW_MS: i64 = 1_700_000_000_000;
 const DAY_MS: i64 = 24 * 3600 * 1000;
@@ -41,7 +41,7 @@ fn brief(decision: &Decision) -> String {
 
 #[track_caller]
 fn check(state: State, resolved: &Resolved, troubles: &[(TargetId, Trouble<'_>)], expected: &str) {
-    assert_eq!(brief(&of(state, Happened::Resolved { resolved, troubles })), expected);
+    assert_eq!(brief(&of(state, Happened::Resolved { resolved, troubles, strays: &[] })), expected);
 }
 
 const FRESH: State =
@@ -175,7 +175,9 @@ fn what_cannot_be_resolved_is_a_dead_letter_at_once() {
 fn a_rule_error_names_its_cache() {
     let rule = RuleError { cache: Some("product".to_owned()), error: "column id is missing".to_owned() };
     let resolved = Resolved::Refused(Refused::Rule(rule));
-    let Decision::Replace { letters, .. } = of(FRESH, Happened::Resolved { resolved: &resolved, troubles: &[] }) else {
+    let Decision::Replace { letters, .. } =
+        of(FRESH, Happened::Resolved { resolved: &resolved, troubles: &[], strays: &[] })
+    else {
         panic!("a rule error is a dead letter");
     };
     assert_eq!(letters[0].cache.as_deref(), Some("product"));
@@ -230,7 +232,7 @@ proptest! {
             .filter_map(|(id, fate)| fate.map(|trouble| (id, trouble)))
             .collect();
         let resolved = Resolved::Asked(Asked { targets, next_pass: next_ms.map(Duration::from_millis), time_us: None });
-        let happened = Happened::Resolved { resolved: &resolved, troubles: &troubles };
+        let happened = Happened::Resolved { resolved: &resolved, troubles: &troubles, strays: &[] };
         let decision = decide(Case { state, happened, policy: &policy(), now_ms: NOW_MS, random });
 
         let troubled: TargetSet = troubles.iter().map(|(id, _)| *id).collect();

@@ -14,7 +14,7 @@ use crate::app::Snapshot;
 use crate::consume::Source;
 use crate::decide::{Case, Decision, Happened, Why, decide};
 use crate::metrics::RetryError;
-use crate::retry::verdict::Scene;
+use crate::verdict::Scene;
 
 /// What was decided about a batch, not yet known to the broker.
 pub(super) struct Handled<'w, 'd> {
@@ -40,9 +40,9 @@ impl<'w, 'd> Handled<'w, 'd> {
         Self { work, now_ms: now_us() / 1000, verdicts, decisions }
     }
 
-    /// Decides about one delivery.
-    pub(super) fn decide(&mut self, item: Item<'d>, happened: Happened<'_>) {
-        let Item { delivery, state } = item;
+    /// Decides about one delivery; `handed_over` names its caches that went to queues of their own, or wait to.
+    pub(super) fn decide(&mut self, item: &Item<'d>, happened: Happened<'_>, handed_over: &str) {
+        let Item { delivery, state, .. } = *item;
         let Work { source, snapshot } = self.work;
         let policy = &snapshot.policy;
         let decision = decide(Case { state, happened, policy, now_ms: self.now_ms, random: fastrand::f64() });
@@ -54,7 +54,7 @@ impl<'w, 'd> Handled<'w, 'd> {
             rules: &*snapshot.rules,
             now_ms: self.now_ms,
         };
-        self.verdicts.push((delivery.tag, scene.verdict(delivery, &decision)));
+        self.verdicts.push((delivery.tag, scene.verdict(delivery, &decision, handed_over)));
         if state.pass.is_zero() && is_invalidated(&decision) {
             self.observe_staleness(happened);
         }
@@ -76,7 +76,7 @@ impl<'w, 'd> Handled<'w, 'd> {
                     let error = match park.why {
                         Why::Failed => RetryError::Failed,
                         Why::Unreachable => RetryError::Unreachable,
-                        Why::NextPass | Why::Unconfigured | Why::Panicked => continue,
+                        Why::NextPass | Why::Unconfigured | Why::NotHandedOver | Why::Panicked => continue,
                     };
                     snapshot.lanes_of(park.state.targets).for_each(|lane| lane.metrics().retried(error));
                 }
@@ -87,6 +87,7 @@ impl<'w, 'd> Handled<'w, 'd> {
     fn observe_staleness(&self, happened: Happened<'_>) {
         if let Happened::Resolved { resolved: Resolved::Asked(asked), .. } = happened
             && let Some(time_us) = asked.time_us
+            && !asked.targets.is_empty()
         {
             #[expect(clippy::cast_precision_loss, reason = "an age in microseconds is far below 2^53")]
             self.work.source.metrics.invalidated(now_us().saturating_sub(time_us) as f64 / 1e6);

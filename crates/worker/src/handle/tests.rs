@@ -7,9 +7,9 @@ use quash_dispatch::transport::{Headers, Verdict};
 
 use crate::app::Running;
 use crate::app::doubles::{FakeBroker, FakeRules, FakeStore, Mode, app, body, until};
-use crate::dead_letter::{Reason, Record};
-use crate::headers;
-use crate::retry::read_attempts;
+use quash_dispatch::headers;
+use quash_dispatch::record::{Reason, Record};
+use quash_dispatch::state::read_attempts;
 
 /// A worker over these targets.
 async fn started(targets: &[(&str, Mode)]) -> (Running, Arc<FakeBroker>, Vec<Arc<FakeStore>>) {

@@ -7,8 +7,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use quash_dispatch::transport::{Backlog, TransportError};
 
 use super::{Histogram, Limiter, Metrics, labels};
-use crate::dead_letter::Reason;
-use crate::decide::{Decision, Why};
+use crate::decide::{Decision, Park, Why};
+use quash_dispatch::record::Reason;
 
 /// Lines a second about dead letters of one source; more of them say nothing new.
 const LETTER_LINES: u32 = 10;
@@ -25,6 +25,7 @@ pub struct SourceMetrics {
     lag: Gauge,
     connected: Gauge,
     lost: Counter,
+    handed_over: Counter,
     inflight: Gauge,
     letters_written: [Counter; Reason::ALL.len()],
     letters: Gauge,
@@ -94,6 +95,7 @@ impl SourceMetrics {
             lag: metrics.source_lag.get_or_create_owned(&only),
             connected: metrics.source_connected.get_or_create_owned(&only),
             lost: metrics.source_lost.get_or_create_owned(&only),
+            handed_over: metrics.handed_over.get_or_create_owned(&only),
             inflight: metrics.inflight.get_or_create_owned(&only),
             letters_written: Reason::ALL.map(|kind| metrics.dead_letters_written.get_or_create_owned(&reason(kind))),
             letters: metrics.dead_letters.get_or_create_owned(&only),
@@ -134,8 +136,8 @@ impl SourceMetrics {
                 tracing::error!(source = %self.source, %broker_id, %error, suppressed, "handling a message panicked, it is tried again");
             }
         }
-        if parks.iter().any(|park| park.why == Why::Unconfigured) {
-            self.unconfigured(broker_id);
+        for park in parks.iter().filter(|park| matches!(park.why, Why::Unconfigured | Why::NotHandedOver)) {
+            self.stray(broker_id, park);
         }
         for letter in letters {
             self.letters_written[letter.reason as usize].inc();
@@ -146,10 +148,25 @@ impl SourceMetrics {
         }
     }
 
-    fn unconfigured(&self, broker_id: &str) {
-        if let Some(suppressed) = self.letter_lines.allow() {
-            tracing::warn!(source = %self.source, %broker_id, suppressed, "a share names a target that is not configured here, it waits for it");
+    fn stray(&self, broker_id: &str, park: &Park) {
+        let Some(suppressed) = self.letter_lines.allow() else { return };
+        let caches = park.caches.as_deref().unwrap_or_default();
+        match (park.why, &park.caches) {
+            (Why::NotHandedOver, _) => {
+                tracing::warn!(source = %self.source, %broker_id, caches, suppressed, "a share cannot be handed over to its queue, it waits");
+            }
+            (_, Some(_)) => {
+                tracing::warn!(source = %self.source, %broker_id, caches, suppressed, "a share names caches that are not configured here, it waits for them");
+            }
+            (_, None) => {
+                tracing::warn!(source = %self.source, %broker_id, suppressed, "a share names a target that is not configured here, it waits for it");
+            }
         }
+    }
+
+    /// Copies of events went to another source, because caches name it as theirs.
+    pub fn handed_over(&self, copies: usize) {
+        self.handed_over.inc_by(copies as u64);
     }
 
     /// Nothing is known to be wrong with the broker.

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::entries::entries;
 use crate::cli::output::{Paint, escape_for_terminal};
-use crate::config::{Config, SourceConfig};
+use quash_dispatch::config::{Config, SourceConfig};
 
 /// How long an inspection may take: longer than any driver's own limit for connecting.
 const INSPECTION_MAX: Duration = Duration::from_secs(20);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::dead_letter::Reason;
+use quash_dispatch::record::Reason;
 
 /// The kinds of broken messages, in turn.
 pub(super) fn broken(number: u64) -> (Bytes, Reason) {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use quash_dispatch::transport::{DeadLetters, LetterId, TransportError};
 
-use crate::dead_letter::Record;
-use crate::headers;
+use quash_dispatch::headers;
+use quash_dispatch::record::Record;
 
 /// Letters that are kept; a play that runs for days must not grow.
 const KEPT_MAX: usize = 2000;

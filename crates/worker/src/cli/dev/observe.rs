@@ -14,7 +14,7 @@ use quash_dispatch::transport::{
 };
 
 use super::tally::Tally;
-use crate::headers;
+use quash_dispatch::headers;
 
 /// When the shop committed the change of a message: microseconds since the tally began.
 pub(super) const COMMITTED: &str = "dev-committed";

@@ -16,7 +16,7 @@ use crate::app::{App, Plugins, Running, StartError};
 use crate::cli::CliError;
 use crate::cli::error::describe;
 use crate::cli::output::Paint;
-use crate::config::Config;
+use quash_dispatch::config::Config;
 
 /// The configuration of the shop, as `--print-config` shows it.
 pub(super) const YAML: &str = include_str!("shop.yaml");

@@ -208,9 +208,9 @@ mod tests {
 
     use super::super::testing::{check, json, run};
     use crate::cli::Exit;
-    use crate::dead_letter::Reason;
     use crate::dead_letter::testing::{Broker, message, record};
-    use crate::headers;
+    use quash_dispatch::headers;
+    use quash_dispatch::record::Reason;
 
     fn letters(count: usize) -> Broker {
         Broker::with((0..count).map(|place| message(&record(Reason::ALL[place % 6]), &format!("{{\"n\": {place}}}"))))

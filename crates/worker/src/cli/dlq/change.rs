@@ -281,7 +281,7 @@ mod tests {
     use super::super::testing::{check, json, run};
     use crate::cli::Exit;
     use crate::dead_letter::testing::{Broker, message, record};
-    use crate::dead_letter::{Reason, Record};
+    use quash_dispatch::record::{Reason, Record};
 
     fn broker(replays: &[u32]) -> Broker {
         let letter = |replays: &u32| Record { replays: *replays, ..record(Reason::TargetError) };

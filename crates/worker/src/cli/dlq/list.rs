@@ -221,7 +221,7 @@ mod tests {
     use super::super::testing::{check, json};
     use crate::cli::Exit;
     use crate::dead_letter::testing::{Broker, message, record};
-    use crate::dead_letter::{Reason, Record};
+    use quash_dispatch::record::{Reason, Record};
 
     fn mixed() -> Broker {
         let error = |error: &str| Record { error: error.to_owned(), ..record(Reason::TargetError) };

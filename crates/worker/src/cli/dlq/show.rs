@@ -10,8 +10,9 @@ use crate::cli::table::cut;
 use crate::cli::{CliError, Exit};
 use crate::dead_letter::archive::Archived;
 use crate::dead_letter::select::select;
-use crate::dead_letter::{Legibility, Letter, Reason};
-use crate::headers;
+use crate::dead_letter::{Legibility, Letter};
+use quash_dispatch::headers;
+use quash_dispatch::record::Reason;
 
 /// Lines of the payload that still leave room for the rest of the screen.
 const PAYLOAD_LINES: usize = 24;
@@ -198,9 +199,9 @@ mod tests {
 
     use super::super::testing::{check, json, run};
     use crate::cli::Exit;
-    use crate::dead_letter::Reason;
     use crate::dead_letter::testing::{Broker, message, record};
-    use crate::headers;
+    use quash_dispatch::headers;
+    use quash_dispatch::record::Reason;
 
     #[tokio::test]
     async fn one_screen_says_what_why_when_and_what_to_do() {

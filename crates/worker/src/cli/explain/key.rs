@@ -16,7 +16,7 @@ use super::story::told;
 use crate::cli::absence::{self, Seen, Whose, is_of_another, mismatch, whose};
 use crate::cli::output::{self, Paint, Screen, escape_for_terminal};
 use crate::cli::{CliError, Exit, Global, Output, screen};
-use crate::config::Config;
+use quash_dispatch::config::Config;
 
 /// How many caches are told of one key; the most specific come first.
 const CLAIMS_MAX: usize = 8;

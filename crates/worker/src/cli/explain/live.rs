@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::hint::{self, Hint};
 use crate::cli::CliError;
-use crate::config::Config;
+use quash_dispatch::config::Config;
 
 /// What exists, by target, kind of action and its object.
 #[derive(Debug, Default, PartialEq, Serialize)]

@@ -13,7 +13,7 @@ use super::change::Seen;
 use super::live::Asked;
 use crate::cli::output::{Paint, escape_for_terminal};
 use crate::cli::screen::count;
-use crate::dead_letter::Reason;
+use quash_dispatch::record::Reason;
 
 /// How much of a long list one change shows: together about one screen.
 const RULES_MAX: usize = 8;

@@ -1,16 +1,14 @@
 //! Runs one case: its event through the rules, compared with what it expects.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use quash_core::event::{DecodeError, Format, Payload};
 use quash_core::explain::{Explanation, RuleVerdict};
-use quash_core::plan::TargetSet;
 use quash_core::resolve::{Refused, Request, Resolution, Resolved, Resolver};
 use serde::Serialize;
 
-use crate::config::{Expectation, TestCase};
-use crate::dead_letter::Reason;
+use quash_dispatch::config::{Expectation, TestCase};
+use quash_dispatch::record::Reason;
 
 /// What came of one case.
 #[derive(Debug, Serialize)]
@@ -37,7 +35,7 @@ pub(in crate::cli) struct Exercised {
 pub(in crate::cli) fn run(resolver: &Resolver, case: &TestCase) -> Ran {
     let body = case.event.to_string();
     let payload = Payload { body: body.as_bytes(), headers: &[] };
-    let request = Request { payload, format: Format::Auto, targets: TargetSet::ALL, pass: Duration::ZERO };
+    let request = Request::fresh(payload, Format::Auto);
     let given = Given::of(resolver, &request);
     let differences = compare(&case.expect, &given);
     Ran { name: case.name.clone(), passed: differences.is_empty(), differences, exercised: given.exercised }

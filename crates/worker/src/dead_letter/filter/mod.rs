@@ -153,7 +153,9 @@ impl Comparison {
 mod tests {
     use quash_dispatch::transport::{LetterId, Message};
 
-    use super::super::{Reason, testing};
+    use quash_dispatch::record::Reason;
+
+    use super::super::testing;
     use super::*;
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use quash_core::config::{Span, nearest};
 
 use super::{Comparison, Count, Filter, Name, Pattern, Term, Test, Wanted};
-use crate::dead_letter::Reason;
+use quash_dispatch::record::Reason;
 
 const FIELDS: [(&str, Field); 11] = [
     ("reason", Field::Name(Name::Reason)),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quash_dispatch::transport::backoff;
+use crate::transport::backoff;
 
 use crate::config::RetryConfig;
 

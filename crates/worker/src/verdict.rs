@@ -8,11 +8,13 @@ use quash_core::plan::TargetId;
 use quash_core::resolve::Request;
 use quash_dispatch::transport::{Copy, Delivery, Message, Place, Verdict};
 
-use super::{State, read_attempts, read_replays, shorten, unconfigured, write_attempts};
 use crate::app::Rules;
-use crate::dead_letter::{Attempt, Reason, Record};
 use crate::decide::{Decision, Letter, Park, Why};
-use crate::headers;
+use quash_dispatch::headers;
+use quash_dispatch::record::{Attempt, Reason, Record};
+use quash_dispatch::state::{
+    ATTEMPTS_KEPT, State, add_caches, read_attempts, read_replays, read_scope, shorten, unconfigured, write_attempts,
+};
 
 /// What a letter says about where it was written.
 #[derive(Clone, Copy)]
@@ -32,16 +34,18 @@ pub struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// The verdict that carries out a decision. Payloads are shared, never changed.
+    /// The verdict that carries out a decision. Payloads are shared, never changed. `handed_over` names the caches that
+    /// went to queues of their own, or wait to: the other shares are not about them any more.
     #[must_use]
-    pub fn verdict(&self, delivery: &Delivery, decision: &Decision) -> Verdict {
+    pub fn verdict(&self, delivery: &Delivery, decision: &Decision, handed_over: &str) -> Verdict {
         match decision {
             Decision::Ack => Verdict::Ack,
             Decision::Release => Verdict::Release,
             Decision::Replace { parks, letters } => {
-                let parked = parks.iter().map(|park| self.parked(&delivery.message, park));
-                let dead = letters.iter().map(|letter| self.dead(delivery, letter));
-                Verdict::Replace(parked.chain(dead).collect())
+                let parked = parks.iter().map(|park| (self.parked(&delivery.message, park), &park.caches));
+                let dead = letters.iter().map(|letter| (self.dead(delivery, letter), &letter.caches));
+                let copies = parked.chain(dead).map(|(copy, caches)| about(copy, caches.as_deref(), handed_over));
+                Verdict::Replace(copies.collect())
             }
         }
     }
@@ -50,8 +54,11 @@ impl Scene<'_> {
         let mut message = original.clone();
         park.state.write(&mut message.headers, self.rules.targets());
         match park.why {
-            Why::NextPass => write_attempts(&mut message.headers, &[]),
-            Why::Unreachable | Why::Unconfigured => {}
+            Why::NextPass => {
+                write_attempts(&mut message.headers, &[]);
+                message.headers.remove(headers::CACHES_DONE);
+            }
+            Why::Unreachable | Why::Unconfigured | Why::NotHandedOver => {}
             Why::Failed | Why::Panicked => {
                 let failed = park.failures.iter().map(|(target, error)| self.attempt(*target, error));
                 let attempts: Vec<Attempt> = read_attempts(&original.headers).into_iter().chain(failed).collect();
@@ -82,7 +89,7 @@ impl Scene<'_> {
         let target = self.target(delivery, letter);
         let origin = self.origin(&delivery.message, letter.reason);
         Record {
-            version: 1,
+            version: Record::VERSION,
             id: delivery.message.headers.get(headers::ID).map(shorten).or(origin.id),
             source: self.source.to_owned(),
             broker_id: delivery.broker_id.clone(),
@@ -119,7 +126,7 @@ impl Scene<'_> {
         let earlier = read_attempts(&delivery.message.headers).into_iter().filter(concerns);
         let last = Attempt { at_ms: self.now_ms, target: target.map(str::to_owned), error: shorten(error) };
         let mut attempts: Vec<Attempt> = earlier.chain([last]).collect();
-        attempts.drain(..attempts.len().saturating_sub(super::ATTEMPTS_KEPT));
+        attempts.drain(..attempts.len().saturating_sub(ATTEMPTS_KEPT));
         attempts
     }
 
@@ -143,10 +150,26 @@ impl Scene<'_> {
         if reason == Reason::Panic {
             return Vec::new();
         }
-        let request =
-            Request { payload: payload(message), format: self.format, targets: state.targets, pass: state.pass };
+        let scope = read_scope(&message.headers, |name| self.rules.cache(name));
+        let request = Request {
+            targets: state.targets,
+            pass: state.pass,
+            scope: scope.as_ref(),
+            ..Request::fresh(payload(message), self.format)
+        };
         catch_unwind(AssertUnwindSafe(|| self.rules.trace(&request))).unwrap_or_default()
     }
+}
+
+/// A copy that says which caches it is about.
+fn about(mut copy: Copy, caches: Option<&str>, handed_over: &str) -> Copy {
+    let headers = &mut copy.message.headers;
+    match caches {
+        Some(caches) => headers.set(headers::CACHES, caches),
+        None if handed_over.is_empty() => {}
+        None => add_caches(headers, headers::CACHES_HANDED_OVER, handed_over),
+    }
+    copy
 }
 
 /// A message as the resolver sees it.
@@ -211,12 +234,13 @@ mod tests {
                 error: long.clone(),
                 target: Some(TargetId(0)),
                 state: State::default(),
+                caches: None,
                 cache: None,
                 attempts_made: 8,
                 first_failure_ms: 0,
             };
             let decision = Decision::Replace { parks: Vec::new(), letters: vec![letter] };
-            let Verdict::Replace(copies) = scene.verdict(&delivery, &decision) else { panic!("no letter") };
+            let Verdict::Replace(copies) = scene.verdict(&delivery, &decision, "") else { panic!("no letter") };
             let record = copies[0].message.headers.get(headers::RECORD).unwrap();
             assert!(record.len() < RECORD_MAX, "{} bytes", record.len());
             assert_eq!(copies[0].message.payload, delivery.message.payload);

@@ -1,17 +1,13 @@
-//! Reads and writes the state that a retried delivery carries in its headers, and turns decisions into verdicts.
-
-pub mod policy;
-pub mod verdict;
+//! Reads and writes the state that a retried delivery carries in its headers.
 
 use std::time::Duration;
 
+use crate::transport::Headers;
 use quash_core::plan::{TargetId, TargetSet};
-use quash_dispatch::transport::Headers;
+use quash_core::scope::{CacheSet, Scope};
 
-use crate::dead_letter::Attempt;
 use crate::headers;
-
-pub use policy::RetryPolicy;
+use crate::record::Attempt;
 
 /// How many failed attempts travel with a message; older ones are forgotten, so that headers stay small.
 pub const ATTEMPTS_KEPT: usize = 10;
@@ -108,8 +104,40 @@ pub fn unconfigured(headers: &Headers, names: &[String]) -> Option<String> {
     (!gone.is_empty()).then(|| gone.join(","))
 }
 
+/// The caches that a message is only about and that are not among these, separated by commas; `None` when there are none.
+#[must_use]
+pub fn unconfigured_caches(headers: &Headers, place: impl Fn(&str) -> Option<u32>) -> Option<String> {
+    let gone: Vec<&str> = names_in(headers, headers::CACHES).filter(|name| place(name).is_none()).collect();
+    (!gone.is_empty()).then(|| gone.join(","))
+}
+
+/// Reads which caches a message is still about; `None` for all of them, as in a fresh event. Names that are not
+/// configured here are left out, see [`unconfigured_caches`].
+#[must_use]
+pub fn read_scope(headers: &Headers, place: impl Fn(&str) -> Option<u32>) -> Option<Scope> {
+    let set = |header| names_in(headers, header).filter_map(&place).collect::<CacheSet>();
+    let only = names_in(headers, headers::CACHES).next().map(|_| set(headers::CACHES));
+    let (done, handed_over) = (set(headers::CACHES_DONE), set(headers::CACHES_HANDED_OVER));
+    let is_all = only.is_none() && done.is_empty() && handed_over.is_empty();
+    (!is_all).then_some(Scope { only, done, handed_over })
+}
+
+/// Adds names of caches, separated by commas, to those that a header holds.
+pub fn add_caches(headers: &mut Headers, header: &'static str, caches: &str) {
+    let mut names: Vec<&str> = names_in(headers, header).collect();
+    names.extend(caches.split(',').filter(|name| !name.is_empty()));
+    names.sort_unstable();
+    names.dedup();
+    let names = (!names.is_empty()).then(|| names.join(","));
+    set_or_remove(headers, header, names);
+}
+
 fn named(headers: &Headers) -> impl Iterator<Item = &str> {
-    let names = headers.get(headers::TARGETS).into_iter().flat_map(|text| text.split(','));
+    names_in(headers, headers::TARGETS)
+}
+
+fn names_in<'h>(headers: &'h Headers, header: &str) -> impl Iterator<Item = &'h str> {
+    let names = headers.get(header).into_iter().flat_map(|text| text.split(','));
     names.map(str::trim).filter(|name| !name.is_empty())
 }
 
@@ -199,6 +227,40 @@ mod tests {
             state.write(&mut headers, &names());
             assert_eq!(headers.get(headers::TARGETS), Some(written), "{text}");
         }
+    }
+
+    #[test]
+    fn the_scope_is_what_the_headers_name() {
+        let place = |name: &str| ["a", "b", "c"].iter().position(|known| *known == name).map(|place| place as u32);
+        let set = |places: &[u32]| places.iter().copied().collect::<CacheSet>();
+        let done = Scope { done: set(&[1]), ..Scope::default() };
+        let cases = [
+            (vec![], None, None),
+            (vec![(headers::CACHES, " , ")], None, None),
+            (vec![(headers::CACHES_DONE, "unknown")], None, None),
+            (vec![(headers::CACHES_DONE, "b, unknown")], Some(done), None),
+            (
+                vec![(headers::CACHES, "a,c,x,y"), (headers::CACHES_HANDED_OVER, "a,c")],
+                Some(Scope { only: Some(set(&[0, 2])), handed_over: set(&[0, 2]), ..Scope::default() }),
+                Some("x,y"),
+            ),
+            (vec![(headers::CACHES, "x")], Some(Scope { only: Some(set(&[])), ..Scope::default() }), Some("x")),
+        ];
+        for (pairs, scope, unknown) in cases {
+            let headers = of(&pairs);
+            assert_eq!(read_scope(&headers, place), scope, "{pairs:?}");
+            assert_eq!(unconfigured_caches(&headers, place).as_deref(), unknown, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_caches_are_added_once() {
+        let mut headers = of(&[(headers::CACHES_HANDED_OVER, "b,a")]);
+        add_caches(&mut headers, headers::CACHES_HANDED_OVER, "c,a");
+        assert_eq!(headers.get(headers::CACHES_HANDED_OVER), Some("a,b,c"));
+        let mut none = Headers::default();
+        add_caches(&mut none, headers::CACHES_DONE, "");
+        assert_eq!(none, Headers::default());
     }
 
     #[test]

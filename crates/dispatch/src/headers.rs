@@ -6,13 +6,20 @@ pub const ID: &str = "quash-id";
 pub const ATTEMPT: &str = "quash-attempt";
 /// The names of the targets still to do, separated by commas; absent is all.
 pub const TARGETS: &str = "quash-targets";
+/// The names of the caches that this copy is about, separated by commas; absent is all.
+pub const CACHES: &str = "quash-caches";
+/// The names of the caches that are done in this pass, by whoever published the event; a worker does the others.
+pub const CACHES_DONE: &str = "quash-caches-done";
+/// The names of the caches that went to the queues that are theirs. On a copy that arrives there: the same as
+/// [`CACHES`], and what says that they go no further.
+pub const CACHES_HANDED_OVER: &str = "quash-caches-handed-over";
 /// Which pass of `again_after` this copy is for, in milliseconds from the first pass; absent is the first.
 pub const PASS: &str = "quash-pass";
 /// When the share first failed, in milliseconds since the Unix epoch.
 pub const FIRST_FAILURE: &str = "quash-first-failure";
-/// The last attempts as a JSON list of [`crate::dead_letter::Attempt`], oldest first.
+/// The last attempts as a JSON list of [`crate::record::Attempt`], oldest first.
 pub const ATTEMPTS: &str = "quash-attempts";
 /// How often the message came back from the dead letters.
 pub const REPLAYS: &str = "quash-replays";
-/// The record of a dead letter, as JSON: [`crate::dead_letter::Record`].
+/// The record of a dead letter, as JSON: [`crate::record::Record`].
 pub const RECORD: &str = "quash-dead-letter";

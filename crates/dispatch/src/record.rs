@@ -1,6 +1,6 @@
 //! Defines the record that a dead letter carries in its header: what happened, when, where and why.
 
-use quash_dispatch::transport::Headers;
+use crate::transport::Headers;
 use serde::{Deserialize, Serialize};
 
 use crate::headers;
@@ -68,7 +68,7 @@ pub struct Attempt {
 
 /// What is known of a dead letter, version 1 of the format.
 ///
-/// This is what Quash writes. Reading is [`super::Letter`]'s work, since letters also come from others.
+/// This is what Quash writes. Readers take the fields one by one, since letters also come from others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The version of this format.

@@ -1,0 +1,207 @@
+//! Gathers what is said of a change, and spells it in the order of the format.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use super::spell::{self, Spelt, Types};
+use super::{Document, EventError, id};
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Op {
+    Create,
+    Update,
+    Delete,
+    Truncate,
+    Add,
+    Remove,
+    Clear,
+}
+
+impl Op {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Truncate => "truncate",
+            Self::Add => "add",
+            Self::Remove => "remove",
+            Self::Clear => "clear",
+        }
+    }
+
+    const fn is_of_relation(self) -> bool {
+        matches!(self, Self::Add | Self::Remove | Self::Clear)
+    }
+}
+
+/// A row as it is written, with the types that its JSON does not show.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Row {
+    columns: Document,
+    types: Types,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Change {
+    op: Op,
+    pub(super) entity: String,
+    key: Option<Row>,
+    before: Option<Row>,
+    after: Option<Row>,
+    from: Option<Row>,
+    to: Option<Vec<Row>>,
+    pub(super) changed: Option<Vec<String>>,
+    pub(super) types: Vec<(String, String)>,
+    pub(super) relation: Option<String>,
+    pub(super) id: String,
+    pub(super) source: Option<String>,
+    pub(super) origin: Option<String>,
+    pub(super) time: Option<SystemTime>,
+    pub(super) traceparent: Option<String>,
+}
+
+impl Change {
+    pub(super) fn new(op: Op, entity: String) -> Self {
+        let now = SystemTime::now();
+        Self {
+            op,
+            entity,
+            key: None,
+            before: None,
+            after: None,
+            from: None,
+            to: None,
+            changed: None,
+            types: Vec::new(),
+            relation: None,
+            id: id::fresh(now),
+            source: None,
+            origin: None,
+            time: Some(now),
+            traceparent: None,
+        }
+    }
+
+    pub(super) fn key(&mut self, column: String, value: &impl Serialize) -> Result<(), String> {
+        let spelt = spell::value(value).map_err(|error| format!("key: column {column}: {error}"))?;
+        self.key.get_or_insert_default().put(column, spelt);
+        Ok(())
+    }
+
+    pub(super) fn before(&mut self, row: &(impl Serialize + ?Sized)) -> Result<(), String> {
+        self.before = spell("before", row)?;
+        Ok(())
+    }
+
+    pub(super) fn after(&mut self, row: &(impl Serialize + ?Sized)) -> Result<(), String> {
+        self.after = spell("after", row)?;
+        Ok(())
+    }
+
+    pub(super) fn from(&mut self, row: &(impl Serialize + ?Sized)) -> Result<(), String> {
+        self.from = spell("from", row)?;
+        Ok(())
+    }
+
+    pub(super) fn to(&mut self, row: &(impl Serialize + ?Sized)) -> Result<(), String> {
+        self.to.get_or_insert_default().extend(spell("to", row)?);
+        Ok(())
+    }
+
+    pub(super) fn document(&self) -> Result<Document, EventError> {
+        self.check()?;
+        let columns = |row: &Option<Row>| row.as_ref().map(|row| Json::Object(row.columns.clone()));
+        let text = |text: &Option<String>| text.as_deref().map(Json::from);
+        let rows = |rows: &Vec<Row>| rows.iter().map(|row| Json::Object(row.columns.clone())).collect();
+        let mut fields = vec![
+            ("id", Some(Json::from(self.id.as_str()))),
+            ("source", text(&self.source)),
+            ("entity", Some(Json::from(self.entity.as_str()))),
+            ("op", Some(Json::from(self.op.name()))),
+            ("key", columns(&self.key)),
+        ];
+        if self.op.is_of_relation() {
+            fields.extend([
+                ("relation", text(&self.relation)),
+                ("from", columns(&self.from)),
+                ("to", self.to.as_ref().map(rows)),
+            ]);
+        } else {
+            let changed = self.changed.as_ref().map(|columns| Json::from(columns.as_slice()));
+            fields.extend([("before", columns(&self.before)), ("after", columns(&self.after)), ("changed", changed)]);
+        }
+        let types = self.types();
+        fields.extend([
+            ("types", (!types.is_empty()).then_some(Json::Object(types))),
+            ("time", self.time.map(|time| Json::from(id::time(time)))),
+            ("origin", text(&self.origin)),
+            ("traceparent", text(&self.traceparent)),
+        ]);
+        Ok(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+    }
+
+    /// Those of the values, and those that were said: a null shows none.
+    fn types(&self) -> Document {
+        let mut types = Document::new();
+        let mut add = |prefix: &str, row: &Row| {
+            for (path, word) in &row.types {
+                types.insert(format!("{prefix}{path}"), Json::from(*word));
+            }
+        };
+        if self.op.is_of_relation() {
+            self.from.iter().for_each(|row| add("from.", row));
+            self.to.iter().flatten().for_each(|row| add("to.", row));
+        } else {
+            [&self.key, &self.before, &self.after].into_iter().flatten().for_each(|row| add("", row));
+        }
+        types.extend(self.types.iter().map(|(path, word)| (path.clone(), Json::from(word.as_str()))));
+        types
+    }
+
+    fn check(&self) -> Result<(), EventError> {
+        if self.entity.is_empty() {
+            return Err(EventError::new("an event has no entity, as `shop.Book`"));
+        }
+        match self.missing() {
+            Some(what) => {
+                Err(EventError::new(format!("{}: no {what}, which op {} needs", self.entity, self.op.name())))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn missing(&self) -> Option<&'static str> {
+        let (is_missing, what) = match self.op {
+            Op::Create => (self.after.is_none(), "after"),
+            Op::Update => (self.after.is_none() && self.key.is_none(), "after or key"),
+            Op::Delete => (self.before.is_none() && self.key.is_none(), "before or key"),
+            Op::Truncate => (false, ""),
+            Op::Add | Op::Remove | Op::Clear => {
+                let unnamed = self.relation.as_deref().is_none_or(str::is_empty);
+                (unnamed || self.from.is_none(), "relation and from")
+            }
+        };
+        is_missing.then_some(what)
+    }
+}
+
+/// A row; `None` is one that is not there.
+fn spell(what: &str, row: &(impl Serialize + ?Sized)) -> Result<Option<Row>, String> {
+    match spell::value(row) {
+        Ok(Spelt { json: Json::Object(columns), types }) => Ok(Some(Row { columns, types })),
+        Ok(Spelt { json: Json::Null, .. }) => Ok(None),
+        Ok(_) => Err(format!("{what} is a row: a struct, or a map of columns")),
+        Err(error) => Err(format!("{what}: {error}")),
+    }
+}
+
+impl Row {
+    fn put(&mut self, column: String, spelt: Spelt) {
+        self.types.extend(spelt.types.into_iter().map(|(path, word)| (spell::below(&column, &path), word)));
+        self.columns.insert(column, spelt.json);
+    }
+}

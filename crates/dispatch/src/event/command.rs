@@ -1,0 +1,129 @@
+//! Gathers what a direct command names, and spells it in the order of the format.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use super::{Document, EventError, id, spell};
+
+/// A direct command: removes what it names, whatever depends on what.
+///
+/// ```
+/// use quash_dispatch::event::{Event, Invalidate};
+///
+/// let commands = [
+///     Invalidate::cache("catalog_page").arg("author_id", 3),   // arguments that are left out are any
+///     Invalidate::key("product:42").target("eu"),              // on one target; on every one otherwise
+///     Invalidate::prefix("catalog:3:"),
+///     Invalidate::tag("author:3"),
+/// ];
+/// for command in commands {
+///     assert!(Event::from(command).document().is_ok());
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Invalidate {
+    pub(super) command: Command,
+    pub(super) wrong: Option<EventError>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Command {
+    what: &'static str,
+    name: String,
+    args: Option<Document>,
+    target: Option<String>,
+    pub(super) id: String,
+    pub(super) time: Option<SystemTime>,
+}
+
+impl Invalidate {
+    /// Everything of a declared cache, or what [`Invalidate::arg`] leaves of it.
+    #[must_use]
+    pub fn cache(name: impl Into<String>) -> Self {
+        Self::new("cache", name.into())
+    }
+
+    /// One key, as the application spells it.
+    #[must_use]
+    pub fn key(key: impl Into<String>) -> Self {
+        Self::new("key", key.into())
+    }
+
+    /// Every key that begins with this.
+    #[must_use]
+    pub fn prefix(prefix: impl Into<String>) -> Self {
+        Self::new("prefix", prefix.into())
+    }
+
+    /// One generation token.
+    #[must_use]
+    pub fn tag(tag: impl Into<String>) -> Self {
+        Self::new("tag", tag.into())
+    }
+
+    fn new(what: &'static str, name: String) -> Self {
+        let now = SystemTime::now();
+        let command = Command { what, name, args: None, target: None, id: id::fresh(now), time: Some(now) };
+        Self { command, wrong: None }
+    }
+
+    /// An argument of the cache; call it once for each.
+    #[must_use]
+    pub fn arg(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
+        let name = name.into();
+        match spell::value(&value) {
+            Ok(spelt) => drop(self.command.args.get_or_insert_default().insert(name, spelt.json)),
+            Err(error) => {
+                let Command { what, name: of, .. } = &self.command;
+                self.wrong.get_or_insert(EventError::new(format!("invalidate {what} {of}: argument {name}: {error}")));
+            }
+        }
+        self
+    }
+
+    /// The target to act on; every one when it is left out.
+    #[must_use]
+    pub fn target(mut self, target: impl Into<String>) -> Self {
+        self.command.target = Some(target.into());
+        self
+    }
+
+    /// Names the command, in the place of a fresh UUID.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.command.id = id.into();
+        self
+    }
+
+    /// When the reason for it was committed, in the place of now.
+    #[must_use]
+    pub fn time(mut self, time: SystemTime) -> Self {
+        self.command.time = Some(time);
+        self
+    }
+}
+
+impl Command {
+    pub(super) fn document(&self) -> Result<Document, EventError> {
+        if self.name.is_empty() {
+            return Err(EventError::new(format!("a command names a {}, and not with an empty text", self.what)));
+        }
+        if self.args.is_some() && self.what != "cache" {
+            return Err(EventError::new("a command has args only with a cache"));
+        }
+        let invalidate = [
+            (self.what, Some(Json::from(self.name.as_str()))),
+            ("args", self.args.clone().map(Json::Object)),
+            ("target", self.target.as_deref().map(Json::from)),
+        ];
+        let present = |(name, value): (&str, Option<Json>)| Some((name.to_owned(), value?));
+        let fields = [
+            ("id", Some(Json::from(self.id.as_str()))),
+            ("invalidate", Some(Json::Object(invalidate.into_iter().filter_map(present).collect()))),
+            ("time", self.time.map(|time| Json::from(id::time(time)))),
+        ];
+        Ok(fields.into_iter().filter_map(present).collect())
+    }
+}

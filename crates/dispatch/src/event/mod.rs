@@ -1,0 +1,293 @@
+//! Defines what applications publish: events and direct commands, spelt as the native JSON that a worker reads.
+//!
+//! ```
+//! use quash_dispatch::event::{Event, Invalidate};
+//!
+//! #[derive(serde::Serialize)]
+//! struct Book { id: i64, title: &'static str, author_id: i64 }
+//!
+//! let old = Book { id: 42, title: "Old", author_id: 3 };
+//! let new = Book { id: 42, title: "New", author_id: 4 };
+//! let changed = Event::update("shop.Book").key("id", old.id).before(&old).after(&new).changed(["title", "author_id"]);
+//! let direct = Invalidate::cache("catalog_page").arg("author_id", 3);
+//! assert!(changed.to_json()?.contains(r#""op":"update","key":{"id":42}"#));
+//! assert!(Event::from(direct).to_json()?.contains(r#""invalidate":{"cache":"catalog_page","args":{"author_id":3}}"#));
+//! # Ok::<(), quash_dispatch::event::EventError>(())
+//! ```
+
+mod change;
+mod command;
+mod id;
+
+pub mod spell;
+
+pub(crate) mod coalesce;
+pub(crate) mod pack;
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use self::change::{Change, Op};
+use self::command::Command;
+pub use self::command::Invalidate;
+
+/// An event as native JSON: its fields by name, in the order in which they are written.
+pub type Document = serde_json::Map<String, Json>;
+
+/// One change of one row or of one relation, or a direct command.
+///
+/// Publish whole rows, or at least the columns that rules name, in both images: a book that moves from one author to
+/// another must drop both authors' pages. Rows are anything that serialises as a struct or a map. A column that is absent
+/// is unknown, which is not the same as null.
+///
+/// Builders never fail: what is wrong (a row that is no mapping, a create without its row) is said by
+/// [`Event::document`], and by whatever takes the event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    body: Body,
+    /// The first thing that was said of it and cannot be.
+    wrong: Option<EventError>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Body {
+    Change(Box<Change>),
+    Command(Box<Command>),
+    /// Native JSON already.
+    Given(Document),
+}
+
+/// Why an event cannot be published; a worker would refuse it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct EventError(String);
+
+impl EventError {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+impl Event {
+    /// A row is there that was not there before. Needs [`Event::after`].
+    #[must_use]
+    pub fn create(entity: impl Into<String>) -> Self {
+        Self::row(Op::Create, entity)
+    }
+
+    /// A row changed. Needs [`Event::after`] or [`Event::key`]; without [`Event::before`] what depended on the old values is
+    /// widened.
+    #[must_use]
+    pub fn update(entity: impl Into<String>) -> Self {
+        Self::row(Op::Update, entity)
+    }
+
+    /// A row is gone. Needs [`Event::before`] or [`Event::key`].
+    #[must_use]
+    pub fn delete(entity: impl Into<String>) -> Self {
+        Self::row(Op::Delete, entity)
+    }
+
+    /// All rows are gone.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// assert!(Event::truncate("shop.Book").document().is_ok());
+    /// ```
+    #[must_use]
+    pub fn truncate(entity: impl Into<String>) -> Self {
+        Self::row(Op::Truncate, entity)
+    }
+
+    /// Rows were added to a relation of an entity. Needs [`Event::from_row`].
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// # use serde_json::json;
+    /// let event = Event::add("shop.Book", "tags").from_row(&json!({"id": 42, "author_id": 3})).to(&json!({"id": 5}));
+    /// assert!(event.document().is_ok());
+    /// ```
+    #[must_use]
+    pub fn add(entity: impl Into<String>, relation: impl Into<String>) -> Self {
+        Self::relation(Op::Add, entity, relation)
+    }
+
+    /// Rows were taken out of a relation of an entity. Needs [`Event::from_row`].
+    #[must_use]
+    pub fn remove(entity: impl Into<String>, relation: impl Into<String>) -> Self {
+        Self::relation(Op::Remove, entity, relation)
+    }
+
+    /// A relation of an entity was emptied. Needs [`Event::from_row`].
+    #[must_use]
+    pub fn clear(entity: impl Into<String>, relation: impl Into<String>) -> Self {
+        Self::relation(Op::Clear, entity, relation)
+    }
+
+    /// An event that is native JSON already; it travels as it is.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// let kept = Event::create("shop.Book").after(&serde_json::json!({"id": 1})).document()?;
+    /// assert_eq!(Event::given(kept.clone()).document()?, kept);
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
+    #[must_use]
+    pub const fn given(document: Document) -> Self {
+        Self { body: Body::Given(document), wrong: None }
+    }
+
+    fn row(op: Op, entity: impl Into<String>) -> Self {
+        Self { body: Body::Change(Box::new(Change::new(op, entity.into()))), wrong: None }
+    }
+
+    fn relation(op: Op, entity: impl Into<String>, relation: impl Into<String>) -> Self {
+        Self::row(op, entity).with(|change| {
+            change.relation = Some(relation.into());
+            Ok(())
+        })
+    }
+
+    /// A column of the primary key; call it once for each.
+    #[must_use]
+    pub fn key(self, column: impl Into<String>, value: impl Serialize) -> Self {
+        self.with(|change| change.key(column.into(), &value))
+    }
+
+    /// The row before the change.
+    #[must_use]
+    pub fn before(self, row: &(impl Serialize + ?Sized)) -> Self {
+        self.with(|change| change.before(row))
+    }
+
+    /// The row after the change.
+    #[must_use]
+    pub fn after(self, row: &(impl Serialize + ?Sized)) -> Self {
+        self.with(|change| change.after(row))
+    }
+
+    /// The columns that changed. A column that is not named is then known to be as before.
+    #[must_use]
+    pub fn changed<C: Into<String>>(self, columns: impl IntoIterator<Item = C>) -> Self {
+        self.say(|change| change.changed = Some(columns.into_iter().map(Into::into).collect()))
+    }
+
+    /// What columns are in the application, as `("price", "decimal")`; keys of caching libraries need it. Those that
+    /// [`spell`] knows are found by themselves.
+    #[must_use]
+    pub fn types<C: Into<String>, T: Into<String>>(self, types: impl IntoIterator<Item = (C, T)>) -> Self {
+        let types = types.into_iter().map(|(column, word)| (column.into(), word.into()));
+        self.say(|change| change.types.extend(types))
+    }
+
+    /// Of a relation: the row that owns it.
+    #[must_use]
+    pub fn from_row(self, row: &(impl Serialize + ?Sized)) -> Self {
+        self.with(|change| change.from(row))
+    }
+
+    /// Of a relation: a row at the other end; call it once for each.
+    #[must_use]
+    pub fn to(self, row: &(impl Serialize + ?Sized)) -> Self {
+        self.with(|change| change.to(row))
+    }
+
+    /// Names the change, in the place of a fresh UUID: repeats of a name mean the same change.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        match &mut self.body {
+            Body::Change(change) => change.id = id.into(),
+            Body::Command(command) => command.id = id.into(),
+            Body::Given(document) => drop(document.insert("id".to_owned(), id.into().into())),
+        }
+        self
+    }
+
+    /// When it was committed, in the place of now.
+    #[must_use]
+    pub fn time(mut self, time: SystemTime) -> Self {
+        match &mut self.body {
+            Body::Change(change) => change.time = Some(time),
+            Body::Command(command) => command.time = Some(time),
+            Body::Given(document) => drop(document.insert("time".to_owned(), id::time(time).into())),
+        }
+        self
+    }
+
+    /// Who publishes, as `shop-api`.
+    #[must_use]
+    pub fn source(self, source: impl Into<String>) -> Self {
+        self.say(|change| change.source = Some(source.into()))
+    }
+
+    /// The process that caused the change.
+    #[must_use]
+    pub fn origin(self, origin: impl Into<String>) -> Self {
+        self.say(|change| change.origin = Some(origin.into()))
+    }
+
+    /// The W3C trace context that the change belongs to, as `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`.
+    #[must_use]
+    pub fn traceparent(self, traceparent: impl Into<String>) -> Self {
+        self.say(|change| change.traceparent = Some(traceparent.into()))
+    }
+
+    fn say(self, say: impl FnOnce(&mut Change)) -> Self {
+        self.with(|change| {
+            say(change);
+            Ok(())
+        })
+    }
+
+    fn with(mut self, say: impl FnOnce(&mut Change) -> Result<(), String>) -> Self {
+        let said = match &mut self.body {
+            Body::Change(change) => say(change).map_err(|error| format!("{}: {error}", change.entity)),
+            Body::Command(_) => Err("a command has no rows, source or trace".to_owned()),
+            Body::Given(_) => Err("native JSON travels as it is".to_owned()),
+        };
+        if let Err(error) = said {
+            self.wrong.get_or_insert(EventError(error));
+        }
+        self
+    }
+
+    /// The event as native JSON, checked as a worker checks it.
+    ///
+    /// # Errors
+    /// For an event that a worker would refuse, or a value that has no exact text.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// let error = Event::create("shop.Book").key("id", 1).document().unwrap_err();
+    /// assert_eq!(error.to_string(), "shop.Book: no after, which op create needs");
+    /// ```
+    pub fn document(&self) -> Result<Document, EventError> {
+        if let Some(wrong) = &self.wrong {
+            return Err(wrong.clone());
+        }
+        match &self.body {
+            Body::Change(change) => change.document(),
+            Body::Command(command) => command.document(),
+            Body::Given(document) => Ok(document.clone()),
+        }
+    }
+
+    /// The same as text.
+    ///
+    /// # Errors
+    /// As [`Event::document`].
+    pub fn to_json(&self) -> Result<String, EventError> {
+        self.document().map(|document| Json::Object(document).to_string())
+    }
+}
+
+impl From<Invalidate> for Event {
+    fn from(invalidate: Invalidate) -> Self {
+        Self { body: Body::Command(Box::new(invalidate.command)), wrong: invalidate.wrong }
+    }
+}
+
+#[cfg(test)]
+mod tests;
