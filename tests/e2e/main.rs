@@ -17,6 +17,7 @@ mod hand_over;
 mod lifecycle;
 mod live;
 mod outage;
+mod outbox;
 mod oversized;
 mod postgres;
 mod sources;
