@@ -134,6 +134,14 @@ fn the_rights_on_the_security_page_are_those_that_are_tested() {
 }
 
 #[test]
+fn the_outbox_in_the_manual_is_the_one_that_is_printed() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let printed = read("crates/worker/src/cli/publish/outbox/layout.sql");
+    let (_, sql) = printed.split_once('\n').expect("a comment before the table");
+    assert!(read("docs/publishing.md").contains(&format!("```sql\n{sql}```")), "docs/publishing.md differs from it");
+}
+
+#[test]
 fn the_manual_lists_every_page() {
     let list = fs::read_to_string(root().join("docs/README.md")).unwrap();
     for (path, _) in documents().into_iter().filter(|(path, _)| path.starts_with("docs/") && path != "docs/README.md") {
@@ -168,7 +176,7 @@ fn holders(folder: &str, holds: impl Fn(&str, &str) -> bool) -> Vec<String> {
 
 /// Every Rust file with its path from the root of the tree, sorted.
 fn sources() -> Vec<(String, String)> {
-    files(&["crates", "tests", "benches"], "rs")
+    files(&["crates", "tests", "benches", "examples"], "rs")
 }
 
 fn documents() -> Vec<(String, String)> {

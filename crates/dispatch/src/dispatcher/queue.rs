@@ -131,7 +131,7 @@ impl Pump {
         loop {
             match patiently(self.transport.publish(&messages)).await {
                 Ok(()) => return batch.drain(..).for_each(Entry::confirmed),
-                Err(error @ TransportError::Refused(_)) => {
+                Err(error @ (TransportError::Refused(_) | TransportError::TooLarge(_))) => {
                     tracing::warn!(source = %self.source, %error, messages = batch.len(), "the broker refused a batch of events; trying them one by one");
                     let entries = std::mem::take(batch);
                     return self.one_by_one(entries).await;

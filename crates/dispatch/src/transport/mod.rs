@@ -262,4 +262,7 @@ pub enum TransportError {
     /// The broker answered with an error: trying again does not help until somebody changes something.
     #[error("the broker refused: {0}")]
     Refused(String),
+    /// A message is larger than this broker ever takes; others may be taken.
+    #[error("the broker refused: {0}")]
+    TooLarge(String),
 }
