@@ -13,6 +13,7 @@ mod cloud_events;
 mod commands;
 mod dispatch;
 mod dlq;
+mod example;
 mod lifecycle;
 mod live;
 mod outage;
