@@ -19,6 +19,10 @@ unit *args:
 e2e *args:
     ./test e2e {{ args }}
 
+# A Django project with the Python client
+django *args:
+    ./test django {{ args }}
+
 # The main job at length, with everything killed again and again
 soak *args:
     ./test soak {{ args }}

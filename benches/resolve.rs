@@ -7,7 +7,6 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use quash_benches::{EVENT_BYTES, event};
 use quash_core::event::{Format, Payload};
 use quash_core::key::KeyFormat;
-use quash_core::plan::TargetSet;
 use quash_core::resolve::{Declared, Request, Resolver};
 use quash_core::rule::config::Limits;
 use serde_json::json;

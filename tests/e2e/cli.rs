@@ -8,6 +8,28 @@ use serde_json::Value;
 /// One change of `pgbench`'s workload, as wal2json writes it.
 const TELLER: &str = r#"{"action":"U","timestamp":"2026-01-31 12:00:00.123456+00","schema":"public","table":"pgbench_tellers","columns":[{"name":"tid","type":"integer","value":7},{"name":"bid","type":"integer","value":1},{"name":"tbalance","type":"integer","value":-3410},{"name":"filler","type":"character(84)","value":null}],"identity":[{"name":"tid","type":"integer","value":7}],"pk":[{"name":"tid","type":"integer"}]}"#;
 
+/// Dependencies on a row, a relation and a cache.
+const SHOP: &str = r#"version: 1
+targets: { main: { redis: { url: "redis://127.0.0.1:6379/1" } } }
+caches:
+  page:
+    args: [author_id, country_id, number]
+    key: "page:{author_id}:{country_id}:{number}"
+    depends_on:
+      - row: shop.Book
+        ops: [create, update]
+        changed: [title, author_id]
+        when: "after.state == 'published' || before.state == 'published'"
+        map: { author_id: author_id, country_id: author.country_id }
+      - m2m: shop.Book.tags
+        when: "size(to) > 1 || to[0].slug == 'new'"
+        map: { author_id: from.author_id }
+  home:
+    key: "home"
+    depends_on: [ { cache: page } ]
+  alone: { key: "alone:{id}" }
+"#;
+
 #[tokio::test]
 async fn every_configuration_in_the_tree_passes_the_check() {
     let found = configurations();
@@ -31,6 +53,13 @@ async fn explain_tells_a_newcomer_which_rule_which_key_and_why() {
     let event = quash.home().write("event.json", TELLER);
     let ran = quash.run(&["explain", "-e", &event.display().to_string()]).await.done();
     assert_eq!(ran.stdout, include_str!("golden/explain-teller.txt"));
+}
+
+#[tokio::test]
+async fn a_graph_tells_publishers_which_columns_each_dependency_reads() {
+    let told = Quash::with(SHOP).run(&["graph", "-o", "json"]).await.done().json();
+    let expect: Value = serde_json::from_str(include_str!("golden/graph.json")).unwrap();
+    assert_eq!(told, expect);
 }
 
 #[tokio::test]

@@ -25,9 +25,10 @@ fn update(id: u32) -> Event {
     Event::update("shop.Product").key("id", id).before(&row).after(&row)
 }
 
+/// A busy machine may take longer for a confirm than a request would wait.
 fn caches(dispatch: &str) -> String {
     format!(
-        "caches:\n  product: {{ key: \"product:{{id}}\", depends_on: [ {{ row: shop.Product }} ], dispatch: {dispatch} }}\n  \
+        "dispatch: {{ queue: {{ timeout: 20s }} }}\ncaches:\n  product: {{ key: \"product:{{id}}\", depends_on: [ {{ row: shop.Product }} ], dispatch: {dispatch} }}\n  \
          shelf: {{ key: \"shelf:{{shelf}}:{{page}}\", depends_on: [ {{ row: shop.Product }} ] }}\n"
     )
 }
@@ -102,7 +103,7 @@ async fn what_fails_in_the_process_ends_at_a_worker_or_as_a_dead_letter(kind: Ki
 }
 
 async fn later_passes_of_what_is_done_here_come_from_a_worker(kind: Kind) {
-    let sections = "dispatch: inline\ncaches: { product: { key: \"product:{id}\", again_after: [1s], depends_on: [ { row: shop.Product } ] } }\n";
+    let sections = "dispatch: { inline: { timeout: 20s } }\ncaches: { product: { key: \"product:{id}\", again_after: [1s], depends_on: [ { row: shop.Product } ] } }\n";
     let scene = Scene::with(kind, sections).await;
     let _worker = scene.quash.worker("alone").await;
     let dispatcher = dispatcher(&std::fs::read_to_string(scene.quash.config()).unwrap());

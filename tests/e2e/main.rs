@@ -14,6 +14,7 @@ mod commands;
 mod dispatch;
 mod dlq;
 mod example;
+mod hand_over;
 mod lifecycle;
 mod live;
 mod outage;

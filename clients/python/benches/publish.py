@@ -42,7 +42,11 @@ def measure(what: str, work: Callable[[int], object]) -> None:
 def main(kind: str, url: str | None = None) -> None:
     broker = None if url else brokers.start(kind)
     if broker is not None:
-        broker.declare("quash.bench")
+        if isinstance(broker, brokers.RabbitBroker):
+            # As the worker declares it.
+            broker.declare("quash.bench", "quorum")
+        else:
+            broker.declare("quash.bench")
         url = broker.url("quash.bench")
     publisher = Publisher(url or "", timeout=5.0)
     try:

@@ -52,9 +52,9 @@ class RedisBroker(Broker):
 class RabbitBroker(Broker):
     kind, word = "amqp", "queue"
 
-    def declare(self, name: str) -> None:
+    def declare(self, name: str, queue_type: str = "classic") -> None:
         with self._connection() as connection:
-            connection.channel().queue_declare(name, durable=True)
+            connection.channel().queue_declare(name, durable=True, arguments={"x-queue-type": queue_type})
 
     def arrived(self, name: str) -> list[Arrived]:
         found = []

@@ -86,7 +86,9 @@ class Server:
 
 class Redis(Server):
     def command(self) -> list[str]:
-        return ["redis-server", "--port", str(self.port), "--dir", str(self.home), "--save", ""]
+        # As a queue must be: it has its entries again after it was killed.
+        durable = ["--save", "", "--appendonly", "yes"]
+        return ["redis-server", "--port", str(self.port), "--dir", str(self.home), *durable]
 
     @property
     def url(self) -> str:

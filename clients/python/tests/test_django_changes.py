@@ -239,16 +239,32 @@ def test_everything_that_goes_with_a_row_is_told(db: str, authors: list[Author],
 
 
 def test_a_foreign_key_that_a_delete_empties_is_told(db: str, authors: list[Author], book: Book) -> None:
+    with quash.disabled():
+        one = Person.objects.using(db).create(name="one")
+        two = Person.objects.using(db).create(name="two", best=one)
+    pk = one.pk
+    with captured_events() as events:
+        one.delete()
+    update, delete = events
+    assert said(update, "best_id", "best") == (
+        "update",
+        {"best_id": pk, "best": {"name": "one"}},
+        {"best_id": None, "best": None},
+    )
+    assert (update["key"], update["changed"]) == ({"id": two.pk}, ["best", "best_id"])
+    assert entities([delete]) == [("delete", "shop.Person")]
+
+
+def test_it_is_told_once_where_the_base_manager_publishes(db: str, authors: list[Author], book: Book) -> None:
     pk = authors[0].pk
     with captured_events() as events:
         Author.objects.using(db).filter(pk=pk).delete()
-    book_event, author_event = events
-    assert said(book_event, "author_id", "author") == (
-        "update",
-        {"author_id": pk, "author": {"country": {"code": "DE"}}},
-        {"author_id": None, "author": None},
+    book_event, author_event = sorted(events, key=lambda event: event["entity"], reverse=True)
+    assert said(book_event, "author_id") == ("update", {"author_id": pk}, {"author_id": None})
+    assert (book_event["before"]["author"], book_event["changed"]) == (
+        {"country": {"code": "DE"}},
+        ["author", "author_id"],
     )
-    assert book_event["changed"] == ["author", "author_id"]
     assert entities([author_event]) == [("delete", "shop.Author")]
 
 
@@ -357,6 +373,18 @@ def test_bulk_writes_are_told_row_by_row(db: str, authors: list[Author]) -> None
         "c": "C",
     }
     assert events[5]["changed"] == ["title"]
+
+
+def test_books_are_moved_from_the_end_of_their_authors_as_well(db: str, authors: list[Author], book: Book) -> None:
+    old, new = authors
+    with captured_events() as events:
+        new.books.add(book)
+        new.books.remove(Book.objects.using(db).get())
+        old.books.set([book])
+        old.books.clear()
+    moves = [(event["op"], event["before"]["author_id"], event["after"]["author_id"]) for event in events]
+    ends = [(old.pk, new.pk), (new.pk, None), (None, old.pk), (old.pk, None)]
+    assert moves == [("update", *end) for end in ends]
 
 
 def test_instances_know_what_a_bulk_write_did_to_them(db: str) -> None:

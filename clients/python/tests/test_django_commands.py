@@ -20,11 +20,12 @@ import quash
 URL = "redis://127.0.0.1:1/0"
 
 
-def graph(*nodes: tuple[str, str], columns: list[str] | None = None) -> dict[str, Any]:
+def graph(*nodes: tuple[str, str], columns: tuple[str, ...] = (), changed: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What `quash graph -o json` says; the columns are those of the first dependency."""
     places = [{"kind": kind, "name": name} for kind, name in nodes]
-    edges = [{"from": place, "to": len(nodes), "ops": ""} for place in range(len(nodes))]
-    if columns is not None:
-        edges[0]["columns"] = columns
+    edges = [{"from": place, "to": len(nodes), "ops": "", "columns": [], "changed": []} for place in range(len(nodes))]
+    for edge in edges[:1]:
+        edge |= {"columns": list(columns), "changed": list(changed)}
     return {"nodes": [*places, {"kind": "cache", "name": "c"}], "edges": edges}
 
 
@@ -51,8 +52,40 @@ def check(tmp_path: Path, drawn: dict[str, Any]) -> tuple[str, str]:
             "error: shop.Book.tag: no many-to-many relation of shop.Book, it has tags",
         ),
         (
-            graph(("entity", "shop.Note"), columns=["id", "book_id"]),
-            "rules name its column book_id, which is not published",
+            graph(("entity", "shop.Note"), columns=("id", "text", "book_id")),
+            "error: shop.Note: rules read its book_id, which is not published",
+        ),
+        (
+            graph(("entity", "shop.Note"), columns=("book.author_id",)),
+            "error: shop.Note: rules read its book.author_id, which is not published",
+        ),
+        (
+            graph(("entity", "shop.Novel"), columns=("meta.colour",)),
+            "error: shop.Novel: rules read its meta.colour, which is not published",
+        ),
+        (
+            graph(("entity", "shop.Book"), columns=("author",)),
+            "error: shop.Book: rules read its author, which shop.Book does not have, did they mean author_id?",
+        ),
+        (
+            graph(("entity", "shop.Book"), columns=("author.county_id",)),
+            "error: shop.Book: rules read its author.county_id, which shop.Book does not have",
+        ),
+        (
+            graph(("entity", "shop.Book"), columns=("author_id.x",)),
+            "error: shop.Book: rules read its author_id.x, which shop.Book does not have",
+        ),
+        (
+            graph(("entity", "shop.Book"), changed=("titel", "title", "author", "author_id")),
+            "error: shop.Book: rules wait for a change of its titel, which shop.Book does not have, did",
+        ),
+        (
+            graph(("relation", "shop.Book.tags"), columns=("from.author_id", "to.slugs")),
+            "error: shop.Book.tags: rules read to.slugs, which shop.Tag does not have, did they mean slug?",
+        ),
+        (
+            graph(("relation", "shop.Person.friends"), columns=("from.name", "to.name")),
+            "error: shop.Person.friends: rules read to.name, which is not published",
         ),
     ],
 )
@@ -63,8 +96,13 @@ def test_check_names_what_rules_wait_for_in_vain(databases: None, tmp_path: Path
 
 
 def test_check_is_content_with_what_is_published(databases: None, tmp_path: Path) -> None:
-    drawn = graph(("entity", "shop.Book"), ("relation", "shop.Book.tags"), columns=["id", "author.country.code"])
+    columns = ("id", "author.country.code", "meta.colour")
+    drawn = graph(("entity", "shop.Book"), ("relation", "shop.Book.tags"), columns=columns, changed=("author", "title"))
     assert check(tmp_path, drawn) == ("6 models publish what the rules need\n", "")
+    related = graph(("relation", "shop.Book.tags"), columns=("from.author.country.code", "to.slug"))
+    assert check(tmp_path, related)[1] == ""
+    # Events name what changed whether it is published or not.
+    assert check(tmp_path, graph(("entity", "shop.Note"), changed=("book_id",)))[1] == ""
     printed, failure = check(tmp_path, graph(("entity", "public.stock")))
     assert "note: public.stock: no model of this project; somebody else must publish it" in printed
     assert failure == ""
@@ -79,6 +117,7 @@ def test_check_runs_the_program(databases: None, tmp_path: Path) -> None:
         call_command("quash_check", quash=str(program), stdout=io.StringIO())
     with pytest.raises(CommandError, match="give its output with --graph"):
         call_command("quash_check", quash=str(tmp_path / "absent"), stdout=io.StringIO())
+    assert "not the output of `quash graph -o json` of this release" in check(tmp_path, {"nodes": [{}], "edges": []})[1]
 
 
 def test_publish_tells_of_rows_as_they_are(db: str, monkeypatch: pytest.MonkeyPatch) -> None:

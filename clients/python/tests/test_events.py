@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 import json
+import subprocess
 import sys
 import types
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +48,27 @@ def test_what_no_worker_takes_is_refused(vector: dict[str, Any]) -> None:
 def test_a_mistake_is_named(event: Event, words: str) -> None:
     with pytest.raises(quash.EventError, match=words):
         event.document()
+
+
+def test_nothing_but_python_is_needed_until_a_broker_is_named() -> None:
+    source = Path(quash.__file__).parents[1]
+    code = f"""
+import sys
+sys.path.insert(0, {str(source)!r})
+import quash
+quash.Event(entity="shop.Book", op="create", after={{"id": 1}}).document()
+for kind in ("redis", "amqp", "nats"):
+    try:
+        quash.Publisher(f"{{kind}}://h")
+    except quash.ConfigurationError as error:
+        print(error)
+"""
+    # -S: without what is installed.
+    ran = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
+    told = ran.stdout.splitlines()
+    assert [line.split(", ")[1].split(": ")[0] for line in told] == [
+        f"install it as quash-client[{kind}]" for kind in ("redis", "amqp", "nats")
+    ]
 
 
 def test_an_event_that_is_too_large_is_refused_before_it_is_sent() -> None:

@@ -52,6 +52,24 @@ def test_many_events_arrive_in_order_in_few_messages(broker: Broker, name: str, 
     assert [event["key"]["id"] for events in messages for event in events] == list(range(1200))
 
 
+def test_a_message_is_one_write_to_rabbitmq(
+    shared: dict[str, Broker], broker: Broker, name: str, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if broker.kind != "amqp":
+        pytest.skip("of RabbitMQ alone")
+    from pika.adapters import base_connection
+
+    publisher.publish(book())
+    writes: list[bytes] = []
+    emit = base_connection.BaseConnection._adapter_emit_data
+    monkeypatch.setattr(
+        base_connection.BaseConnection, "_adapter_emit_data", lambda self, data: (writes.append(data), emit(self, data))
+    )
+    publisher.publish(book())
+    assert len(writes) == 1
+    assert b"shop.Book" in writes[0]
+
+
 def test_publishing_nothing_needs_no_broker() -> None:
     Publisher("redis://127.0.0.1:1/0").publish_many([])
 

@@ -11,6 +11,7 @@ use crate::resolve::{Request, Resolution, Resolver};
 use crate::rule::cascade::EdgeOrigin;
 use crate::rule::dependency::{Clause, Considered, Dependency, Origin, Stale};
 use crate::rule::emit::Batch;
+use crate::rule::reads;
 use crate::rule::set::{Cache, Found};
 
 /// Why a request asks for what it asks for.
@@ -33,6 +34,21 @@ pub struct ExplainedChange {
     pub command: Vec<PlannedAction>,
     /// Why it becomes a dead letter, if it does.
     pub refused: Option<String>,
+}
+
+/// One dependency of a cache.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Dependence {
+    /// What it depends on, as `row shop.Book`, `m2m shop.Book.tags` or `cache product`.
+    pub from: String,
+    /// The cache, as `cache product`.
+    pub to: String,
+    /// The operations that count, as `create, delete`; empty is all.
+    pub ops: String,
+    /// The columns that it reads of the rows, as paths such as `author.country_id`; of a relation with its end, as `to.slug`.
+    pub columns: Vec<String>,
+    /// The columns of which one must have changed; empty is any change.
+    pub changed: Vec<String>,
 }
 
 /// What became of one dependency.
@@ -196,19 +212,24 @@ impl Resolver {
         self.reaches().into_iter().filter_map(|at| doubt(path(&at), at.reach)).collect()
     }
 
-    /// What depends on what, for `graph`: `(from, to, label)`, from entities, relations and caches to caches.
+    /// What depends on what, for `graph`: from entities, relations and caches to caches.
     #[must_use]
-    pub fn graph(&self) -> Vec<(String, String, String)> {
-        let name = |place: u32| self.rules.caches[place as usize].name.clone();
-        let direct = self.rules.dependencies.iter().map(|dependency| {
-            let ops: Vec<_> = dependency.ops.iter().map(|op| op.name()).collect();
-            (on(dependency), format!("cache {}", name(dependency.cache)), ops.join(", "))
+    pub fn graph(&self) -> Vec<Dependence> {
+        let name = |place: u32| format!("cache {}", self.rules.caches[place as usize].name);
+        let direct = self.rules.dependencies.iter().map(|dependency| Dependence {
+            from: on(dependency),
+            to: name(dependency.cache),
+            ops: dependency.ops.iter().map(|op| op.name()).collect::<Vec<_>>().join(", "),
+            columns: reads::columns(dependency).into_iter().collect(),
+            changed: dependency.changed.clone(),
         });
         let cascaded = self.rules.caches.iter().flat_map(|upstream| {
-            upstream
-                .feeds
-                .iter()
-                .map(|edge| (format!("cache {}", upstream.name), format!("cache {}", name(edge.to)), String::new()))
+            let from = format!("cache {}", upstream.name);
+            upstream.feeds.iter().map(move |edge| Dependence {
+                from: from.clone(),
+                to: name(edge.to),
+                ..Dependence::default()
+            })
         });
         direct.chain(cascaded).collect()
     }

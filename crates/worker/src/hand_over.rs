@@ -1,6 +1,9 @@
 //! Hands caches over that name another queue as theirs: one copy of the event for each queue, with its broker before the
 //! original is settled.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -11,7 +11,7 @@ import urllib.request
 
 import redis
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 QUASH = ROOT / "target/debug/quash"
 # Long enough for a debug build on a busy machine.
 PATIENCE = 60

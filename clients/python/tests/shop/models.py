@@ -41,6 +41,9 @@ class Book(models.Model):
 
     objects = QuashManager()
 
+    class Meta:
+        base_manager_name = "objects"
+
 
 class Special(Book):
     class Meta:
@@ -59,6 +62,7 @@ class Note(models.Model):
 class Person(models.Model):
     name = models.CharField(max_length=20)
     friends = models.ManyToManyField("self")
+    best = models.ForeignKey("self", models.SET_NULL, null=True)
 
 
 class Unseen(models.Model):

@@ -39,6 +39,6 @@ QUASH = {
         "shop.Tag": "*",
         "shop.Novel": ["pages"],
         "shop.Note": ["text"],
-        "shop.Person": "*",
+        "shop.Person": ["*", "best.name"],
     },
 }

@@ -1,6 +1,7 @@
 //! Shows what events ask for: rules and events as JSON, actions as short lines.
 
 mod bounds;
+mod graph;
 mod libraries;
 mod whereabouts;
 

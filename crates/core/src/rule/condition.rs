@@ -97,6 +97,11 @@ impl Condition {
         &self.source
     }
 
+    /// The condition as an expression.
+    pub(super) fn expression(&self) -> &Expr {
+        &self.program.expression().expr
+    }
+
     /// Evaluates the condition on an event.
     ///
     /// # Errors

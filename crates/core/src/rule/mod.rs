@@ -12,6 +12,7 @@ pub(crate) mod dependency;
 
 pub(crate) mod condition;
 mod known;
+pub(crate) mod reads;
 
 /// Why a rule cannot be applied to an event. Trying again cannot help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -22,6 +22,8 @@ impl Config {
         }
         problems.extend(self.check_targets(&root.key("targets")));
         problems.extend(self.check_sources(&root.key("sources")));
+        let caches = root.key("caches");
+        problems.extend(self.caches.keys().filter_map(|name| name_in_headers(&caches.key(name), "cache", name)));
         let sources: Vec<&str> = self.sources.keys().map(String::as_str).collect();
         problems.extend(DispatchConfig::check(self.dispatch.as_ref(), &self.caches, &sources));
         problems.extend(self.retry.check(&root.key("retry")));
@@ -36,7 +38,7 @@ impl Config {
         let mut problems = Vec::new();
         for (name, target) in &self.targets {
             let path = path.key(name);
-            problems.extend(target_name(&path, name));
+            problems.extend(name_in_headers(&path, "target", name));
             problems.extend(at_least_one(&path, "concurrency", target.options.concurrency));
             problems.extend(longer_than_nothing(&path, "timeout", target.options.timeout));
             problems.extend(target.options.key_format.check(&path.key("key_format")));
@@ -84,10 +86,10 @@ impl Config {
     }
 }
 
-/// Parked shares name their targets in a header, separated by commas.
-fn target_name(path: &ConfigPath, name: &str) -> Option<Problem> {
+/// Parked shares name their targets and caches in headers, separated by commas.
+fn name_in_headers(path: &ConfigPath, of: &str, name: &str) -> Option<Problem> {
     let fits = |letter: char| letter != ',' && !letter.is_whitespace() && !letter.is_control();
-    let message = "the name of a target has no comma, blank or control character in it, and is not empty";
+    let message = format!("the name of a {of} has no comma, blank or control character in it, and is not empty");
     (name.is_empty() || !name.chars().all(fits)).then(|| Problem::error(path.clone(), message))
 }
 
@@ -169,6 +171,10 @@ mod tests {
             (
                 "version: 1\ntargets: { 'a,b': { memory: {} } }",
                 "targets.a,b: the name of a target has no comma, blank or control character in it, and is not empty",
+            ),
+            (
+                "version: 1\ntargets: { a: { memory: {} } }\ncaches: { 'a b': { key: k } }",
+                "caches.a b: the name of a cache has no comma, blank or control character in it, and is not empty",
             ),
             ("version: 1\nretry: { max_attempts: 0 }", "retry.max_attempts: max_attempts is at least 1"),
             ("version: 1\nretry: { factor: 0.5 }", "retry.factor: a delay grows by a factor of at least 1"),

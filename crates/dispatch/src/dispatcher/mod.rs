@@ -171,7 +171,8 @@ impl Dispatcher {
 
     /// Dispatches an event; see [`Dispatcher`] for when it returns.
     ///
-    /// When the future is dropped half-way, the event is done or published perhaps, and not accepted.
+    /// Within a tokio runtime the caches are asked from there, which takes its timers and its I/O (`enable_all`). When the
+    /// future is dropped half-way, the event is done or published perhaps, and not accepted.
     ///
     /// # Errors
     /// The event was not accepted, and is given back. Dispatching it again is harmless.

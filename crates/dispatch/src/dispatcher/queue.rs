@@ -6,7 +6,7 @@ use std::time::Duration;
 use quash_core::rule::dispatch::{Batch, WhenBufferFull};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::engine::Hand;
 use super::publish::patiently;
@@ -90,6 +90,8 @@ struct Pump {
 impl Pump {
     async fn run(mut self, mut waiting: mpsc::Receiver<Entry>) {
         let mut batch = Vec::new();
+        let mut again = interval(REFUSED_EVERY);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let has_room = self.refused.len() < self.options.capacity;
             tokio::select! {
@@ -100,7 +102,7 @@ impl Pump {
                     self.fill(&mut waiting, &mut batch).await;
                     self.publish(&mut batch).await;
                 }
-                () = sleep(REFUSED_EVERY), if !self.refused.is_empty() => {
+                _ = again.tick(), if !self.refused.is_empty() => {
                     let refused = std::mem::take(&mut self.refused);
                     self.one_by_one(refused).await;
                 }

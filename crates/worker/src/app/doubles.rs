@@ -287,6 +287,7 @@ struct Held {
     panics: usize,
     bytes_max: Option<usize>,
     refused_prepare: bool,
+    away: bool,
     settled: Vec<Vec<(Tag, Verdict)>>,
     received: usize,
 }
@@ -323,6 +324,11 @@ impl FakeBroker {
 
     pub(crate) fn refuse_to_prepare(&self) {
         self.state.lock().unwrap().refused_prepare = true;
+    }
+
+    /// Whether it cannot be published to.
+    pub(crate) fn set_away(&self, away: bool) {
+        self.state.lock().unwrap().away = away;
     }
 
     pub(crate) fn letters(&self) -> Vec<Message> {
@@ -400,6 +406,9 @@ impl Transport for Shared {
 
     async fn publish(&self, messages: &[Message]) -> Result<(), TransportError> {
         let mut state = self.0.state.lock().unwrap();
+        if state.away {
+            return Err(TransportError::Unreachable("connection refused".to_owned()));
+        }
         messages.iter().for_each(|message| state.hold(message.clone(), Duration::ZERO, 1));
         self.0.arrived.notify_waiters();
         Ok(())

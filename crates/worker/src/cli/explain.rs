@@ -117,7 +117,7 @@ fn seen(request: &Request<'_>, loaded: &Loaded<Config>) -> Vec<Seen> {
 
 /// The entities and relations that rules know.
 fn entities(resolver: &Resolver) -> Vec<String> {
-    let from = resolver.graph().into_iter().map(|(from, _, _)| from);
+    let from = resolver.graph().into_iter().map(|dependence| dependence.from);
     let named = from.filter_map(|from| from.split_once(' ').map(|(kind, name)| (kind.to_owned(), name.to_owned())));
     let mut names: Vec<_> = named.filter(|(kind, _)| kind != "cache").map(|(_, name)| name).collect();
     names.sort_unstable();

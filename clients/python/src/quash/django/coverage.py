@@ -8,17 +8,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 
-from .tracked import Tracked
+from .tracked import Column, Tracked, column
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """Something that a rule waits for in vain."""
+    """Something that a rule waits for or reads in vain."""
 
     entity: str
     words: str
-    #: Whether it leaves entries stale; otherwise it may be meant so.
+    #: Whether entries stay stale or too many go; otherwise it may be meant so.
     is_gap: bool = True
 
     def __str__(self) -> str:
@@ -33,26 +34,44 @@ def findings(graph: Mapping[str, Any], models: Iterable[Tracked]) -> list[Findin
     """
     published = {one.entity: one for one in models}
     found: list[Finding] = []
-    for kind, name, columns in _needs(graph):
-        entity = name if kind == "entity" else name.rpartition(".")[0]
-        if entity not in published:
-            found.append(_unpublished(entity, published))
-        elif kind == "relation":
-            found += _relation_gaps(published[entity], name.rpartition(".")[2])
-        found += _column_gaps(published[entity], columns) if entity in published and kind == "entity" else []
+    for need in _needs(graph):
+        one = published.get(need.entity)
+        if one is None:
+            found.append(_unpublished(need.entity, published))
+        elif need.relation:
+            found += _relation_gaps(one, need)
+        else:
+            found += _column_gaps(one.entity, one.model, one.columns, need.columns)
+            found += _change_gaps(one, need.changed)
     return list(dict.fromkeys(found))
 
 
-def _needs(graph: Mapping[str, Any]) -> Iterable[tuple[str, str, list[str]]]:
-    """The entities and relations, and the columns of them that rules name, where the graph tells."""
+@dataclasses.dataclass(frozen=True)
+class _Need:
+    """What the rules read of an entity, or of one of its relations."""
+
+    entity: str
+    relation: str
+    #: Columns and paths of the row; of a relation behind `from.` or `to.`.
+    columns: list[str]
+    #: Columns that rules wait for a change of.
+    changed: list[str]
+
+
+def _needs(graph: Mapping[str, Any]) -> Iterable[_Need]:
     try:
         nodes, edges = graph["nodes"], graph["edges"]
         for place, node in enumerate(nodes):
-            if node["kind"] in ("entity", "relation"):
-                columns = [name for edge in edges if edge["from"] == place for name in edge.get("columns", ())]
-                yield node["kind"], node["name"], columns
+            entity, relation = node["name"], ""
+            if node["kind"] == "cache":
+                continue
+            if node["kind"] == "relation":
+                entity, _, relation = entity.rpartition(".")
+            mine = [edge for edge in edges if edge["from"] == place]
+            columns = [name for edge in mine for name in edge["columns"]]
+            yield _Need(entity, relation, columns, [name for edge in mine for name in edge["changed"]])
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not the output of `quash graph -o json`: {error!r}") from None
+        raise ValueError(f"not the output of `quash graph -o json` of this release: {error!r}") from None
 
 
 def _unpublished(entity: str, published: Mapping[str, Tracked]) -> Finding:
@@ -76,15 +95,50 @@ def _unknown(entity: str) -> Finding:
     return Finding(entity, "no model of this project; somebody else must publish it", is_gap=False)
 
 
-def _relation_gaps(one: Tracked, name: str) -> Iterable[Finding]:
-    known = {relation.field.name for relation in one.relations}
-    if name not in known:
-        has = f"it has {', '.join(sorted(known))}" if known else "it has none"
-        yield Finding(f"{one.entity}.{name}", f"no many-to-many relation of {one.entity}, {has}")
+def _relation_gaps(one: Tracked, need: _Need) -> Iterable[Finding]:
+    name = f"{one.entity}.{need.relation}"
+    relation = next((relation for relation in one.relations if relation.field.name == need.relation), None)
+    if relation is None:
+        has = ", ".join(sorted(relation.field.name for relation in one.relations))
+        yield Finding(name, f"no many-to-many relation of {one.entity}, it has {has or 'none'}")
+        return
+    for end, model, columns in (("from", one.model, one.columns), ("to", relation.target, relation.to_columns)):
+        read = [column.removeprefix(f"{end}.") for column in need.columns if column.startswith(f"{end}.")]
+        yield from _column_gaps(name, model, columns, read, f"{end}.")
 
 
-def _column_gaps(one: Tracked, columns: Iterable[str]) -> Iterable[Finding]:
-    known = {".".join(column.path) for column in one.columns}
-    for column in columns:
-        if column not in known:
-            yield Finding(one.entity, f"rules name its column {column}, which is not published")
+def _column_gaps(
+    where: str, model: Any, published: tuple[Column, ...], read: Iterable[str], end: str = ""
+) -> Iterable[Finding]:
+    known = {".".join(column.path) for column in published}
+    # Of JSON, a rule may read something in the value.
+    values = tuple(".".join([*column.path, ""]) for column in published if column.field.remote_field is None)
+    for name in read:
+        if name not in known and not name.startswith(values):
+            why = "which is not published" if _has(model, name.split(".")) else _absent(model, name)
+            yield Finding(where, f"rules read {end or 'its '}{name}, {why}")
+
+
+def _change_gaps(one: Tracked, changed: Iterable[str]) -> Iterable[Finding]:
+    """Events name every column that changed, also those that are not published."""
+    known = {name for field in one.model._meta.concrete_fields for name in (field.name, field.attname)}
+    for name in changed:
+        if name not in known:
+            yield Finding(one.entity, f"rules wait for a change of its {name}, {_absent(one.model, name)}")
+
+
+def _has(model: Any, path: list[str]) -> bool:
+    """Whether there is such a column, perhaps with something in its value."""
+    for length in range(1, len(path) + 1):
+        try:
+            found = column(model, path[:length], model._meta.label, ".".join(path))
+        except ImproperlyConfigured:
+            return False
+        if found.path == tuple(path[:length]) and found.field.remote_field is None:
+            return True
+    return found.path == tuple(path)
+
+
+def _absent(model: Any, name: str) -> str:
+    near = difflib.get_close_matches(name, [field.attname for field in model._meta.concrete_fields], n=1)
+    return f"which {model._meta.label} does not have" + (f", did they mean {near[0]}?" if near else "")

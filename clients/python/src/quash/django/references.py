@@ -14,6 +14,7 @@ from . import changes, images, relations
 from .conf import conf
 from .images import Image
 from .pending import pending
+from .querysets import PublishingMixin
 from .tracked import Tracked
 
 Handler = Callable[..., None]
@@ -26,7 +27,7 @@ def handlers(tracked: Iterable[Tracked]) -> Iterator[tuple[Any, Handler]]:
     """The receivers of `pre_delete`, by model. A model that nothing refers to in this way has none."""
     for one in tracked:
         for field in one.model._meta.concrete_fields:
-            if field.remote_field is not None and _writes(field):
+            if field.remote_field is not None and _writes(field) and not _is_published(one, field):
                 yield from _of(field.related_model, functools.partial(_on_reference, one, field))
         for relation in one.relations:
             yield from _of(one.model, functools.partial(_on_end, one, relation, False))
@@ -43,6 +44,13 @@ def _of(model: Any, handler: Handler) -> Iterator[tuple[Any, Handler]]:
 def _writes(field: Any) -> bool:
     on_delete = field.remote_field.on_delete
     return on_delete is not None and getattr(on_delete, "__name__", "") not in _WRITES_NOTHING
+
+
+def _is_published(one: Tracked, field: Any) -> bool:
+    """Whether the delete writes by an update of the base manager, which publishes itself."""
+    by_update = getattr(field.remote_field.on_delete, "lazy_sub_objs", False)
+    publishes = isinstance(field.model._base_manager.all(), PublishingMixin)
+    return by_update and publishes and field.model._meta.concrete_model is one.model
 
 
 def _on_reference(one: Tracked, field: Any, sender: Any, instance: Any, using: str, **_: Any) -> None:

@@ -120,10 +120,10 @@ def tracked(model: Any, names: Any) -> Tracked:
         if first.many_to_many:
             path = name.split(".")[1:]
             if path:
-                to_columns.setdefault(first.name, []).append(_column(first.related_model, path, label, name))
+                to_columns.setdefault(first.name, []).append(column(first.related_model, path, label, name))
             continue
-        column = _column(model, name.split("."), label, name)
-        columns[column.path] = column
+        found = column(model, name.split("."), label, name)
+        columns[found.path] = found
     # Inherited ones belong to the entity of the parent.
     relations = tuple(_relation(field, to_columns.get(field.name, ())) for field in model._meta.local_many_to_many)
     return Tracked(model, label, tuple(columns.values()), relations)
@@ -142,7 +142,12 @@ def _relation(field: Any, to_columns: Iterable[Column]) -> Relation:
     return Relation(field, (Column((pk.attname,), pk), *to_columns))
 
 
-def _column(model: Any, path: list[str], label: str, name: str) -> Column:
+def column(model: Any, path: list[str], label: str, name: str) -> Column:
+    """The column at a path from a model; a foreign key under its own name is its column.
+
+    Raises:
+        ImproperlyConfigured: there is none; says that `label` names `name`.
+    """
     found: list[str] = []
     for step in path[:-1]:
         field = _field(model, step, label, name)

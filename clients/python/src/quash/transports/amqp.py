@@ -18,6 +18,13 @@ from . import Lost, Refused
 HEARTBEAT = 30
 
 
+class _Connection(AsyncioConnection):  # type: ignore[misc]
+    """The driver's connection, which would write each of a message's three frames to the socket by itself."""
+
+    def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
+        super()._output_marshaled_frames([b"".join(marshaled_frames)])
+
+
 class AmqpLink:
     """One connection with one confirming channel, for all callers."""
 
@@ -36,7 +43,7 @@ class AmqpLink:
         return self._channel is not None and bool(self._channel.is_open)
 
     async def open(self, parameters: pika.ConnectionParameters) -> None:
-        self._connection = AsyncioConnection(
+        self._connection = _Connection(
             parameters,
             on_open_callback=lambda connection: connection.channel(on_open_callback=self._on_channel),
             on_open_error_callback=lambda _, error: self._end(error),
@@ -51,14 +58,19 @@ class AmqpLink:
 
     async def send(self, messages: Sequence[Message]) -> None:
         confirms = [self._publish(message) for message in messages]
+        errors: list[Lost | Refused] = []
         try:
-            await asyncio.wait(confirms)
+            # One after the other: most come together, and then the rest needs no waiting.
+            for confirm in confirms:
+                try:
+                    await confirm
+                except (Lost, Refused) as error:
+                    errors.append(error)
         except asyncio.CancelledError:
             for confirm in confirms:
                 confirm.cancel()
             raise
-        # All are awaited by now; the first error speaks for the rest.
-        errors = [error for error in (confirm.exception() for confirm in confirms) if error is not None]
+        # The first speaks for the rest.
         if errors:
             raise errors[0]
 

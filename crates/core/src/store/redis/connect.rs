@@ -148,7 +148,7 @@ impl Connector {
                 StoreError::Unreachable(format!("connecting to {address}: {why}"))
             }
         })?;
-        Ok(Node { address, connection })
+        Ok(Node::new(address, connection))
     }
 
     async fn open(&self, info: &ConnectionInfo) -> Result<MultiplexedConnection, StoreError> {

@@ -1,10 +1,14 @@
 //! Holds the connections to all masters of a cache, one for a standalone server, and sends pipelines over them.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, Value};
 
 use super::order::{Key, Order, Tally, unlinks};
 use super::reply::{answer, down};
+use super::rest::Rest;
 use super::slot::{Slots, parse, slot};
 use crate::store::StoreError;
 
@@ -16,9 +20,20 @@ pub(super) struct Node {
     /// `host:port`, or the path of a socket.
     pub(super) address: String,
     pub(super) connection: MultiplexedConnection,
+    rest: Mutex<Rest>,
 }
 
 impl Node {
+    /// A master behind a connection that was just made.
+    pub(super) fn new(address: String, connection: MultiplexedConnection) -> Self {
+        Self { address, connection, rest: Mutex::new(Rest::new(Instant::now())) }
+    }
+
+    /// What passes over its keys owe it. Held for moments only, never across an await.
+    pub(super) fn rest(&self) -> MutexGuard<'_, Rest> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Sends commands in one write and returns their replies, errors of the server among them.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ mod order;
 mod pattern;
 mod question;
 mod reply;
+mod rest;
 mod scan;
 mod slot;
 mod wanted;

@@ -15,9 +15,6 @@ use crate::store::{Sighted, Sought, StoreError, Survey};
 /// Keys per SCAN: a step holds the server for half a millisecond, and larger ones gain little.
 const STEP_KEYS: u64 = 1000;
 
-/// Rests are saved up to this many seconds: timers are not finer than a millisecond.
-const REST_MIN: f64 = 0.002;
-
 /// Removes every wanted key, on all nodes at once. Returns what came of it, with the commands that are
 /// still to be sent, and how many keys were looked at.
 ///
@@ -133,8 +130,6 @@ struct Walk<'n> {
     cursor: Option<String>,
     /// Keys on the node when the walk began.
     visited: u64,
-    /// Seconds of rest that are due; below zero when a timer took longer than asked.
-    rest: f64,
 }
 
 /// What one step brought.
@@ -152,7 +147,7 @@ impl<'n> Walk<'n> {
             Value::Int(keys) => u64::try_from(keys).unwrap_or(0),
             _ => 0,
         };
-        Ok(Self { node, pattern, pace, cursor: Some("0".to_owned()), visited, rest: 0.0 })
+        Ok(Self { node, pattern, pace, cursor: Some("0".to_owned()), visited })
     }
 
     const fn done(&self) -> bool {
@@ -165,7 +160,7 @@ impl<'n> Walk<'n> {
         let begun = Instant::now();
         commands.push(self.scan());
         let mut replies = self.node.send(commands).await?;
-        self.rest += begun.elapsed().as_secs_f64() * self.pace;
+        self.node.rest().after_step(begun, Instant::now(), self.pace);
         let (cursor, keys) = parse(answer(replies.pop().unwrap_or(Value::Nil))?)?;
         self.cursor = Some(cursor).filter(|cursor| cursor != "0");
         Ok(Step { replies, keys })
@@ -181,11 +176,12 @@ impl<'n> Walk<'n> {
         scan
     }
 
-    async fn pause(&mut self) {
-        if self.rest >= REST_MIN {
-            let begun = Instant::now();
-            tokio::time::sleep(Duration::from_secs_f64(self.rest)).await;
-            self.rest -= begun.elapsed().as_secs_f64();
+    async fn pause(&self) {
+        // Other passes may have worked meanwhile: what is due then is theirs as well.
+        let mut due = self.node.rest().before_step(Instant::now());
+        while let Some(rest) = due {
+            tokio::time::sleep(rest).await;
+            due = self.node.rest().before_step(Instant::now());
         }
     }
 }

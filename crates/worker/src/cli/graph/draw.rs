@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use quash_core::explain::Dependence;
 use serde::Serialize;
 
 use crate::cli::output::escape_for_terminal;
@@ -35,16 +36,20 @@ struct Edge {
     to: usize,
     /// The operations that count; empty is all.
     ops: String,
+    /// What the dependency reads of the rows, as [`Dependence::columns`].
+    columns: Vec<String>,
+    /// The columns of which one must have changed; empty is any change.
+    changed: Vec<String>,
 }
 
 impl Graph {
-    /// Puts the graph together from `(from, to, operations)` as [`quash_core::resolve::Resolver::graph`] gives it; caches
-    /// that nothing makes stale stand alone.
-    pub(super) fn new(edges: Vec<(String, String, String)>, caches: &[String]) -> Self {
+    /// Puts the graph together from what [`quash_core::resolve::Resolver::graph`] gives; caches that nothing makes stale
+    /// stand alone.
+    pub(super) fn new(dependences: Vec<Dependence>, caches: &[String]) -> Self {
         let mut graph = Self { nodes: Vec::new(), edges: Vec::new() };
-        for (from, to, ops) in edges {
+        for Dependence { from, to, ops, columns, changed } in dependences {
             let (from, to) = (graph.place(node(&from)), graph.place(node(&to)));
-            graph.edges.push(Edge { from, to, ops });
+            graph.edges.push(Edge { from, to, ops, columns, changed });
         }
         for name in caches {
             graph.place(Node { kind: Kind::Cache, name: name.clone() });
@@ -97,7 +102,7 @@ impl Graph {
             };
             out += &format!("  n{place}{open}\"{}\"{close}\n", mermaid_label(name));
         }
-        for Edge { from, to, ops } in &self.edges {
+        for Edge { from, to, ops, .. } in &self.edges {
             let label = if ops.is_empty() { String::new() } else { format!("|\"{}\"|", mermaid_label(ops)) };
             out += &format!("  n{from} -->{label} n{to}\n");
         }
@@ -114,7 +119,7 @@ impl Graph {
             };
             out += &format!("  n{place} [label=\"{}\", shape={shape}];\n", dot_label(name));
         }
-        for Edge { from, to, ops } in &self.edges {
+        for Edge { from, to, ops, .. } in &self.edges {
             let label = if ops.is_empty() { String::new() } else { format!(" [label=\"{}\"]", dot_label(ops)) };
             out += &format!("  n{from} -> n{to}{label};\n");
         }
@@ -154,7 +159,12 @@ mod tests {
     use super::*;
 
     fn example() -> Graph {
-        let edge = |from: &str, to: &str, ops: &str| (from.to_owned(), to.to_owned(), ops.to_owned());
+        let edge = |from: &str, to: &str, ops: &str| Dependence {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            ops: ops.to_owned(),
+            ..Dependence::default()
+        };
         let edges = vec![
             edge("row shop.Book", "cache page", "create, delete"),
             edge("m2m shop.Book.tags", "cache page", ""),
