@@ -85,6 +85,17 @@ fn the_core_knows_no_broker() {
 }
 
 #[test]
+fn an_application_pulls_in_only_its_own_broker() {
+    let drivers = [("amqp", "lapin v"), ("nats", "async-nats v")];
+    for feature in ["", "amqp", "nats", "redis_streams"] {
+        let tree = cargo_tree(&["-p", "quash-dispatch", "-e", "normal", "--features", feature]);
+        for (its, driver) in drivers {
+            assert_eq!(tree.contains(driver), its == feature, "{driver} with `{feature}`:\n{tree}");
+        }
+    }
+}
+
+#[test]
 fn there_is_one_tls_provider() {
     let tree = cargo_tree(&["--workspace", "-e", "normal"]);
     for other in ["openssl-sys", "native-tls", "aws-lc"] {
@@ -123,6 +134,14 @@ fn the_rights_on_the_security_page_are_those_that_are_tested() {
 }
 
 #[test]
+fn the_outbox_in_the_manual_is_the_one_that_is_printed() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let printed = read("crates/worker/src/cli/publish/outbox/layout.sql");
+    let (_, sql) = printed.split_once('\n').expect("a comment before the table");
+    assert!(read("docs/publishing.md").contains(&format!("```sql\n{sql}```")), "docs/publishing.md differs from it");
+}
+
+#[test]
 fn the_manual_lists_every_page() {
     let list = fs::read_to_string(root().join("docs/README.md")).unwrap();
     for (path, _) in documents().into_iter().filter(|(path, _)| path.starts_with("docs/") && path != "docs/README.md") {
@@ -157,7 +176,7 @@ fn holders(folder: &str, holds: impl Fn(&str, &str) -> bool) -> Vec<String> {
 
 /// Every Rust file with its path from the root of the tree, sorted.
 fn sources() -> Vec<(String, String)> {
-    files(&["crates", "tests", "benches"], "rs")
+    files(&["crates", "tests", "benches", "examples"], "rs")
 }
 
 fn documents() -> Vec<(String, String)> {

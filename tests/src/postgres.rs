@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command};
@@ -44,13 +44,17 @@ impl Postgres {
         let data = initdb(home.path(), owner);
         let port = free_port();
         let settings = format!("{SETTINGS}port = {port}\nunix_socket_directories = '{}'\n", home.path().display());
-        let mut config =
-            fs::OpenOptions::new().append(true).open(data.join("postgresql.conf")).expect("a fresh cluster");
-        config.write_all(settings.as_bytes()).expect("write postgresql.conf");
+        configure(&data, &settings);
         let server = launch(home.path(), &data, owner);
         let postgres = Self { server, port, home };
         eventually(PATIENCE, "postgres answers", async || postgres.try_psql("select 1").is_ok()).await;
         postgres
+    }
+
+    /// Whether one can be started.
+    #[must_use]
+    pub fn is_installed() -> bool {
+        ["initdb", "postgres", "psql"].iter().all(|name| find(name).is_some())
     }
 
     /// How clients find it: `-h … -p … -U postgres -d postgres`.
@@ -60,12 +64,67 @@ impl Postgres {
         ["-h", &host, "-p", &self.port.to_string(), "-U", "postgres", "-d", "postgres"].map(str::to_owned).to_vec()
     }
 
+    /// Its URL; user `postgres`, encrypted where the server can.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Its port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends it as a crash does; it may be started again.
+    pub fn kill(&mut self) {
+        // An immediate shutdown also ends the server's children, which signal 9 would leave behind for a while.
+        self.server.end_by("QUIT");
+    }
+
+    /// Brings it back on the same port, with more settings from then on, and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not answer in time.
+    pub async fn restart(&mut self, settings: &str) {
+        self.kill();
+        configure(&self.home.path().join("data"), settings);
+        self.server = launch(self.home.path(), &self.home.path().join("data"), server_account());
+        eventually(PATIENCE, "postgres answers again", async || self.try_psql("select 1").is_ok()).await;
+    }
+
+    /// Gives it a certificate and its key, which it takes from no file that others own.
+    ///
+    /// # Panics
+    /// When they cannot be copied.
+    pub async fn encrypt(&mut self, certificate: &Path, key: &Path) {
+        let data = self.home.path().join("data");
+        for (from, name) in [(certificate, "server.crt"), (key, "server.key")] {
+            let to = data.join(name);
+            fs::copy(from, &to).expect("copy a certificate");
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).expect("close a file to others");
+            if let Some((user, group)) = server_account() {
+                chown(&to, Some(user), Some(group)).expect("hand a file to the server's account");
+            }
+        }
+        self.restart("ssl = on\n").await;
+    }
+
     /// Runs SQL and returns what it selects: a line a row, fields separated by `|`.
     ///
     /// # Panics
     /// When the server refuses it.
     pub fn psql(&self, sql: &str) -> String {
         self.try_psql(sql).unwrap_or_else(|error| panic!("psql {sql}: {error}"))
+    }
+
+    /// Runs the SQL of a file, which may be longer than an argument.
+    ///
+    /// # Panics
+    /// When the server refuses it.
+    pub fn psql_file(&self, file: &Path) {
+        self.run_psql(&["-f", &file.display().to_string()])
+            .unwrap_or_else(|error| panic!("psql {}: {error}", file.display()));
     }
 
     /// Starts `pgbench` with these options; `pgbench.log` holds what it prints.
@@ -118,8 +177,12 @@ impl Postgres {
     }
 
     fn try_psql(&self, sql: &str) -> Result<String, String> {
+        self.run_psql(&["-c", sql])
+    }
+
+    fn run_psql(&self, what: &[&str]) -> Result<String, String> {
         let mut command = Command::new(installed("psql"));
-        command.args(self.connection()).args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql]);
+        command.args(self.connection()).args(["-XAtq", "-v", "ON_ERROR_STOP=1"]).args(what);
         let output = command.output().map_err(|error| error.to_string())?;
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned());
@@ -130,8 +193,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // An immediate shutdown also ends the server's children, which signal 9 would leave behind for a while.
-        self.server.end_by("QUIT");
+        self.kill();
     }
 }
 
@@ -198,6 +260,11 @@ fn initdb(home: &Path, owner: Option<(u32, u32)>) -> PathBuf {
     data
 }
 
+fn configure(data: &Path, settings: &str) {
+    let config = fs::OpenOptions::new().append(true).open(data.join("postgresql.conf"));
+    config.expect("a cluster").write_all(settings.as_bytes()).expect("write postgresql.conf");
+}
+
 fn launch(home: &Path, data: &Path, owner: Option<(u32, u32)>) -> Process {
     let mut command = as_account(installed("postgres"), owner);
     Process::spawn("postgres", &home.join("postgres.log"), command.current_dir(home).arg("-D").arg(data))
@@ -213,6 +280,10 @@ fn as_account(program: PathBuf, owner: Option<(u32, u32)>) -> Command {
 
 /// A program of PostgreSQL: the newest in Debian's folders, which are not on the PATH, else that on the PATH.
 fn installed(name: &str) -> PathBuf {
+    find(name).unwrap_or_else(|| panic!("{name} is installed (./test installs it)"))
+}
+
+fn find(name: &str) -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut found: Vec<_> = versions
         .filter_map(|entry| {
@@ -222,5 +293,5 @@ fn installed(name: &str) -> PathBuf {
         .collect();
     found.sort();
     let newest = found.pop().map(|(_, path)| path);
-    newest.or_else(|| program(name)).unwrap_or_else(|| panic!("{name} is installed (./test installs it)"))
+    newest.or_else(|| program(name))
 }

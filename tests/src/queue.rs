@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quash_dispatch::transport::{Backlog, Message, Transport, TransportConfig, TransportError};
+use quash_dispatch::transport::{
+    Backlog, ConsumeOptions, Message, Transport, TransportConfig, TransportError, Verdict,
+};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 
 use crate::rabbitmq::Ctl;
 use crate::{Broker, Kind, becomes, eventually};
@@ -109,6 +112,26 @@ impl Queue {
             bodies.into_iter().map(|body| Message { payload: body.into(), ..Message::default() }).collect();
         self.declare().await;
         patiently("publish", async || self.transport.publish(&messages).await).await;
+    }
+
+    /// Takes this many messages out, in the order in which they come.
+    ///
+    /// # Panics
+    /// When they do not come.
+    pub async fn take(&self, count: usize) -> Vec<Message> {
+        self.declare().await;
+        let options = ConsumeOptions { name: "test".to_owned(), batch: count.max(1), linger: Duration::ZERO };
+        let mut consumer = patiently("consume", async || self.transport.consume(&options).await).await;
+        let mut taken = Vec::new();
+        while taken.len() < count {
+            let received = timeout(PATIENCE, consumer.receiver.receive()).await.expect("messages come in time");
+            let batch = received.expect("the broker hands out messages");
+            let acks: Vec<_> = batch.iter().map(|delivery| (delivery.tag, Verdict::Ack)).collect();
+            consumer.settler.settle(&acks).await.expect("the broker takes acks");
+            taken.extend(batch.into_iter().map(|delivery| delivery.message));
+        }
+        consumer.receiver.close().await;
+        taken
     }
 
     /// How much is waiting.

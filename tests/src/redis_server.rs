@@ -43,6 +43,12 @@ impl RedisServer {
         server
     }
 
+    /// Whether one can be started.
+    #[must_use]
+    pub fn is_installed() -> bool {
+        program("redis-server").is_some()
+    }
+
     /// Its address, without a scheme.
     #[must_use]
     pub fn address(&self) -> String {

@@ -152,6 +152,11 @@ def test_a_wrong_url_is_told_without_its_password(url: str, words: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("vector", _VECTORS["coalesced"], ids=lambda vector: vector["name"])
+def test_repeats_are_merged_as_everybody_merges_them(vector: dict[str, Any]) -> None:
+    assert json.dumps(coalesced(vector["gathered"])) == json.dumps(vector["sent"])
+
+
 def test_repeats_are_merged_and_images_are_kept() -> None:
     def update(name: str, before: int, after: int, changed: list[str] | None = None) -> dict[str, Any]:
         said = {} if changed is None else {"changed": changed}

@@ -10,6 +10,7 @@ use quash_core::config::{ConfigPath, Problem, Root, Secret, Severity, Span, Tagg
 use quash_core::event::Format;
 use quash_core::resolve::{Declared, Resolver};
 use quash_core::rule::config::{CacheConfig, Limits};
+use quash_core::rule::dispatch::DispatchConfig;
 use quash_core::store::TargetConfig;
 use serde::Deserialize;
 
@@ -28,6 +29,9 @@ pub struct Config {
     /// The brokers to read from, by name.
     #[serde(default)]
     pub sources: BTreeMap<String, SourceConfig>,
+    /// Where the work of caches runs that do not say it themselves; as `queue` when left out.
+    #[serde(default)]
+    pub dispatch: Option<DispatchConfig>,
     /// When and how often failed shares are tried again.
     #[serde(default)]
     pub retry: RetryConfig,
@@ -63,15 +67,26 @@ impl Config {
     /// Compiles the rules. With an error among the problems there are none; warnings come beside them.
     #[must_use]
     pub fn compile(&self) -> (Option<Resolver>, Vec<Problem>) {
+        let (rules, mut problems) = self.rules();
+        problems.extend(self.check_rest());
+        let usable = problems.iter().all(|problem| problem.severity < Severity::Error);
+        (rules.filter(|_| usable), problems)
+    }
+
+    /// The rules, whatever is wrong with the rest.
+    pub(crate) fn rules(&self) -> (Option<Resolver>, Vec<Problem>) {
         let targets =
             self.targets.iter().map(|(name, target)| (name.clone(), target.options.key_format.clone())).collect();
         let declared =
             Declared { targets: &targets, caches: &self.caches, secrets: &self.secrets, limits: self.limits };
-        let (rules, mut problems) = Resolver::compile(declared);
-        problems.extend(self.check_parts());
+        Resolver::compile(declared)
+    }
+
+    /// What is wrong with everything but the rules.
+    pub(crate) fn check_rest(&self) -> Vec<Problem> {
+        let mut problems = self.check_parts();
         problems.extend(self.check_plugins());
-        let usable = problems.iter().all(|problem| problem.severity < Severity::Error);
-        (rules.filter(|_| usable), problems)
+        problems
     }
 
     /// What of the kinds' own values does not fit together.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use quash_core::config::{ConfigPath, Problem, Span};
+use quash_core::rule::dispatch::DispatchConfig;
 
 use super::{AdminConfig, Config, RetryConfig};
 
@@ -23,6 +24,8 @@ impl Config {
         problems.extend(self.check_sources(&root.key("sources")));
         let caches = root.key("caches");
         problems.extend(self.caches.keys().filter_map(|name| name_in_headers(&caches.key(name), "cache", name)));
+        let sources: Vec<&str> = self.sources.keys().map(String::as_str).collect();
+        problems.extend(DispatchConfig::check(self.dispatch.as_ref(), &self.caches, &sources));
         problems.extend(self.retry.check(&root.key("retry")));
         problems.extend(self.check_limits(&root.key("limits")));
         problems.extend(self.admin.check(&root.key("admin")));

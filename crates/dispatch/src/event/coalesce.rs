@@ -38,7 +38,10 @@ fn identity(document: &Document) -> String {
                 write(document.get(name).unwrap_or(&Json::Null), &mut text);
             }
         }
-        _ => object(document.iter().filter(|(name, _)| !["id", "time", "traceparent"].contains(&name.as_str())), &mut text),
+        _ => object(
+            document.iter().filter(|(name, _)| !["id", "time", "traceparent"].contains(&name.as_str())),
+            &mut text,
+        ),
     }
     text
 }
@@ -82,7 +85,9 @@ fn write(value: &Json, text: &mut String) {
         }
         Json::Object(columns) => object(columns.iter(), text),
         // Writing into a text never fails.
-        scalar => drop(write!(text, "{scalar}")),
+        scalar => {
+            let _ = write!(text, "{scalar}");
+        }
     }
 }
 
@@ -91,7 +96,7 @@ fn object<'a>(columns: impl Iterator<Item = (&'a String, &'a Json)>, text: &mut 
     columns.sort_unstable_by_key(|(name, _)| *name);
     text.push('{');
     for (name, value) in columns {
-        drop(write!(text, "{name:?}:"));
+        let _ = write!(text, "{name:?}:");
         write(value, text);
         text.push(',');
     }

@@ -30,8 +30,8 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use self::change::{Change, Op};
-pub use self::command::Invalidate;
 use self::command::Command;
+pub use self::command::Invalidate;
 
 /// An event as native JSON: its fields by name, in the order in which they are written.
 pub type Document = serde_json::Map<String, Json>;

@@ -38,8 +38,8 @@ pub(crate) fn pack(documents: &[Document], bounds: Bounds) -> Result<Vec<Packed>
         // A comma each, and what is around them.
         let longer = body.len() + 1;
         let around = AROUND[0].len() + AROUND[1].len();
-        let is_full = place - start >= PACK_EVENTS.min(bounds.events)
-            || size + longer + around > PACK_BYTES.min(bounds.bytes);
+        let is_full =
+            place - start >= PACK_EVENTS.min(bounds.events) || size + longer + around > PACK_BYTES.min(bounds.bytes);
         let alone = stands_alone(&documents[place]) || stands_alone(&documents[start]);
         if place > start && (is_full || alone) {
             packs.push(packed(&bodies, start..place));

@@ -48,20 +48,14 @@ fn a_mistake_is_named() {
     let unnamed: Map<String, Json> = Map::new();
     let cases = [
         (Event::create("shop.Book").after(&[1]), "shop.Book: after is a row: a struct, or a map of columns"),
-        (
-            Event::create("b").after(&std::collections::BTreeMap::from([(Some(1.5_f32).map(f32::to_bits), 1)])),
-            "",
-        ),
+        (Event::create("b").after(&std::collections::BTreeMap::from([(Some(1.5_f32).map(f32::to_bits), 1)])), ""),
         (Event::create("b").after(&Option::<Map<String, Json>>::None), "b: no after, which op create needs"),
         (Event::update("b").before(&unnamed), "b: no after or key, which op update needs"),
         (Event::truncate(""), "an event has no entity, as `shop.Book`"),
         (Invalidate::tag("t").arg("a", 1).into(), "a command has args only with a cache"),
         (Event::from(Invalidate::tag("t")).before(&unnamed), "a command has no rows, source or trace"),
         (Event::given(unnamed.clone()).source("s"), "native JSON travels as it is"),
-        (
-            Event::create("b").after(&std::collections::BTreeMap::from([((1, 2), 1)])),
-            "b: after: a name is text",
-        ),
+        (Event::create("b").after(&std::collections::BTreeMap::from([((1, 2), 1)])), "b: after: a name is text"),
     ];
     for (event, words) in cases {
         let said = event.document().map_or_else(|error| error.to_string(), |_| String::new());
@@ -129,11 +123,17 @@ fn event(fields: &Json) -> Option<Event> {
             "origin" => event.origin(value.as_str().unwrap()),
             "traceparent" => event.traceparent(value.as_str().unwrap()),
             "time" => event.time(time(value)),
-            "key" => value.as_object().unwrap().iter().fold(event, |event, (column, value)| event.key(column, Special(value))),
+            "key" => value
+                .as_object()
+                .unwrap()
+                .iter()
+                .fold(event, |event, (column, value)| event.key(column, Special(value))),
             "before" => event.before(&Special(value)),
             "after" => event.after(&Special(value)),
             "from" => event.from_row(&Special(value)),
-            "to" if value.is_array() => value.as_array().unwrap().iter().fold(event, |event, row| event.to(&Special(row))),
+            "to" if value.is_array() => {
+                value.as_array().unwrap().iter().fold(event, |event, row| event.to(&Special(row)))
+            }
             "to" => event.to(&Special(value)),
             "changed" => event.changed(value.as_array().unwrap().iter().map(|column| column.as_str().unwrap())),
             other => panic!("unknown field {other}"),

@@ -3,13 +3,27 @@
 //! Everything is a batch. Transports move bytes and headers and know no event. The contract is the suite under
 //! [`conformance`]; a transport that passes it keeps the promise that nothing ends in silence.
 
-pub mod amqp;
 pub mod backoff;
 pub mod memory;
 pub mod message;
+
+#[cfg(feature = "amqp")]
+pub mod amqp;
+#[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(feature = "redis_streams")]
 pub mod redis_streams;
+#[cfg(any(feature = "amqp", feature = "nats", feature = "redis_streams"))]
 pub mod tls;
+
+// Those that this program is built without: configuration still knows them, and says so.
+mod absent;
+#[cfg(not(feature = "amqp"))]
+absent::absent!(amqp, "amqp");
+#[cfg(not(feature = "nats"))]
+absent::absent!(nats, "nats");
+#[cfg(not(feature = "redis_streams"))]
+absent::absent!(redis_streams, "redis_streams");
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -23,7 +37,7 @@ pub use message::{Headers, Message};
 pub use quash_core::store::{Finding, Severity};
 
 quash_core::plugins! {
-    /// Every kind of transport. Adding one is a folder here and a line.
+    /// Every kind of transport. Adding one is a folder here, a feature and a line.
     TransportConfig builds dyn Transport {
         /// RabbitMQ.
         "amqp": Amqp(amqp::Config),
@@ -248,4 +262,7 @@ pub enum TransportError {
     /// The broker answered with an error: trying again does not help until somebody changes something.
     #[error("the broker refused: {0}")]
     Refused(String),
+    /// A message is larger than this broker ever takes; others may be taken.
+    #[error("the broker refused: {0}")]
+    TooLarge(String),
 }

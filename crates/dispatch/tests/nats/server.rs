@@ -98,7 +98,7 @@ pub(crate) fn dead(message: Message) -> Verdict {
 /// The words of a refusal.
 pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, TransportError>) -> String {
     match result {
-        Err(TransportError::Refused(words)) => words,
+        Err(TransportError::Refused(words) | TransportError::TooLarge(words)) => words,
         other => panic!("not refused: {other:?}"),
     }
 }

@@ -21,6 +21,7 @@ impl Differences {
         Self {
             taken: differs(&[
                 ("caches", before.caches != after.caches),
+                ("dispatch", before.dispatch != after.dispatch),
                 ("limits", before.limits != after.limits),
                 ("secrets", before.secrets != after.secrets),
                 ("retry", before.retry != after.retry),

@@ -154,7 +154,7 @@ impl From<TransportError> for CliError {
     fn from(error: TransportError) -> Self {
         match error {
             TransportError::Unreachable(_) => Self::Unreachable(error.to_string()),
-            TransportError::Refused(_) => Self::Refused(error.to_string()),
+            TransportError::Refused(_) | TransportError::TooLarge(_) => Self::Refused(error.to_string()),
         }
     }
 }

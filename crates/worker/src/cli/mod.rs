@@ -114,7 +114,7 @@ pub enum Command {
     Explain(explain::Args),
     /// Draws what depends on what.
     Graph(graph::Args),
-    /// Publishes events from a file or standard input.
+    /// Publishes events from a file, standard input or an outbox.
     Publish(publish::Args),
     /// Publishes a direct command.
     Invalidate(invalidate::Args),
@@ -124,7 +124,7 @@ pub enum Command {
     Health(health::Args),
     /// Writes a commented configuration to start from.
     Init(init::Args),
-    /// Prints the JSON Schema of the configuration.
+    /// Prints the JSON Schema of the configuration, or the table of the outbox.
     Schema(schema::Args),
     /// Prints completions for a shell.
     Completions(completions::Args),

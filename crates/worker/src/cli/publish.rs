@@ -1,30 +1,37 @@
-//! `quash publish`: publishes events from a file or standard input.
+//! `quash publish`: publishes events from a file, standard input or an outbox.
 
 mod deliver;
 mod flow;
 mod input;
+pub mod outbox;
 mod stop;
 mod validate;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use quash_core::config::ProcessEnvironment;
 use quash_core::event::Format;
 use quash_dispatch::transport::{Headers, Message};
 use serde::Serialize;
 
 use super::format::format;
+use super::source::Source;
 use super::{CliError, Exit, Global, Output, output, source};
 use deliver::Delivery;
 use flow::{Flow, Pace};
 use stop::Stop;
 use validate::Validator;
 
-/// Publishes events from a file or standard input, one JSON document a line.
+/// Publishes events from a file or standard input, one JSON document a line, or from a table in PostgreSQL.
 ///
 /// Every line is decoded first: one that is wrong is reported and left out, and the exit code is then 1. Lines that carry
 /// nothing to invalidate (transaction boundaries) are left out in silence. While the broker cannot be reached, publishing
 /// waits; no line is dropped. Ctrl-C, SIGTERM and the end of the input finish what was read; a second Ctrl-C gives up.
+///
+/// With `--outbox`, the oldest rows of a table are published and removed again and again; `quash schema outbox` prints the SQL
+/// that makes it. Rows go when the broker has confirmed their events. One that can never be published stays, marked with its
+/// error. Several relays share the work.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The file to read; `-` is standard input
@@ -42,7 +49,7 @@ pub struct Args {
     /// Stop at the first line that is wrong
     #[arg(long)]
     strict: bool,
-    /// Lines published together at most
+    /// Lines or rows published together at most
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: u32,
     /// Events a second at most
@@ -51,6 +58,8 @@ pub struct Args {
     /// A header of every message, as `name=value`; may be repeated
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
+    #[command(flatten)]
+    outbox: outbox::Options,
 }
 
 /// What was done with the input.
@@ -58,13 +67,13 @@ pub struct Args {
 struct Tally {
     /// Messages that the broker has.
     published: u64,
-    /// Lines with nothing to invalidate in them.
+    /// Lines or rows with nothing to invalidate in them.
     nothing: u64,
-    /// Lines that are no event.
+    /// Lines or rows that are no event.
     refused: u64,
 }
 
-/// Publishes events from a file or standard input.
+/// Publishes events from a file, standard input or an outbox.
 ///
 /// # Errors
 /// As [`CliError`] says.
@@ -76,25 +85,47 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     for (name, value) in args.headers {
         headers.set(name, value);
     }
-    let started = Instant::now();
-    let stop = Stop::on_signals();
-    let batch = args.rate.map_or(args.batch, |rate| args.batch.min((rate / 10).max(1)));
-    let limits = config.limits.event();
+    let (started, name) = (Instant::now(), source.name.clone());
+    let work = Work {
+        source,
+        validator: Validator { format, limits: config.limits.event(), headers },
+        stop: Stop::on_signals(),
+        pace: args.rate.map(Pace::new),
+        batch: args.rate.map_or(args.batch, |rate| args.batch.min((rate / 10).max(1))),
+    };
+    let (tally, unit) = match args.outbox.url(&ProcessEnvironment)? {
+        Some(url) => (outbox::relay(&url, args.outbox, work).await?, ("row", "rows")),
+        None => (publish(&args.file, args.whole, args.strict, work).await?, ("line", "lines")),
+    };
+    summarise(tally, unit, &name, started.elapsed(), global.output)?;
+    Ok(if tally.refused == 0 { Exit::Done } else { Exit::Failures })
+}
+
+/// What it takes to publish, wherever the events come from.
+struct Work {
+    source: Source,
+    validator: Validator,
+    stop: Stop,
+    pace: Option<Pace>,
+    /// Events published together at most; at least 1.
+    batch: u32,
+}
+
+async fn publish(file: &Path, whole: bool, strict: bool, work: Work) -> Result<Tally, CliError> {
+    let Work { source, validator, stop, pace, batch } = work;
     let mut flow = Flow {
-        lines: input::open(&args.file, limits.max_message_bytes, args.whole).await?,
-        validator: Validator { format, limits, headers },
+        lines: input::open(file, validator.limits.max_message_bytes, whole).await?,
+        validator,
         delivery: Delivery::new(async |messages: &[Message]| source.transport.publish(messages).await, stop.clone()),
         stop,
-        pace: args.rate.map(Pace::new),
+        pace,
         batch: usize::try_from(batch).unwrap_or(usize::MAX),
-        strict: args.strict,
+        strict,
         complaints: std::io::stderr(),
     };
     let about = |error: CliError| error.about(&format!("source {}", source.name));
     flow.delivery.prepare(async || source.transport.prepare().await, &mut std::io::stderr()).await.map_err(about)?;
-    let tally = flow.run().await?;
-    summarise(tally, &source.name, started.elapsed(), global.output)?;
-    Ok(if tally.refused == 0 { Exit::Done } else { Exit::Failures })
+    flow.run().await
 }
 
 /// What a worker could not decode must not be published to it.
@@ -109,7 +140,7 @@ fn agreed_format(asked: Option<Format>, configured: Format, source: &str) -> Res
     }
 }
 
-fn summarise(tally: Tally, source: &str, took: Duration, output: Output) -> Result<(), CliError> {
+fn summarise(tally: Tally, unit: (&str, &str), source: &str, took: Duration, output: Output) -> Result<(), CliError> {
     let seconds = took.as_secs_f64();
     let line = match output {
         Output::Json => {
@@ -118,14 +149,14 @@ fn summarise(tally: Tally, source: &str, took: Duration, output: Output) -> Resu
             value["seconds"] = seconds.into();
             value.to_string()
         }
-        Output::Text => in_words(tally, seconds),
+        Output::Text => in_words(tally, unit, seconds),
     };
     output::say(&line)
 }
 
-fn in_words(tally: Tally, seconds: f64) -> String {
+fn in_words(tally: Tally, unit: (&str, &str), seconds: f64) -> String {
     let were = |count: u64| if count == 1 { "was" } else { "were" };
-    let lines = |count: u64| if count == 1 { "line" } else { "lines" };
+    let lines = |count: u64| if count == 1 { unit.0 } else { unit.1 };
     let events = if tally.published == 1 { "event" } else { "events" };
     let asides: Vec<String> = [
         (tally.nothing > 0).then(|| format!("{} {} carried nothing", thousands(tally.nothing), lines(tally.nothing))),
@@ -175,7 +206,7 @@ mod tests {
             ),
         ];
         for (tally, expected) in cases {
-            assert_eq!(in_words(tally, 2.1), expected);
+            assert_eq!(in_words(tally, ("line", "lines"), 2.1), expected);
         }
     }
 

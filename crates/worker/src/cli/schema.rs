@@ -1,11 +1,12 @@
-//! `quash schema`: prints the JSON Schema of the configuration.
+//! `quash schema`: prints the JSON Schema of the configuration, and the table of the outbox as SQL.
 
 use std::io::Write;
 
+use super::publish::outbox::layout;
 use super::{CliError, Exit, Global, output};
 use quash_dispatch::config::Config;
 
-/// Prints the JSON Schema of the configuration.
+/// Prints the JSON Schema of the configuration, or the table of the outbox as SQL for PostgreSQL.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Of what
@@ -13,23 +14,29 @@ pub struct Args {
     pub subject: Subject,
 }
 
-/// What a schema is there for.
+/// What there is a schema of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Subject {
-    /// The configuration files.
+    /// The configuration files, as JSON Schema.
     Config,
+    /// The table that `quash publish --outbox` relays, as SQL.
+    Outbox,
+    /// The trigger that wakes relays when something was written to it, as SQL.
+    OutboxNotify,
 }
 
-/// Prints the JSON Schema of the configuration.
+/// Prints the JSON Schema of the configuration, or the table of the outbox as SQL.
 ///
 /// # Errors
 /// [`CliError::Io`] when standard output cannot be written.
 pub async fn run(args: Args, _global: &Global) -> Result<Exit, CliError> {
     let text = match args.subject {
         Subject::Config => format!("{:#}", config_schema()),
+        Subject::Outbox => layout::LAYOUT.to_owned(),
+        Subject::OutboxNotify => layout::NOTIFY.to_owned(),
     };
     let mut out = output::stdout();
-    writeln!(out, "{text}")?;
+    writeln!(out, "{}", text.trim_end())?;
     out.flush()?;
     Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-"""Holds the table of events that wait for the broker."""
+"""Holds the table of events that wait for the broker: the same that `quash schema outbox` prints."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class OutboxEvent(models.Model):
         app_label = "quash"
         db_table = "quash_outbox"
         ordering = ("id",)
+        indexes = (models.Index(fields=["id"], condition=models.Q(error=""), name="quash_outbox_waiting"),)
 
     def __str__(self) -> str:
         return f"event {self.pk}"

@@ -35,11 +35,11 @@ def relay(publisher: Publisher, using: str, limit: int) -> int:
     """
     with transaction.atomic(using=using):
         rows = list(_oldest(using, limit))
-        documents = [json.loads(row.body) for row in rows]
+        documents = _readable(rows)
         try:
-            publisher.send(documents)
+            publisher.send([document for _, document in documents])
         except EventError:
-            _one_by_one(publisher, rows, documents)
+            _one_by_one(publisher, documents)
         OutboxEvent.objects.using(using).filter(pk__in=[row.pk for row in rows if not row.error]).delete()
     return len(rows)
 
@@ -57,12 +57,37 @@ def _oldest(using: str, limit: int) -> Any:
     return rows[:limit]
 
 
-def _one_by_one(publisher: Publisher, rows: list[OutboxEvent], documents: Documents) -> None:
+def _readable(rows: list[OutboxEvent]) -> list[tuple[OutboxEvent, dict[str, Any]]]:
+    """The rows that hold an event, with it. Anybody may have written them."""
+    readable = []
+    for row in rows:
+        try:
+            readable.append((row, _document(row.body)))
+        except EventError as error:
+            _mark(row, str(error))
+    return readable
+
+
+def _document(body: str) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except ValueError as error:
+        raise EventError(f"no JSON: {error}") from error
+    if not isinstance(document, dict) or not document.keys() & {"entity", "events", "invalidate"}:
+        raise EventError("no native JSON of an event; `quash publish --outbox` relays the other formats")
+    return document
+
+
+def _one_by_one(publisher: Publisher, documents: list[tuple[OutboxEvent, dict[str, Any]]]) -> None:
     """Publishes what can be published; what cannot stays with the reason, out of the way of the others."""
-    for row, document in zip(rows, documents, strict=True):
+    for row, document in documents:
         try:
             publisher.send([document])
         except EventError as error:
-            logger.exception("event %d of the outbox cannot be published, it stays there", row.pk)
-            row.error = str(error)
-            row.save(update_fields=["error"])
+            _mark(row, str(error))
+
+
+def _mark(row: OutboxEvent, error: str) -> None:
+    logger.error("event %d of the outbox cannot be published, it stays there: %s", row.pk, error)
+    row.error = error
+    row.save(update_fields=["error"])

@@ -111,7 +111,7 @@ impl Server {
             TransportError::Refused(_) => {
                 TransportError::Refused(format!("{}, virtual host {}: {}", self.address(), self.vhost(), words(error)))
             }
-            TransportError::Unreachable(_) => self.unreachable(words(error)),
+            TransportError::Unreachable(_) | TransportError::TooLarge(_) => self.unreachable(words(error)),
         }
     }
 

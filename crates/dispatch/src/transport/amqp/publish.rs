@@ -55,7 +55,7 @@ pub(super) enum Untaken {
 impl From<Untaken> for TransportError {
     fn from(untaken: Untaken) -> Self {
         match untaken {
-            Untaken::Oversized => Self::Refused("publishing: a message is larger than the broker takes".into()),
+            Untaken::Oversized => Self::TooLarge("publishing: a message is larger than the broker takes".into()),
             Untaken::Failed(error) => error,
         }
     }

@@ -294,7 +294,7 @@ async fn open_again(consuming: &Consuming) -> Option<Opened> {
             consuming.inbox.fail(error);
             consuming.inbox.told().await;
         }
-        Err(error @ TransportError::Unreachable(_)) => tracing::debug!(%error, "not connected again yet"),
+        Err(error) => tracing::debug!(%error, "not connected again yet"),
     }
     None
 }

@@ -22,6 +22,7 @@ pub(super) mod code {
     pub(in super::super) const CONSUMER_NOT_FOUND: u32 = 10014;
     pub(in super::super) const NO_MESSAGE_FOUND: u32 = 10037;
     pub(in super::super) const SEQUENCE_NOT_FOUND: u32 = 10043;
+    pub(in super::super) const MESSAGE_TOO_LARGE: u32 = 10054;
     pub(in super::super) const STREAM_NAME_EXIST: u32 = 10058;
     pub(in super::super) const STREAM_NOT_FOUND: u32 = 10059;
     pub(in super::super) const SUBJECT_OVERLAP: u32 = 10065;

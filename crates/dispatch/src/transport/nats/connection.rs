@@ -300,6 +300,7 @@ impl Link {
         match error {
             // Its code says that the service is not available, and nothing changes by itself.
             ApiError { err_code: code::STORE_FAILED, .. } => TransportError::Refused(words),
+            ApiError { err_code: code::MESSAGE_TOO_LARGE, .. } => TransportError::TooLarge(words),
             ApiError { code: 503 | 408, .. } => self.unreachable(words),
             _ => TransportError::Refused(words),
         }

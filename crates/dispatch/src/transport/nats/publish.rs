@@ -37,7 +37,7 @@ pub(super) async fn store_all(place: &Place, subject: &str, messages: &[Message]
     let outgoing = messages.iter().map(|message| Outgoing::published(subject.clone(), message));
     let outgoing: Vec<_> = outgoing.collect();
     if let Some(large) = outgoing.iter().map(Outgoing::size).find(|&size| size > max) {
-        return Err(TransportError::Refused(format!("a message has {large} bytes, and the server takes {max}")));
+        return Err(TransportError::TooLarge(format!("a message has {large} bytes, and the server takes {max}")));
     }
     for result in store(place, outgoing).await {
         result?;

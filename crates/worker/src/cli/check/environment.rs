@@ -92,7 +92,7 @@ impl From<TransportError> for Trouble {
     fn from(error: TransportError) -> Self {
         match error {
             TransportError::Unreachable(_) => Self::Unreachable(error.to_string()),
-            TransportError::Refused(_) => Self::Refused(error.to_string()),
+            TransportError::Refused(_) | TransportError::TooLarge(_) => Self::Refused(error.to_string()),
         }
     }
 }

@@ -70,6 +70,7 @@ impl<P: AsyncFn(&[Message]) -> Result<(), TransportError>> Delivery<P> {
             let error = match does().await {
                 Ok(()) => return Ok(()),
                 Err(error @ TransportError::Refused(_)) if !self.answered => return Err(error),
+                Err(error @ TransportError::TooLarge(_)) => return Err(error),
                 Err(error) => error,
             };
             if !complained {

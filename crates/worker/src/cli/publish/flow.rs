@@ -116,14 +116,15 @@ impl<P: AsyncFn(&[Message]) -> Result<(), TransportError>, W: Write> Flow<P, W> 
     fn judge(&mut self, lines: Vec<Line>, tally: &mut Tally) -> Vec<Message> {
         let mut messages = Vec::with_capacity(lines.len());
         for line in lines {
+            let number = line.number;
             match self.validator.judge(line) {
                 Judged::Event(message) => messages.push(message),
                 Judged::Nothing => tally.nothing += 1,
                 Judged::Blank => {}
-                Judged::Refused(words) => {
+                Judged::Refused(error, excerpt) => {
                     tally.refused += 1;
                     // Nobody may be reading stderr; that is no reason to stop.
-                    let _ = writeln!(self.complaints, "{words}");
+                    let _ = writeln!(self.complaints, "line {number}: {error}: {excerpt}");
                     if self.strict {
                         break;
                     }
@@ -158,7 +159,8 @@ impl Pace {
         Self { per_event: Duration::from_secs(1) / rate.max(1), next: None }
     }
 
-    async fn wait(&mut self, events: usize) {
+    /// Returns when so many events may be published.
+    pub(super) async fn wait(&mut self, events: usize) {
         if let Some(next) = self.next {
             sleep_until(next).await;
         }

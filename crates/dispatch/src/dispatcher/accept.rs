@@ -1,0 +1,240 @@
+//! A call on one screen: resolve, take seats, do what is to be done here, publish the rest, start what goes on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use quash_core::event::{Format, Payload};
+use quash_core::plan::TargetSet;
+use quash_core::resolve::{Refused, Request, Resolved};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::job::{self, Job};
+use super::layout::Group;
+use super::publish::Outgoing;
+use super::receipt::{Cause, DispatchError, Receipt, Ticket};
+use super::room::Seat;
+use super::work::{Next, Work};
+use super::{Inner, Running, now_ms};
+use crate::event::pack::{Packed, pack};
+use crate::event::{Document, Event, EventError};
+use crate::headers;
+use crate::transport::Message;
+
+/// What a call comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// A tokio runtime, which polls this.
+    Tokio,
+    /// Something else: the engine polls this.
+    Foreign,
+}
+
+/// Work of one message, and where it runs.
+struct Seated<'i> {
+    running: &'i Running,
+    work: Work,
+    seat: Option<OwnedSemaphorePermit>,
+}
+
+/// What is published at the end of a call.
+#[derive(Default)]
+struct Outbox {
+    /// By source, with the time that the caller grants.
+    sources: BTreeMap<String, (Outgoing, Duration)>,
+    /// Messages for the buffer, where there is one.
+    buffered: Vec<(Message, Arc<[Document]>)>,
+}
+
+impl Inner {
+    /// Accepts events, or gives all of them back.
+    pub(super) async fn accept(self: Arc<Self>, events: Vec<Event>, caller: Caller) -> Result<Receipt, DispatchError> {
+        let documents: Arc<[Document]> = match events.iter().map(|event| self.document(event)).collect() {
+            Ok(documents) => documents,
+            Err(error) => return Err(DispatchError::of_events(Cause::Event(error), events)),
+        };
+        let accepted = self.try_accept(&documents, caller).await;
+        accepted.map_err(|cause| DispatchError::new(cause, &documents))
+    }
+
+    /// Native JSON, with what the event does not say filled in.
+    fn document(&self, event: &Event) -> Result<Document, EventError> {
+        let mut document = event.document()?;
+        if document.contains_key("entity") {
+            if let Some(source) = &self.source {
+                document.entry("source").or_insert_with(|| source.as_str().into());
+            }
+            document.entry("origin").or_insert_with(|| self.origin.as_str().into());
+        }
+        Ok(document)
+    }
+
+    async fn try_accept(self: &Arc<Self>, documents: &Arc<[Document]>, caller: Caller) -> Result<Receipt, Cause> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(Cause::Closed);
+        }
+        let packs = pack(documents, self.bounds)?;
+        let (mut receipt, mut outbox, mut jobs) = (Receipt::default(), Outbox::default(), Vec::new());
+        for Packed { body, events } in packs {
+            let message = Message { payload: body, ..Message::default() };
+            let events: Arc<[Document]> =
+                if events.len() == documents.len() { Arc::clone(documents) } else { documents[events].into() };
+            let found = self.resolve(&message);
+            let (works, is_refused) = found.map_or_else(|_| (Vec::new(), true), |works| (works, false));
+            let seated = self.seats(works, caller).await?;
+            if self.always_publishes || is_refused {
+                let done = seated.iter().flat_map(|seated| seated.work.caches.iter().map(String::as_str));
+                self.leave_to_workers(message, done.collect(), &events, &mut outbox);
+                receipt.is_queued = true;
+            }
+            for Seated { running, work, seat } in seated {
+                match seat {
+                    None => self.here(running, work, &events, &mut outbox, &mut receipt).await,
+                    Some(seat) => jobs.push((running, work, seat, Arc::clone(&events))),
+                }
+            }
+        }
+        self.publish(outbox, &mut receipt).await?;
+        for (running, work, seat, events) in jobs {
+            receipt.background.extend(work.caches.iter().cloned());
+            let ticket = Ticket::open(self, Arc::clone(&events));
+            running.start(Job { work, group: Arc::clone(&running.group), events, ticket, seat });
+        }
+        Ok(receipt)
+    }
+
+    /// What the event asks of each dispatcher of this process.
+    ///
+    /// # Errors
+    /// When a rule refuses it: that is for a worker, which makes a dead letter of it.
+    fn resolve<'i>(&'i self, message: &Message) -> Result<Vec<(&'i Running, Work)>, Refused> {
+        let found = self.groups.iter().map(|running| Ok((running, self.resolve_for(&running.group, message)?)));
+        let found: Vec<_> = found.collect::<Result<_, Refused>>()?;
+        Ok(found.into_iter().filter_map(|(running, work)| Some((running, work?))).collect())
+    }
+
+    fn resolve_for(&self, group: &Group, message: &Message) -> Result<Option<Work>, Refused> {
+        let payload = Payload { body: &message.payload, headers: &[] };
+        let request = Request { scope: Some(&group.scope), ..Request::fresh(payload, Format::Json) };
+        let mut resolution = self.resolver.resolve(std::slice::from_ref(&request));
+        let asked = match resolution.outcomes.pop() {
+            Some(Resolved::Asked(asked)) => asked,
+            Some(Resolved::Refused(refused)) => return Err(refused),
+            Some(Resolved::Unmatched { .. }) | None => return Ok(None),
+        };
+        let names = self.resolver.caches();
+        let caches: Vec<String> =
+            resolution.cache_matches.iter().filter_map(|(place, _)| names.get(*place as usize).cloned()).collect();
+        // A direct command that names no cache is the default's, whoever else is asked.
+        if caches.is_empty() && group.scope.only.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(Work {
+            message: message.clone(),
+            caches,
+            shares: resolution.plan.shares,
+            has_later: asked.next_pass.is_some() && !self.always_publishes,
+            attempts_made: 0,
+            failures: Vec::new(),
+            first_failure_ms: None,
+            done: TargetSet::EMPTY,
+            troubles: Vec::new(),
+        }))
+    }
+
+    /// Takes a seat for everything that goes on in the background, before anything is done.
+    async fn seats<'i>(&self, works: Vec<(&'i Running, Work)>, caller: Caller) -> Result<Vec<Seated<'i>>, Cause> {
+        let mut seated = Vec::with_capacity(works.len());
+        for (running, work) in works {
+            let seat = match &running.background {
+                // Where no runtime of the caller's goes on, he does it himself.
+                Some(background) if background.pool.is_some() || caller == Caller::Tokio => {
+                    match background.room.seat(&self.hand).await? {
+                        Seat::Taken(seat) => Some(seat),
+                        Seat::Caller => None,
+                    }
+                }
+                _ => None,
+            };
+            seated.push(Seated { running, work, seat });
+        }
+        Ok(seated)
+    }
+
+    /// Leaves to workers what of the event is not done here.
+    fn leave_to_workers(&self, mut message: Message, done: Vec<&str>, events: &Arc<[Document]>, outbox: &mut Outbox) {
+        if !done.is_empty() {
+            message.headers.set(headers::CACHES_DONE, done.join(","));
+        }
+        match &self.buffer {
+            Some(_) => outbox.buffered.push((message, Arc::clone(events))),
+            None => outbox.of(&self.home.source, self.home.timeout).messages.push(message),
+        }
+    }
+
+    /// Does the work before the call returns.
+    async fn here(
+        &self,
+        running: &Running,
+        mut work: Work,
+        events: &[Document],
+        outbox: &mut Outbox,
+        receipt: &mut Receipt,
+    ) {
+        let group = &*running.group;
+        while let Next::Again(delay) = work.attempt(group, self.scene(), now_ms).await {
+            tokio::time::sleep(delay).await;
+        }
+        let remains = work.remains(group, events, self.scene(), now_ms());
+        receipt.is_handed_over |= !work.shares.is_empty();
+        if work.shares.is_empty() {
+            receipt.done.append(&mut work.caches);
+        }
+        if !remains.is_empty() {
+            outbox.of(&group.source, group.timeout).add(remains);
+        }
+    }
+
+    /// Publishes to all sources at once, and leaves in the buffer what goes there.
+    async fn publish(self: &Arc<Self>, outbox: Outbox, receipt: &mut Receipt) -> Result<(), Cause> {
+        let mut rooms = Vec::with_capacity(outbox.buffered.len());
+        if let Some(buffer) = &self.buffer {
+            for left in outbox.buffered {
+                rooms.push((buffer.room(&self.hand).await?, left));
+            }
+        }
+        let calls = outbox.sources.into_values().map(|(outgoing, limit)| self.publisher.publish(outgoing, limit));
+        try_join_all(calls).await?;
+        for (room, (message, events)) in rooms {
+            receipt.waiting.push(room.leave(message, Ticket::open(self, events)));
+        }
+        Ok(())
+    }
+}
+
+impl Outbox {
+    fn of(&mut self, source: &str, limit: Duration) -> &mut Outgoing {
+        let fresh = || (Outgoing::new(source), limit);
+        &mut self.sources.entry(source.to_owned()).or_insert_with(fresh).0
+    }
+}
+
+impl Outgoing {
+    fn add(&mut self, mut more: Self) {
+        self.messages.append(&mut more.messages);
+        self.letters.append(&mut more.letters);
+    }
+}
+
+impl Running {
+    /// Starts work that somebody has a seat for.
+    fn start(&self, job: Job) {
+        match self.background.as_ref().and_then(|background| background.pool.as_ref()) {
+            Some(pool) => pool.push(job),
+            // Within the caller's runtime: seats are only taken there.
+            None => drop(tokio::spawn(job::run(job))),
+        }
+    }
+}

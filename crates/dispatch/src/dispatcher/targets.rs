@@ -1,0 +1,189 @@
+//! Acts on targets from within an application: connections of its own runtime, a bound on what runs at once, and a gate
+//! before a target that is away.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use quash_core::action::Action;
+use quash_core::execute::execute;
+use quash_core::plan::Share;
+use quash_core::report::Outcome;
+use quash_core::store::{Store, TargetConfig};
+use tokio::runtime::{self, Handle};
+use tokio::sync::Semaphore;
+
+/// How long a target that could not be reached is not asked again: one caller in this time finds out, and all others go
+/// on without waiting for it.
+const SHUT_FOR: Duration = Duration::from_secs(1);
+
+/// How long a share with prefixes may take: its pass over all keys takes as long as there are keys, and the store bounds
+/// each of its commands.
+const SCAN_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Runtimes that have connections at most. Tests make one each; when there are more, all connect anew.
+const RUNTIMES_MAX: usize = 1024;
+
+/// All targets, by their ids.
+pub(super) struct Targets {
+    targets: Vec<Target>,
+    /// Connections live on the runtime that made them: a runtime that rests would leave those of the others waiting.
+    stores: RwLock<HashMap<runtime::Id, Stores>>,
+}
+
+type Stores = Arc<[Arc<dyn Store>]>;
+
+struct Target {
+    config: TargetConfig,
+    /// In the place of what is configured.
+    given: Option<Arc<dyn Store>>,
+    permits: Semaphore,
+    gate: Gate,
+}
+
+/// Why a target is not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It answered with an error.
+    Failed(String),
+    /// It could not be reached, or was not asked because of that.
+    Unreachable(String),
+}
+
+impl Targets {
+    pub(super) fn new(targets: impl IntoIterator<Item = (TargetConfig, Option<Arc<dyn Store>>)>) -> Self {
+        let target = |(config, given): (TargetConfig, Option<_>)| Target {
+            permits: Semaphore::new(config.options.concurrency.clamp(1, Semaphore::MAX_PERMITS)),
+            gate: Gate::default(),
+            config,
+            given,
+        };
+        Self { targets: targets.into_iter().map(target).collect(), stores: RwLock::default() }
+    }
+
+    /// Applies the shares at once, and says which of them are not done, by their places.
+    pub(super) async fn execute(&self, shares: &[Share]) -> Vec<(usize, Trouble)> {
+        let stores = match self.stores() {
+            Ok(stores) => stores,
+            Err(error) => return (0..shares.len()).map(|place| (place, Trouble::Unreachable(error.clone()))).collect(),
+        };
+        // Most events concern one target.
+        if let [share] = shares {
+            return self.apply(share, &stores).await.map(|trouble| (0, trouble)).into_iter().collect();
+        }
+        let applied = join_all(shares.iter().map(|share| self.apply(share, &stores))).await;
+        applied.into_iter().enumerate().filter_map(|(place, trouble)| Some((place, trouble?))).collect()
+    }
+
+    async fn apply(&self, share: &Share, stores: &Stores) -> Option<Trouble> {
+        let place = usize::from(share.target.0);
+        let (Some(target), Some(store)) = (self.targets.get(place), stores.get(place)) else {
+            // Rules and targets are made from one configuration; should they ever differ, nothing is lost.
+            return Some(Trouble::Unreachable("the target is not configured".to_owned()));
+        };
+        if let Some(error) = target.gate.shut() {
+            return Some(Trouble::Unreachable(error));
+        }
+        let trouble = target.apply(share, &**store).await;
+        match &trouble {
+            Some(Trouble::Unreachable(error)) => target.gate.shut_because(error),
+            Some(Trouble::Failed(_)) | None => target.gate.open(),
+        }
+        trouble
+    }
+
+    /// The stores of the runtime that this runs on.
+    fn stores(&self) -> Result<Stores, String> {
+        let id = Handle::current().id();
+        let known = self.stores.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        if let Some(stores) = known {
+            return Ok(stores);
+        }
+        let stores = self.targets.iter().map(Target::build).collect::<Result<Stores, _>>()?;
+        let mut all = self.stores.write().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= RUNTIMES_MAX {
+            all.clear();
+        }
+        Ok(Arc::clone(all.entry(id).or_insert(stores)))
+    }
+}
+
+impl Target {
+    fn build(&self) -> Result<Arc<dyn Store>, String> {
+        match &self.given {
+            Some(store) => Ok(Arc::clone(store)),
+            None => self.config.kind.build().map_err(|problem| problem.message),
+        }
+    }
+
+    async fn apply(&self, share: &Share, store: &dyn Store) -> Option<Trouble> {
+        // Nobody closes the semaphore; without a permit there would only be one more share in flight.
+        let _permit = self.permits.acquire().await.ok();
+        let limit = if share.actions.iter().any(Action::scans) { SCAN_TIMEOUT } else { self.config.options.timeout.0 };
+        match tokio::time::timeout(limit, execute(share, store)).await {
+            Ok(report) => match report.outcome {
+                Outcome::Answered { failed, .. } => {
+                    let (_, failure) = failed.into_iter().next()?;
+                    Some(Trouble::Failed(format!("{}: {}", failure.action, failure.error)))
+                }
+                Outcome::Unreachable { error } => Some(Trouble::Unreachable(error)),
+            },
+            Err(_) => Some(Trouble::Unreachable(format!("no answer within {limit:?}"))),
+        }
+    }
+}
+
+/// Lets nobody ask a target for a while after it could not be reached.
+#[derive(Default)]
+struct Gate(Mutex<Option<Shut>>);
+
+struct Shut {
+    until: Instant,
+    error: String,
+}
+
+impl Gate {
+    fn state(&self) -> std::sync::MutexGuard<'_, Option<Shut>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the target must not be asked now. When its time is over, one caller may ask, and the others wait for his answer
+    /// as long again.
+    fn shut(&self) -> Option<String> {
+        let mut state = self.state();
+        let shut = state.as_mut()?;
+        let now = Instant::now();
+        if now >= shut.until {
+            shut.until = now + SHUT_FOR;
+            return None;
+        }
+        Some(shut.error.clone())
+    }
+
+    fn shut_because(&self, error: &str) {
+        *self.state() = Some(Shut { until: Instant::now() + SHUT_FOR, error: error.to_owned() });
+    }
+
+    fn open(&self) {
+        *self.state() = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_caller_finds_out_and_the_others_do_not_wait() {
+        let gate = Gate::default();
+        assert_eq!(gate.shut(), None);
+        gate.shut_because("away");
+        assert_eq!(gate.shut().as_deref(), Some("away"));
+        gate.state().as_mut().unwrap().until = Instant::now();
+        assert_eq!(gate.shut(), None);
+        assert_eq!(gate.shut().as_deref(), Some("away"));
+        gate.open();
+        assert_eq!(gate.shut(), None);
+    }
+}
