@@ -164,7 +164,6 @@ impl Dispatcher {
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
     pub const fn builder(config: &Config) -> Builder<'_> {
         Builder::new(config)
     }
@@ -232,7 +231,6 @@ impl Dispatcher {
     }
 
     /// Collects events while a database transaction is open.
-    #[must_use]
     pub fn transaction(&self) -> Transaction {
         Transaction::new(self.clone())
     }
