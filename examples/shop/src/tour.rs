@@ -37,7 +37,7 @@ pub(crate) async fn walk(shop: SocketAddr, servers: &Servers) -> Result<(), Fail
     }
 
     tour.says("a new price makes the book and its author's list stale");
-    tour.writes("PUT", "/books/1/price", &json!({ "price": "12.50" }), ["book:1", "author:1:books"]).await?;
+    tour.writes("PUT", "/books/1/price", &json!({ "price": "12.50" }), &["book:1", "author:1:books"]).await?;
     let book = tour.reads(BOOK, "miss").await?;
     tour.shows(&book["price"], &json!("12.50"))?;
     let list = tour.reads(LE_GUIN, "miss").await?;
@@ -48,7 +48,7 @@ pub(crate) async fn walk(shop: SocketAddr, servers: &Servers) -> Result<(), Fail
     tour.says("a book that moves makes the lists of both authors stale");
     tour.settles().await?;
     tour.refills(&[BOOK, LE_GUIN]).await?;
-    tour.writes("PUT", "/books/1/author", &json!({ "author_id": 2 }), ["book:1", "author:1:books", "author:2:books"])
+    tour.writes("PUT", "/books/1/author", &json!({ "author_id": 2 }), &["book:1", "author:1:books", "author:2:books"])
         .await?;
     let before = tour.reads(LE_GUIN, "miss").await?;
     tour.shows(&titles(&before), &json!(["The Lathe of Heaven"]))?;
@@ -59,7 +59,7 @@ pub(crate) async fn walk(shop: SocketAddr, servers: &Servers) -> Result<(), Fail
     tour.says("a book that is gone leaves nothing behind");
     tour.settles().await?;
     tour.refills(&[BOOK, LEM]).await?;
-    tour.writes("DELETE", BOOK, &Value::Null, ["book:1", "author:2:books"]).await?;
+    tour.writes("DELETE", BOOK, &Value::Null, &["book:1", "author:2:books"]).await?;
     tour.misses(BOOK).await?;
     let left = tour.reads(LEM, "miss").await?;
     tour.shows(&titles(&left), &json!(["Solaris"]))?;
