@@ -20,18 +20,29 @@ const GOAL_INLINE: f64 = 1.3;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-#[tokio::main]
-async fn main() -> Result<(), Failure> {
-    // On a worker of the runtime, as a request is, and not on the thread that waits for it.
-    tokio::spawn(measure()).await?
+/// Who is called, and the cache that they share.
+struct Scene {
+    connection: MultiplexedConnection,
+    inline: Dispatcher,
+    batched: Dispatcher,
+    confirmed: Dispatcher,
 }
 
-async fn measure() -> Result<(), Failure> {
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
     let (cache, broker) = (RedisServer::start().await, RedisServer::durable().await);
-    let inline = dispatcher(&cache, &broker, "inline")?;
-    let batched = dispatcher(&cache, &broker, "{ queue: { batch: {} } }")?;
-    let confirmed = dispatcher(&cache, &broker, "{ queue: { timeout: 5s } }")?;
-    let mut connection = cache.connect().await;
+    let scene = Scene {
+        connection: cache.connect().await,
+        inline: dispatcher(&cache, &broker, "inline")?,
+        batched: dispatcher(&cache, &broker, "{ queue: { batch: {} } }")?,
+        confirmed: dispatcher(&cache, &broker, "{ queue: { timeout: 5s } }")?,
+    };
+    // On a worker of the runtime, as a request is, and not on the thread that waits for it.
+    tokio::spawn(measure(scene)).await?
+}
+
+async fn measure(scene: Scene) -> Result<(), Failure> {
+    let Scene { mut connection, inline, batched, confirmed } = scene;
     let (mut unlink, mut here, mut buffer, mut queue) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let ids = || (0..CALLS).map(move |call| round * CALLS + call);
@@ -70,7 +81,9 @@ fn dispatcher(cache: &RedisServer, broker: &RedisServer, dispatch: &str) -> Resu
 
 async fn fill(connection: &mut MultiplexedConnection, ids: impl Iterator<Item = u32>) -> Result<(), Failure> {
     let mut set = redis::cmd("MSET");
-    ids.for_each(|id| drop(set.arg(format!("book:{id}")).arg("a cached page")));
+    for id in ids {
+        set.arg(format!("book:{id}")).arg("a cached page");
+    }
     Ok(set.exec_async(connection).await?)
 }
 
