@@ -18,21 +18,31 @@ const PAUSE: Duration = Duration::from_micros(500);
 const GOAL_QUEUE: Duration = Duration::from_micros(50);
 const GOAL_INLINE: f64 = 1.3;
 
-type Failure = Box<dyn std::error::Error>;
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// On one thread, with the connection beside the caller: nothing of what is measured waits for another thread but what
-/// dispatching puts there itself.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Failure> {
-    measure().await
+/// Who is called, and the cache that they share.
+struct Scene {
+    connection: MultiplexedConnection,
+    inline: Dispatcher,
+    batched: Dispatcher,
+    confirmed: Dispatcher,
 }
 
-async fn measure() -> Result<(), Failure> {
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
     let (cache, broker) = (RedisServer::start().await, RedisServer::durable().await);
-    let inline = dispatcher(&cache, &broker, "inline")?;
-    let batched = dispatcher(&cache, &broker, "{ queue: { batch: {} } }")?;
-    let confirmed = dispatcher(&cache, &broker, "{ queue: { timeout: 5s } }")?;
-    let mut connection = cache.connect().await;
+    let scene = Scene {
+        connection: cache.connect().await,
+        inline: dispatcher(&cache, &broker, "inline")?,
+        batched: dispatcher(&cache, &broker, "{ queue: { batch: {} } }")?,
+        confirmed: dispatcher(&cache, &broker, "{ queue: { timeout: 5s } }")?,
+    };
+    // On a worker of the runtime, as a request is, and not on the thread that waits for it.
+    tokio::spawn(measure(scene)).await?
+}
+
+async fn measure(scene: Scene) -> Result<(), Failure> {
+    let Scene { mut connection, inline, batched, confirmed } = scene;
     let (mut unlink, mut here, mut buffer, mut queue) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let ids = || (0..CALLS).map(move |call| round * CALLS + call);

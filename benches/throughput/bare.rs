@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::consumer::pull::Stream;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt};
@@ -11,7 +12,7 @@ use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
 };
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
 use quash_e2e::{Broker, Kind, Queue};
 use redis::aio::MultiplexedConnection;
 use redis::streams::{StreamReadOptions, StreamReadReply};
@@ -21,6 +22,8 @@ use crate::{BATCH, Outcome};
 
 /// Messages of RabbitMQ that may be under way; quorum queues allow no more.
 const PREFETCH: u16 = 2_000;
+/// What the bare consumer is called.
+const TAG: &str = "bare";
 /// Longer than any broker takes for its next message while there is one.
 const DRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -91,11 +94,64 @@ impl Bare {
         Ok(begun.elapsed())
     }
 
+    /// Begins to receive message by message.
+    pub(crate) async fn arrivals(&self) -> Outcome<Arrivals> {
+        Ok(match self {
+            Self::Redis { connection, stream } => {
+                Arrivals::Redis { connection: connection.clone(), stream: stream.clone() }
+            }
+            Self::Amqp { channel, queue, .. } => {
+                Arrivals::Amqp { channel: channel.clone(), consumer: consume(channel, queue).await? }
+            }
+            Self::Nats { consumer, .. } => Arrivals::Nats { messages: Box::new(consumer.stream().messages().await?) },
+        })
+    }
+
     /// Removes what acked messages leave behind, so that the next side finds nothing but its own.
     pub(crate) async fn tidy(&mut self) -> Outcome<()> {
         if let Self::Redis { connection, stream } = self {
             let () = redis::cmd("FLUSHALL").query_async(connection).await?;
             let () = connection.xgroup_create_mkstream(&*stream, "quash", "0").await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a bare driver receives message by message.
+pub(crate) enum Arrivals {
+    Redis { connection: MultiplexedConnection, stream: String },
+    Amqp { channel: Channel, consumer: Consumer },
+    Nats { messages: Box<Stream> },
+}
+
+impl Arrivals {
+    /// Waits for one message and acks it; says when it was there.
+    pub(crate) async fn next(&mut self) -> Outcome<Instant> {
+        let arrived;
+        match self {
+            Self::Redis { connection, stream } => {
+                let ids = read_redis(connection, stream).await?;
+                arrived = Instant::now();
+                let () = connection.xack(&*stream, "quash", &ids).await?;
+            }
+            Self::Amqp { consumer, .. } => {
+                let delivery = consumer.next().await.ok_or_else(|| dry(1))??;
+                arrived = Instant::now();
+                delivery.acker.ack(BasicAckOptions::default()).await?;
+            }
+            Self::Nats { messages } => {
+                let message = messages.next().await.ok_or_else(|| dry(1))??;
+                arrived = Instant::now();
+                message.double_ack().await?;
+            }
+        }
+        Ok(arrived)
+    }
+
+    /// Leaves the queue to others.
+    pub(crate) async fn end(self) -> Outcome<()> {
+        if let Self::Amqp { channel, .. } = self {
+            channel.basic_cancel(TAG.into(), Default::default()).await?;
         }
         Ok(())
     }
@@ -121,12 +177,9 @@ async fn confirm(channel: &Channel, queue: &str, window: &[Bytes]) -> Outcome<()
 }
 
 async fn drain_redis(connection: &mut MultiplexedConnection, stream: &str, events: usize) -> Outcome<()> {
-    let options = StreamReadOptions::default().group("quash", "bare").count(BATCH).block(1_000);
     let mut left = events;
     while left > 0 {
-        let reply: Option<StreamReadReply> = connection.xread_options(&[stream], &[">"], &options).await?;
-        let ids: Vec<String> =
-            reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids).map(|entry| entry.id).collect();
+        let ids = read_redis(connection, stream).await?;
         if ids.is_empty() {
             return Err(dry(left));
         }
@@ -136,10 +189,19 @@ async fn drain_redis(connection: &mut MultiplexedConnection, stream: &str, event
     Ok(())
 }
 
-async fn drain_amqp(channel: &Channel, queue: &str, events: usize) -> Outcome<()> {
+async fn read_redis(connection: &mut MultiplexedConnection, stream: &str) -> Outcome<Vec<String>> {
+    let options = StreamReadOptions::default().group("quash", TAG).count(BATCH).block(1_000);
+    let reply: Option<StreamReadReply> = connection.xread_options(&[stream], &[">"], &options).await?;
+    Ok(reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids).map(|entry| entry.id).collect())
+}
+
+async fn consume(channel: &Channel, queue: &str) -> Outcome<Consumer> {
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
-    let options = BasicConsumeOptions::default();
-    let mut consumer = channel.basic_consume(queue.into(), "bare".into(), options, FieldTable::default()).await?;
+    Ok(channel.basic_consume(queue.into(), TAG.into(), BasicConsumeOptions::default(), FieldTable::default()).await?)
+}
+
+async fn drain_amqp(channel: &Channel, queue: &str, events: usize) -> Outcome<()> {
+    let mut consumer = consume(channel, queue).await?;
     for received in 1..=events {
         let next = tokio::time::timeout(DRY_AFTER, consumer.next()).await;
         let delivery = next.ok().flatten().ok_or_else(|| dry(events - received + 1))??;
@@ -147,7 +209,7 @@ async fn drain_amqp(channel: &Channel, queue: &str, events: usize) -> Outcome<()
             delivery.acker.ack(BasicAckOptions { multiple: true }).await?;
         }
     }
-    channel.basic_cancel("bare".into(), Default::default()).await?;
+    channel.basic_cancel(TAG.into(), Default::default()).await?;
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use bare::Bare;
-use report::{Measured, Rates};
+use report::{Latencies, Measured, Rates};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -73,10 +73,12 @@ async fn measure(kind: Kind, events: u32, rounds: u32) -> Outcome<Measured> {
         queue.drained(PATIENCE).await;
         bare.tidy().await?;
     }
+    let arrival = arrivals(&queue, &bare).await?;
+    bare.tidy().await?;
     let idle = quash.worker("idle").await;
-    let latency = latencies(&queue, &cache).await?;
+    let removal = removals(&queue, &cache).await?;
     // After the single events: connections are open and buffers have been used, and there is no backlog.
-    Ok(Measured { kind, events, publish, consume, latency, idle_kib: idle.resident_kib(), load_kib })
+    Ok(Measured { kind, events, publish, consume, arrival, removal, idle_kib: idle.resident_kib(), load_kib })
 }
 
 fn configuration(queue: &Queue, cache: &RedisServer) -> String {
@@ -116,8 +118,29 @@ async fn drain_by_worker(quash: &Quash, cache: &RedisServer, events: u32) -> Out
     }
 }
 
+/// From the moment an event is handed to the queue's client to the moment the bare driver has it from the broker, and to
+/// the broker's confirm.
+async fn arrivals(queue: &Queue, bare: &Bare) -> Outcome<(Latencies, Latencies)> {
+    let (mut confirmed, mut arrived) = (Vec::new(), Vec::new());
+    let (mut pace, mut arrivals) = (pace(SINGLES_EVERY), bare.arrivals().await?);
+    for id in 0..SINGLES {
+        pace.tick().await;
+        let begun = Instant::now();
+        let (heard, there) = tokio::join!(published(queue, id), arrivals.next());
+        confirmed.push(heard - begun);
+        arrived.push(there? - begun);
+    }
+    arrivals.end().await?;
+    Ok((Latencies::of(confirmed), Latencies::of(arrived)))
+}
+
+async fn published(queue: &Queue, id: u32) -> Instant {
+    queue.publish([event(id)]).await;
+    Instant::now()
+}
+
 /// From the moment an event is handed to the queue's client to the moment another client sees that the entry is gone.
-async fn latencies(queue: &Queue, cache: &RedisServer) -> Outcome<Vec<Duration>> {
+async fn removals(queue: &Queue, cache: &RedisServer) -> Outcome<Latencies> {
     let mut watcher: MultiplexedConnection = cache.connect().await;
     let mut pace = pace(SINGLES_EVERY);
     let mut found = Vec::new();
@@ -126,12 +149,16 @@ async fn latencies(queue: &Queue, cache: &RedisServer) -> Outcome<Vec<Duration>>
         let key = format!("product:{id}");
         let () = watcher.set(&key, "stale").await?;
         let begun = Instant::now();
-        queue.publish([event(id)]).await;
-        while watcher.exists::<_, bool>(&key).await? {}
-        found.push(begun.elapsed());
+        // Not one after the other: the entry may be gone before the broker has confirmed the event.
+        let (_, gone) = tokio::join!(published(queue, id), gone(&mut watcher, &key));
+        found.push(gone? - begun);
     }
-    found.sort();
-    Ok(found)
+    Ok(Latencies::of(found))
+}
+
+async fn gone(watcher: &mut MultiplexedConnection, key: &str) -> Outcome<Instant> {
+    while watcher.exists(key).await? {}
+    Ok(Instant::now())
 }
 
 fn pace(every: Duration) -> Interval {

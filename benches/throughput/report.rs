@@ -14,8 +14,10 @@ pub(crate) struct Measured {
     pub(crate) events: u32,
     pub(crate) publish: Rates,
     pub(crate) consume: Rates,
-    /// Sorted.
-    pub(crate) latency: Vec<Duration>,
+    /// Of single events, until the broker confirms and until the bare driver has them.
+    pub(crate) arrival: (Latencies, Latencies),
+    /// Of single events, until their entry is gone.
+    pub(crate) removal: Latencies,
     pub(crate) idle_kib: u64,
     pub(crate) load_kib: u64,
 }
@@ -26,6 +28,9 @@ pub(crate) struct Rates {
     pub(crate) bare: Vec<f64>,
     pub(crate) quash: Vec<f64>,
 }
+
+/// How long each of many took.
+pub(crate) struct Latencies(Vec<Duration>);
 
 /// What the figures depend on.
 pub(crate) fn machine() -> Outcome<()> {
@@ -47,8 +52,12 @@ impl Measured {
         writeln!(out, "|---|---|")?;
         self.publish.print(&mut out, ["publish, each confirmed", "publish, each confirmed"])?;
         self.consume.print(&mut out, ["receive and ack", "worker: receive, invalidate, settle"])?;
-        let (median, tail) = (self.millis_at(0.5), self.millis_at(0.99));
-        writeln!(out, "| idle worker: publish → entry gone | p50 {median:.2} ms, p99 {tail:.2} ms |")?;
+        let (confirmed, arrived) = &self.arrival;
+        writeln!(out, "| idle: publish → confirmed | {} |", confirmed.in_words())?;
+        writeln!(out, "| idle: publish → the bare driver has it | {} |", arrived.in_words())?;
+        writeln!(out, "| idle worker: publish → entry gone | {} |", self.removal.in_words())?;
+        let added = self.removal.millis_at(0.5) - arrived.millis_at(0.5);
+        writeln!(out, "| what the worker adds, difference of the medians | {added:.2} ms |")?;
         let mebibytes = |kib: u64| kib as f64 / 1024.0;
         writeln!(out, "| memory, idle | {:.0} MiB |", mebibytes(self.idle_kib))?;
         writeln!(out, "| memory, full load | {:.0} MiB |", mebibytes(self.load_kib))?;
@@ -62,11 +71,23 @@ impl Measured {
             Kind::Nats => "NATS JetStream",
         }
     }
+}
+
+impl Latencies {
+    /// In any order.
+    pub(crate) fn of(mut latencies: Vec<Duration>) -> Self {
+        latencies.sort();
+        Self(latencies)
+    }
+
+    fn in_words(&self) -> String {
+        format!("p50 {:.2} ms, p99 {:.2} ms", self.millis_at(0.5), self.millis_at(0.99))
+    }
 
     fn millis_at(&self, share: f64) -> f64 {
         // An index below the number of samples.
-        let place = (self.latency.len() as f64 * share) as usize;
-        self.latency.get(place).map_or(0.0, Duration::as_secs_f64) * 1_000.0
+        let place = (self.0.len() as f64 * share) as usize;
+        self.0.get(place).map_or(0.0, Duration::as_secs_f64) * 1_000.0
     }
 }
 

@@ -8,7 +8,7 @@ from shop_before import Page, country
 
 from quash.django.argcache import PublishingCache
 
-restflow_alone = pytest.mark.skipif(not settings.HAS_RESTFLOW, reason="drf-restflow needs a newer Django")
+restflow_alone = pytest.mark.skipif(not settings.HAS_RESTFLOW, reason="Django REST framework needs a newer Django")
 
 
 @restflow_alone

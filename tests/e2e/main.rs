@@ -13,6 +13,7 @@ mod cloud_events;
 mod commands;
 mod dispatch;
 mod dlq;
+mod example;
 mod hand_over;
 mod lifecycle;
 mod live;

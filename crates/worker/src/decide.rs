@@ -166,6 +166,14 @@ pub fn decide(case: Case<'_>) -> Decision {
     }
 }
 
+/// A share for targets or caches that nobody here can reach.
+struct Waiting<'a> {
+    state: State,
+    caches: Option<String>,
+    why: Why,
+    error: &'a str,
+}
+
 /// What is asked of the targets that are configured here when it is nothing.
 const NOTHING: Asked = Asked { targets: TargetSet::EMPTY, next_pass: None, time_us: None };
 
@@ -199,30 +207,34 @@ impl Case<'_> {
         let again = self.next_pass(asked, asked.targets.difference(troubled));
         let failing = [failed, unreachable].into_iter().filter(|park| !park.state.targets.is_empty());
         let mut parks: Vec<Park> = again.into_iter().chain(failing).collect();
-        let elsewhere = self.state.elsewhere.then(|| {
-            let state = State { targets: TargetSet::EMPTY, ..self.state };
-            self.wait(state, None, Why::Unconfigured, "the target is not configured")
+        let targets_elsewhere = self.state.elsewhere.then_some(Waiting {
+            state: State { targets: TargetSet::EMPTY, ..self.state },
+            caches: None,
+            why: Why::Unconfigured,
+            error: "the target is not configured",
         });
-        let strays =
-            strays.iter().map(|stray| self.wait(self.state, Some(stray.caches.to_owned()), stray.why, stray.error));
-        for share in elsewhere.into_iter().chain(strays) {
-            match share {
-                Ok(park) => parks.push(park),
-                Err(letter) => letters.push(letter),
-            }
+        let strays = strays.iter().map(|Stray { caches, why, error }| Waiting {
+            state: self.state,
+            caches: Some((*caches).to_owned()),
+            why: *why,
+            error,
+        });
+        for waiting in targets_elsewhere.into_iter().chain(strays) {
+            self.wait(waiting, &mut parks, &mut letters);
         }
         replace(parks, letters)
     }
 
-    /// What becomes of a share for targets or caches that nobody here can reach: it waits as one for a target that is away,
-    /// and just as long.
-    fn wait(&self, state: State, caches: Option<String>, why: Why, error: &str) -> Result<Park, Letter> {
+    /// A share for targets or caches that nobody here can reach waits as one for a target that is away, and just as long.
+    fn wait(&self, share: Waiting<'_>, parks: &mut Vec<Park>, letters: &mut Vec<Letter>) {
+        let Waiting { state, caches, why, error } = share;
         if self.failing_for() >= self.policy.give_up_after {
-            return Err(Letter { state, caches, ..self.letter(Reason::GaveUp, None, error) });
+            letters.push(Letter { state, caches, ..self.letter(Reason::GaveUp, None, error) });
+        } else {
+            let state = State { first_failure_ms: Some(self.first_failure_ms()), ..state };
+            let delay = self.policy.delay_unreachable(self.failing_for(), self.random);
+            parks.push(Park { why, state, delay, failures: Vec::new(), caches });
         }
-        let state = State { first_failure_ms: Some(self.first_failure_ms()), ..state };
-        let delay = self.policy.delay_unreachable(self.failing_for(), self.random);
-        Ok(Park { why, state, delay, failures: Vec::new(), caches })
     }
 
     /// The copy that does the done targets once more when `again_after` asks for it. It starts afresh: what went wrong

@@ -8,7 +8,7 @@ SECRET_KEY = "of the tests"
 USE_TZ = True
 TIME_ZONE = "Europe/Berlin"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-# It does not support Django 4.2.
+# It stands on Django REST framework, of which no current release supports Django 4.2.
 HAS_RESTFLOW = django.VERSION >= (5,)
 INSTALLED_APPS = ["shop", "front", "quash.django"] + ["rest_framework", "restflow.caching"] * HAS_RESTFLOW
 DATABASES = {
