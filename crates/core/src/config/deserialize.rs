@@ -330,9 +330,10 @@ impl<'de> de::EnumAccess<'de> for Variant<'_> {
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Mismatch> {
         let name: StrDeserializer<'_, Mismatch> = self.name.into_deserializer();
-        let variant = seed.deserialize(name).map_err(|error| match self.content {
-            Some(_) => error.at_key().within(Segment::Key(self.name.to_owned())),
-            None => error,
+        let variant = seed.deserialize(name).map_err(|error| match self.read.node.value {
+            // It stands alone, with values or without.
+            Value::Text(_) => error,
+            _ => error.at_key().within(Segment::Key(self.name.to_owned())),
         })?;
         Ok((variant, self))
     }
