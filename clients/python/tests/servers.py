@@ -78,6 +78,14 @@ class Server:
         """Stops it half-way, as a machine that hangs: connections stay open and nothing answers."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        # A thread that runs on another processor may answer once more before it hears of it.
+        eventually(self._is_stopped, "every thread stands still")
+
+    def _is_stopped(self) -> bool:
+        assert self._process is not None
+        threads = Path(f"/proc/{self._process.pid}/task").iterdir()
+        # The state stands behind the name, which is in brackets and may hold anything.
+        return all((thread / "stat").read_text().rpartition(") ")[2].startswith("T") for thread in threads)
 
     def resume(self) -> None:
         assert self._process is not None
