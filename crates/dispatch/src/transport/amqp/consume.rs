@@ -160,10 +160,6 @@ impl Receiving {
         let linger = if fresh { self.linger.max(FIRST_LINGER) } else { self.linger };
         // What the broker sends at once is there after a moment.
         tokio::task::yield_now().await;
-        // A timer fires at the next full millisecond at the earliest, also one that is over already.
-        if linger.is_zero() {
-            return;
-        }
         let until = Instant::now() + linger;
         while matches!(inbox.next(), Next::Work(length) if length < self.batch) {
             if timeout_at(until, inbox.arrived()).await.is_err() {

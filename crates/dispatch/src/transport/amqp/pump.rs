@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::Fuse;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
+use futures_util::stream::ReadyChunks;
 use lapin::message::Delivery as Delivered;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -21,9 +21,6 @@ use crate::transport::{Delivery, SUSPECT_AFTER, TransportError};
 
 /// How long nothing may come before the broker is asked whether something should have.
 const SILENCE: Duration = Duration::from_secs(10);
-
-/// How many deliveries are taken in at once.
-const CHUNK: usize = 512;
 
 /// How long handing back may take before the rest is left to the end of the connection.
 const HAND_BACK_LIMIT: Duration = Duration::from_secs(3);
@@ -76,30 +73,9 @@ enum Over {
 
 /// What comes on a connection.
 struct Coming {
-    work: Incoming,
-    suspects: Incoming,
+    work: ReadyChunks<lapin::Consumer>,
+    suspects: ReadyChunks<lapin::Consumer>,
     aside: mpsc::UnboundedSender<Aside>,
-}
-
-/// What comes from one queue.
-struct Incoming(Fuse<lapin::Consumer>);
-
-/// Deliveries that came together, by their numbers.
-type Chunk = Vec<lapin::Result<(u64, Received)>>;
-
-impl Incoming {
-    /// Waits for deliveries, and takes what else is there already. May be dropped while it waits.
-    async fn next(&mut self) -> Option<Chunk> {
-        // What the driver delivers has half a kilobyte beside its payload, so it is read before it is put together.
-        let read = |delivered: Delivered| (delivered.delivery_tag, message::read(delivered));
-        let mut chunk = vec![self.0.next().await?.map(read)];
-        while chunk.len() < CHUNK
-            && let Some(Some(delivered)) = self.0.next().now_or_never()
-        {
-            chunk.push(delivered.map(read));
-        }
-        Some(chunk)
-    }
 }
 
 impl Pump {
@@ -140,8 +116,9 @@ impl Pump {
         let (aside, set_aside) = mpsc::unbounded_channel();
         let setting_aside = tokio::spawn(aside::run(Arc::clone(&self.consuming), Arc::clone(&session), set_aside));
         let cancelling = Streams { work: streams.work.clone(), suspects: streams.suspects.clone() };
-        let (work, suspects) = (Incoming(streams.work.fuse()), Incoming(streams.suspects.fuse()));
-        let mut coming = Coming { work, suspects, aside };
+        let chunk = usize::from(self.consuming.prefetch);
+        let mut coming =
+            Coming { work: streams.work.ready_chunks(chunk), suspects: streams.suspects.ready_chunks(chunk), aside };
         let flow = match self.fetch(&session, &mut coming).await {
             Over::Lost(why) => {
                 tracing::debug!(consumer = %self.consuming.name, why, "the connection of a consumer is over");
@@ -231,14 +208,14 @@ impl Pump {
         &self,
         session: &Session,
         origin: Origin,
-        chunk: Chunk,
+        chunk: Vec<lapin::Result<Delivered>>,
         aside: &mpsc::UnboundedSender<Aside>,
     ) -> lapin::Result<()> {
         let mut failed = Ok(());
         let mut came = Vec::with_capacity(chunk.len());
-        for received in chunk {
-            match received {
-                Ok(received) => came.push(received),
+        for delivered in chunk {
+            match delivered {
+                Ok(delivered) => came.push((delivered.delivery_tag, message::read(delivered))),
                 Err(error) => failed = Err(error),
             }
         }

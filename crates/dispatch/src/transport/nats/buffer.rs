@@ -169,8 +169,7 @@ impl Buffer {
                 }
                 state.more_until.map_or(linger, |more| more.max(linger))
             };
-            // A timer fires at the next full millisecond at the earliest, also one that is over already.
-            if until <= Instant::now() || timeout_at(until, arrived).await.is_err() {
+            if timeout_at(until, arrived).await.is_err() {
                 return;
             }
         }
