@@ -183,10 +183,11 @@ impl Metrics {
 
     /// A reload was refused; the configuration from before stays in force.
     pub fn reload_refused(&self, problems: &str) {
-        self.last_reload_successful.set(0);
         tracing::error!("configuration not reloaded, the one from before stays in force");
         // A line each: a log line has no line breaks, and people have to read this.
         problems.lines().filter(|line| !line.trim().is_empty()).for_each(|line| tracing::error!("{line}"));
+        // Whoever sees it finds the reason in the log already.
+        self.last_reload_successful.set(0);
     }
 }
 
