@@ -75,7 +75,9 @@ impl<'w> Work<'w> {
             };
             let strays: Vec<Stray<'_>> = item.unconfigured().into_iter().chain(handed_over.strays(asker)).collect();
             let happened = Happened::Resolved { resolved, troubles: &troubles, strays: &strays };
-            handled.decide(item, happened, handed_over.of(asker));
+            // A letter for what was refused stands for the whole, also for what may not have gone over.
+            let gone = if matches!(resolved, Resolved::Refused(_)) { "" } else { handed_over.of(asker) };
+            handled.decide(item, happened, gone);
         }
         for item in &spared {
             handled.decide(item, item.spared().unwrap_or(Happened::Unconfigured), "");

@@ -159,3 +159,23 @@ async fn a_cache_that_is_not_configured_here_waits_for_a_worker_that_knows_it() 
     assert!(letter.headers.get(headers::RECORD).unwrap().contains("the cache is not configured"));
     until("what is known is done", || scene.times("product:2") == 2).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_in_part_stands_for_the_whole_also_for_what_did_not_go_over() {
+    let scene = Scene::start(CONFIG).await;
+    scene.bulk.set_away(true);
+    let body = r#"{"events": [
+        {"entity": "Product", "op": "create", "key": {"id": "1"}, "after": {"id": "1"}},
+        {"invalidate": {"cache": "nope"}}
+    ]}"#;
+    scene.events.send(&[body]);
+    scene.ends().await;
+    let letter = scene.events.letters().remove(0);
+    assert_eq!(letter.headers.get(headers::CACHES_HANDED_OVER), None);
+
+    scene.bulk.set_away(false);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    scene.events.send_with(body, letter.headers, 1);
+    scene.ends().await;
+    assert!(scene.times("report:1") > 0, "{:?}", scene.store.applied());
+}
