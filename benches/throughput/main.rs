@@ -5,6 +5,7 @@
 //! same server, in turn, in one run: the ratio is what to compare, the rates depend on the machine.
 
 mod bare;
+mod cpu;
 mod report;
 
 use std::error::Error;
@@ -17,6 +18,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use bare::Bare;
+use cpu::{Cpu, PerEvent};
 use report::{Latencies, Measured, Rates};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -59,18 +61,20 @@ async fn measure(kind: Kind, events: u32, rounds: u32) -> Outcome<Measured> {
     let mut bare = Bare::connect(&broker, &queue).await?;
     let messages: Vec<Bytes> = (0..events).map(|id| event(id).into()).collect();
     let rate = |took: Duration| f64::from(events) / took.as_secs_f64();
-    let (mut publish, mut consume, mut load_kib) = (Rates::default(), Rates::default(), 0);
+    let (mut publish, mut consume, mut cpu, mut load_kib) = (Rates::default(), Rates::default(), Vec::new(), 0);
     for _ in 0..rounds {
         publish.bare.push(rate(bare.publish(&messages).await?));
+        let before = Cpu::own()?;
         consume.bare.push(rate(bare.drain(messages.len()).await?));
+        let bare_cpu = before.per_event(Cpu::own()?, events);
         bare.tidy().await?;
 
         publish.quash.push(rate(publish_all(&queue, &messages).await));
         fill(&cache, events).await;
-        let (drained, peak_kib) = drain_by_worker(&quash, &cache, events).await?;
-        consume.quash.push(drained);
-        load_kib = load_kib.max(peak_kib);
-        queue.drained(PATIENCE).await;
+        let drained = drain_by_worker(&quash, &queue, &cache, events).await?;
+        consume.quash.push(drained.rate);
+        cpu.push((bare_cpu, drained.cpu));
+        load_kib = load_kib.max(drained.peak_kib);
         bare.tidy().await?;
     }
     let arrival = arrivals(&queue, &bare).await?;
@@ -78,7 +82,7 @@ async fn measure(kind: Kind, events: u32, rounds: u32) -> Outcome<Measured> {
     let idle = quash.worker("idle").await;
     let removal = removals(&queue, &cache).await?;
     // After the single events: connections are open and buffers have been used, and there is no backlog.
-    Ok(Measured { kind, events, publish, consume, arrival, removal, idle_kib: idle.resident_kib(), load_kib })
+    Ok(Measured { kind, events, publish, consume, cpu, arrival, removal, idle_kib: idle.resident_kib(), load_kib })
 }
 
 fn configuration(queue: &Queue, cache: &RedisServer) -> String {
@@ -99,23 +103,37 @@ async fn publish_all(queue: &Queue, messages: &[Bytes]) -> Duration {
     begun.elapsed()
 }
 
-/// Starts a worker on a full queue and says how many events it handled per second, and how much memory it held at most.
-/// Counted from the first entry that it removed to the last, so that the start of a process is not part of it.
-async fn drain_by_worker(quash: &Quash, cache: &RedisServer, events: u32) -> Outcome<(f64, u64)> {
+/// What a worker did with a full queue.
+struct Drained {
+    /// Events a second.
+    rate: f64,
+    cpu: PerEvent,
+    /// Memory that it held at most.
+    peak_kib: u64,
+}
+
+/// Starts a worker on a full queue. Counted from the first entry that it removed to the last, so that the start of a process is not part of it.
+async fn drain_by_worker(quash: &Quash, queue: &Queue, cache: &RedisServer, events: u32) -> Outcome<Drained> {
     let mut watcher = cache.connect().await;
     let worker: Worker = quash.start_worker("loaded");
     let mut ask = pace(Duration::from_millis(5));
     let (mut first, mut peak_kib) = (None, 0);
-    loop {
+    let drained = loop {
         ask.tick().await;
         let left: u32 = redis::cmd("DBSIZE").query_async(&mut watcher).await?;
         peak_kib = worker.resident_kib().max(peak_kib);
         match first {
-            None if left < events => first = Some((Instant::now(), left)),
-            Some((begun, from)) if left == 0 => return Ok((f64::from(from) / begun.elapsed().as_secs_f64(), peak_kib)),
+            None if left < events => first = Some((Instant::now(), left, Cpu::with_client(worker.cpu_time())?)),
+            Some((begun, from, before)) if left == 0 => {
+                let cpu = before.per_event(Cpu::with_client(worker.cpu_time())?, from);
+                break Drained { rate: f64::from(from) / begun.elapsed().as_secs_f64(), cpu, peak_kib };
+            }
             _ => {}
         }
-    }
+    };
+    // What it has removed it may not have settled yet, and nobody would do so once it is gone.
+    queue.drained(PATIENCE).await;
+    Ok(drained)
 }
 
 /// From the moment an event is handed to the queue's client to the moment the bare driver has it from the broker, and to

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use quash_e2e::Kind;
 
+use crate::cpu::PerEvent;
 use crate::{BATCH, EVENT_BYTES, Outcome};
 
 /// Everything that was found on one broker; rates in events a second.
@@ -14,6 +15,8 @@ pub(crate) struct Measured {
     pub(crate) events: u32,
     pub(crate) publish: Rates,
     pub(crate) consume: Rates,
+    /// Of receiving: in each round, the bare driver and the worker.
+    pub(crate) cpu: Vec<(PerEvent, PerEvent)>,
     /// Of single events, until the broker confirms and until the bare driver has them.
     pub(crate) arrival: (Latencies, Latencies),
     /// Of single events, until their entry is gone.
@@ -52,6 +55,9 @@ impl Measured {
         writeln!(out, "|---|---|")?;
         self.publish.print(&mut out, ["publish, each confirmed", "publish, each confirmed"])?;
         self.consume.print(&mut out, ["receive and ack", "worker: receive, invalidate, settle"])?;
+        let (bare, worker) = (self.cpu.iter().map(|(bare, _)| *bare), self.cpu.iter().map(|(_, worker)| *worker));
+        writeln!(out, "| processor time of an event, bare driver | {} |", in_microseconds(bare))?;
+        writeln!(out, "| processor time of an event, worker | {} |", in_microseconds(worker))?;
         let (confirmed, arrived) = &self.arrival;
         writeln!(out, "| idle: publish → confirmed | {} |", confirmed.in_words())?;
         writeln!(out, "| idle: publish → the bare driver has it | {} |", arrived.in_words())?;
@@ -98,6 +104,13 @@ impl Rates {
         writeln!(out, "| ratio of the medians | {:.0} % |", 100.0 * median(&self.quash) / median(&self.bare))?;
         Ok(())
     }
+}
+
+/// The medians of both parts.
+fn in_microseconds(rounds: impl Iterator<Item = PerEvent>) -> String {
+    let both = rounds.map(|each| (each.client.as_secs_f64() * 1e6, each.others.as_secs_f64() * 1e6));
+    let (client, others): (Vec<_>, Vec<_>) = both.unzip();
+    format!("{:.1} µs, the servers {:.1} µs", median(&client), median(&others))
 }
 
 fn in_words(rates: &[f64]) -> String {

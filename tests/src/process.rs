@@ -21,6 +21,9 @@ wait
 rm -rf "$folder"
 "#;
 
+/// In which `/proc` counts processor time, on every Linux that Rust runs on.
+const TICKS_A_SECOND: u64 = 100;
+
 /// A child process. It is killed when it is dropped.
 pub struct Process {
     child: Child,
@@ -132,12 +135,34 @@ impl Process {
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a process with memory");
         line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("VmRSS in kB")
     }
+
+    /// Processor time that it has used, of its threads that ended too.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn cpu_time(&self) -> Duration {
+        cpu_time(&self.id().to_string())
+    }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill9();
     }
+}
+
+/// Processor time that a process has used, by its name under `/proc`: its number, or `self`.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn cpu_time(process: &str) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("a living process");
+    // The name of the program comes second and may contain anything; `utime` and `stime` are the 12th and 13th after it.
+    let (_, after) = stat.rsplit_once(')').expect("a program in parentheses");
+    let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 1000 / TICKS_A_SECOND)
 }
 
 /// The exit code, or the number of the signal that killed it, negative.

@@ -176,6 +176,12 @@ impl Worker {
         self.process.resident_kib()
     }
 
+    /// Processor time that it has used.
+    #[must_use]
+    pub fn cpu_time(&self) -> Duration {
+        self.process.cpu_time()
+    }
+
     /// Where its metrics and its health are.
     #[must_use]
     pub fn admin(&self) -> &str {

@@ -92,10 +92,12 @@ impl History {
     /// as many actions as it looks at.
     fn compact(&mut self, now: Instant) {
         let mut seen = HashSet::with_capacity(self.kept);
-        for bucket in self.buckets.iter_mut().rev() {
-            bucket.actions.retain(|action| seen.insert(action.clone()));
-        }
+        let newest_first = self.buckets.iter().rev().flat_map(|bucket| &bucket.actions);
+        let mut is_first = newest_first.map(|action| seen.insert(action)).collect::<Vec<_>>().into_iter();
         self.kept = seen.len();
+        for bucket in self.buckets.iter_mut().rev() {
+            bucket.actions.retain(|_| is_first.next().unwrap_or(true));
+        }
         while self.kept > ACTIONS_MAX / 2 {
             self.pop();
             self.incomplete_until = Some(now + self.window);

@@ -64,6 +64,11 @@ impl Consuming {
         self.generations.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Whether more deliveries of the work queue than these are fetched and not settled.
+    fn holds_more_than(&self, deliveries: usize) -> bool {
+        self.slot().as_ref().is_some_and(|session| session.held() > deliveries as u64)
+    }
+
     pub(super) fn is_connected(&self) -> bool {
         self.slot().as_ref().is_some_and(|session| session.lives())
     }
@@ -161,7 +166,14 @@ impl Receiving {
         // What the broker sends at once is there after a moment.
         tokio::task::yield_now().await;
         let until = Instant::now() + linger;
-        while matches!(inbox.next(), Next::Work(length) if length < self.batch) {
+        while let Next::Work(length) = inbox.next()
+            && length < self.batch
+        {
+            // The clock ticks in milliseconds, so that no time at all lasts up to one. While others are worked on that makes
+            // the next batch larger; when nothing else goes on it would only be late.
+            if linger.is_zero() && !self.consuming.holds_more_than(length) {
+                break;
+            }
             if timeout_at(until, inbox.arrived()).await.is_err() {
                 break;
             }

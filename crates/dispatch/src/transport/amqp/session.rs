@@ -1,18 +1,28 @@
 //! Holds one connection of a consumer with its two channels, from its opening to its end; tags are bound to it.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, ErrorKind};
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 use super::Place;
 use super::connection::{answer, failure};
-use super::window::{Acks, Claim, Held, Window};
+use super::window::{Claim, Held, Window};
 use crate::transport::{Tag, TransportError};
+
+/// How long acks wait for deliveries before them to be settled, so that one ack stands for all: batches are worked on side
+/// by side and end in any order, but soon after each other.
+const ORDER_PATIENCE: Duration = Duration::from_millis(5);
+
+/// So few acks are written one by one at once.
+const SINGLE_ACKS: usize = 4;
 
 /// The bit of a tag that says that the delivery came from the suspects.
 const SUSPECT: u64 = 1 << 63;
@@ -53,6 +63,8 @@ struct Intake {
     window: Mutex<Window>,
     /// Held while acks are written, so that they are in the order in which they were decided.
     turn: tokio::sync::Mutex<()>,
+    /// Rings when acks were written that stand for all before them.
+    advanced: Notify,
 }
 
 /// What the broker delivers, as it comes.
@@ -178,17 +190,34 @@ impl Session {
     }
 
     async fn ack_on(&self, intake: &Intake, numbers: Vec<u64>) {
-        let _turn = intake.turn.lock().await;
-        let acks = {
-            let mut window = intake.window();
-            let before = window.held();
-            let acks = window.done(numbers);
-            self.unsettled.fetch_sub(before - window.held(), Ordering::Relaxed);
-            acks
-        };
-        if let Err(error) = intake.write(acks).await {
-            tracing::debug!(%error, "acks were not written: the messages come back");
+        let mut advanced = pin!(intake.advanced.notified());
+        advanced.as_mut().enable();
+        {
+            let _turn = intake.turn.lock().await;
+            let up_to = self.change(intake, |window| window.done(&numbers));
+            intake.ack_up_to(up_to).await;
         }
+        let deadline = Instant::now() + ORDER_PATIENCE;
+        while intake.window().beyond(&numbers) > SINGLE_ACKS {
+            if timeout_at(deadline, advanced.as_mut()).await.is_err() {
+                break;
+            }
+            advanced.set(intake.advanced.notified());
+            advanced.as_mut().enable();
+        }
+        let _turn = intake.turn.lock().await;
+        let singly = intake.window().singly(numbers);
+        let written = join_all(singly.into_iter().map(|number| intake.ack(number, false))).await;
+        written.into_iter().for_each(noted);
+    }
+
+    /// Changes a window, and counts what is not held any more.
+    fn change<T>(&self, intake: &Intake, change: impl FnOnce(&mut Window) -> T) -> T {
+        let mut window = intake.window();
+        let before = window.held();
+        let changed = change(&mut window);
+        self.unsettled.fetch_sub(before - window.held(), Ordering::Relaxed);
+        changed
     }
 
     /// Hands deliveries back as they are; the broker counts that as having handed them out.
@@ -196,16 +225,11 @@ impl Session {
         for at in numbers {
             let intake = self.intake(at.origin);
             let _turn = intake.turn.lock().await;
-            let held = {
-                let mut window = intake.window();
-                let before = window.held();
-                window.forget(at.number);
-                before - window.held()
-            };
-            self.unsettled.fetch_sub(held, Ordering::Relaxed);
-            if held > 0 {
+            if self.change(intake, |window| window.get(at.number).is_some()) {
                 let options = BasicNackOptions { requeue: true, multiple: false };
                 _ = intake.channel.basic_nack(at.number, options).await;
+                let up_to = self.change(intake, |window| window.forget(at.number));
+                intake.ack_up_to(up_to).await;
             }
         }
         self.resolved.notify_waiters();
@@ -266,13 +290,22 @@ impl Intake {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn write(&self, acks: Acks) -> lapin::Result<()> {
-        if let Some(number) = acks.up_to {
-            self.channel.basic_ack(number, BasicAckOptions { multiple: true }).await?;
+    /// Writes an ack that stands for all up to a number, if there is one.
+    async fn ack_up_to(&self, number: Option<u64>) {
+        if let Some(number) = number {
+            noted(self.ack(number, true).await);
+            self.advanced.notify_waiters();
         }
-        let singly = acks.singly.into_iter();
-        let written = join_all(singly.map(|number| self.channel.basic_ack(number, BasicAckOptions::default()))).await;
-        written.into_iter().collect()
+    }
+
+    async fn ack(&self, number: u64, multiple: bool) -> lapin::Result<()> {
+        self.channel.basic_ack(number, BasicAckOptions { multiple }).await
+    }
+}
+
+fn noted(written: lapin::Result<()>) {
+    if let Err(error) = written {
+        tracing::debug!(%error, "acks were not written: the messages come back");
     }
 }
 
@@ -286,7 +319,10 @@ async fn intake(connection: &Connection, queue: &str, prefetch: u16) -> Result<(
         FieldTable::default(),
     );
     let stream = answer("consuming", async { Ok(asked.await) }).await?.map_err(|error| not_consumed(queue, &error))?;
-    Ok((Intake { channel, window: Mutex::default(), turn: tokio::sync::Mutex::default() }, stream))
+    Ok((
+        Intake { channel, window: Mutex::default(), turn: tokio::sync::Mutex::default(), advanced: Notify::new() },
+        stream,
+    ))
 }
 
 fn not_consumed(queue: &str, error: &lapin::Error) -> NotOpened {

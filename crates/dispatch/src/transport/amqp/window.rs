@@ -1,7 +1,7 @@
 //! Remembers what a channel has delivered and nobody has acked yet, and groups acks; pure.
 //!
 //! A channel numbers its deliveries from one. Batches are settled in any order, so that the numbers settled may have
-//! gaps. Up to the first gap one ack stands for all; what lies beyond it is acked one by one.
+//! gaps. Up to the first gap one ack stands for all; what lies beyond it waits for the gap to close, or is acked one by one.
 
 use std::collections::VecDeque;
 
@@ -28,8 +28,10 @@ pub(super) struct Held {
 enum Slot {
     /// Fetched and not settled; whether somebody settles it right now.
     Held { held: Held, claimed: bool },
-    /// Settled.
+    /// Settled, and the broker waits for an ack.
     Done,
+    /// Nothing is left to tell the broker.
+    Over,
 }
 
 /// Whether a delivery may be settled.
@@ -43,15 +45,6 @@ pub(super) enum Claim {
     Gone,
 }
 
-/// Which acks to write.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Acks {
-    /// Everything up to this number, itself included.
-    pub(super) up_to: Option<u64>,
-    /// These alone.
-    pub(super) singly: Vec<u64>,
-}
-
 impl Window {
     /// Takes a delivery in. Numbers ascend.
     pub(super) fn hold(&mut self, number: u64, held: Held) {
@@ -59,9 +52,9 @@ impl Window {
             self.first = number;
         }
         while self.first + self.slots.len() as u64 <= number {
-            self.slots.push_back(Slot::Done);
+            self.slots.push_back(Slot::Over);
         }
-        if let Some(slot @ Slot::Done) = self.slots.back_mut() {
+        if let Some(slot @ Slot::Over) = self.slots.back_mut() {
             *slot = Slot::Held { held, claimed: false };
             self.held += 1;
         }
@@ -80,7 +73,7 @@ impl Window {
                 *claimed = true;
                 Claim::Granted
             }
-            Some(Slot::Done) | None => Claim::Gone,
+            Some(Slot::Done | Slot::Over) | None => Claim::Gone,
         }
     }
 
@@ -99,23 +92,34 @@ impl Window {
         }
     }
 
-    /// Notes that deliveries are settled, and says which acks tell the broker so. They must be written in the order of
-    /// these calls.
-    pub(super) fn done(&mut self, mut numbers: Vec<u64>) -> Acks {
-        numbers.retain(|number| self.finish(*number));
-        while let Some(Slot::Done) = self.slots.front() {
-            self.slots.pop_front();
-            self.first += 1;
-        }
-        // Numbers below `first` are settled without a gap; the greatest of these was not acked before, so it may stand for all.
-        let up_to = numbers.iter().copied().filter(|number| *number < self.first).max();
-        numbers.retain(|number| *number >= self.first);
-        Acks { up_to, singly: numbers }
+    /// Notes that deliveries are settled. Returns the number up to which one ack now tells the broker of all; acks must be
+    /// written in the order of these calls.
+    pub(super) fn done(&mut self, numbers: &[u64]) -> Option<u64> {
+        numbers.iter().for_each(|number| self.finish(*number, Slot::Done));
+        self.advance()
     }
 
-    /// Lets go of a delivery that goes back to the broker by another way than an ack.
-    pub(super) fn forget(&mut self, number: u64) {
-        self.finish(number);
+    /// How many of these, which are settled, lie beyond the first gap, so that no ack stands for them yet.
+    pub(super) fn beyond(&self, numbers: &[u64]) -> usize {
+        numbers.iter().filter(|number| **number >= self.first).count()
+    }
+
+    /// Takes out those that no ack stands for yet: each must be acked by itself.
+    pub(super) fn singly(&mut self, mut numbers: Vec<u64>) -> Vec<u64> {
+        numbers.retain(|number| match self.slot(*number) {
+            Some(slot @ Slot::Done) => {
+                *slot = Slot::Over;
+                true
+            }
+            _ => false,
+        });
+        numbers
+    }
+
+    /// Lets go of a delivery that goes back to the broker by another way than an ack. Returns as [`Self::done`].
+    pub(super) fn forget(&mut self, number: u64) -> Option<u64> {
+        self.finish(number, Slot::Over);
+        self.advance()
     }
 
     /// Lets go of everything, and says how many were held.
@@ -125,15 +129,24 @@ impl Window {
         std::mem::take(&mut self.held)
     }
 
-    fn finish(&mut self, number: u64) -> bool {
-        match self.slot(number) {
-            Some(slot @ Slot::Held { .. }) => {
-                *slot = Slot::Done;
-                self.held -= 1;
-                true
-            }
-            _ => false,
+    fn finish(&mut self, number: u64, over: Slot) {
+        if let Some(slot @ Slot::Held { .. }) = self.slot(number) {
+            *slot = over;
+            self.held -= 1;
         }
+    }
+
+    /// Drops what lies before the first gap; the last of it that the broker still waits for stands for all before it.
+    fn advance(&mut self) -> Option<u64> {
+        let mut up_to = None;
+        while let Some(slot @ (Slot::Done | Slot::Over)) = self.slots.front() {
+            if matches!(slot, Slot::Done) {
+                up_to = Some(self.first);
+            }
+            self.slots.pop_front();
+            self.first += 1;
+        }
+        up_to
     }
 
     fn slot(&mut self, number: u64) -> Option<&mut Slot> {
@@ -160,17 +173,38 @@ mod tests {
     fn one_ack_stands_for_all_up_to_the_first_gap() {
         let mut window = holding(1..=6);
         let cases = [
-            (vec![2], None, vec![2]),
-            (vec![1], Some(1), vec![]),
-            (vec![4, 3], Some(4), vec![]),
-            (vec![6], None, vec![6]),
-            (vec![6, 9, 1], None, vec![]),
-            (vec![5], Some(5), vec![]),
+            (vec![2], None, 1),
+            (vec![1], Some(2), 0),
+            (vec![4], None, 1),
+            (vec![6], None, 1),
+            (vec![6, 9, 3], Some(4), 1),
+            (vec![5], Some(6), 0),
         ];
-        for (settled, up_to, singly) in cases {
-            assert_eq!(window.done(settled.clone()), Acks { up_to, singly }, "{settled:?}");
+        for (settled, up_to, beyond) in cases {
+            assert_eq!(window.done(&settled), up_to, "{settled:?}");
+            let of_the_window: Vec<_> = settled.iter().copied().filter(|number| *number <= 6).collect();
+            assert_eq!(window.beyond(&of_the_window), beyond, "{settled:?}");
         }
         assert_eq!(window.held(), 0);
+    }
+
+    #[test]
+    fn what_was_acked_by_itself_is_not_acked_again() {
+        let mut window = holding(1..=4);
+        assert_eq!(window.done(&[2, 3]), None);
+        assert_eq!(window.singly(vec![3, 4]), [3], "the fourth is not settled");
+        assert_eq!(window.singly(vec![3]), []);
+        assert_eq!(window.done(&[1]), Some(2), "the third is not waited for any more");
+        assert_eq!(window.forget(4), None);
+        assert_eq!(window.beyond(&[2, 3, 4]), 0);
+    }
+
+    #[test]
+    fn what_goes_back_closes_a_gap() {
+        let mut window = holding(1..=3);
+        assert_eq!(window.done(&[2]), None);
+        assert_eq!(window.forget(1), Some(2));
+        assert_eq!(window.held(), 1);
     }
 
     #[test]
@@ -180,31 +214,42 @@ mod tests {
         assert_eq!(window.claim(1), Claim::Busy);
         window.unclaim(1);
         assert_eq!(window.claim(1), Claim::Granted);
-        window.done(vec![1]);
+        window.done(&[1]);
         assert_eq!(window.claim(1), Claim::Gone);
         assert_eq!(window.claim(3), Claim::Gone);
         assert_eq!(window.clear(), 1);
         assert_eq!(window.claim(2), Claim::Gone);
         window.hold(3, Held::default());
-        assert_eq!(window.done(vec![3]), Acks { up_to: Some(3), singly: vec![] });
+        assert_eq!(window.done(&[3]), Some(3));
     }
 
     proptest! {
-        /// What a broker would make of it: every ack names a delivery that it still waits for, and in the end all are acked.
+        /// What a broker would make of it: every ack names a delivery that it still waits for, stands for none that is not
+        /// settled, and in the end all are acked.
         #[test]
-        fn every_delivery_is_acked_once(order in Just((1..=40_u64).collect::<Vec<_>>()).prop_shuffle(), size in 1..9_usize) {
+        fn every_delivery_is_acked_once(
+            order in Just((1..=40_u64).collect::<Vec<_>>()).prop_shuffle(),
+            size in 1..9_usize,
+            impatient in any::<u64>(),
+        ) {
             let mut window = holding(1..=40);
             let mut waiting: BTreeSet<u64> = (1..=40).collect();
-            for batch in order.chunks(size) {
-                let acks = window.done(batch.to_vec());
-                if let Some(up_to) = acks.up_to {
+            let mut settled = BTreeSet::new();
+            for (turn, batch) in order.chunks(size).enumerate() {
+                settled.extend(batch);
+                if let Some(up_to) = window.done(batch) {
                     prop_assert!(waiting.contains(&up_to));
+                    prop_assert!((1..=up_to).all(|number| settled.contains(&number)));
                     waiting.retain(|number| *number > up_to);
                 }
-                for number in acks.singly {
-                    prop_assert!(waiting.remove(&number), "{number} was acked before");
+                let unacked = batch.iter().filter(|number| waiting.contains(number)).count();
+                prop_assert_eq!(window.beyond(batch), unacked);
+                if impatient >> turn & 1 == 1 {
+                    for number in window.singly(batch.to_vec()) {
+                        prop_assert!(waiting.remove(&number), "{} was acked before", number);
+                    }
                 }
-                prop_assert_eq!(window.held(), waiting.len() as u64);
+                prop_assert_eq!(window.held(), 40 - settled.len() as u64);
             }
             prop_assert!(waiting.is_empty());
         }

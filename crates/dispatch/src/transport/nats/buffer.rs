@@ -125,8 +125,13 @@ impl Buffer {
     }
 
     /// Waits for deliveries: up to `max` of those that come in company, or one that comes alone. May be dropped at any
-    /// moment, as nothing is taken out before the last wait is over.
-    pub(super) async fn next(&self, max: usize, linger: Duration) -> Result<Vec<Delivery>, TransportError> {
+    /// moment, as nothing is taken out before the last wait is over. `held` says how many are fetched and not settled.
+    pub(super) async fn next(
+        &self,
+        max: usize,
+        linger: Duration,
+        held: impl Fn() -> usize,
+    ) -> Result<Vec<Delivery>, TransportError> {
         loop {
             let mut arrived = pin!(self.arrived.notified());
             arrived.as_mut().enable();
@@ -140,7 +145,7 @@ impl Buffer {
                 There::Company => break,
             }
         }
-        self.fill(max, Instant::now() + linger).await;
+        self.fill(max, linger, held).await;
         Ok(self.take(max))
     }
 
@@ -158,17 +163,22 @@ impl Buffer {
     }
 
     /// Waits until a batch is full, or as long as it may wait and nothing is on its way.
-    async fn fill(&self, max: usize, linger: Instant) {
+    async fn fill(&self, max: usize, linger: Duration, held: impl Fn() -> usize) {
+        let end = Instant::now() + linger;
         loop {
             let mut arrived = pin!(self.arrived.notified());
             arrived.as_mut().enable();
-            let until = {
+            let (waiting, more_until) = {
                 let state = self.state();
-                if state.ready.len() >= max {
-                    return;
-                }
-                state.more_until.map_or(linger, |more| more.max(linger))
+                (state.ready.len(), state.more_until)
             };
+            // The clock ticks in milliseconds, so that no time at all lasts up to one. While others are worked on that makes
+            // the next batch larger; when nothing else goes on it would only be late.
+            let at_once = linger.is_zero() && more_until.is_none() && held() <= waiting;
+            if waiting >= max || at_once {
+                return;
+            }
+            let until = more_until.map_or(end, |more| more.max(end));
             if timeout_at(until, arrived).await.is_err() {
                 return;
             }
@@ -204,7 +214,7 @@ mod tests {
     }
 
     async fn tags(buffer: &Buffer, max: usize) -> Vec<u128> {
-        buffer.next(max, Duration::ZERO).await.unwrap().into_iter().map(|delivery| delivery.tag.0).collect()
+        buffer.next(max, Duration::ZERO, || 0).await.unwrap().into_iter().map(|delivery| delivery.tag.0).collect()
     }
 
     #[tokio::test(start_paused = true)]
@@ -232,16 +242,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn without_linger_a_batch_waits_only_while_others_are_worked_on() {
+        let buffer = Buffer::default();
+        let started = Instant::now();
+        for (held, waits) in [(2, false), (3, true)] {
+            buffer.add(Lane::Work, deliveries(0..2), false);
+            let before = started.elapsed();
+            assert_eq!(buffer.next(8, Duration::ZERO, || held).await.unwrap().len(), 2);
+            assert_eq!(started.elapsed() > before, waits, "{held} are held");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_problem_is_told_once_and_not_before_what_there_is() {
         let buffer = Buffer::default();
         buffer.add(Lane::Work, deliveries(0..1), false);
         buffer.fail(Lane::Work, TransportError::Refused("no".into()));
         assert_eq!(tags(&buffer, 8).await, [0]);
-        assert!(buffer.next(8, Duration::ZERO).await.is_err());
+        assert!(buffer.next(8, Duration::ZERO, || 0).await.is_err());
         assert!(!buffer.is_whole());
         buffer.mend(Lane::Work);
         assert!(buffer.is_whole());
-        let waiting = tokio::time::timeout(Duration::from_secs(1), buffer.next(8, Duration::ZERO)).await;
+        let waiting = tokio::time::timeout(Duration::from_secs(1), buffer.next(8, Duration::ZERO, || 0)).await;
         assert!(waiting.is_err(), "nothing is there, and that is no problem");
     }
 }

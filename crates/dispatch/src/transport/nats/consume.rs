@@ -158,7 +158,7 @@ impl Receiver for Receiving {
     async fn receive(&mut self) -> Result<Vec<Delivery>, TransportError> {
         let Consuming { buffer, held, batch, linger, .. } = &*self.consuming;
         loop {
-            let mut deliveries = buffer.next(*batch, *linger).await?;
+            let mut deliveries = buffer.next(*batch, *linger, || held.len()).await?;
             held.hand_out(&mut deliveries);
             if !deliveries.is_empty() {
                 return Ok(deliveries);

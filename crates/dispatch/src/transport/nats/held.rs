@@ -126,6 +126,11 @@ impl Held {
         self.entries().values().all(|entry| entry.lane != lane)
     }
 
+    /// How many deliveries are held.
+    pub(super) fn len(&self) -> usize {
+        self.entries().len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries().is_empty()
     }

@@ -18,7 +18,10 @@ use crate::transport::TransportError;
 use crate::transport::backoff::Pace;
 
 /// How many batches are fetched ahead, those on their way included: as many as keep server and worker busy.
-const AHEAD: usize = 4;
+const AHEAD: usize = 8;
+
+/// How many batches are asked for at once, at least: a request costs the server as much as handing out dozens of messages.
+const ASKED: usize = AHEAD / 2;
 
 /// How many bytes one request may bring, so that large messages do not fill the memory; at least two of the largest.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -165,7 +168,7 @@ impl Puller {
         sent.map_err(|error| place.link.unreachable(error))
     }
 
-    /// How much to ask for now; in whole batches, so that asking costs little.
+    /// How much to ask for now; much at once, so that asking costs little.
     fn room(&self, wanted: usize) -> usize {
         let consuming = &*self.consuming;
         match self.lane {
@@ -174,7 +177,7 @@ impl Puller {
             _ if consuming.buffer.bytes() > AHEAD * BYTES_MAX => 0,
             lane => {
                 let free = (consuming.batch * AHEAD).saturating_sub(wanted + consuming.buffer.waiting(lane));
-                free / consuming.batch * consuming.batch
+                if free < consuming.batch * ASKED { 0 } else { free }
             }
         }
     }
