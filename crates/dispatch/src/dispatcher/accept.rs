@@ -18,8 +18,8 @@ use super::receipt::{Cause, DispatchError, Receipt, Ticket};
 use super::room::Seat;
 use super::work::{Next, Work};
 use super::{Inner, Running, now_ms};
+use crate::event::Event;
 use crate::event::pack::{Packed, pack};
-use crate::event::{Document, Event, EventError};
 use crate::headers;
 use crate::transport::Message;
 
@@ -45,42 +45,34 @@ struct Outbox {
     /// By source, with the time that the caller grants.
     sources: BTreeMap<String, (Outgoing, Duration)>,
     /// Messages for the buffer, where there is one.
-    buffered: Vec<(Message, Arc<[Document]>)>,
+    buffered: Vec<(Message, Arc<[Event]>)>,
 }
 
 impl Inner {
     /// Accepts events, or gives all of them back.
-    pub(super) async fn accept(self: Arc<Self>, events: Vec<Event>, caller: Caller) -> Result<Receipt, DispatchError> {
-        let documents: Arc<[Document]> = match events.iter().map(|event| self.document(event)).collect() {
-            Ok(documents) => documents,
-            Err(error) => return Err(DispatchError::of_events(Cause::Event(error), events)),
-        };
-        let accepted = self.try_accept(&documents, caller).await;
-        accepted.map_err(|cause| DispatchError::new(cause, &documents))
-    }
-
-    /// Native JSON, with what the event does not say filled in.
-    fn document(&self, event: &Event) -> Result<Document, EventError> {
-        let mut document = event.document()?;
-        if document.contains_key("entity") {
-            if let Some(source) = &self.source {
-                document.entry("source").or_insert_with(|| source.as_str().into());
-            }
-            document.entry("origin").or_insert_with(|| self.origin.as_str().into());
+    pub(super) async fn accept(
+        self: Arc<Self>,
+        mut events: Vec<Event>,
+        caller: Caller,
+    ) -> Result<Receipt, DispatchError> {
+        if let Some(error) = events.iter().find_map(|event| event.check().err()) {
+            return Err(DispatchError::of_events(Cause::Event(error), events));
         }
-        Ok(document)
+        events.iter_mut().for_each(|event| event.sign(self.source.as_deref(), &self.origin));
+        let events: Arc<[Event]> = events.into();
+        let accepted = self.try_accept(&events, caller).await;
+        accepted.map_err(|cause| DispatchError::of_events(cause, events.to_vec()))
     }
 
-    async fn try_accept(self: &Arc<Self>, documents: &Arc<[Document]>, caller: Caller) -> Result<Receipt, Cause> {
+    async fn try_accept(self: &Arc<Self>, all: &Arc<[Event]>, caller: Caller) -> Result<Receipt, Cause> {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(Cause::Closed);
         }
-        let packs = pack(documents, self.bounds)?;
+        let packs = pack(all, self.bounds)?;
         let (mut receipt, mut outbox, mut jobs) = (Receipt::default(), Outbox::default(), Vec::new());
         for Packed { body, events } in packs {
             let message = Message { payload: body, ..Message::default() };
-            let events: Arc<[Document]> =
-                if events.len() == documents.len() { Arc::clone(documents) } else { documents[events].into() };
+            let events: Arc<[Event]> = if events.len() == all.len() { Arc::clone(all) } else { all[events].into() };
             let found = self.resolve(&message);
             let (works, is_refused) = found.map_or_else(|_| (Vec::new(), true), |works| (works, false));
             let seated = self.seats(works, caller).await?;
@@ -164,7 +156,7 @@ impl Inner {
     }
 
     /// Leaves to workers what of the event is not done here.
-    fn leave_to_workers(&self, mut message: Message, done: Vec<&str>, events: &Arc<[Document]>, outbox: &mut Outbox) {
+    fn leave_to_workers(&self, mut message: Message, done: Vec<&str>, events: &Arc<[Event]>, outbox: &mut Outbox) {
         if !done.is_empty() {
             message.headers.set(headers::CACHES_DONE, done.join(","));
         }
@@ -179,7 +171,7 @@ impl Inner {
         &self,
         running: &Running,
         mut work: Work,
-        events: &[Document],
+        events: &[Event],
         outbox: &mut Outbox,
         receipt: &mut Receipt,
     ) {

@@ -8,13 +8,13 @@ use super::Inner;
 use super::layout::Group;
 use super::receipt::Ticket;
 use super::work::{Next, Work};
-use crate::event::Document;
+use crate::event::Event;
 
 /// Accepted work: it is done or handed over, or stays in the ledger.
 pub(super) struct Job {
     pub(super) work: Work,
     pub(super) group: Arc<Group>,
-    pub(super) events: Arc<[Document]>,
+    pub(super) events: Arc<[Event]>,
     pub(super) ticket: Ticket,
     /// Its room in the dispatcher.
     pub(super) seat: OwnedSemaphorePermit,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::Inner;
-use crate::event::{Document, Event, EventError};
+use crate::event::{Event, EventError};
 use crate::transport::TransportError;
 
 /// What became of the events of one call. All of them are accepted: done, or in the hands of somebody who will not lose them
@@ -78,10 +78,6 @@ pub struct DispatchError {
 }
 
 impl DispatchError {
-    pub(super) fn new(cause: Cause, documents: &[Document]) -> Self {
-        Self { cause, events: documents.iter().cloned().map(Event::given).collect() }
-    }
-
     pub(crate) const fn of_events(cause: Cause, events: Vec<Event>) -> Self {
         Self { cause, events }
     }
@@ -153,7 +149,7 @@ pub(super) struct Ledger {
 #[derive(Default)]
 struct Entries {
     next: u64,
-    open: std::collections::HashMap<u64, Arc<[Document]>>,
+    open: std::collections::HashMap<u64, Arc<[Event]>>,
 }
 
 impl Ledger {
@@ -171,7 +167,7 @@ impl Ledger {
         let mut entries = self.entries();
         let mut open: Vec<_> = entries.open.drain().collect();
         open.sort_unstable_by_key(|(number, _)| *number);
-        open.iter().flat_map(|(_, events)| events.iter().cloned().map(Event::given)).collect()
+        open.iter().flat_map(|(_, events)| events.iter().cloned()).collect()
     }
 
     /// Waits until nothing is open.
@@ -196,7 +192,7 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    pub(super) fn open(inner: &Arc<Inner>, events: Arc<[Document]>) -> Self {
+    pub(super) fn open(inner: &Arc<Inner>, events: Arc<[Event]>) -> Self {
         let mut entries = inner.ledger.entries();
         let number = entries.next;
         entries.next += 1;

@@ -8,7 +8,7 @@ use quash_core::rule::dispatch::Failures;
 use super::layout::Group;
 use super::publish::Outgoing;
 use super::targets::{Targets, Trouble};
-use crate::event::Document;
+use crate::event::Event;
 use crate::headers;
 use crate::record::{Attempt, Reason, Record};
 use crate::retry::RetryPolicy;
@@ -103,7 +103,7 @@ impl Work {
     }
 
     /// What of the event has to go elsewhere now that its attempts here are over.
-    pub(super) fn remains(&self, group: &Group, events: &[Document], scene: Scene<'_>, now_ms: i64) -> Outgoing {
+    pub(super) fn remains(&self, group: &Group, events: &[Event], scene: Scene<'_>, now_ms: i64) -> Outgoing {
         let mut out = Outgoing::new(&group.source);
         if self.has_later && !self.done.is_empty() {
             let state = State { targets: self.done, ..State::default() };
@@ -162,7 +162,7 @@ impl Work {
         share: &Share,
         trouble: &Trouble,
         group: &Group,
-        events: &[Document],
+        events: &[Event],
         scene: Scene<'_>,
         now_ms: i64,
     ) -> Message {
@@ -176,13 +176,13 @@ impl Work {
         if let Trouble::Unreachable(error) = trouble {
             attempts.push(Attempt { at_ms: now_ms, target: target.clone(), error: shorten(error) });
         }
-        let said = |name: &str| events.first()?.get(name)?.as_str().map(shorten);
+        let first = events.first();
         let record = Record {
             version: Record::VERSION,
-            id: said("id"),
+            id: first.and_then(Event::name).map(shorten),
             source: group.source.clone(),
             broker_id: String::new(),
-            entity: said("entity"),
+            entity: first.and_then(Event::entity).map(shorten),
             reason,
             error: shorten(error),
             target,

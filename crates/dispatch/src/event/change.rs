@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value as Json;
 
 use super::spell::{self, Spelt, Types};
@@ -112,38 +112,6 @@ impl Change {
         Ok(())
     }
 
-    pub(super) fn document(&self) -> Result<Document, EventError> {
-        self.check()?;
-        let columns = |row: &Option<Row>| row.as_ref().map(|row| Json::Object(row.columns.clone()));
-        let text = |text: &Option<String>| text.as_deref().map(Json::from);
-        let rows = |rows: &Vec<Row>| rows.iter().map(|row| Json::Object(row.columns.clone())).collect();
-        let mut fields = vec![
-            ("id", Some(Json::from(self.id.as_str()))),
-            ("source", text(&self.source)),
-            ("entity", Some(Json::from(self.entity.as_str()))),
-            ("op", Some(Json::from(self.op.name()))),
-            ("key", columns(&self.key)),
-        ];
-        if self.op.is_of_relation() {
-            fields.extend([
-                ("relation", text(&self.relation)),
-                ("from", columns(&self.from)),
-                ("to", self.to.as_ref().map(rows)),
-            ]);
-        } else {
-            let changed = self.changed.as_ref().map(|columns| Json::from(columns.as_slice()));
-            fields.extend([("before", columns(&self.before)), ("after", columns(&self.after)), ("changed", changed)]);
-        }
-        let types = self.types();
-        fields.extend([
-            ("types", (!types.is_empty()).then_some(Json::Object(types))),
-            ("time", self.time.map(|time| Json::from(id::time(time)))),
-            ("origin", text(&self.origin)),
-            ("traceparent", text(&self.traceparent)),
-        ]);
-        Ok(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
-    }
-
     /// Those of the values, and those that were said: a null shows none.
     fn types(&self) -> Document {
         let mut types = Document::new();
@@ -162,7 +130,7 @@ impl Change {
         types
     }
 
-    fn check(&self) -> Result<(), EventError> {
+    pub(super) fn check(&self) -> Result<(), EventError> {
         if self.entity.is_empty() {
             return Err(EventError::new("an event has no entity, as `shop.Book`"));
         }
@@ -186,6 +154,44 @@ impl Change {
             }
         };
         is_missing.then_some(what)
+    }
+}
+
+/// The fields in the order of the format.
+impl Serialize for Change {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_map(None)?;
+        fields.serialize_entry("id", &self.id)?;
+        put(&mut fields, "source", self.source.as_ref())?;
+        fields.serialize_entry("entity", &self.entity)?;
+        fields.serialize_entry("op", self.op.name())?;
+        put(&mut fields, "key", self.key.as_ref())?;
+        if self.op.is_of_relation() {
+            put(&mut fields, "relation", self.relation.as_ref())?;
+            put(&mut fields, "from", self.from.as_ref())?;
+            put(&mut fields, "to", self.to.as_ref())?;
+        } else {
+            put(&mut fields, "before", self.before.as_ref())?;
+            put(&mut fields, "after", self.after.as_ref())?;
+            put(&mut fields, "changed", self.changed.as_ref())?;
+        }
+        let types = self.types();
+        put(&mut fields, "types", (!types.is_empty()).then_some(types))?;
+        put(&mut fields, "time", self.time.map(id::time))?;
+        put(&mut fields, "origin", self.origin.as_ref())?;
+        put(&mut fields, "traceparent", self.traceparent.as_ref())?;
+        fields.end()
+    }
+}
+
+/// A field that is left out where it has no value.
+pub(super) fn put<M: SerializeMap>(fields: &mut M, name: &str, value: Option<impl Serialize>) -> Result<(), M::Error> {
+    value.map_or(Ok(()), |value| fields.serialize_entry(name, &value))
+}
+
+impl Serialize for Row {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.columns.serialize(serializer)
     }
 }
 

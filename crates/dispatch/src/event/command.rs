@@ -2,9 +2,9 @@
 
 use std::time::SystemTime;
 
-use serde::Serialize;
-use serde_json::Value as Json;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::change::put;
 use super::{Document, EventError, id, spell};
 
 /// A direct command: removes what it names, whatever depends on what.
@@ -106,24 +106,38 @@ impl Invalidate {
 }
 
 impl Command {
-    pub(super) fn document(&self) -> Result<Document, EventError> {
+    pub(super) fn check(&self) -> Result<(), EventError> {
         if self.name.is_empty() {
             return Err(EventError::new(format!("a command names a {}, and not with an empty text", self.what)));
         }
         if self.args.is_some() && self.what != "cache" {
             return Err(EventError::new("a command has args only with a cache"));
         }
-        let invalidate = [
-            (self.what, Some(Json::from(self.name.as_str()))),
-            ("args", self.args.clone().map(Json::Object)),
-            ("target", self.target.as_deref().map(Json::from)),
-        ];
-        let present = |(name, value): (&str, Option<Json>)| Some((name.to_owned(), value?));
-        let fields = [
-            ("id", Some(Json::from(self.id.as_str()))),
-            ("invalidate", Some(Json::Object(invalidate.into_iter().filter_map(present).collect()))),
-            ("time", self.time.map(|time| Json::from(id::time(time)))),
-        ];
-        Ok(fields.into_iter().filter_map(present).collect())
+        Ok(())
+    }
+}
+
+/// The fields in the order of the format.
+impl Serialize for Command {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_map(None)?;
+        fields.serialize_entry("id", &self.id)?;
+        fields.serialize_entry("invalidate", &Named(self))?;
+        put(&mut fields, "time", self.time.map(id::time))?;
+        fields.end()
+    }
+}
+
+/// What a command names.
+struct Named<'c>(&'c Command);
+
+impl Serialize for Named<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Command { what, name, args, target, .. } = self.0;
+        let mut fields = serializer.serialize_map(None)?;
+        fields.serialize_entry(what, name)?;
+        put(&mut fields, "args", args.as_ref())?;
+        put(&mut fields, "target", target.as_ref())?;
+        fields.end()
     }
 }

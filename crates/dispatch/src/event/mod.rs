@@ -26,7 +26,7 @@ pub(crate) mod pack;
 
 use std::time::SystemTime;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 
 use self::change::{Change, Op};
@@ -264,13 +264,14 @@ impl Event {
     /// assert_eq!(error.to_string(), "shop.Book: no after, which op create needs");
     /// ```
     pub fn document(&self) -> Result<Document, EventError> {
-        if let Some(wrong) = &self.wrong {
-            return Err(wrong.clone());
+        self.check()?;
+        if let Body::Given(document) = &self.body {
+            return Ok(document.clone());
         }
-        match &self.body {
-            Body::Change(change) => change.document(),
-            Body::Command(command) => command.document(),
-            Body::Given(document) => Ok(document.clone()),
+        match serde_json::to_value(&self.body) {
+            Ok(Json::Object(document)) => Ok(document),
+            Ok(other) => Err(EventError(format!("an event is an object, not {other}"))),
+            Err(error) => Err(EventError(error.to_string())),
         }
     }
 
@@ -279,7 +280,70 @@ impl Event {
     /// # Errors
     /// As [`Event::document`].
     pub fn to_json(&self) -> Result<String, EventError> {
-        self.document().map(|document| Json::Object(document).to_string())
+        self.check()?;
+        serde_json::to_string(&self.body).map_err(|error| EventError(error.to_string()))
+    }
+
+    /// Whether a worker would take it.
+    pub(crate) fn check(&self) -> Result<(), EventError> {
+        if let Some(wrong) = &self.wrong {
+            return Err(wrong.clone());
+        }
+        match &self.body {
+            Body::Change(change) => change.check(),
+            Body::Command(command) => command.check(),
+            Body::Given(_) => Ok(()),
+        }
+    }
+
+    /// Says who publishes it and which process caused it, unless it says so itself.
+    pub(crate) fn sign(&mut self, source: Option<&str>, origin: &str) {
+        match &mut self.body {
+            Body::Change(change) => {
+                change.source = change.source.take().or_else(|| source.map(str::to_owned));
+                change.origin.get_or_insert_with(|| origin.to_owned());
+            }
+            Body::Given(document) if document.contains_key("entity") => {
+                if let Some(source) = source {
+                    document.entry("source").or_insert_with(|| source.into());
+                }
+                document.entry("origin").or_insert_with(|| origin.into());
+            }
+            Body::Command(_) | Body::Given(_) => {}
+        }
+    }
+
+    /// Its identifier, if it has one.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match &self.body {
+            Body::Change(change) => Some(&change.id),
+            Body::Command(command) => Some(&command.id),
+            Body::Given(document) => document.get("id")?.as_str(),
+        }
+    }
+
+    /// What changed; a command is about no entity.
+    pub(crate) fn entity(&self) -> Option<&str> {
+        match &self.body {
+            Body::Change(change) => Some(&change.entity),
+            Body::Command(_) => None,
+            Body::Given(document) => document.get("entity")?.as_str(),
+        }
+    }
+
+    /// Whether it is several events.
+    pub(crate) fn is_transaction(&self) -> bool {
+        matches!(&self.body, Body::Given(document) if document.contains_key("events"))
+    }
+}
+
+impl Serialize for Body {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Change(change) => change.serialize(serializer),
+            Self::Command(command) => command.serialize(serializer),
+            Self::Given(document) => document.serialize(serializer),
+        }
     }
 }
 

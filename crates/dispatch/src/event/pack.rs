@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use serde_json::Value as Json;
 
-use super::{Document, EventError};
+use super::{Event, EventError};
 
 /// Events that travel together are cut into messages of this size: one bad event then costs only its message.
 const PACK_BYTES: usize = 256 * 1024;
@@ -31,8 +30,8 @@ pub(crate) struct Bounds {
 ///
 /// # Errors
 /// When a single event is too large for a message.
-pub(crate) fn pack(documents: &[Document], bounds: Bounds) -> Result<Vec<Packed>, EventError> {
-    let bodies = documents.iter().map(|document| encode(document, bounds)).collect::<Result<Vec<_>, _>>()?;
+pub(crate) fn pack(events: &[Event], bounds: Bounds) -> Result<Vec<Packed>, EventError> {
+    let bodies = events.iter().map(|event| encode(event, bounds)).collect::<Result<Vec<_>, _>>()?;
     let (mut packs, mut start, mut size) = (Vec::new(), 0, 0);
     for (place, body) in bodies.iter().enumerate() {
         // A comma each, and what is around them.
@@ -40,7 +39,8 @@ pub(crate) fn pack(documents: &[Document], bounds: Bounds) -> Result<Vec<Packed>
         let around = AROUND[0].len() + AROUND[1].len();
         let is_full =
             place - start >= PACK_EVENTS.min(bounds.events) || size + longer + around > PACK_BYTES.min(bounds.bytes);
-        let alone = stands_alone(&documents[place]) || stands_alone(&documents[start]);
+        // A transaction does not hold another.
+        let alone = events[place].is_transaction() || events[start].is_transaction();
         if place > start && (is_full || alone) {
             packs.push(packed(&bodies, start..place));
             (start, size) = (place, 0);
@@ -53,46 +53,42 @@ pub(crate) fn pack(documents: &[Document], bounds: Bounds) -> Result<Vec<Packed>
     Ok(packs)
 }
 
-/// Whether it is a transaction itself: one does not hold another.
-fn stands_alone(document: &Document) -> bool {
-    document.contains_key("events")
-}
-
-fn encode(document: &Document, bounds: Bounds) -> Result<Vec<u8>, EventError> {
-    let body = serde_json::to_vec(document).map_err(|error| EventError::new(error.to_string()))?;
+fn encode(event: &Event, bounds: Bounds) -> Result<Bytes, EventError> {
+    let body = event.to_json()?;
     if body.len() > bounds.bytes {
-        let what = document.get("entity").and_then(Json::as_str).unwrap_or("the command");
+        let what = event.entity().unwrap_or("the command");
         let (bytes, most) = (body.len(), bounds.bytes);
         return Err(EventError::new(format!(
             "the event of {what} has {bytes} bytes, the limit is {most}: publish fewer columns"
         )));
     }
-    Ok(body)
+    Ok(body.into())
 }
 
-fn packed(bodies: &[Vec<u8>], events: Range<usize>) -> Packed {
+fn packed(bodies: &[Bytes], events: Range<usize>) -> Packed {
     let body = match &bodies[events.clone()] {
         [alone] => alone.clone(),
-        several => [AROUND[0], &several.join(&b','), AROUND[1]].concat(),
+        several => [AROUND[0], &several.join(&b","[..]), AROUND[1]].concat().into(),
     };
-    Packed { body: body.into(), events }
+    Packed { body, events }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value as Json;
+
     use super::*;
 
     const BOUNDS: Bounds = Bounds { bytes: 1024 * 1024, events: 10_000 };
 
-    fn event(id: &str, text: &str) -> Document {
-        let json = serde_json::json!({ "id": id, "entity": "e", "after": { "text": text } });
-        json.as_object().cloned().unwrap()
+    fn event(id: &str, text: &str) -> Event {
+        Event::create("e").id(id).after(&serde_json::json!({ "text": text }))
     }
 
     #[test]
     fn messages_keep_order_and_size() {
-        let documents: Vec<_> = (0..600).map(|number: u32| event(&number.to_string(), &"x".repeat(1000))).collect();
-        let packs = pack(&documents, BOUNDS).unwrap();
+        let events: Vec<_> = (0..600).map(|number: u32| event(&number.to_string(), &"x".repeat(1000))).collect();
+        let packs = pack(&events, BOUNDS).unwrap();
         assert!(packs.iter().all(|pack| pack.body.len() <= PACK_BYTES));
         let ids = packs.iter().flat_map(|pack| {
             let json: Json = serde_json::from_slice(&pack.body).unwrap();
@@ -106,16 +102,16 @@ mod tests {
     #[test]
     fn a_transaction_does_not_hold_another() {
         let json = serde_json::json!({ "events": [{ "entity": "e", "op": "truncate" }] });
-        let transaction = json.as_object().cloned().unwrap();
-        let documents = [event("1", ""), transaction, event("2", ""), event("3", "")];
-        let packs = pack(&documents, BOUNDS).unwrap();
+        let transaction = Event::given(json.as_object().cloned().unwrap());
+        let events = [event("1", ""), transaction, event("2", ""), event("3", "")];
+        let packs = pack(&events, BOUNDS).unwrap();
         assert_eq!(packs.into_iter().map(|pack| pack.events).collect::<Vec<_>>(), [0..1, 1..2, 2..4]);
     }
 
     #[test]
     fn a_worker_s_limits_are_kept() {
-        let documents: Vec<_> = (0..5).map(|_| event("1", "")).collect();
-        let few = pack(&documents, Bounds { events: 2, ..BOUNDS }).unwrap();
+        let events: Vec<_> = (0..5).map(|_| event("1", "")).collect();
+        let few = pack(&events, Bounds { events: 2, ..BOUNDS }).unwrap();
         assert_eq!(few.into_iter().map(|pack| pack.events).collect::<Vec<_>>(), [0..2, 2..4, 4..5]);
         let error = pack(&[event("1", &"x".repeat(100))], Bounds { bytes: 100, ..BOUNDS }).unwrap_err();
         assert!(error.to_string().starts_with("the event of e has 1"), "{error}");

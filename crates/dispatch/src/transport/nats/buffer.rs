@@ -246,6 +246,8 @@ mod tests {
         let buffer = Buffer::default();
         let started = Instant::now();
         for (held, waits) in [(2, false), (3, true)] {
+            // Between two ticks of the clock.
+            tokio::time::advance(Duration::from_micros(300)).await;
             buffer.add(Lane::Work, deliveries(0..2), false);
             let before = started.elapsed();
             assert_eq!(buffer.next(8, Duration::ZERO, || held).await.unwrap().len(), 2);
