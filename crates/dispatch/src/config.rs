@@ -15,9 +15,32 @@ use quash_core::store::TargetConfig;
 use serde::Deserialize;
 
 /// A source: which transport, and how to consume it.
+///
+/// ```
+/// use quash_dispatch::config::{Config, SourceConfig};
+///
+/// let config = Config::parse("{ version: 1, sources: { events: { memory: {}, batch: 64 } } }")?;
+/// let source: &SourceConfig = &config.sources["events"];
+/// assert_eq!((source.kind.kind(), source.options.batch), ("memory", 64));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type SourceConfig = Tagged<TransportConfig, SourceOptions>;
 
 /// The whole configuration.
+///
+/// ```
+/// use quash_dispatch::config::Config;
+///
+/// let config = Config::parse(r#"
+/// version: 1
+/// targets: { main: { memory: {} } }
+/// caches:
+///   book: { key: "book:{id}", depends_on: [ { row: shop.Book } ] }
+/// "#)?;
+/// assert!(config.caches.contains_key("book"));
+/// assert_eq!(config.dispatch, None);     // as `queue`
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -65,6 +88,16 @@ impl Root for Config {
 
 impl Config {
     /// Compiles the rules. With an error among the problems there are none; warnings come beside them.
+    ///
+    /// ```
+    /// # use quash_dispatch::config::Config;
+    /// # let yaml = "{ version: 1, targets: { main: { memory: {} } }, \
+    /// #     caches: { book: { key: 'book:{id}', depends_on: [ { row: shop.Book } ] } } }";
+    /// let (rules, problems) = Config::parse(yaml)?.compile();
+    /// assert_eq!(problems, []);
+    /// assert_eq!(rules.unwrap().caches(), ["book"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn compile(&self) -> (Option<Resolver>, Vec<Problem>) {
         let (rules, mut problems) = self.rules();
@@ -103,9 +136,22 @@ impl Config {
 }
 
 /// A commented configuration to start from, which says what every key does.
+///
+/// ```no_run
+/// std::fs::write("quash.yaml", quash_dispatch::config::DEFAULT)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub const DEFAULT: &str = include_str!("default.yaml");
 
 /// What all kinds of sources share.
+///
+/// ```
+/// use quash_dispatch::config::{Config, SourceOptions};
+///
+/// let config = Config::parse("{ version: 1, sources: { events: { memory: {}, batch: 64 } } }")?;
+/// assert_eq!(config.sources["events"].options, SourceOptions { batch: 64, ..SourceOptions::default() });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SourceOptions {
@@ -126,6 +172,14 @@ impl Default for SourceOptions {
 }
 
 /// When and how often failed shares are tried again.
+///
+/// ```
+/// use quash_dispatch::config::{Config, RetryConfig};
+///
+/// let config = Config::parse("{ version: 1, retry: { max_attempts: 3 } }")?;
+/// assert_eq!(config.retry, RetryConfig { max_attempts: 3, ..RetryConfig::default() });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryConfig {
@@ -157,6 +211,14 @@ impl Default for RetryConfig {
 }
 
 /// The HTTP endpoint for metrics and health.
+///
+/// ```
+/// use quash_dispatch::config::{AdminConfig, Config};
+///
+/// let config = Config::parse("{ version: 1, admin: { listen: '127.0.0.1:9000' } }")?;
+/// assert_eq!(config.admin, AdminConfig { listen: "127.0.0.1:9000".to_owned(), token: None });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminConfig {
@@ -173,6 +235,14 @@ impl Default for AdminConfig {
 }
 
 /// The worker process itself.
+///
+/// ```
+/// use quash_dispatch::config::{Config, WorkerConfig};
+///
+/// let config = Config::parse("{ version: 1, worker: { name: worker-1 } }")?;
+/// assert_eq!(config.worker, WorkerConfig { name: Some("worker-1".to_owned()), ..WorkerConfig::default() });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerConfig {
@@ -189,6 +259,21 @@ impl Default for WorkerConfig {
 }
 
 /// A case for `quash test`: an event, and what it must ask for.
+///
+/// ```
+/// use quash_dispatch::config::{Config, TestCase};
+///
+/// let config = Config::parse(r#"
+/// version: 1
+/// tests:
+///   - name: a deleted book drops its page
+///     event: { entity: shop.Book, op: delete, key: { id: 42 } }
+///     expect: { caches: [book] }
+/// "#)?;
+/// let TestCase { name, event, .. } = &config.tests[0];
+/// assert_eq!((name.as_str(), &event["op"]), ("a deleted book drops its page", &"delete".into()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestCase {
@@ -201,6 +286,21 @@ pub struct TestCase {
 }
 
 /// What an event must ask for.
+///
+/// ```
+/// use quash_dispatch::config::{Config, Expectation};
+///
+/// let config = Config::parse(r#"
+/// version: 1
+/// tests:
+///   - name: a deleted book drops its page
+///     event: { entity: shop.Book, op: delete, key: { id: 42 } }
+///     expect: { caches: [book] }
+/// "#)?;
+/// let expected = Expectation { caches: Some(vec!["book".to_owned()]), ..Expectation::default() };
+/// assert_eq!(config.tests[0].expect, expected);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expectation {

@@ -65,11 +65,18 @@ pub mod config;
 pub mod transport;
 
 // What a message carries beside its payload once something of it is done, or went wrong.
+// Shared with the worker; nothing that applications use.
+#[doc(hidden)]
 pub mod headers;
+#[doc(hidden)]
 pub mod record;
+#[doc(hidden)]
 pub mod retry;
+#[doc(hidden)]
 pub mod state;
 
 pub use dispatcher::Dispatcher;
 pub use event::{Event, Invalidate};
+/// Whose types stand in signatures here: `Store`, `Secret`, `Span`, the problems of a configuration.
+pub use quash_core;
 pub use transaction::Transaction;

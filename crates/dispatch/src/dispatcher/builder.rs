@@ -26,6 +26,24 @@ use crate::transport::Transport;
 
 /// Stores and transports to use in place of those that configuration describes, by their configured names. For those who
 /// want to hold the other end.
+///
+/// ```
+/// use quash_dispatch::dispatcher::Plugins;
+/// use quash_dispatch::transport::memory;
+/// use quash_dispatch::{Dispatcher, Event};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let config = quash_dispatch::config::Config::parse(
+/// #     "{ version: 1, targets: { main: { memory: {} } }, sources: { events: { memory: {} } }, \
+/// #        dispatch: queue, caches: { book: { key: 'book:{id}', depends_on: [ { row: shop.Book } ] } } }",
+/// # )?;
+/// let transport = memory::Config::default().build().map_err(|problem| problem.message)?;
+/// let plugins = Plugins { transports: [("events".to_owned(), transport.clone())].into(), ..Plugins::default() };
+/// let dispatcher = Dispatcher::builder(&config).plugins(plugins).start()?;
+/// dispatcher.dispatch(Event::delete("shop.Book").key("id", 42)).await?;
+/// assert_eq!(transport.backlog().await?.ready, 1);
+/// # Ok(()) }
+/// ```
 #[derive(Default, Clone)]
 pub struct Plugins {
     /// In place of targets.
@@ -35,6 +53,19 @@ pub struct Plugins {
 }
 
 /// A dispatcher to be started.
+///
+/// ```
+/// # use quash_dispatch::Dispatcher;
+/// use quash_dispatch::dispatcher::Builder;
+///
+/// # let config = quash_dispatch::config::Config::parse(
+/// #     "{ version: 1, targets: { main: { memory: {} } }, sources: { events: { memory: {} } }, \
+/// #        dispatch: inline, caches: { book: { key: 'book:{id}', depends_on: [ { row: shop.Book } ] } } }",
+/// # )?;
+/// let builder: Builder<'_> = Dispatcher::builder(&config).source("shop-api");
+/// let dispatcher = builder.start()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub struct Builder<'c> {
     config: &'c Config,
@@ -43,6 +74,14 @@ pub struct Builder<'c> {
 }
 
 /// Why a dispatcher did not start.
+///
+/// ```
+/// # use quash_dispatch::Dispatcher;
+/// use quash_dispatch::dispatcher::StartError;
+///
+/// let error = Dispatcher::load("not/there.yaml").unwrap_err();
+/// assert!(matches!(error, StartError::Load(_)));
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The configuration cannot be loaded.
@@ -70,12 +109,42 @@ impl<'c> Builder<'c> {
     }
 
     /// With stores and transports of the caller's.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use quash_core::store::memory::Memory;
+    /// # use quash_dispatch::dispatcher::Plugins;
+    /// # use quash_dispatch::{Dispatcher, Event};
+    ///
+    /// # let config = quash_dispatch::config::Config::parse(
+    /// #     "{ version: 1, targets: { main: { memory: {} } }, sources: { events: { memory: {} } }, \
+    /// #        dispatch: inline, caches: { book: { key: 'book:{id}', depends_on: [ { row: shop.Book } ] } } }",
+    /// # )?;
+    /// let cache = Memory::new();
+    /// cache.set("book:42", "Walden");
+    /// let stores = [("main".to_owned(), Arc::new(cache.clone()) as _)].into();
+    /// let dispatcher = Dispatcher::builder(&config).plugins(Plugins { stores, ..Plugins::default() }).start()?;
+    /// dispatcher.dispatch_blocking(Event::delete("shop.Book").key("id", 42))?;
+    /// assert_eq!(cache.get("book:42"), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn plugins(mut self, plugins: Plugins) -> Self {
         self.plugins = Some(plugins);
         self
     }
 
     /// Says who publishes, in events that do not say it themselves.
+    ///
+    /// ```
+    /// # use quash_dispatch::Dispatcher;
+    /// # let config = quash_dispatch::config::Config::parse(
+    /// #     "{ version: 1, targets: { main: { memory: {} } }, sources: { events: { memory: {} } }, \
+    /// #        dispatch: inline, caches: { book: { key: 'book:{id}', depends_on: [ { row: shop.Book } ] } } }",
+    /// # )?;
+    /// let dispatcher = Dispatcher::builder(&config).source("shop-api").start()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn source(mut self, source: impl Into<String>) -> Self {
         self.source = Some(source.into());
         self
@@ -85,6 +154,17 @@ impl<'c> Builder<'c> {
     ///
     /// # Errors
     /// Everything that is wrong with the configuration.
+    ///
+    /// ```
+    /// # use quash_dispatch::Dispatcher;
+    /// # use quash_dispatch::config::Config;
+    /// let mut config = Config::parse("{ version: 1, sources: { events: { memory: {} } } }")?;
+    /// Dispatcher::builder(&config).start()?;
+    /// config.retry.factor = 0.5;
+    /// let error = Dispatcher::builder(&config).start().unwrap_err();
+    /// assert!(error.to_string().contains("retry.factor"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn start(self) -> Result<Dispatcher, StartError> {
         let Self { config, plugins, source } = self;
         let plugins = plugins.unwrap_or_default();
@@ -180,6 +260,12 @@ impl Config {
     ///
     /// # Errors
     /// When a file cannot be read, or everything that is wrong, at its place in the files.
+    ///
+    /// ```no_run
+    /// let config = quash_dispatch::config::Config::load("quash.yaml")?;
+    /// let dispatcher = quash_dispatch::Dispatcher::from_config(&config)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn load(path: impl Into<PathBuf>) -> Result<Self, LoadError> {
         Loader::load::<Application>(&[path.into()], &ProcessEnvironment).map(|loaded| loaded.root.0)
     }
@@ -188,6 +274,16 @@ impl Config {
     ///
     /// # Errors
     /// Everything that is wrong, at its place in the text.
+    ///
+    /// ```
+    /// # use quash_dispatch::config::Config;
+    /// let config = Config::parse("version: 1\ntargets: { main: { memory: {} } }")?;
+    /// assert!(config.targets.contains_key("main"));
+    ///
+    /// let error = Config::parse("version: 1\ntarget: { main: { memory: {} } }").unwrap_err();
+    /// assert!(error.to_string().contains("did you mean `targets`?"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse(yaml: &str) -> Result<Self, LoadError> {
         let loaded = Loader::load_text::<Application>("quash.yaml", yaml, &ProcessEnvironment);
         loaded.map(|loaded| loaded.root.0).map_err(LoadError::Invalid)

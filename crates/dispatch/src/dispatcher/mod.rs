@@ -138,6 +138,16 @@ impl Dispatcher {
     ///
     /// # Errors
     /// Everything that is wrong with the configuration.
+    ///
+    /// ```
+    /// # use quash_dispatch::Dispatcher;
+    /// use quash_dispatch::config::Config;
+    ///
+    /// let text = "{ version: 1, targets: { main: { memory: {} } }, sources: { events: { memory: {} } } }";
+    /// let config = Config::parse(text)?;
+    /// let dispatcher = Dispatcher::from_config(&config)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn from_config(config: &Config) -> Result<Self, StartError> {
         Self::builder(config).start()
     }
@@ -193,6 +203,19 @@ impl Dispatcher {
     ///
     /// # Errors
     /// As [`Dispatcher::dispatch`], for all of them.
+    ///
+    /// ```
+    /// # use quash_dispatch::Event;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let config = quash_dispatch::config::Config::parse(
+    /// #     "{ version: 1, targets: { main: { memory: {} } }, sources: { events: { memory: {} } }, \
+    /// #        dispatch: inline, caches: { book: { key: 'book:{id}', depends_on: [ { row: shop.Book } ] } } }",
+    /// # )?;
+    /// # let dispatcher = quash_dispatch::Dispatcher::from_config(&config)?;
+    /// let gone = [41, 42].map(|id| Event::delete("shop.Book").key("id", id));
+    /// assert_eq!(dispatcher.dispatch_all(gone).await?.done(), ["book"]);
+    /// # Ok(()) }
+    /// ```
     pub async fn dispatch_all<E: Into<Event>>(
         &self,
         events: impl IntoIterator<Item = E>,
@@ -212,6 +235,18 @@ impl Dispatcher {
     ///
     /// # Errors
     /// As [`Dispatcher::dispatch`].
+    ///
+    /// ```
+    /// # use quash_dispatch::Event;
+    /// # let config = quash_dispatch::config::Config::parse(
+    /// #     "{ version: 1, targets: { main: { memory: {} } }, sources: { events: { memory: {} } }, \
+    /// #        dispatch: inline, caches: { book: { key: 'book:{id}', depends_on: [ { row: shop.Book } ] } } }",
+    /// # )?;
+    /// # let dispatcher = quash_dispatch::Dispatcher::from_config(&config)?;
+    /// let receipt = dispatcher.dispatch_blocking(Event::delete("shop.Book").key("id", 42))?;
+    /// assert_eq!(receipt.done(), ["book"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn dispatch_blocking(&self, event: impl Into<Event>) -> Result<Receipt, DispatchError> {
         self.dispatch_all_blocking([event])
     }
@@ -220,6 +255,19 @@ impl Dispatcher {
     ///
     /// # Errors
     /// As [`Dispatcher::dispatch_all`].
+    ///
+    /// ```
+    /// # use quash_dispatch::{Event, Invalidate};
+    /// # let config = quash_dispatch::config::Config::parse(
+    /// #     "{ version: 1, targets: { main: { memory: {} } }, sources: { events: { memory: {} } }, \
+    /// #        dispatch: inline, caches: { book: { key: 'book:{id}', depends_on: [ { row: shop.Book } ] } } }",
+    /// # )?;
+    /// # let dispatcher = quash_dispatch::Dispatcher::from_config(&config)?;
+    /// let gone = Event::delete("shop.Book").key("id", 42);
+    /// let receipt = dispatcher.dispatch_all_blocking([gone, Invalidate::tag("bestsellers").into()])?;
+    /// assert_eq!(receipt.done(), ["book"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn dispatch_all_blocking<E: Into<Event>>(
         &self,
         events: impl IntoIterator<Item = E>,
@@ -231,11 +279,36 @@ impl Dispatcher {
     }
 
     /// Collects events while a database transaction is open.
+    ///
+    /// ```
+    /// # use quash_dispatch::Event;
+    /// # let config = quash_dispatch::config::Config::parse(
+    /// #     "{ version: 1, targets: { main: { memory: {} } }, sources: { events: { memory: {} } }, \
+    /// #        dispatch: inline, caches: { book: { key: 'book:{id}', depends_on: [ { row: shop.Book } ] } } }",
+    /// # )?;
+    /// # let dispatcher = quash_dispatch::Dispatcher::from_config(&config)?;
+    /// let mut changes = dispatcher.transaction();
+    /// changes.add(Event::delete("shop.Book").key("id", 42));
+    /// assert_eq!(changes.commit_blocking()?.done(), ["book"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn transaction(&self) -> Transaction {
         Transaction::new(self.clone())
     }
 
     /// How many events are accepted and not done yet.
+    ///
+    /// ```
+    /// # use quash_dispatch::Event;
+    /// # let config = quash_dispatch::config::Config::parse(
+    /// #     "{ version: 1, targets: { main: { memory: {} } }, sources: { events: { memory: {} } }, \
+    /// #        dispatch: inline, caches: { book: { key: 'book:{id}', depends_on: [ { row: shop.Book } ] } } }",
+    /// # )?;
+    /// # let dispatcher = quash_dispatch::Dispatcher::from_config(&config)?;
+    /// dispatcher.dispatch_blocking(Event::delete("shop.Book").key("id", 42))?;
+    /// assert_eq!(dispatcher.pending(), 0);     // done here, before the call returned
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn pending(&self) -> usize {
         self.0.inner.ledger.len()
@@ -243,6 +316,20 @@ impl Dispatcher {
 
     /// Takes no more events, and waits until those that were accepted are done, at most this long. What is not done then is
     /// given back; it may yet be done while the process lives, which is harmless.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let config = quash_dispatch::config::Config::parse(
+    /// #     "{ version: 1, targets: { main: { memory: {} } }, sources: { events: { memory: {} } }, \
+    /// #        dispatch: threadpool, caches: { book: { key: 'book:{id}', depends_on: [ { row: shop.Book } ] } } }",
+    /// # )?;
+    /// # let dispatcher = quash_dispatch::Dispatcher::from_config(&config)?;
+    /// dispatcher.dispatch(quash_dispatch::Event::delete("shop.Book").key("id", 42)).await?;
+    /// let drained = dispatcher.shutdown(Duration::from_secs(5)).await;
+    /// assert!(drained.undone.is_empty());
+    /// # Ok(()) }
+    /// ```
     pub async fn shutdown(&self, limit: Duration) -> Drained {
         let inner = Arc::clone(&self.0.inner);
         inner.is_closed.store(true, Ordering::Release);
@@ -254,6 +341,20 @@ impl Dispatcher {
     }
 
     /// As [`Dispatcher::shutdown`] from code that is not async: it blocks the thread.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use quash_dispatch::Event;
+    /// # let config = quash_dispatch::config::Config::parse(
+    /// #     "{ version: 1, targets: { main: { memory: {} } }, sources: { events: { memory: {} } }, \
+    /// #        dispatch: threadpool, caches: { book: { key: 'book:{id}', depends_on: [ { row: shop.Book } ] } } }",
+    /// # )?;
+    /// # let dispatcher = quash_dispatch::Dispatcher::from_config(&config)?;
+    /// dispatcher.dispatch_blocking(Event::delete("shop.Book").key("id", 42))?;
+    /// let drained = dispatcher.shutdown_blocking(Duration::from_secs(5));
+    /// assert!(drained.undone.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn shutdown_blocking(&self, limit: Duration) -> Drained {
         let this = self.clone();
         let drained = self.0.inner.hand.block_on(async move { this.shutdown(limit).await });

@@ -40,24 +40,52 @@ pub(super) struct Command {
 
 impl Invalidate {
     /// Everything of a declared cache, or what [`Invalidate::arg`] leaves of it.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::{Event, Invalidate};
+    /// let event = Event::from(Invalidate::cache("catalog_page"));
+    /// assert_eq!(event.document()?["invalidate"], serde_json::json!({"cache": "catalog_page"}));
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn cache(name: impl Into<String>) -> Self {
         Self::new("cache", name.into())
     }
 
     /// One key, as the application spells it.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::{Event, Invalidate};
+    /// let event = Event::from(Invalidate::key("product:42"));
+    /// assert_eq!(event.document()?["invalidate"], serde_json::json!({"key": "product:42"}));
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn key(key: impl Into<String>) -> Self {
         Self::new("key", key.into())
     }
 
     /// Every key that begins with this.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::{Event, Invalidate};
+    /// let event = Event::from(Invalidate::prefix("catalog:3:"));
+    /// assert_eq!(event.document()?["invalidate"], serde_json::json!({"prefix": "catalog:3:"}));
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn prefix(prefix: impl Into<String>) -> Self {
         Self::new("prefix", prefix.into())
     }
 
     /// One generation token.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::{Event, Invalidate};
+    /// let event = Event::from(Invalidate::tag("author:3"));
+    /// assert_eq!(event.document()?["invalidate"], serde_json::json!({"tag": "author:3"}));
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn tag(tag: impl Into<String>) -> Self {
         Self::new("tag", tag.into())
@@ -70,6 +98,13 @@ impl Invalidate {
     }
 
     /// An argument of the cache; call it once for each.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::{Event, Invalidate};
+    /// let event = Event::from(Invalidate::cache("catalog_page").arg("author_id", 3).arg("page", 1));
+    /// assert_eq!(event.document()?["invalidate"]["args"], serde_json::json!({"author_id": 3, "page": 1}));
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn arg(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
         let name = name.into();
@@ -84,6 +119,13 @@ impl Invalidate {
     }
 
     /// The target to act on; every one when it is left out.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::{Event, Invalidate};
+    /// let event = Event::from(Invalidate::key("product:42").target("eu"));
+    /// assert_eq!(event.document()?["invalidate"]["target"], "eu");
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn target(mut self, target: impl Into<String>) -> Self {
         self.command.target = Some(target.into());
@@ -91,6 +133,13 @@ impl Invalidate {
     }
 
     /// Names the command, in the place of a fresh UUID.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::{Event, Invalidate};
+    /// let event = Event::from(Invalidate::tag("author:3").id("import-7"));
+    /// assert_eq!(event.document()?["id"], "import-7");
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.command.id = id.into();
@@ -98,6 +147,15 @@ impl Invalidate {
     }
 
     /// When the reason for it was committed, in the place of now.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::{Event, Invalidate};
+    /// use std::time::{Duration, UNIX_EPOCH};
+    ///
+    /// let event = Event::from(Invalidate::tag("author:3").time(UNIX_EPOCH + Duration::from_secs(1_700_000_000)));
+    /// assert_eq!(event.document()?["time"], "2023-11-14T22:13:20Z");
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn time(mut self, time: SystemTime) -> Self {
         self.command.time = Some(time);

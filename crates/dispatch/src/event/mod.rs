@@ -34,6 +34,13 @@ use self::command::Command;
 pub use self::command::Invalidate;
 
 /// An event as native JSON: its fields by name, in the order in which they are written.
+///
+/// ```
+/// # use quash_dispatch::event::{Document, Event};
+/// let document: Document = Event::delete("shop.Book").key("id", 42).document()?;
+/// assert_eq!(document["op"], "delete");
+/// # Ok::<(), quash_dispatch::event::EventError>(())
+/// ```
 pub type Document = serde_json::Map<String, Json>;
 
 /// One change of one row or of one relation, or a direct command.
@@ -44,6 +51,17 @@ pub type Document = serde_json::Map<String, Json>;
 ///
 /// Builders never fail: what is wrong (a row that is no mapping, a create without its row) is said by
 /// [`Event::document`], and by whatever takes the event.
+///
+/// ```
+/// use std::collections::BTreeMap;
+///
+/// use quash_dispatch::Event;
+///
+/// let row = BTreeMap::from([("id", 42), ("author_id", 3)]);
+/// let event = Event::create("shop.Book").after(&row);
+/// assert!(event.to_json()?.contains(r#""entity":"shop.Book","op":"create","after":{"author_id":3,"id":42}"#));
+/// # Ok::<(), quash_dispatch::event::EventError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     body: Body,
@@ -60,6 +78,12 @@ enum Body {
 }
 
 /// Why an event cannot be published; a worker would refuse it.
+///
+/// ```
+/// # use quash_dispatch::event::Event;
+/// let error = Event::create("shop.Book").after("no row").document().unwrap_err();
+/// assert_eq!(error.to_string(), "shop.Book: after is a row: a struct, or a map of columns");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct EventError(String);
@@ -72,6 +96,13 @@ impl EventError {
 
 impl Event {
     /// A row is there that was not there before. Needs [`Event::after`].
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// let event = Event::create("shop.Book").after(&serde_json::json!({"id": 42, "author_id": 3}));
+    /// assert_eq!(event.document()?["after"]["author_id"], 3);
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn create(entity: impl Into<String>) -> Self {
         Self::row(Op::Create, entity)
@@ -79,12 +110,28 @@ impl Event {
 
     /// A row changed. Needs [`Event::after`] or [`Event::key`]; without [`Event::before`] what depended on the old values is
     /// widened.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// # use serde_json::json;
+    /// let (old, new) = (json!({"id": 42, "author_id": 3}), json!({"id": 42, "author_id": 4}));
+    /// let event = Event::update("shop.Book").key("id", 42).before(&old).after(&new);
+    /// assert_eq!(event.document()?["op"], "update");
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn update(entity: impl Into<String>) -> Self {
         Self::row(Op::Update, entity)
     }
 
     /// A row is gone. Needs [`Event::before`] or [`Event::key`].
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// let event = Event::delete("shop.Book").before(&serde_json::json!({"id": 42, "author_id": 3}));
+    /// assert_eq!(event.document()?["before"]["author_id"], 3);
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn delete(entity: impl Into<String>) -> Self {
         Self::row(Op::Delete, entity)
@@ -115,12 +162,27 @@ impl Event {
     }
 
     /// Rows were taken out of a relation of an entity. Needs [`Event::from_row`].
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// # use serde_json::json;
+    /// let event = Event::remove("shop.Book", "tags").from_row(&json!({"id": 42})).to(&json!({"id": 5}));
+    /// assert!(event.to_json()?.contains(r#""op":"remove","relation":"tags","from":{"id":42},"to":[{"id":5}]"#));
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn remove(entity: impl Into<String>, relation: impl Into<String>) -> Self {
         Self::relation(Op::Remove, entity, relation)
     }
 
     /// A relation of an entity was emptied. Needs [`Event::from_row`].
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// let event = Event::clear("shop.Book", "tags").from_row(&serde_json::json!({"id": 42}));
+    /// assert!(event.to_json()?.contains(r#""op":"clear","relation":"tags","from":{"id":42}"#));
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn clear(entity: impl Into<String>, relation: impl Into<String>) -> Self {
         Self::relation(Op::Clear, entity, relation)
@@ -151,24 +213,58 @@ impl Event {
     }
 
     /// A column of the primary key; call it once for each.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// let event = Event::delete("shop.Stock").key("book_id", 42).key("shop", "Berlin");
+    /// assert_eq!(event.document()?["key"], serde_json::json!({"book_id": 42, "shop": "Berlin"}));
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn key(self, column: impl Into<String>, value: impl Serialize) -> Self {
         self.with(|change| change.key(column.into(), &value))
     }
 
     /// The row before the change.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// #[derive(serde::Serialize)]
+    /// struct Book { id: i64, author_id: i64 }
+    ///
+    /// let event = Event::delete("shop.Book").before(&Book { id: 42, author_id: 3 });
+    /// assert_eq!(event.document()?["before"]["author_id"], 3);
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn before(self, row: &(impl Serialize + ?Sized)) -> Self {
         self.with(|change| change.before(row))
     }
 
     /// The row after the change.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// #[derive(serde::Serialize)]
+    /// struct Book { id: i64, author_id: i64 }
+    ///
+    /// let event = Event::create("shop.Book").after(&Book { id: 42, author_id: 3 });
+    /// assert_eq!(event.document()?["after"]["author_id"], 3);
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn after(self, row: &(impl Serialize + ?Sized)) -> Self {
         self.with(|change| change.after(row))
     }
 
     /// The columns that changed. A column that is not named is then known to be as before.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// let event = Event::update("shop.Book").key("id", 42).changed(["title", "price"]);
+    /// assert_eq!(event.document()?["changed"], serde_json::json!(["title", "price"]));
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn changed<C: Into<String>>(self, columns: impl IntoIterator<Item = C>) -> Self {
         self.say(|change| change.changed = Some(columns.into_iter().map(Into::into).collect()))
@@ -176,6 +272,14 @@ impl Event {
 
     /// What columns are in the application, as `("price", "decimal")`; keys of caching libraries need it. Those that
     /// [`spell`] knows are found by themselves.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// let row = serde_json::json!({"id": 42, "price": "12.50"});
+    /// let event = Event::create("shop.Book").after(&row).types([("price", "decimal")]);
+    /// assert_eq!(event.document()?["types"]["price"], "decimal");
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn types<C: Into<String>, T: Into<String>>(self, types: impl IntoIterator<Item = (C, T)>) -> Self {
         let types = types.into_iter().map(|(column, word)| (column.into(), word.into()));
@@ -183,18 +287,42 @@ impl Event {
     }
 
     /// Of a relation: the row that owns it.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// # use serde_json::json;
+    /// let event = Event::add("shop.Book", "tags").from_row(&json!({"id": 42, "author_id": 3})).to(&json!({"id": 5}));
+    /// assert_eq!(event.document()?["from"]["author_id"], 3);
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn from_row(self, row: &(impl Serialize + ?Sized)) -> Self {
         self.with(|change| change.from(row))
     }
 
     /// Of a relation: a row at the other end; call it once for each.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// # use serde_json::json;
+    /// let book = Event::add("shop.Book", "tags").from_row(&json!({"id": 42}));
+    /// let event = book.to(&json!({"id": 5})).to(&json!({"id": 6}));
+    /// assert_eq!(event.document()?["to"], json!([{"id": 5}, {"id": 6}]));
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn to(self, row: &(impl Serialize + ?Sized)) -> Self {
         self.with(|change| change.to(row))
     }
 
     /// Names the change, in the place of a fresh UUID: repeats of a name mean the same change.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// let event = Event::delete("shop.Book").key("id", 42).id("outbox-1017");
+    /// assert_eq!(event.document()?["id"], "outbox-1017");
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn id(mut self, id: impl Into<String>) -> Self {
         match &mut self.body {
@@ -206,6 +334,15 @@ impl Event {
     }
 
     /// When it was committed, in the place of now.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// use std::time::{Duration, UNIX_EPOCH};
+    ///
+    /// let event = Event::delete("shop.Book").key("id", 42).time(UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+    /// assert_eq!(event.document()?["time"], "2023-11-14T22:13:20Z");
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn time(mut self, time: SystemTime) -> Self {
         match &mut self.body {
@@ -217,18 +354,40 @@ impl Event {
     }
 
     /// Who publishes, as `shop-api`.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// let event = Event::delete("shop.Book").key("id", 42).source("shop-api");
+    /// assert_eq!(event.document()?["source"], "shop-api");
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn source(self, source: impl Into<String>) -> Self {
         self.say(|change| change.source = Some(source.into()))
     }
 
     /// The process that caused the change.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// let event = Event::delete("shop.Book").key("id", 42).origin("web-3:4711");
+    /// assert_eq!(event.document()?["origin"], "web-3:4711");
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn origin(self, origin: impl Into<String>) -> Self {
         self.say(|change| change.origin = Some(origin.into()))
     }
 
     /// The W3C trace context that the change belongs to, as `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    /// let event = Event::delete("shop.Book").key("id", 42).traceparent(trace);
+    /// assert_eq!(event.document()?["traceparent"], trace);
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     #[must_use]
     pub fn traceparent(self, traceparent: impl Into<String>) -> Self {
         self.say(|change| change.traceparent = Some(traceparent.into()))
@@ -279,6 +438,13 @@ impl Event {
     ///
     /// # Errors
     /// As [`Event::document`].
+    ///
+    /// ```
+    /// # use quash_dispatch::event::Event;
+    /// let event = Event::truncate("shop.Book").id("1").origin("web-3:4711");
+    /// assert!(event.to_json()?.starts_with(r#"{"id":"1","entity":"shop.Book","op":"truncate""#));
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     pub fn to_json(&self) -> Result<String, EventError> {
         self.check()?;
         serde_json::to_string(&self.body).map_err(|error| EventError(error.to_string()))

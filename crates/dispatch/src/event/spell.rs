@@ -80,16 +80,102 @@ macro_rules! texts {
 
 texts! {
     /// A decimal number with its zeros, whose text is `12.50`.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::{Event, spell};
+    /// #[derive(serde::Serialize)]
+    /// struct Book {
+    ///     #[serde(serialize_with = "spell::decimal")]
+    ///     price: &'static str,
+    /// }
+    ///
+    /// let event = Event::create("shop.Book").after(&Book { price: "12.50" }).document()?;
+    /// assert_eq!(event["after"]["price"], "12.50");
+    /// assert_eq!(event["types"]["price"], "decimal");
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     decimal as "quash::decimal",
     /// A UUID.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::{Event, spell};
+    /// #[derive(serde::Serialize)]
+    /// struct Order {
+    ///     #[serde(serialize_with = "spell::uuid")]
+    ///     number: &'static str,
+    /// }
+    ///
+    /// let order = Order { number: "0192f0c1-2b7e-7c3a-9d54-6f1e0a8b3c21" };
+    /// let event = Event::create("shop.Order").after(&order).document()?;
+    /// assert_eq!(event["after"]["number"], "0192f0c1-2b7e-7c3a-9d54-6f1e0a8b3c21");
+    /// assert_eq!(event["types"]["number"], "uuid");
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     uuid as "quash::uuid",
     /// A day and a time, whose text is `2024-01-02T03:04:05.678901+00:00`, without an offset where it has none.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::{Event, spell};
+    /// #[derive(serde::Serialize)]
+    /// struct Order {
+    ///     #[serde(serialize_with = "spell::datetime")]
+    ///     placed: &'static str,
+    /// }
+    ///
+    /// let order = Order { placed: "2024-01-02T03:04:05.678901+00:00" };
+    /// let event = Event::create("shop.Order").after(&order).document()?;
+    /// assert_eq!(event["after"]["placed"], "2024-01-02T03:04:05.678901+00:00");
+    /// assert_eq!(event["types"]["placed"], "datetime");
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     datetime as "quash::datetime",
     /// A day, whose text is `2024-01-02`.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::{Event, spell};
+    /// #[derive(serde::Serialize)]
+    /// struct Book {
+    ///     #[serde(serialize_with = "spell::date")]
+    ///     published: &'static str,
+    /// }
+    ///
+    /// let event = Event::create("shop.Book").after(&Book { published: "2024-01-02" }).document()?;
+    /// assert_eq!(event["after"]["published"], "2024-01-02");
+    /// assert_eq!(event["types"]["published"], "date");
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     date as "quash::date",
     /// A time of day, whose text is `03:04:05.678901`.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::{Event, spell};
+    /// #[derive(serde::Serialize)]
+    /// struct Shop {
+    ///     #[serde(serialize_with = "spell::time")]
+    ///     opens: &'static str,
+    /// }
+    ///
+    /// let event = Event::create("shop.Shop").after(&Shop { opens: "09:30:00" }).document()?;
+    /// assert_eq!(event["after"]["opens"], "09:30:00");
+    /// assert_eq!(event["types"]["opens"], "time");
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     time as "quash::time",
     /// A length of time, whose text is `1 day, 2:03:04`.
+    ///
+    /// ```
+    /// # use quash_dispatch::event::{Event, spell};
+    /// #[derive(serde::Serialize)]
+    /// struct Film {
+    ///     #[serde(serialize_with = "spell::timedelta")]
+    ///     length: &'static str,
+    /// }
+    ///
+    /// let event = Event::create("shop.Film").after(&Film { length: "2:03:04" }).document()?;
+    /// assert_eq!(event["after"]["length"], "2:03:04");
+    /// assert_eq!(event["types"]["length"], "timedelta");
+    /// # Ok::<(), quash_dispatch::event::EventError>(())
+    /// ```
     timedelta as "quash::timedelta",
 }
 

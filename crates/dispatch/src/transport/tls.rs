@@ -5,6 +5,14 @@ use std::path::{Path, PathBuf};
 use quash_core::config::{ConfigPath, Problem};
 
 /// Certificates, as PEM files.
+///
+/// ```
+/// use quash_dispatch::transport::tls::Tls;
+///
+/// let tls: Tls = serde_json::from_str(r#"{ "ca_file": "/etc/quash/ca.pem" }"#)?;
+/// assert_eq!(tls, Tls { ca_file: Some("/etc/quash/ca.pem".into()), ..Tls::default() });
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {

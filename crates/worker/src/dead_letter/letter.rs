@@ -33,7 +33,7 @@ pub struct About {
     pub broker_id: Option<String>,
     /// What changed.
     pub entity: Option<String>,
-    /// Why it is here: the name of a [`quash_dispatch::record::Reason`], or of one that a newer version knows.
+    /// Why it is here: the name of a `Reason`, or of one that a newer version knows.
     pub reason: Option<String>,
     /// The last error.
     pub error: Option<String>,

@@ -1,8 +1,8 @@
 //! Keeps what could not be done, and explains it.
 //!
 //! A dead letter is a [`Message`](quash_dispatch::transport::Message) in the broker that carried the event; its
-//! [`Record`](quash_dispatch::record::Record) says why it is there. [`Letter`] reads one, whoever wrote it; [`filter`] and [`select`] say which are
-//! meant; [`replay`] sends them back.
+//! `Record` says why it is there. [`Letter`] reads one, whoever wrote it; [`filter`] and [`select`] say which are meant;
+//! [`replay`] sends them back.
 
 // What a letter says.
 pub mod letter;

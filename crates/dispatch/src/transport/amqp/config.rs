@@ -22,6 +22,21 @@ const NAME_MAX: usize = 200;
 const HEARTBEAT_MAX: Duration = Duration::from_secs(300);
 
 /// Which queue, and where. RabbitMQ 3.10 or newer.
+///
+/// ```
+/// use quash_dispatch::config::Config;
+/// use quash_dispatch::transport::TransportConfig;
+///
+/// let config = Config::parse(r#"
+/// version: 1
+/// sources:
+///   events:
+///     amqp: { url: "amqp://rabbit:5672/shop", username: quash, queue: shop.events }
+/// "#)?;
+/// let TransportConfig::Amqp(amqp) = &config.sources["events"].kind else { panic!("another kind") };
+/// assert_eq!(amqp.queue, "shop.events");
+/// # Ok::<(), quash_core::config::LoadError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -54,6 +69,14 @@ pub struct Config {
 }
 
 /// What kind of queue holds the messages.
+///
+/// ```
+/// use quash_core::config::Secret;
+/// use quash_dispatch::transport::amqp::{Config, QueueType};
+///
+/// let on_one_node = Config { queue_type: QueueType::Classic, ..Config::at(Secret::new("amqp://rabbit:5672")) };
+/// assert!(on_one_node.build().is_ok());
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum QueueType {
@@ -92,6 +115,13 @@ const fn publish_timeout() -> Span {
 
 impl Config {
     /// The defaults, at a URL.
+    ///
+    /// ```
+    /// # use quash_core::config::Secret;
+    /// # use quash_dispatch::transport::amqp::Config;
+    /// let config = Config::at(Secret::new("amqp://rabbit:5672/shop"));
+    /// assert_eq!(config.queue, "quash.events");
+    /// ```
     #[must_use]
     pub fn at(url: Secret) -> Self {
         Self {
@@ -111,6 +141,16 @@ impl Config {
     ///
     /// # Errors
     /// When a value is out of its range, the URL is none of a broker, or the certificates cannot be used.
+    ///
+    /// ```
+    /// # use quash_core::config::Secret;
+    /// # use quash_dispatch::transport::amqp::Config;
+    /// let config = Config::at(Secret::new("amqp://rabbit:5672/shop"));
+    /// assert!(config.build().is_ok());
+    ///
+    /// let problem = Config::at(Secret::new("http://rabbit")).build().err().unwrap();
+    /// assert_eq!(problem.path.to_string(), "url");
+    /// ```
     pub fn build(&self) -> Result<Arc<dyn Transport>, Problem> {
         self.check()?;
         Ok(Arc::new(Amqp::new(self.clone(), self.server()?)))

@@ -64,12 +64,44 @@ pub use self::{
 use super::Transport;
 
 /// A place at a broker, empty at first, that one test has to itself.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use quash_dispatch::transport::{Transport, conformance, memory};
+///
+/// struct Queue(memory::Config);
+///
+/// impl conformance::Harness for Queue {
+///     fn transport(&self) -> Arc<dyn Transport> {
+///         self.0.build().unwrap_or_else(|problem| panic!("{}", problem.message))
+///     }
+/// }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let queue = Queue(memory::Config { name: "fresh".to_owned() });
+/// conformance::ack_removes(&queue).await;
+/// # Ok(()) }
+/// ```
 #[async_trait]
 pub trait Harness: Send + Sync {
     /// The transport under test, made anew at each call as another process would make it, always to the same place.
+    ///
+    /// ```
+    /// # use quash_dispatch::transport::{Message, conformance::Harness};
+    /// async fn has_room(harness: &dyn Harness) -> bool {
+    ///     harness.transport().publish(&[Message::default()]).await.is_ok()
+    /// }
+    /// ```
     fn transport(&self) -> Arc<dyn Transport>;
 
     /// Ends the broker by force and starts it again with what it kept. `false` where there is no broker to end.
+    ///
+    /// ```
+    /// # use quash_dispatch::transport::conformance::Harness;
+    /// async fn outlives_a_restart(harness: &dyn Harness) -> bool {
+    ///     harness.restart().await && harness.transport().prepare().await.is_ok()
+    /// }
+    /// ```
     async fn restart(&self) -> bool {
         false
     }
@@ -80,6 +112,27 @@ pub trait Harness: Send + Sync {
 /// for those tests that restart it, and the first may share one.
 ///
 /// [`conformance::Harness`]: crate::transport::conformance::Harness
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::sync::atomic::{AtomicU64, Ordering};
+/// # use quash_dispatch::transport::{Transport, conformance, memory};
+/// # struct Queue(memory::Config);
+/// # impl conformance::Harness for Queue {
+/// #     fn transport(&self) -> Arc<dyn Transport> {
+/// #         self.0.build().unwrap_or_else(|problem| panic!("{}", problem.message))
+/// #     }
+/// # }
+/// impl Queue {
+///     async fn fresh() -> Self {
+///         static NEXT: AtomicU64 = AtomicU64::new(0);
+///         let number = NEXT.fetch_add(1, Ordering::Relaxed);
+///         Self(memory::Config { name: format!("conformance-{number}") })
+///     }
+/// }
+///
+/// quash_dispatch::transport_conformance!(tokio::test, Queue::fresh());
+/// ```
 #[macro_export]
 macro_rules! transport_conformance {
     ($test:meta, $harness:expr) => {

@@ -18,6 +18,18 @@ pub(super) const QUIET: Duration = Duration::from_millis(500);
 ///
 /// # Panics
 /// When the limit is over.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use quash_dispatch::transport::conformance::eventually;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let transport = quash_dispatch::transport::memory::Config::default().build().map_err(|e| e.message)?;
+/// eventually(Duration::from_secs(5), "nothing is waiting", async || {
+///     transport.backlog().await.is_ok_and(|backlog| backlog.ready == 0)
+/// })
+/// .await;
+/// # Ok(()) }
+/// ```
 pub async fn eventually(limit: Duration, what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let asking = async {
         while !condition().await {

@@ -17,6 +17,16 @@ use super::{
 };
 
 /// A queue in this process, shared by everybody in it who uses the same name.
+///
+/// ```
+/// use quash_dispatch::config::Config;
+/// use quash_dispatch::transport::{TransportConfig, memory};
+///
+/// let config = Config::parse("{ version: 1, sources: { events: { memory: { name: orders } } } }")?;
+/// let orders = memory::Config { name: "orders".to_owned() };
+/// assert_eq!(config.sources["events"].kind, TransportConfig::Memory(Box::new(orders)));
+/// # Ok::<(), quash_core::config::LoadError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -35,6 +45,16 @@ impl Config {
     ///
     /// # Errors
     /// Never; the signature is that of every kind.
+    ///
+    /// ```
+    /// # use quash_dispatch::transport::{Message, memory};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let build = || memory::Config { name: "orders".to_owned() }.build().map_err(|problem| problem.message);
+    /// let (one, other) = (build()?, build()?);     // both of the same name
+    /// one.publish(&[Message::default()]).await?;
+    /// assert_eq!(other.backlog().await?.ready, 1);
+    /// # Ok(()) }
+    /// ```
     pub fn build(&self) -> Result<Arc<dyn Transport>, Problem> {
         static QUEUES: LazyLock<Mutex<HashMap<String, Arc<Shared>>>> = LazyLock::new(Mutex::default);
         let mut queues = QUEUES.lock().unwrap_or_else(PoisonError::into_inner);

@@ -15,6 +15,21 @@ use crate::transport::Transport;
 use crate::transport::tls::{Tls, wrong};
 
 /// Which streams, and where. A NATS server with JetStream (2.9 or newer), or a cluster of them.
+///
+/// ```
+/// use quash_dispatch::config::Config;
+/// use quash_dispatch::transport::TransportConfig;
+///
+/// let config = Config::parse(r#"
+/// version: 1
+/// sources:
+///   events:
+///     nats: { url: "nats://n1:4222,nats://n2:4222", stream: SHOP, subject: shop.events, replicas: 3 }
+/// "#)?;
+/// let TransportConfig::Nats(nats) = &config.sources["events"].kind else { panic!("another kind") };
+/// assert_eq!((nats.stream.as_str(), nats.consumer.as_str()), ("SHOP", "quash"));
+/// # Ok::<(), quash_core::config::LoadError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -79,6 +94,21 @@ pub struct Config {
 }
 
 /// What a stream keeps.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use quash_core::config::{Secret, Span};
+/// use quash_dispatch::transport::nats::{Config, Retention};
+///
+/// let week = Span(Duration::from_secs(7 * 24 * 3600));
+/// let config = Config {
+///     retention: Retention::Limits,
+///     max_age: Some(week),
+///     ..Config::at(Secret::new("nats://nats:4222"))
+/// };
+/// assert!(config.build().is_ok());
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Retention {
@@ -123,6 +153,13 @@ const fn heartbeat() -> Span {
 
 impl Config {
     /// The defaults, at a URL.
+    ///
+    /// ```
+    /// # use quash_core::config::Secret;
+    /// # use quash_dispatch::transport::nats::Config;
+    /// let config = Config::at(Secret::new("nats://nats:4222"));
+    /// assert_eq!(config.stream, "QUASH");
+    /// ```
     #[must_use]
     pub fn at(url: Secret) -> Self {
         Self {
@@ -152,6 +189,16 @@ impl Config {
     ///
     /// # Errors
     /// When the values do not fit together, or a file cannot be read.
+    ///
+    /// ```
+    /// # use quash_core::config::Secret;
+    /// # use quash_dispatch::transport::nats::Config;
+    /// let mut config = Config::at(Secret::new("nats://nats:4222"));
+    /// assert!(config.build().is_ok());
+    ///
+    /// config.replicas = 0;
+    /// assert_eq!(config.build().err().unwrap().message, "must be between 1 and 5");
+    /// ```
     pub fn build(&self) -> Result<Arc<dyn Transport>, Problem> {
         self.check_names()?;
         self.check_limits()?;

@@ -13,6 +13,21 @@ use crate::transport::Transport;
 use crate::transport::tls::{Tls, read, wrong};
 
 /// Which stream, and where. One Redis or Valkey server (6.2 or newer), not a cluster, and never the cache itself.
+///
+/// ```
+/// use quash_dispatch::config::Config;
+/// use quash_dispatch::transport::TransportConfig;
+///
+/// let config = Config::parse(r#"
+/// version: 1
+/// sources:
+///   events:
+///     redis_streams: { url: "redis://queue:6379/0", stream: shop.events }
+/// "#)?;
+/// let TransportConfig::RedisStreams(redis) = &config.sources["events"].kind else { panic!("another kind") };
+/// assert_eq!((redis.stream.as_str(), redis.group.as_str()), ("shop.events", "quash"));
+/// # Ok::<(), quash_core::config::LoadError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -76,6 +91,13 @@ const fn replica_timeout() -> Span {
 
 impl Config {
     /// The defaults, at a URL.
+    ///
+    /// ```
+    /// # use quash_core::config::Secret;
+    /// # use quash_dispatch::transport::redis_streams::Config;
+    /// let config = Config::at(Secret::new("redis://queue:6379/0"));
+    /// assert_eq!(config.stream, "quash.events");
+    /// ```
     #[must_use]
     pub fn at(url: Secret) -> Self {
         Self {
@@ -98,6 +120,16 @@ impl Config {
     ///
     /// # Errors
     /// When the values do not fit together, or a certificate cannot be read.
+    ///
+    /// ```
+    /// # use quash_core::config::Secret;
+    /// # use quash_dispatch::transport::redis_streams::Config;
+    /// let config = Config::at(Secret::new("redis://queue:6379/0"));
+    /// assert!(config.build().is_ok());
+    ///
+    /// let problem = Config::at(Secret::new("redis://a:6379,b:6379")).build().err().unwrap();
+    /// assert_eq!(problem.message, "Cluster and Sentinel are not supported for the queue");
+    /// ```
     pub fn build(&self) -> Result<Arc<dyn Transport>, Problem> {
         self.check_values()?;
         let server = Server::new(self.client()?);
