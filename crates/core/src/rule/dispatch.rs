@@ -190,7 +190,12 @@ impl Default for Queue {
 
 impl Default for Batch {
     fn default() -> Self {
-        Self { max: 256, linger: Span(Duration::from_millis(1)), capacity: 10_000, when_full: WhenBufferFull::default() }
+        Self {
+            max: 256,
+            linger: Span(Duration::from_millis(1)),
+            capacity: 10_000,
+            when_full: WhenBufferFull::default(),
+        }
     }
 }
 

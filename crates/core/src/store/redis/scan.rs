@@ -12,8 +12,14 @@ use super::wanted::Wanted;
 use crate::store::survey::Looker;
 use crate::store::{Sighted, Sought, StoreError, Survey};
 
-/// Keys per SCAN: a step holds the server for half a millisecond, and larger ones gain little.
+/// Keys per SCAN at first: they hold the server for half a millisecond, a slow one for two.
 const STEP_KEYS: u64 = 1000;
+
+/// Keys per SCAN at most, where the answers come so soon that the round trips are much of a pass.
+const STEP_KEYS_MAX: u64 = 4000;
+
+/// Steps that take less grow.
+const STEP_SHORT: Duration = Duration::from_millis(2);
 
 /// Removes every wanted key, on all nodes at once. Returns what came of it, with the commands that are
 /// still to be sent, and how many keys were looked at.
@@ -126,6 +132,8 @@ struct Walk<'n> {
     node: &'n Node,
     pattern: Vec<u8>,
     pace: f64,
+    /// Keys per SCAN.
+    keys: u64,
     /// The server's place in its table; `None` when it has come round.
     cursor: Option<String>,
     /// Keys on the node when the walk began.
@@ -147,7 +155,7 @@ impl<'n> Walk<'n> {
             Value::Int(keys) => u64::try_from(keys).unwrap_or(0),
             _ => 0,
         };
-        Ok(Self { node, pattern, pace, cursor: Some("0".to_owned()), visited })
+        Ok(Self { node, pattern, pace, keys: STEP_KEYS, cursor: Some("0".to_owned()), visited })
     }
 
     const fn done(&self) -> bool {
@@ -160,7 +168,11 @@ impl<'n> Walk<'n> {
         let begun = Instant::now();
         commands.push(self.scan());
         let mut replies = self.node.send(commands).await?;
-        self.node.rest().after_step(begun, Instant::now(), self.pace);
+        let ended = Instant::now();
+        self.node.rest().after_step(begun, ended, self.pace);
+        if ended - begun < STEP_SHORT {
+            self.keys = (self.keys * 2).min(STEP_KEYS_MAX);
+        }
         let (cursor, keys) = parse(answer(replies.pop().unwrap_or(Value::Nil))?)?;
         self.cursor = Some(cursor).filter(|cursor| cursor != "0");
         Ok(Step { replies, keys })
@@ -172,7 +184,7 @@ impl<'n> Walk<'n> {
         if self.pattern != b"*" {
             scan.arg("MATCH").arg(&self.pattern);
         }
-        scan.arg("COUNT").arg(STEP_KEYS);
+        scan.arg("COUNT").arg(self.keys);
         scan
     }
 
