@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quash_e2e::process::cpu_time;
+use quash_e2e::process::{cpu_time, of_ticks};
 
 use crate::Outcome;
 
@@ -49,5 +49,5 @@ fn machine() -> Outcome<Duration> {
     let ticks: Vec<u64> = fields.filter_map(|ticks| ticks.parse().ok()).collect();
     // user, nice, system, idle, iowait, irq, softirq
     let busy: u64 = [0, 1, 2, 5, 6].iter().filter_map(|place| ticks.get(*place)).sum();
-    Ok(Duration::from_millis(busy * 10))
+    Ok(of_ticks(busy))
 }

@@ -21,9 +21,6 @@ wait
 rm -rf "$folder"
 "#;
 
-/// In which `/proc` counts processor time, on every Linux that Rust runs on.
-const TICKS_A_SECOND: u64 = 100;
-
 /// A child process. It is killed when it is dropped.
 pub struct Process {
     child: Child,
@@ -162,7 +159,13 @@ pub fn cpu_time(process: &str) -> Duration {
     // The name of the program comes second and may contain anything; `utime` and `stime` are the 12th and 13th after it.
     let (_, after) = stat.rsplit_once(')').expect("a program in parentheses");
     let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-    Duration::from_millis(ticks * 1000 / TICKS_A_SECOND)
+    of_ticks(ticks)
+}
+
+/// Processor time as `/proc` counts it: in hundredths of a second, on every Linux that Rust runs on.
+#[must_use]
+pub const fn of_ticks(ticks: u64) -> Duration {
+    Duration::from_millis(ticks * 10)
 }
 
 /// The exit code, or the number of the signal that killed it, negative.

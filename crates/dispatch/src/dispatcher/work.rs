@@ -179,7 +179,7 @@ impl Work {
         let first = events.first();
         let record = Record {
             version: Record::VERSION,
-            id: first.and_then(Event::name).map(shorten),
+            id: first.and_then(Event::identifier).map(shorten),
             source: group.source.clone(),
             broker_id: String::new(),
             entity: first.and_then(Event::entity).map(shorten),

@@ -480,7 +480,7 @@ impl Event {
     }
 
     /// Its identifier, if it has one.
-    pub(crate) fn name(&self) -> Option<&str> {
+    pub(crate) fn identifier(&self) -> Option<&str> {
         match &self.body {
             Body::Change(change) => Some(&change.id),
             Body::Command(command) => Some(&command.id),

@@ -23,11 +23,13 @@ pub async fn concurrent_consumers_share_without_doubling(harness: &dyn Harness) 
     });
     let [a, b, c, d] = consuming;
     let all = async { tokio::join!(a, b, c, d) };
-    tokio::select! {
-        _ = all => {}
-        () = done.notified() => {}
-        () = tokio::time::sleep(LIMIT) => panic!("messages are missing after {LIMIT:?}"),
-    }
+    let shared = async {
+        tokio::select! {
+            _ = all => {}
+            () = done.notified() => {}
+        }
+    };
+    assert!(tokio::time::timeout(LIMIT, shared).await.is_ok(), "messages are missing after {LIMIT:?}");
     let received = std::mem::take(&mut *received.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     assert_eq!(received.len(), messages.len(), "a message came twice");
     assert_eq!(received.into_iter().collect::<std::collections::BTreeSet<_>>(), set_of(&messages));
