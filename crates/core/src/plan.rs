@@ -104,12 +104,16 @@ pub struct Share {
     pub asked_by: Vec<Askers>,
 }
 
+/// Up to so many actions are compared with one another; more are hashed.
+const COMPARED_MAX: usize = 8;
+
 /// Gathers the actions of a batch for one target, each of them once.
 #[derive(Debug, Default)]
 pub(crate) struct ShareBuilder {
     actions: Vec<Action>,
     asked_by: Vec<Askers>,
-    /// The places of the actions, found by what they do, so that an action that is there already allocates nothing.
+    /// The places of the actions, found by what they do, so that an action that is there already allocates nothing. Empty
+    /// while there are so few that comparing them is quicker.
     places: HashTable<u32>,
     /// Seeded per batch: publishers choose the keys, and must not be able to choose collisions.
     hasher: DefaultHashBuilder,
@@ -119,22 +123,44 @@ pub(crate) struct ShareBuilder {
 impl ShareBuilder {
     /// Notes that a delivery asks for an action, given as its kind and its object; `make` makes it if it is new.
     pub(crate) fn ask(&mut self, asker: u32, kind: ActionKind, object: (&str, &str), make: impl FnOnce() -> Action) {
-        let Self { actions, asked_by, places, hasher, has_prefix } = self;
-        let hash = Identity { kind, object }.hash(hasher);
-        let same = |place: &u32| kind_of(&actions[*place as usize]).is(kind, object);
-        if let Some(place) = places.find(hash, same) {
-            let askers = &mut asked_by[*place as usize];
+        let identity = Identity { kind, object };
+        if let Some(place) = self.find(&identity) {
+            let askers = &mut self.asked_by[place];
             if askers.last() != Some(&asker) {
                 askers.push(asker);
             }
             return;
         }
-        let rehash = |place: &u32| kind_of(&actions[*place as usize]).hash(hasher);
+        self.has_prefix |= kind == ActionKind::DeletePrefix;
+        self.actions.push(make());
+        self.asked_by.push(SmallVec::from_slice(&[asker]));
+        self.index();
+    }
+
+    /// The place of the action that does the same.
+    fn find(&self, identity: &Identity<'_>) -> Option<usize> {
+        let is_same = |action: &Action| kind_of(action).is(identity);
+        if self.actions.len() <= COMPARED_MAX {
+            return self.actions.iter().position(is_same);
+        }
+        let place = self.places.find(identity.hash(&self.hasher), |place| is_same(&self.actions[*place as usize]));
+        place.map(|place| *place as usize)
+    }
+
+    /// Makes the newest action known, and once there are too many to compare, all of them.
+    fn index(&mut self) {
+        let Self { actions, places, hasher, .. } = self;
+        let hash = |place: &u32| kind_of(&actions[*place as usize]).hash(hasher);
         // A batch is bounded far below 2^32 actions by the size and number of its messages.
-        places.insert_unique(hash, actions.len() as u32, rehash);
-        *has_prefix |= kind == ActionKind::DeletePrefix;
-        actions.push(make());
-        asked_by.push(SmallVec::from_slice(&[asker]));
+        let count = actions.len() as u32;
+        let new = match actions.len() {
+            0..=COMPARED_MAX => return,
+            len if len == COMPARED_MAX + 1 => 0..count,
+            _ => count - 1..count,
+        };
+        for place in new {
+            places.insert_unique(hash(&place), place, hash);
+        }
     }
 
     /// The share, without what its prefixes remove anyway; `None` when nothing was asked for.
@@ -165,8 +191,8 @@ struct Identity<'a> {
 }
 
 impl Identity<'_> {
-    fn is(&self, kind: ActionKind, object: (&str, &str)) -> bool {
-        self.kind == kind && self.object == object
+    fn is(&self, other: &Identity<'_>) -> bool {
+        self.kind == other.kind && self.object == other.object
     }
 
     fn hash(&self, hasher: &DefaultHashBuilder) -> u64 {
@@ -271,6 +297,20 @@ mod tests {
             &[(delete("a"), &[0, 2]), (delete("b"), &[1])],
         );
         check(&[], &[]);
+    }
+
+    #[test]
+    fn many_actions_are_each_done_once() {
+        let mut builder = ShareBuilder::default();
+        for asker in 0..2 {
+            for number in 0..3 * COMPARED_MAX {
+                let key = number.to_string();
+                builder.ask(asker, ActionKind::Delete, (&key, ""), || delete(&key));
+            }
+        }
+        let share = builder.finish(TargetId(0)).unwrap();
+        assert!(share.actions.iter().cloned().eq((0..3 * COMPARED_MAX).map(|number| delete(&number.to_string()))));
+        assert!(share.asked_by.iter().all(|askers| askers.as_slice() == [0, 1]));
     }
 
     #[test]

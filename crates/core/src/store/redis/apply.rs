@@ -26,16 +26,17 @@ pub(super) async fn apply(connector: &Connector, actions: &[Action], pace: f64) 
     let orders = direct_orders(&link, actions);
     link = finish(connector, link, orders, &mut tally).await?;
 
-    let wanted = wanted(actions, &mut tally);
-    let keys_visited = if wanted.is_empty() {
-        0
-    } else {
+    let mut keys_visited = 0;
+    if actions.iter().any(Action::scans)
+        && let Some(wanted) = wanted(actions, &mut tally)
+    {
         let swept = scan::remove(&link, &wanted, pace, actions.len()).await;
-        let (part, keys_visited) = connector.check(&link, swept).await?;
-        let left = take_left(&mut tally, part);
+        let (part, visited) = connector.check(&link, swept).await?;
+        keys_visited = visited;
+        tally.merge(part);
+        let left = tally.take_left();
         link = finish(connector, link, left, &mut tally).await?;
-        keys_visited
-    };
+    }
     // Whoever hears of it reads anew at once, and must not find what is only about to go.
     finish(connector, link, publications(actions), &mut tally).await?;
     Ok(Applied { outcomes: tally.outcomes(), keys_visited })
@@ -61,8 +62,8 @@ fn publications(actions: &[Action]) -> Vec<Order<'_>> {
     published.map(|(owner, action)| Order::Write { owner, action }).collect()
 }
 
-/// What to look for. An empty prefix is refused here as well, whoever let it through: it would mean everything.
-fn wanted<'a>(actions: &'a [Action], tally: &mut Tally<'_>) -> Wanted<'a> {
+/// What to look for, if there is anything. An empty prefix is refused here as well, whoever let it through: it would mean everything.
+fn wanted<'a>(actions: &'a [Action], tally: &mut Tally<'_>) -> Option<Wanted<'a>> {
     let (mut texts, mut globs) = (Vec::new(), Vec::new());
     for (owner, action) in actions.iter().enumerate() {
         match action {
@@ -74,7 +75,7 @@ fn wanted<'a>(actions: &'a [Action], tally: &mut Tally<'_>) -> Wanted<'a> {
             _ => {}
         }
     }
-    Wanted::new(texts, globs)
+    (!texts.is_empty() || !globs.is_empty()).then(|| Wanted::new(texts, globs))
 }
 
 /// Sends orders until each is answered for good, following slots that move. Returns the link that is good then.
@@ -88,13 +89,13 @@ async fn finish<'a>(
         if orders.is_empty() {
             return Ok(link);
         }
-        let round = round(&link, orders, tally.len()).await;
-        let part = connector.check(&link, round).await?;
-        if !part.moved.is_empty() {
+        let round = round(&link, orders, tally).await;
+        connector.check(&link, round).await?;
+        if !tally.moved.is_empty() {
             connector.lose(&link).await;
             link = connector.link().await?;
         }
-        orders = take_left(tally, part);
+        orders = tally.take_left();
     }
     if orders.is_empty() {
         return Ok(link);
@@ -103,20 +104,10 @@ async fn finish<'a>(
 }
 
 /// One round, with the detours that it was told to take.
-async fn round<'a>(link: &Link, orders: Vec<Order<'a>>, actions: usize) -> Result<Tally<'a>, StoreError> {
-    let mut tally = link.round(orders, actions).await?;
+async fn round<'a>(link: &Link, orders: Vec<Order<'a>>, tally: &mut Tally<'a>) -> Result<(), StoreError> {
+    link.round(orders, tally).await?;
     for (order, address) in std::mem::take(&mut tally.asked) {
-        link.redirected(order, &address, &mut tally).await?;
+        link.redirected(order, &address, tally).await?;
     }
-    Ok(tally)
-}
-
-/// Books a part and returns what of it has to be sent again.
-fn take_left<'a>(tally: &mut Tally<'a>, part: Tally<'a>) -> Vec<Order<'a>> {
-    tally.merge(part);
-    let mut left = std::mem::take(&mut tally.again);
-    left.append(&mut tally.moved);
-    // A detour that was not taken yet starts again at the node that knows of it.
-    left.extend(std::mem::take(&mut tally.asked).into_iter().map(|(order, _)| order));
-    left
+    Ok(())
 }

@@ -93,7 +93,7 @@ async fn inspect_node(node: &Node) -> Result<Vec<Finding>, StoreError> {
 
 async fn try_rights(node: &Node) -> Result<Vec<Finding>, StoreError> {
     let key = format!("quash:check:{:016x}", fastrand::u64(..));
-    let replies = node.send(RIGHTS.iter().map(|right| attempt(right, &key)).collect()).await?;
+    let replies = node.send(RIGHTS.iter().map(|right| attempt(right, &key))).await?;
     let mut findings: Vec<_> = RIGHTS.iter().zip(&replies).filter_map(|(right, reply)| missing(right, reply)).collect();
     if findings.is_empty() {
         findings.push(ok("the user may run every command that rules can need".to_owned()));

@@ -39,13 +39,13 @@ impl Node {
     /// # Errors
     /// When the connection broke or the server did not answer in time. It must not be used again then: a late reply
     /// would be taken for that of another command.
-    pub(super) async fn send(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, StoreError> {
-        if commands.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut pipeline = Pipeline::with_capacity(commands.len());
+    pub(super) async fn send(&self, commands: impl IntoIterator<Item = Cmd>) -> Result<Vec<Value>, StoreError> {
+        let mut pipeline = Pipeline::new();
         for command in commands {
             pipeline.add_command(command);
+        }
+        if pipeline.is_empty() {
+            return Ok(Vec::new());
         }
         let count = pipeline.len();
         let replies = self.connection.clone().send_packed_commands(&pipeline, 0, count).await;
@@ -57,7 +57,7 @@ impl Node {
     /// # Errors
     /// As [`Node::send`].
     pub(super) async fn ask(&self, command: Cmd) -> Result<Value, StoreError> {
-        Ok(self.send(vec![command]).await?.pop().unwrap_or(Value::Nil))
+        self.connection.clone().send_packed_command(&command).await.map_err(|error| down(&error))
     }
 }
 
@@ -92,16 +92,22 @@ impl Link {
     /// Sends orders to the nodes that serve their keys, all nodes at once, and books the replies.
     ///
     /// # Errors
-    /// When a node does not answer or cannot work now.
-    pub(super) async fn round<'a>(&self, orders: Vec<Order<'a>>, actions: usize) -> Result<Tally<'a>, StoreError> {
+    /// When a node does not answer or cannot work now; what is booked then is not all.
+    pub(super) async fn round<'a>(&self, orders: Vec<Order<'a>>, tally: &mut Tally<'a>) -> Result<(), StoreError> {
+        if let [node] = &self.nodes[..] {
+            return node_round(node, orders, tally).await;
+        }
         let mut shares: Vec<Vec<Order<'a>>> = self.nodes.iter().map(|_| Vec::new()).collect();
         for order in orders {
             shares[self.node(order.key())?].push(order);
         }
-        let rounds = self.nodes.iter().zip(shares).map(|(node, share)| node_round(node, share, actions));
-        let mut tally = Tally::new(actions);
+        let actions = tally.len();
+        let rounds = self.nodes.iter().zip(shares).map(|(node, share)| async move {
+            let mut part = Tally::new(actions);
+            node_round(node, share, &mut part).await.map(|()| part)
+        });
         futures_util::future::try_join_all(rounds).await?.into_iter().for_each(|part| tally.merge(part));
-        Ok(tally)
+        Ok(())
     }
 
     /// Sends one order to the node that the server named for it while its slot is being moved.
@@ -117,7 +123,7 @@ impl Link {
         let node = self.nodes.iter().find(|node| node.address == address);
         let node =
             node.ok_or_else(|| StoreError::Unreachable(format!("slots are moving to unknown node {address}")))?;
-        let mut replies = node.send(vec![redis::cmd("ASKING"), order.command()]).await?;
+        let mut replies = node.send([redis::cmd("ASKING"), order.command()]).await?;
         tally.book(order, replies.pop().unwrap_or(Value::Nil))
     }
 
@@ -144,15 +150,18 @@ pub(super) fn cluster_slots() -> Cmd {
     command
 }
 
-async fn node_round<'a>(node: &Node, orders: Vec<Order<'a>>, actions: usize) -> Result<Tally<'a>, StoreError> {
-    let mut tally = Tally::new(actions);
-    let mut waiting = orders.into_iter().peekable();
-    while waiting.peek().is_some() {
-        let part: Vec<_> = waiting.by_ref().take(ROUND_COMMANDS_MAX).collect();
-        let replies = node.send(part.iter().map(|order| order.command()).collect()).await?;
-        for (order, reply) in part.into_iter().zip(replies) {
+async fn node_round<'a>(node: &Node, orders: Vec<Order<'a>>, tally: &mut Tally<'a>) -> Result<(), StoreError> {
+    let mut waiting = orders;
+    while !waiting.is_empty() {
+        let later = waiting.split_off(waiting.len().min(ROUND_COMMANDS_MAX));
+        let replies = match &waiting[..] {
+            [alone] => vec![node.ask(alone.command()).await?],
+            several => node.send(several.iter().map(Order::command)).await?,
+        };
+        for (order, reply) in waiting.into_iter().zip(replies) {
             tally.book(order, reply)?;
         }
+        waiting = later;
     }
-    Ok(tally)
+    Ok(())
 }

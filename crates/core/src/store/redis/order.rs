@@ -53,7 +53,9 @@ impl Order<'_> {
 }
 
 fn unlink(keys: &[Key<'_>]) -> Cmd {
-    let mut command = redis::cmd("UNLINK");
+    let bytes: usize = keys.iter().map(|key| key.name.len()).sum();
+    let mut command = Cmd::with_capacity(1 + keys.len(), "UNLINK".len() + bytes);
+    command.arg("UNLINK");
     for key in keys {
         command.arg(key.name.as_ref());
     }
@@ -93,6 +95,9 @@ fn token() -> u64 {
 
 /// Puts keys of the same group together, as few commands as the largest UNLINK allows.
 pub(super) fn unlinks<'a, G: Ord>(mut keys: Vec<Key<'a>>, group: impl Fn(&Key<'a>) -> G) -> Vec<Order<'a>> {
+    if keys.len() == 1 {
+        return vec![Order::Unlink(keys)];
+    }
     keys.sort_by_cached_key(&group);
     let groups = keys.chunk_by(|one, other| group(one) == group(other));
     groups.flat_map(|keys| keys.chunks(UNLINK_KEYS_MAX)).map(|keys| Order::Unlink(keys.to_vec())).collect()
@@ -144,6 +149,15 @@ impl<'a> Tally<'a> {
         self.again.extend(other.again);
         self.moved.extend(other.moved);
         self.asked.extend(other.asked);
+    }
+
+    /// Takes out what has to be sent again.
+    pub(super) fn take_left(&mut self) -> Vec<Order<'a>> {
+        let mut left = std::mem::take(&mut self.again);
+        left.append(&mut self.moved);
+        // A detour that was not taken yet starts again at the node that knows of it.
+        left.extend(std::mem::take(&mut self.asked).into_iter().map(|(order, _)| order));
+        left
     }
 
     /// Books the reply to a command.

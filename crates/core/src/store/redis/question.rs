@@ -59,7 +59,7 @@ async fn about<const N: usize>(link: &Link, keys: &[&str], commands: [&str; N]) 
             }
         }
         let asked = here.iter().flat_map(|index| commands.map(|command| on_key(command, keys[*index])));
-        let mut replies = node.send(asked.collect()).await?.into_iter();
+        let mut replies = node.send(asked).await?.into_iter();
         for index in here {
             found[index].iter_mut().zip(&mut replies).for_each(|(slot, reply)| *slot = reply);
         }
@@ -72,7 +72,7 @@ async fn about<const N: usize>(link: &Link, keys: &[&str], commands: [&str; N]) 
 /// # Errors
 /// As [`identity`].
 pub(super) async fn info(node: &Node, sections: &[&str]) -> Result<Info, StoreError> {
-    let replies = node.send(sections.iter().map(|section| section_of_info(section)).collect()).await?;
+    let replies = node.send(sections.iter().map(|section| section_of_info(section))).await?;
     let mut lines = String::new();
     for reply in replies {
         lines.push_str(&text(&answer(reply)?).unwrap_or_default());
