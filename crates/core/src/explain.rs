@@ -283,7 +283,7 @@ impl Resolver {
     /// What a change asks for because of just these stale caches, by the way that every request takes.
     fn planned(&self, change: &Change<'_>, found: Found<'_>, request: &Request<'_>) -> Planned {
         let mut batch = Batch::new(self);
-        let mut asked = batch.ask(0, request, 1);
+        let mut asked = batch.ask(0, request.terms(), 1);
         asked.emit(change, found);
         let resolved = asked.resolved(None);
         let error = match resolved {

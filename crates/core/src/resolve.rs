@@ -84,14 +84,33 @@ impl Resolver {
         batch.finish(outcomes)
     }
 
+    /// Resolves the changes of one message that its publisher holds as they would be decoded. Whoever makes them answers for
+    /// the limits of messages.
+    #[must_use]
+    pub fn resolve_changes(&self, changes: &[Change<'_>], scope: Option<&Scope>) -> Resolution {
+        let mut batch = emit::Batch::new(self);
+        let outcome = self.resolve_decoded(0, changes, Terms { scope, ..Terms::FRESH }, &mut batch);
+        batch.finish(vec![outcome])
+    }
+
     /// What can be resolved is asked for even if the request is refused because of the rest: its entries are stale all the same.
     fn resolve_one(&self, asker: u32, request: &Request<'_>, batch: &mut emit::Batch<'_>) -> Resolved {
         let mut changes = Vec::new();
         if let Err(error) = decode(request.payload, request.format, &self.limits.event(), &mut changes) {
             return Resolved::Refused(Refused::Decode(error));
         }
-        let mut asked = batch.ask(asker, request, changes.len());
-        for change in &changes {
+        self.resolve_decoded(asker, &changes, request.terms(), batch)
+    }
+
+    fn resolve_decoded(
+        &self,
+        asker: u32,
+        changes: &[Change<'_>],
+        terms: Terms<'_>,
+        batch: &mut emit::Batch<'_>,
+    ) -> Resolved {
+        let mut asked = batch.ask(asker, terms, changes.len());
+        for change in changes {
             let mut found = Found::default();
             self.rules.find(change, &mut found);
             asked.emit(change, found);
@@ -200,8 +219,27 @@ impl<'a> Request<'a> {
     /// A fresh event, of which everything is to do here.
     #[must_use]
     pub const fn fresh(payload: Payload<'a>, format: Format) -> Self {
-        Self { payload, format, targets: TargetSet::ALL, pass: Duration::ZERO, scope: None, elsewhere: QueueSet::NONE }
+        let Terms { targets, pass, scope, elsewhere } = Terms::FRESH;
+        Self { payload, format, targets, pass, scope, elsewhere }
     }
+
+    pub(crate) const fn terms(&self) -> Terms<'a> {
+        let Self { targets, pass, scope, elsewhere, .. } = *self;
+        Terms { targets, pass, scope, elsewhere }
+    }
+}
+
+/// What of a message is to do; see [`Request`].
+#[derive(Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    pub(crate) targets: TargetSet,
+    pub(crate) pass: Duration,
+    pub(crate) scope: Option<&'a Scope>,
+    pub(crate) elsewhere: QueueSet,
+}
+
+impl Terms<'_> {
+    const FRESH: Self = Self { targets: TargetSet::ALL, pass: Duration::ZERO, scope: None, elsewhere: QueueSet::NONE };
 }
 
 /// What a batch asks for.

@@ -58,6 +58,17 @@ impl Default for EventLimits {
     }
 }
 
+/// The parser itself gives up at the 128th level; a higher setting has no effect.
+const DEPTH_PARSED: usize = 127;
+
+impl EventLimits {
+    /// The levels of nested objects and lists that a message may have, whatever is set.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.max_depth.min(DEPTH_PARSED)
+    }
+}
+
 /// One message as a transport hands it over.
 #[derive(Debug, Clone, Copy)]
 pub struct Payload<'a> {

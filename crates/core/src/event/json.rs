@@ -130,7 +130,7 @@ fn changed(value: Option<Value<'_>>) -> Result<Option<Vec<Cow<'_, str>>>, Decode
 }
 
 fn relation<'a>(op: Op, fields: &mut Fields<'a>) -> Result<Option<Relation<'a>>, DecodeError> {
-    if !matches!(op, Op::Add | Op::Remove | Op::Clear) {
+    if !op.is_of_relation() {
         return Ok(None);
     }
     let missing = |what| malformed(format!("no `{what}`, which `op` {} needs", op.name()));

@@ -2,13 +2,10 @@
 
 use super::{DecodeError, EventLimits};
 
-/// The parser itself gives up at the 128th level; a higher setting has no effect.
-const DEPTH_PARSED: usize = 127;
-
 /// Checks size and nesting.
 pub(super) fn check(body: &[u8], limits: &EventLimits) -> Result<(), DecodeError> {
     size(body.len(), limits)?;
-    depth(body, limits.max_depth.min(DEPTH_PARSED))
+    depth(body, limits.depth())
 }
 
 /// Checks the number of events in one message.

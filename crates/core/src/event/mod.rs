@@ -129,6 +129,12 @@ impl Op {
             Self::Clear => "clear",
         }
     }
+
+    /// Whether it happens to a relation, and not to a row.
+    #[must_use]
+    pub const fn is_of_relation(self) -> bool {
+        matches!(self, Self::Add | Self::Remove | Self::Clear)
+    }
 }
 
 /// A direct command: `{"invalidate": {…}}`.

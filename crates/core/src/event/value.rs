@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::{Map, Number, Value as Json};
+
 /// A column's value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<'a> {
@@ -53,4 +55,31 @@ impl<'a> Row<'a> {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// As it would be read from its JSON text.
+impl<'a> From<&'a Json> for Value<'a> {
+    fn from(json: &'a Json) -> Self {
+        match json {
+            Json::Null => Self::Null,
+            Json::Bool(truth) => Self::Bool(*truth),
+            Json::Number(number) => number_of(number),
+            Json::String(text) => Self::Text(Cow::Borrowed(text)),
+            Json::Array(items) => Self::List(items.iter().map(Self::from).collect()),
+            Json::Object(columns) => Self::Object(columns.into()),
+        }
+    }
+}
+
+/// As it would be read from its JSON text.
+impl<'a> From<&'a Map<String, Json>> for Row<'a> {
+    fn from(columns: &'a Map<String, Json>) -> Self {
+        Self(columns.iter().map(|(name, value)| (Cow::Borrowed(name.as_str()), value.into())).collect())
+    }
+}
+
+fn number_of(number: &Number) -> Value<'static> {
+    let whole = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
+    // A number has one of the three.
+    whole.map(Value::Int).or_else(|| number.as_f64().map(Value::Float)).unwrap_or(Value::Null)
 }

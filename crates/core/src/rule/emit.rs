@@ -10,12 +10,15 @@ use crate::event::{Change, Command, Invalidate};
 use crate::key::text::show;
 use crate::key::{Glob, KeyError, KeySet, Remover};
 use crate::plan::{ActionKind, Plan, ShareBuilder, TargetId, TargetSet};
-use crate::resolve::{Asked, Refused, Request, Resolution, Resolved, Resolver, Widened};
+use crate::resolve::{Asked, Refused, Resolution, Resolved, Resolver, Terms, Widened};
 use crate::scope::{Part, Scope};
 
 /// What each event of a message adds to what all of them together may ask for beyond one event's limit. Events of a few
 /// hundred bytes can name thousands of entries each; a message full of them must not fill the memory.
 const ACTIONS_PER_EVENT: usize = 100;
+
+/// Most keys are rendered without growing their text.
+const KEY_BYTES_EXPECTED: usize = 128;
 
 /// Gathers what the requests of one batch ask for.
 pub(crate) struct Batch<'r> {
@@ -36,25 +39,20 @@ impl<'r> Batch<'r> {
             cache_matches: Vec::new(),
             widened: Vec::new(),
             handed_over: Vec::new(),
-            logical: String::new(),
-            physical: String::new(),
+            logical: String::with_capacity(KEY_BYTES_EXPECTED),
+            physical: String::with_capacity(KEY_BYTES_EXPECTED),
             resolver,
         }
     }
 
     /// Begins with one request, which holds so many changes.
-    pub(crate) fn ask<'b, 'q>(
-        &'b mut self,
-        asker: u32,
-        request: &'q Request<'q>,
-        changes: usize,
-    ) -> Asking<'b, 'r, 'q> {
+    pub(crate) fn ask<'b, 'q>(&'b mut self, asker: u32, terms: Terms<'q>, changes: usize) -> Asking<'b, 'r, 'q> {
         let limit = self.resolver.limits.max_actions_per_event;
         Asking {
             message_left: changes.saturating_mul(ACTIONS_PER_EVENT).saturating_add(limit),
             batch: self,
             asker,
-            request,
+            terms,
             targets: TargetSet::EMPTY,
             next_pass: None,
             refused: None,
@@ -89,7 +87,7 @@ impl<'r> Batch<'r> {
 pub(crate) struct Asking<'b, 'r, 'q> {
     batch: &'b mut Batch<'r>,
     asker: u32,
-    request: &'q Request<'q>,
+    terms: Terms<'q>,
     targets: TargetSet,
     next_pass: Option<Duration>,
     refused: Option<Refused>,
@@ -114,7 +112,7 @@ impl Asking<'_, '_, '_> {
         }
         let only = match change {
             Change::Command(command) => self.command(command),
-            Change::Event(_) => self.request.targets,
+            Change::Event(_) => self.terms.targets,
         };
         for (place, mut sets) in found.stale {
             let cache = &self.batch.resolver.rules.caches[place as usize];
@@ -138,7 +136,7 @@ impl Asking<'_, '_, '_> {
 
     fn emit_cache(&mut self, place: u32, cache: &Cache, only: TargetSet, sets: &mut [KeySet<'_>]) {
         let targets = cache.targets.intersection(only);
-        let Request { pass, scope, elsewhere, .. } = *self.request;
+        let Terms { pass, scope, elsewhere, .. } = self.terms;
         let is_due = self.batch.resolver.rules.is_due(cache, pass);
         let next = cache.again_after.iter().find(|due| **due > pass).copied();
         let part = Scope::part(scope, place, cache.queue.is_some_and(|queue| elsewhere.contains(queue)));
@@ -225,7 +223,7 @@ impl Asking<'_, '_, '_> {
                 }
             },
         };
-        let targets = named.intersection(self.request.targets);
+        let targets = named.intersection(self.terms.targets);
         if !matches!(command.what, Invalidate::Cache { .. }) {
             self.targets = self.targets.union(targets);
         }

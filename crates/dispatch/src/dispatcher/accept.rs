@@ -1,6 +1,7 @@
 //! A call on one screen: resolve, take seats, do what is to be done here, publish the rest, start what goes on.
 
 use std::collections::BTreeMap;
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use quash_core::event::{Format, Payload};
 use quash_core::plan::TargetSet;
-use quash_core::resolve::{Refused, Request, Resolved};
+use quash_core::resolve::{Refused, Request, Resolution, Resolved};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::job::{self, Job};
@@ -19,7 +20,7 @@ use super::room::Seat;
 use super::work::{Next, Work};
 use super::{Inner, Running, now_ms};
 use crate::event::Event;
-use crate::event::pack::{Packed, pack};
+use crate::event::pack::{Parcel, pack};
 use crate::headers;
 use crate::transport::Message;
 
@@ -36,6 +37,7 @@ pub(super) enum Caller {
 struct Seated<'i> {
     running: &'i Running,
     work: Work,
+    /// Nothing where the caller does it.
     seat: Option<OwnedSemaphorePermit>,
 }
 
@@ -52,14 +54,15 @@ impl Inner {
     /// Accepts events, or gives all of them back.
     pub(super) async fn accept(
         self: Arc<Self>,
-        mut events: Vec<Event>,
+        mut events: Arc<[Event]>,
         caller: Caller,
     ) -> Result<Receipt, DispatchError> {
         if let Some(error) = events.iter().find_map(|event| event.check().err()) {
-            return Err(DispatchError::of_events(Cause::Event(error), events));
+            return Err(DispatchError::of_events(Cause::Event(error), events.to_vec()));
         }
-        events.iter_mut().for_each(|event| event.sign(self.source.as_deref(), &self.origin));
-        let events: Arc<[Event]> = events.into();
+        for event in Arc::make_mut(&mut events) {
+            event.sign(self.source.as_ref(), &self.origin);
+        }
         let accepted = self.try_accept(&events, caller).await;
         accepted.map_err(|cause| DispatchError::of_events(cause, events.to_vec()))
     }
@@ -68,31 +71,31 @@ impl Inner {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(Cause::Closed);
         }
-        let packs = pack(all, self.bounds)?;
+        let parcels = pack(all, &self.limits)?;
         let (mut receipt, mut outbox, mut jobs) = (Receipt::default(), Outbox::default(), Vec::new());
-        for Packed { body, events } in packs {
-            let message = Message { payload: body, ..Message::default() };
-            let events: Arc<[Event]> = if events.len() == all.len() { Arc::clone(all) } else { all[events].into() };
-            let found = self.resolve(&message);
-            let (works, is_refused) = found.map_or_else(|_| (Vec::new(), true), |works| (works, false));
-            let seated = self.seats(works, caller).await?;
+        for parcel in parcels {
+            let found = self.resolve(&parcel);
+            let (mut seated, is_refused) = found.map_or_else(|_| (Vec::new(), true), |works| (works, false));
+            self.seat(&mut seated, caller).await?;
             if self.always_publishes || is_refused {
                 let done = seated.iter().flat_map(|seated| seated.work.caches.iter().map(String::as_str));
-                self.leave_to_workers(message, done.collect(), &events, &mut outbox);
+                self.leave_to_workers(&parcel, done.collect(), &mut outbox);
                 receipt.is_queued = true;
             }
             for Seated { running, work, seat } in seated {
                 match seat {
-                    None => self.here(running, work, &events, &mut outbox, &mut receipt).await,
-                    Some(seat) => jobs.push((running, work, seat, Arc::clone(&events))),
+                    None => self.here(running, work, &mut outbox, &mut receipt).await,
+                    Some(seat) => jobs.push((running, work, seat)),
                 }
             }
         }
-        self.publish(outbox, &mut receipt).await?;
-        for (running, work, seat, events) in jobs {
+        if !outbox.is_empty() {
+            self.publish(outbox, &mut receipt).await?;
+        }
+        for (running, work, seat) in jobs {
             receipt.background.extend(work.caches.iter().cloned());
-            let ticket = Ticket::open(self, Arc::clone(&events));
-            running.start(Job { work, group: Arc::clone(&running.group), events, ticket, seat });
+            let ticket = Ticket::open(self, Arc::clone(&work.parcel.events));
+            running.start(Job { work, group: Arc::clone(&running.group), ticket, seat });
         }
         Ok(receipt)
     }
@@ -101,16 +104,26 @@ impl Inner {
     ///
     /// # Errors
     /// When a rule refuses it: that is for a worker, which makes a dead letter of it.
-    fn resolve<'i>(&'i self, message: &Message) -> Result<Vec<(&'i Running, Work)>, Refused> {
-        let found = self.groups.iter().map(|running| Ok((running, self.resolve_for(&running.group, message)?)));
-        let found: Vec<_> = found.collect::<Result<_, Refused>>()?;
-        Ok(found.into_iter().filter_map(|(running, work)| Some((running, work?))).collect())
+    fn resolve<'i>(&'i self, parcel: &Parcel) -> Result<Vec<Seated<'i>>, Refused> {
+        let change = parcel.change();
+        let mut works = Vec::new();
+        for running in &self.groups {
+            let resolution = match &change {
+                Some(change) => self.resolver.resolve_changes(slice::from_ref(change), Some(&running.group.scope)),
+                None => self.resolve_message(&parcel.message(), &running.group),
+            };
+            let work = self.work(parcel, &running.group, resolution)?;
+            works.extend(work.map(|work| Seated { running, work, seat: None }));
+        }
+        Ok(works)
     }
 
-    fn resolve_for(&self, group: &Group, message: &Message) -> Result<Option<Work>, Refused> {
+    fn resolve_message(&self, message: &Message, group: &Group) -> Resolution {
         let payload = Payload { body: &message.payload, headers: &[] };
-        let request = Request { scope: Some(&group.scope), ..Request::fresh(payload, Format::Json) };
-        let mut resolution = self.resolver.resolve(std::slice::from_ref(&request));
+        self.resolver.resolve(&[Request { scope: Some(&group.scope), ..Request::fresh(payload, Format::Json) }])
+    }
+
+    fn work(&self, parcel: &Parcel, group: &Group, mut resolution: Resolution) -> Result<Option<Work>, Refused> {
         let asked = match resolution.outcomes.pop() {
             Some(Resolved::Asked(asked)) => asked,
             Some(Resolved::Refused(refused)) => return Err(refused),
@@ -124,7 +137,7 @@ impl Inner {
             return Ok(None);
         }
         Ok(Some(Work {
-            message: message.clone(),
+            parcel: parcel.clone(),
             caches,
             shares: resolution.plan.shares,
             has_later: asked.next_pass.is_some() && !self.always_publishes,
@@ -137,55 +150,44 @@ impl Inner {
     }
 
     /// Takes a seat for everything that goes on in the background, before anything is done.
-    async fn seats<'i>(&self, works: Vec<(&'i Running, Work)>, caller: Caller) -> Result<Vec<Seated<'i>>, Cause> {
-        let mut seated = Vec::with_capacity(works.len());
-        for (running, work) in works {
-            let seat = match &running.background {
-                // Where no runtime of the caller's goes on, he does it himself.
-                Some(background) if background.pool.is_some() || caller == Caller::Tokio => {
-                    match background.room.seat(&self.hand).await? {
-                        Seat::Taken(seat) => Some(seat),
-                        Seat::Caller => None,
-                    }
-                }
-                _ => None,
-            };
-            seated.push(Seated { running, work, seat });
+    async fn seat(&self, works: &mut [Seated<'_>], caller: Caller) -> Result<(), Cause> {
+        for Seated { running, seat, .. } in works {
+            let Some(background) = &running.background else { continue };
+            // Where no runtime of the caller's goes on, he does it himself.
+            if background.pool.is_some() || caller == Caller::Tokio {
+                *seat = match background.room.seat(&self.hand).await? {
+                    Seat::Taken(seat) => Some(seat),
+                    Seat::Caller => None,
+                };
+            }
         }
-        Ok(seated)
+        Ok(())
     }
 
     /// Leaves to workers what of the event is not done here.
-    fn leave_to_workers(&self, mut message: Message, done: Vec<&str>, events: &Arc<[Event]>, outbox: &mut Outbox) {
+    fn leave_to_workers(&self, parcel: &Parcel, done: Vec<&str>, outbox: &mut Outbox) {
+        let mut message = parcel.message();
         if !done.is_empty() {
             message.headers.set(headers::CACHES_DONE, done.join(","));
         }
         match &self.buffer {
-            Some(_) => outbox.buffered.push((message, Arc::clone(events))),
+            Some(_) => outbox.buffered.push((message, Arc::clone(&parcel.events))),
             None => outbox.of(&self.home.source, self.home.timeout).messages.push(message),
         }
     }
 
     /// Does the work before the call returns.
-    async fn here(
-        &self,
-        running: &Running,
-        mut work: Work,
-        events: &[Event],
-        outbox: &mut Outbox,
-        receipt: &mut Receipt,
-    ) {
+    async fn here(&self, running: &Running, mut work: Work, outbox: &mut Outbox, receipt: &mut Receipt) {
         let group = &*running.group;
         while let Next::Again(delay) = work.attempt(group, self.scene(), now_ms).await {
             tokio::time::sleep(delay).await;
         }
-        let remains = work.remains(group, events, self.scene(), now_ms());
         receipt.is_handed_over |= !work.shares.is_empty();
-        if work.shares.is_empty() {
-            receipt.done.append(&mut work.caches);
-        }
-        if !remains.is_empty() {
+        if let Some(remains) = work.remains(group, self.scene(), now_ms()) {
             outbox.of(&group.source, group.timeout).add(remains);
+        }
+        if work.shares.is_empty() {
+            receipt.add_done(work.caches);
         }
     }
 
@@ -207,6 +209,10 @@ impl Inner {
 }
 
 impl Outbox {
+    fn is_empty(&self) -> bool {
+        self.sources.is_empty() && self.buffered.is_empty()
+    }
+
     fn of(&mut self, source: &str, limit: Duration) -> &mut Outgoing {
         let fresh = || (Outgoing::new(source), limit);
         &mut self.sources.entry(source.to_owned()).or_insert_with(fresh).0

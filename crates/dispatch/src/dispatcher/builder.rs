@@ -20,7 +20,6 @@ use super::targets::Targets;
 use super::threadpool::Threadpool;
 use super::{Background, Dispatcher, Handle, Inner, Running};
 use crate::config::Config;
-use crate::event::pack::Bounds;
 use crate::retry::RetryPolicy;
 use crate::transport::Transport;
 
@@ -193,9 +192,9 @@ impl<'c> Builder<'c> {
             always_publishes: layout.always_publishes,
             publisher,
             policy: RetryPolicy::from(&config.retry),
-            bounds: Bounds { bytes: config.limits.max_message_bytes, events: config.limits.max_events },
-            source,
-            origin: origin(),
+            limits: config.limits.event(),
+            source: source.map(Into::into),
+            origin: origin().into(),
             ledger: Ledger::default(),
             hand,
             is_closed: AtomicBool::new(false),

@@ -8,13 +8,11 @@ use super::Inner;
 use super::layout::Group;
 use super::receipt::Ticket;
 use super::work::{Next, Work};
-use crate::event::Event;
 
 /// Accepted work: it is done or handed over, or stays in the ledger.
 pub(super) struct Job {
     pub(super) work: Work,
     pub(super) group: Arc<Group>,
-    pub(super) events: Arc<[Event]>,
     pub(super) ticket: Ticket,
     /// Its room in the dispatcher.
     pub(super) seat: OwnedSemaphorePermit,
@@ -41,8 +39,7 @@ impl Job {
     /// Hands over what is left after the attempts, as often as it takes. Runs on the engine.
     pub(super) async fn finish(self) {
         let inner = self.inner();
-        let remains = self.work.remains(&self.group, &self.events, inner.scene(), super::now_ms());
-        if !remains.is_empty() {
+        if let Some(remains) = self.work.remains(&self.group, inner.scene(), super::now_ms()) {
             inner.publisher.insist(&remains).await;
         }
         self.ticket.done();

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use quash_core::event::EventLimits;
 use quash_core::resolve::Resolver;
 
 pub use self::builder::{Builder, Plugins, StartError};
@@ -41,7 +42,6 @@ use self::threadpool::Threadpool;
 use self::work::Scene;
 use crate::config::Config;
 use crate::event::Event;
-use crate::event::pack::Bounds;
 use crate::retry::RetryPolicy;
 use crate::transaction::Transaction;
 
@@ -110,11 +110,11 @@ struct Inner {
     always_publishes: bool,
     publisher: Publisher,
     policy: RetryPolicy,
-    bounds: Bounds,
+    limits: EventLimits,
     /// Who publishes, for events that do not say it.
-    source: Option<String>,
+    source: Option<Arc<str>>,
     /// The process, as `host:pid`.
-    origin: String,
+    origin: Arc<str>,
     ledger: Ledger,
     hand: Hand,
     is_closed: AtomicBool,

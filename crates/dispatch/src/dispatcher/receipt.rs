@@ -116,6 +116,14 @@ impl Receipt {
         self.is_handed_over
     }
 
+    pub(super) fn add_done(&mut self, caches: Vec<String>) {
+        if self.done.is_empty() {
+            self.done = caches;
+        } else {
+            self.done.extend(caches);
+        }
+    }
+
     /// Waits until the broker has confirmed everything that went to the queue. At once, unless events are published in
     /// batches: then a call returns before.
     ///

@@ -1,7 +1,7 @@
 //! Acts on targets from within an application: connections of its own runtime, a bound on what runs at once, and a gate
 //! before a target that is away.
 
-use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ const RUNTIMES_MAX: usize = 1024;
 pub(super) struct Targets {
     targets: Vec<Target>,
     /// Connections live on the runtime that made them: a runtime that rests would leave those of the others waiting.
-    stores: RwLock<HashMap<runtime::Id, Stores>>,
+    stores: RwLock<Vec<(runtime::Id, Stores)>>,
 }
 
 type Stores = Arc<[Arc<dyn Store>]>;
@@ -82,7 +82,7 @@ impl Targets {
             // Rules and targets are made from one configuration; should they ever differ, nothing is lost.
             return Some(Trouble::Unreachable("the target is not configured".to_owned()));
         };
-        if let Some(error) = target.gate.shut() {
+        if let Some(error) = target.gate.why_shut() {
             return Some(Trouble::Unreachable(error));
         }
         let trouble = target.apply(share, &**store).await;
@@ -96,16 +96,25 @@ impl Targets {
     /// The stores of the runtime that this runs on.
     fn stores(&self) -> Result<Stores, String> {
         let id = Handle::current().id();
-        let known = self.stores.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        let of = |all: &[(runtime::Id, Stores)]| {
+            // Few processes have more than a handful of runtimes.
+            all.iter().find(|(known, _)| *known == id).map(|(_, stores)| Arc::clone(stores))
+        };
+        let known = of(&self.stores.read().unwrap_or_else(PoisonError::into_inner));
         if let Some(stores) = known {
             return Ok(stores);
         }
         let stores = self.targets.iter().map(Target::build).collect::<Result<Stores, _>>()?;
         let mut all = self.stores.write().unwrap_or_else(PoisonError::into_inner);
+        // Another thread of the runtime may have been quicker.
+        if let Some(stores) = of(&all) {
+            return Ok(stores);
+        }
         if all.len() >= RUNTIMES_MAX {
             all.clear();
         }
-        Ok(Arc::clone(all.entry(id).or_insert(stores)))
+        all.push((id, Arc::clone(&stores)));
+        Ok(stores)
     }
 }
 
@@ -118,8 +127,11 @@ impl Target {
     }
 
     async fn apply(&self, share: &Share, store: &dyn Store) -> Option<Trouble> {
-        // Nobody closes the semaphore; without a permit there would only be one more share in flight.
-        let _permit = self.permits.acquire().await.ok();
+        let _permit = match self.permits.try_acquire() {
+            Ok(permit) => Some(permit),
+            // Nobody closes the semaphore; without a permit there would only be one more share in flight.
+            Err(_) => self.permits.acquire().await.ok(),
+        };
         let limit = if share.actions.iter().any(Action::scans) { SCAN_TIMEOUT } else { self.config.options.timeout.0 };
         match tokio::time::timeout(limit, execute(share, store)).await {
             Ok(report) => match report.outcome {
@@ -136,7 +148,11 @@ impl Target {
 
 /// Lets nobody ask a target for a while after it could not be reached.
 #[derive(Default)]
-struct Gate(Mutex<Option<Shut>>);
+struct Gate {
+    /// Whether `shut` may say why, so that callers of a target that is well lock nothing.
+    is_shut: AtomicBool,
+    shut: Mutex<Option<Shut>>,
+}
 
 struct Shut {
     until: Instant,
@@ -145,12 +161,15 @@ struct Shut {
 
 impl Gate {
     fn state(&self) -> std::sync::MutexGuard<'_, Option<Shut>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shut.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the target must not be asked now. When its time is over, one caller may ask, and the others wait for his answer
     /// as long again.
-    fn shut(&self) -> Option<String> {
+    fn why_shut(&self) -> Option<String> {
+        if !self.is_shut.load(Ordering::Acquire) {
+            return None;
+        }
         let mut state = self.state();
         let shut = state.as_mut()?;
         let now = Instant::now();
@@ -162,11 +181,17 @@ impl Gate {
     }
 
     fn shut_because(&self, error: &str) {
-        *self.state() = Some(Shut { until: Instant::now() + SHUT_FOR, error: error.to_owned() });
+        let mut state = self.state();
+        *state = Some(Shut { until: Instant::now() + SHUT_FOR, error: error.to_owned() });
+        self.is_shut.store(true, Ordering::Release);
     }
 
     fn open(&self) {
-        *self.state() = None;
+        if self.is_shut.load(Ordering::Acquire) {
+            let mut state = self.state();
+            *state = None;
+            self.is_shut.store(false, Ordering::Release);
+        }
     }
 }
 
@@ -177,13 +202,13 @@ mod tests {
     #[test]
     fn one_caller_finds_out_and_the_others_do_not_wait() {
         let gate = Gate::default();
-        assert_eq!(gate.shut(), None);
+        assert_eq!(gate.why_shut(), None);
         gate.shut_because("away");
-        assert_eq!(gate.shut().as_deref(), Some("away"));
+        assert_eq!(gate.why_shut().as_deref(), Some("away"));
         gate.state().as_mut().unwrap().until = Instant::now();
-        assert_eq!(gate.shut(), None);
-        assert_eq!(gate.shut().as_deref(), Some("away"));
+        assert_eq!(gate.why_shut(), None);
+        assert_eq!(gate.why_shut().as_deref(), Some("away"));
         gate.open();
-        assert_eq!(gate.shut(), None);
+        assert_eq!(gate.why_shut(), None);
     }
 }

@@ -9,6 +9,7 @@ use super::layout::Group;
 use super::publish::Outgoing;
 use super::targets::{Targets, Trouble};
 use crate::event::Event;
+use crate::event::pack::Parcel;
 use crate::headers;
 use crate::record::{Attempt, Reason, Record};
 use crate::retry::RetryPolicy;
@@ -17,8 +18,8 @@ use crate::transport::{Headers, Message};
 
 /// What an event asks of one dispatcher in this process.
 pub(super) struct Work {
-    /// The event, as it would travel.
-    pub(super) message: Message,
+    /// The events, as they would travel.
+    pub(super) parcel: Parcel,
     /// What is to do, one share per target.
     pub(super) shares: Vec<Share>,
     /// The caches that are stale.
@@ -102,8 +103,11 @@ impl Work {
         self.troubles = self.shares.iter().map(|_| Trouble::Unreachable(why.to_owned())).collect();
     }
 
-    /// What of the event has to go elsewhere now that its attempts here are over.
-    pub(super) fn remains(&self, group: &Group, events: &[Event], scene: Scene<'_>, now_ms: i64) -> Outgoing {
+    /// What of the event has to go elsewhere now that its attempts here are over, if anything.
+    pub(super) fn remains(&self, group: &Group, scene: Scene<'_>, now_ms: i64) -> Option<Outgoing> {
+        if self.shares.is_empty() && !self.has_later {
+            return None;
+        }
         let mut out = Outgoing::new(&group.source);
         if self.has_later && !self.done.is_empty() {
             let state = State { targets: self.done, ..State::default() };
@@ -113,11 +117,10 @@ impl Work {
             Failures::HandOver => out.messages.extend(self.handed_over(scene.names)),
             Failures::DeadLetter => {
                 let lost = self.shares.iter().zip(&self.troubles);
-                out.letters
-                    .extend(lost.map(|(share, trouble)| self.letter(share, trouble, group, events, scene, now_ms)));
+                out.letters.extend(lost.map(|(share, trouble)| self.letter(share, trouble, group, scene, now_ms)));
             }
         }
-        out
+        (!out.is_empty()).then_some(out)
     }
 
     /// A share for the targets that answered with errors, and one for those that could not be reached: that uses no attempt.
@@ -139,7 +142,7 @@ impl Work {
     }
 
     fn share(&self, state: &State, is_done: bool, names: &[String]) -> Message {
-        let mut message = self.message.clone();
+        let mut message = self.parcel.message();
         state.write(&mut message.headers, names);
         self.scope(&mut message.headers, is_done);
         message
@@ -157,15 +160,7 @@ impl Work {
     }
 
     /// A letter for one target, which a replay acts on alone.
-    fn letter(
-        &self,
-        share: &Share,
-        trouble: &Trouble,
-        group: &Group,
-        events: &[Event],
-        scene: Scene<'_>,
-        now_ms: i64,
-    ) -> Message {
+    fn letter(&self, share: &Share, trouble: &Trouble, group: &Group, scene: Scene<'_>, now_ms: i64) -> Message {
         let (reason, error) = match trouble {
             Trouble::Failed(error) => (Reason::TargetError, error),
             Trouble::Unreachable(error) => (Reason::GaveUp, error),
@@ -176,7 +171,7 @@ impl Work {
         if let Trouble::Unreachable(error) = trouble {
             attempts.push(Attempt { at_ms: now_ms, target: target.clone(), error: shorten(error) });
         }
-        let first = events.first();
+        let first = self.parcel.events.first();
         let record = Record {
             version: Record::VERSION,
             id: first.and_then(Event::identifier).map(shorten),

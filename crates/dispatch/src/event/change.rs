@@ -1,65 +1,37 @@
 //! Gathers what is said of a change, and spells it in the order of the format.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use quash_core::event::Op;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value as Json;
 
 use super::spell::{self, Spelt, Types};
 use super::{Document, EventError, id};
 
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Op {
-    Create,
-    Update,
-    Delete,
-    Truncate,
-    Add,
-    Remove,
-    Clear,
-}
-
-impl Op {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Update => "update",
-            Self::Delete => "delete",
-            Self::Truncate => "truncate",
-            Self::Add => "add",
-            Self::Remove => "remove",
-            Self::Clear => "clear",
-        }
-    }
-
-    const fn is_of_relation(self) -> bool {
-        matches!(self, Self::Add | Self::Remove | Self::Clear)
-    }
-}
-
 /// A row as it is written, with the types that its JSON does not show.
 #[derive(Debug, Clone, PartialEq, Default)]
-struct Row {
-    columns: Document,
+pub(super) struct Row {
+    pub(super) columns: Document,
     types: Types,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Change {
-    op: Op,
+    pub(super) op: Op,
     pub(super) entity: String,
-    key: Option<Row>,
-    before: Option<Row>,
-    after: Option<Row>,
-    from: Option<Row>,
-    to: Option<Vec<Row>>,
+    pub(super) key: Option<Row>,
+    pub(super) before: Option<Row>,
+    pub(super) after: Option<Row>,
+    pub(super) from: Option<Row>,
+    pub(super) to: Option<Vec<Row>>,
     pub(super) changed: Option<Vec<String>>,
     pub(super) types: Vec<(String, String)>,
     pub(super) relation: Option<String>,
     pub(super) id: String,
-    pub(super) source: Option<String>,
-    pub(super) origin: Option<String>,
+    pub(super) source: Option<Arc<str>>,
+    pub(super) origin: Option<Arc<str>>,
     pub(super) time: Option<SystemTime>,
     pub(super) traceparent: Option<String>,
 }
@@ -112,9 +84,17 @@ impl Change {
         Ok(())
     }
 
+    /// Its rows.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
+        [&self.key, &self.before, &self.after, &self.from].into_iter().flatten().chain(self.to.iter().flatten())
+    }
+
     /// Those of the values, and those that were said: a null shows none.
-    fn types(&self) -> Document {
+    pub(super) fn types(&self) -> Document {
         let mut types = Document::new();
+        if self.types.is_empty() && self.rows().all(|row| row.types.is_empty()) {
+            return types;
+        }
         let mut add = |prefix: &str, row: &Row| {
             for (path, word) in &row.types {
                 types.insert(format!("{prefix}{path}"), Json::from(*word));
@@ -162,7 +142,7 @@ impl Serialize for Change {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_map(None)?;
         fields.serialize_entry("id", &self.id)?;
-        put(&mut fields, "source", self.source.as_ref())?;
+        put(&mut fields, "source", self.source.as_deref())?;
         fields.serialize_entry("entity", &self.entity)?;
         fields.serialize_entry("op", self.op.name())?;
         put(&mut fields, "key", self.key.as_ref())?;
@@ -178,7 +158,7 @@ impl Serialize for Change {
         let types = self.types();
         put(&mut fields, "types", (!types.is_empty()).then_some(types))?;
         put(&mut fields, "time", self.time.map(id::time))?;
-        put(&mut fields, "origin", self.origin.as_ref())?;
+        put(&mut fields, "origin", self.origin.as_deref())?;
         put(&mut fields, "traceparent", self.traceparent.as_ref())?;
         fields.end()
     }

@@ -14,16 +14,31 @@ fn uuid7(ms: u128, chance: u128) -> String {
     let number = (ms & 0xFFFF_FFFF_FFFF) << 80 | chance & ((1 << 80) - 1);
     let number = number & !(0xF << 76) | 0x7 << 76;
     let number = number & !(0x3 << 62) | 0x2 << 62;
-    let digits = format!("{number:032x}");
-    [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
+    let mut text = String::with_capacity(36);
+    for (place, byte) in number.to_be_bytes().into_iter().enumerate() {
+        if matches!(place, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.extend([byte >> 4, byte & 0xF].map(digit));
+    }
+    text
+}
+
+fn digit(number: u8) -> char {
+    char::from(if number < 10 { b'0' + number } else { b'a' + number - 10 })
+}
+
+/// A time in microseconds since the Unix epoch.
+pub(super) fn time_us(at: SystemTime) -> i64 {
+    match at.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |us| -us),
+    }
 }
 
 /// A time as RFC 3339 in UTC, with microseconds where there are any.
 pub(super) fn time(at: SystemTime) -> String {
-    let us = match at.duration_since(UNIX_EPOCH) {
-        Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
-        Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |us| -us),
-    };
+    let us = time_us(at);
     let (second, us) = (us.div_euclid(1_000_000), us.rem_euclid(1_000_000));
     let (day, second) = (second.div_euclid(86_400), second.rem_euclid(86_400));
     let (year, month, day) = civil(day);

@@ -17,6 +17,7 @@
 
 mod change;
 mod command;
+mod decoded;
 mod id;
 
 pub mod spell;
@@ -24,12 +25,14 @@ pub mod spell;
 pub(crate) mod coalesce;
 pub(crate) mod pack;
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use quash_core::event::Op;
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 
-use self::change::{Change, Op};
+use self::change::Change;
 use self::command::Command;
 pub use self::command::Invalidate;
 
@@ -363,7 +366,7 @@ impl Event {
     /// ```
     #[must_use]
     pub fn source(self, source: impl Into<String>) -> Self {
-        self.say(|change| change.source = Some(source.into()))
+        self.say(|change| change.source = Some(Arc::from(source.into())))
     }
 
     /// The process that caused the change.
@@ -376,7 +379,7 @@ impl Event {
     /// ```
     #[must_use]
     pub fn origin(self, origin: impl Into<String>) -> Self {
-        self.say(|change| change.origin = Some(origin.into()))
+        self.say(|change| change.origin = Some(Arc::from(origin.into())))
     }
 
     /// The W3C trace context that the change belongs to, as `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`.
@@ -463,17 +466,17 @@ impl Event {
     }
 
     /// Says who publishes it and which process caused it, unless it says so itself.
-    pub(crate) fn sign(&mut self, source: Option<&str>, origin: &str) {
+    pub(crate) fn sign(&mut self, source: Option<&Arc<str>>, origin: &Arc<str>) {
         match &mut self.body {
             Body::Change(change) => {
-                change.source = change.source.take().or_else(|| source.map(str::to_owned));
-                change.origin.get_or_insert_with(|| origin.to_owned());
+                change.source = change.source.take().or_else(|| source.map(Arc::clone));
+                change.origin.get_or_insert_with(|| Arc::clone(origin));
             }
             Body::Given(document) if document.contains_key("entity") => {
                 if let Some(source) = source {
-                    document.entry("source").or_insert_with(|| source.into());
+                    document.entry("source").or_insert_with(|| Json::from(&**source));
                 }
-                document.entry("origin").or_insert_with(|| origin.into());
+                document.entry("origin").or_insert_with(|| Json::from(&**origin));
             }
             Body::Command(_) | Body::Given(_) => {}
         }

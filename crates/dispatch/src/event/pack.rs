@@ -1,10 +1,13 @@
 //! Packs events into messages: one alone as it is, several as a transaction.
 
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use quash_core::event::{Change, EventLimits};
 
 use super::{Event, EventError};
+use crate::transport::Message;
 
 /// Events that travel together are cut into messages of this size: one bad event then costs only its message.
 const PACK_BYTES: usize = 256 * 1024;
@@ -12,52 +15,78 @@ const PACK_EVENTS: usize = 500;
 
 const AROUND: [&[u8]; 2] = [b"{\"events\":[", b"]}"];
 
-/// A message's body, and which of the events are in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Packed {
-    pub(crate) body: Bytes,
-    pub(crate) events: Range<usize>,
+/// Events that travel as one message. That of a single event is spelt when somebody needs it: what is done in this process
+/// needs none.
+#[derive(Debug, Clone)]
+pub(crate) struct Parcel {
+    pub(crate) events: Arc<[Event]>,
+    body: Body,
 }
 
-/// What a worker takes of one message.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
-    pub(crate) bytes: usize,
-    pub(crate) events: usize,
+#[derive(Debug, Clone)]
+enum Body {
+    Spelt(Bytes),
+    /// Of a single event, which fits a message.
+    Lone(OnceLock<Bytes>),
+}
+
+impl Parcel {
+    /// The message, without headers.
+    pub(crate) fn message(&self) -> Message {
+        let payload = match &self.body {
+            Body::Spelt(body) => body,
+            Body::Lone(body) => body.get_or_init(|| spell(&self.events)),
+        };
+        Message { payload: payload.clone(), ..Message::default() }
+    }
+
+    /// What a worker would decode from the message, where that is known without spelling it.
+    pub(crate) fn change(&self) -> Option<Change<'_>> {
+        match (&self.body, &*self.events) {
+            (Body::Lone(_), [alone]) => alone.decoded(),
+            _ => None,
+        }
+    }
 }
 
 /// The messages of these events, in their order.
 ///
 /// # Errors
 /// When a single event is too large for a message.
-pub(crate) fn pack(events: &[Event], bounds: Bounds) -> Result<Vec<Packed>, EventError> {
-    let bodies = events.iter().map(|event| encode(event, bounds)).collect::<Result<Vec<_>, _>>()?;
-    let (mut packs, mut start, mut size) = (Vec::new(), 0, 0);
+pub(crate) fn pack(events: &Arc<[Event]>, limits: &EventLimits) -> Result<Vec<Parcel>, EventError> {
+    if let [alone] = &**events
+        && alone.fits(limits)
+    {
+        return Ok(vec![Parcel { events: Arc::clone(events), body: Body::Lone(OnceLock::new()) }]);
+    }
+    let bodies = events.iter().map(|event| encode(event, limits)).collect::<Result<Vec<_>, _>>()?;
+    let (mut parcels, mut start, mut size) = (Vec::new(), 0, 0);
     for (place, body) in bodies.iter().enumerate() {
         // A comma each, and what is around them.
         let longer = body.len() + 1;
         let around = AROUND[0].len() + AROUND[1].len();
-        let is_full =
-            place - start >= PACK_EVENTS.min(bounds.events) || size + longer + around > PACK_BYTES.min(bounds.bytes);
+        let is_full = place - start >= PACK_EVENTS.min(limits.max_events)
+            || size + longer + around > PACK_BYTES.min(limits.max_message_bytes);
         // A transaction does not hold another.
         let alone = events[place].is_transaction() || events[start].is_transaction();
         if place > start && (is_full || alone) {
-            packs.push(packed(&bodies, start..place));
+            parcels.push(parcel(events, &bodies, start..place));
             (start, size) = (place, 0);
         }
         size += longer;
     }
     if start < bodies.len() {
-        packs.push(packed(&bodies, start..bodies.len()));
+        parcels.push(parcel(events, &bodies, start..bodies.len()));
     }
-    Ok(packs)
+    Ok(parcels)
 }
 
-fn encode(event: &Event, bounds: Bounds) -> Result<Bytes, EventError> {
+/// The event as a message of its own, within the limits of a worker.
+fn encode(event: &Event, limits: &EventLimits) -> Result<Bytes, EventError> {
     let body = event.to_json()?;
-    if body.len() > bounds.bytes {
+    let (bytes, most) = (body.len(), limits.max_message_bytes);
+    if bytes > most {
         let what = event.entity().unwrap_or("the command");
-        let (bytes, most) = (body.len(), bounds.bytes);
         return Err(EventError::new(format!(
             "the event of {what} has {bytes} bytes, the limit is {most}: publish fewer columns"
         )));
@@ -65,12 +94,22 @@ fn encode(event: &Event, bounds: Bounds) -> Result<Bytes, EventError> {
     Ok(body.into())
 }
 
-fn packed(bodies: &[Bytes], events: Range<usize>) -> Packed {
+#[expect(
+    clippy::expect_used,
+    reason = "a change that was checked is made of texts and JSON, which always have a spelling"
+)]
+fn spell(alone: &[Event]) -> Bytes {
+    let body = alone.iter().map(Event::to_json).collect::<Result<String, _>>();
+    body.expect("a spelling").into()
+}
+
+fn parcel(all: &Arc<[Event]>, bodies: &[Bytes], events: Range<usize>) -> Parcel {
     let body = match &bodies[events.clone()] {
         [alone] => alone.clone(),
         several => [AROUND[0], &several.join(&b","[..]), AROUND[1]].concat().into(),
     };
-    Packed { body, events }
+    let events = if events.len() == all.len() { Arc::clone(all) } else { all[events].into() };
+    Parcel { events, body: Body::Spelt(body) }
 }
 
 #[cfg(test)]
@@ -79,7 +118,13 @@ mod tests {
 
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { bytes: 1024 * 1024, events: 10_000 };
+    fn packed(events: Vec<Event>, limits: EventLimits) -> Result<Vec<Parcel>, EventError> {
+        pack(&events.into(), &limits)
+    }
+
+    fn sizes(parcels: &[Parcel]) -> Vec<usize> {
+        parcels.iter().map(|parcel| parcel.events.len()).collect()
+    }
 
     fn event(id: &str, text: &str) -> Event {
         Event::create("e").id(id).after(&serde_json::json!({ "text": text }))
@@ -88,12 +133,13 @@ mod tests {
     #[test]
     fn messages_keep_order_and_size() {
         let events: Vec<_> = (0..600).map(|number: u32| event(&number.to_string(), &"x".repeat(1000))).collect();
-        let packs = pack(&events, BOUNDS).unwrap();
-        assert!(packs.iter().all(|pack| pack.body.len() <= PACK_BYTES));
-        let ids = packs.iter().flat_map(|pack| {
-            let json: Json = serde_json::from_slice(&pack.body).unwrap();
+        let parcels = packed(events, EventLimits::default()).unwrap();
+        let bodies: Vec<Bytes> = parcels.iter().map(|parcel| parcel.message().payload).collect();
+        assert!(bodies.iter().all(|body| body.len() <= PACK_BYTES));
+        let ids = bodies.iter().zip(sizes(&parcels)).flat_map(|(body, size)| {
+            let json: Json = serde_json::from_slice(body).unwrap();
             let ids = json["events"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned());
-            assert_eq!(ids.len(), pack.events.len());
+            assert_eq!(ids.len(), size);
             ids.collect::<Vec<_>>()
         });
         assert!(ids.eq((0..600).map(|number| number.to_string())));
@@ -103,17 +149,17 @@ mod tests {
     fn a_transaction_does_not_hold_another() {
         let json = serde_json::json!({ "events": [{ "entity": "e", "op": "truncate" }] });
         let transaction = Event::given(json.as_object().cloned().unwrap());
-        let events = [event("1", ""), transaction, event("2", ""), event("3", "")];
-        let packs = pack(&events, BOUNDS).unwrap();
-        assert_eq!(packs.into_iter().map(|pack| pack.events).collect::<Vec<_>>(), [0..1, 1..2, 2..4]);
+        let events = vec![event("1", ""), transaction, event("2", ""), event("3", "")];
+        assert_eq!(sizes(&packed(events, EventLimits::default()).unwrap()), [1, 1, 2]);
     }
 
     #[test]
     fn a_worker_s_limits_are_kept() {
         let events: Vec<_> = (0..5).map(|_| event("1", "")).collect();
-        let few = pack(&events, Bounds { events: 2, ..BOUNDS }).unwrap();
-        assert_eq!(few.into_iter().map(|pack| pack.events).collect::<Vec<_>>(), [0..2, 2..4, 4..5]);
-        let error = pack(&[event("1", &"x".repeat(100))], Bounds { bytes: 100, ..BOUNDS }).unwrap_err();
+        let few = packed(events, EventLimits { max_events: 2, ..EventLimits::default() }).unwrap();
+        assert_eq!(sizes(&few), [2, 2, 1]);
+        let small = EventLimits { max_message_bytes: 100, ..EventLimits::default() };
+        let error = packed(vec![event("1", &"x".repeat(100))], small).unwrap_err();
         assert!(error.to_string().starts_with("the event of e has 1"), "{error}");
     }
 }

@@ -2,14 +2,13 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use quash_core::event::{EventLimits, Format, Payload, decode};
 use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 use serde_json::{Map, json};
 
 use super::coalesce::coalesced;
-use super::pack::{Bounds, pack};
+use super::pack::pack;
 use super::*;
-
-const BOUNDS: Bounds = Bounds { bytes: 1024 * 1024, events: 10_000 };
 
 #[test]
 fn a_vector_is_spelt_as_everybody_spells_it() {
@@ -18,9 +17,22 @@ fn a_vector_is_spelt_as_everybody_spells_it() {
         // Also by way of the document, which a transaction merges.
         let given: Vec<_> = events.iter().map(|event| Event::given(event.document().unwrap())).collect();
         for events in [events, given] {
-            let [packed] = &pack(&events, BOUNDS).unwrap()[..] else { panic!("{vector}") };
-            assert_eq!(std::str::from_utf8(&packed.body).unwrap(), vector["body"], "{}", vector["name"]);
+            let [parcel] = &pack(&events.into(), &EventLimits::default()).unwrap()[..] else { panic!("{vector}") };
+            assert_eq!(std::str::from_utf8(&parcel.message().payload).unwrap(), vector["body"], "{}", vector["name"]);
         }
+    }
+}
+
+#[test]
+fn a_vector_means_what_a_worker_decodes() {
+    for vector in vectors("vectors") {
+        let [publish] = &vector["publish"].as_array().unwrap()[..] else { continue };
+        let event = made(publish);
+        let Some(change) = event.decoded() else { continue };
+        let (body, mut changes) = (event.to_json().unwrap(), Vec::new());
+        let payload = Payload { body: body.as_bytes(), headers: &[] };
+        decode(payload, Format::Json, &EventLimits::default(), &mut changes).unwrap();
+        assert_eq!(changes, [change], "{}", vector["name"]);
     }
 }
 
