@@ -1,8 +1,13 @@
-"""Measures what publishing adds to a request: `python benches/publish.py redis|amqp|nats [URL]`."""
+"""Measures what publishing adds to a request: `python benches/publish.py redis|amqp|nats`.
+
+The bare driver publishes the same bytes to the same place, one by one and confirmed, with nothing around it: `pika` and
+`redis` block the caller, `nats` has only an event loop.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import statistics
 import sys
@@ -13,10 +18,15 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[1] / "tests"), str(Path(__file__).parents[1] / "src")]
 
 import brokers
+import nats
+import pika
+import redis
 
 from quash import Event, Publisher
 
 ROUNDS = 3000
+#: The stream, queue or subject.
+NAME = "quash.bench"
 #: As a small transaction of a request.
 TOGETHER = 10
 
@@ -39,18 +49,34 @@ def measure(what: str, work: Callable[[int], object]) -> None:
     print(f"{what:28} p50 {statistics.median(took):6.0f} µs   p99 {p99:6.0f} µs")
 
 
-def main(kind: str, url: str | None = None) -> None:
-    broker = None if url else brokers.start(kind)
-    if broker is not None:
-        if isinstance(broker, brokers.RabbitBroker):
-            # As the worker declares it.
-            broker.declare("quash.bench", "quorum")
-        else:
-            broker.declare("quash.bench")
-        url = broker.url("quash.bench")
-    publisher = Publisher(url or "", timeout=5.0)
+def bare(broker: brokers.Broker, body: bytes) -> Callable[[int], object]:
+    """Publishes this with the driver alone."""
+    url = broker.server.url  # type: ignore[attr-defined]
+    if broker.kind == "redis":
+        client = redis.Redis.from_url(url)
+        return lambda _: client.xadd(NAME, {"body": body})
+    if broker.kind == "amqp":
+        channel = pika.BlockingConnection(pika.URLParameters(url)).channel()
+        channel.confirm_delivery()
+        persistent = pika.BasicProperties(delivery_mode=2)
+        return lambda _: channel.basic_publish("", NAME, body, persistent, mandatory=True)
+    loop = asyncio.new_event_loop()
+    stream = loop.run_until_complete(nats.connect(url)).jetstream()
+    return lambda _: loop.run_until_complete(stream.publish(NAME, body))
+
+
+def main(kind: str) -> None:
+    broker = brokers.start(kind)
+    if isinstance(broker, brokers.RabbitBroker):
+        # As the worker declares it.
+        broker.declare(NAME, "quorum")
+    else:
+        broker.declare(NAME)
+    publisher = Publisher(broker.url(NAME), timeout=5.0)
     try:
+        body = json.dumps(publisher.document(book(1))).encode()
         measure("build one event, no broker", lambda number: publisher.document(book(number)))
+        measure("bare driver", bare(broker, body))
         measure("publish", lambda number: publisher.publish(book(number)))
         measure(f"publish_many of {TOGETHER}", lambda number: publisher.publish_many([book(number)] * TOGETHER))
         loop = asyncio.new_event_loop()
@@ -58,9 +84,8 @@ def main(kind: str, url: str | None = None) -> None:
         loop.close()
     finally:
         publisher.close()
-        if broker is not None:
-            broker.server.kill()
-            shutil.rmtree(broker.server.home, ignore_errors=True)
+        broker.server.kill()
+        shutil.rmtree(broker.server.home, ignore_errors=True)
 
 
 if __name__ == "__main__":
