@@ -67,11 +67,7 @@ def bare(broker: brokers.Broker, body: bytes) -> Callable[[int], object]:
 
 def main(kind: str) -> None:
     broker = brokers.start(kind)
-    if isinstance(broker, brokers.RabbitBroker):
-        # As the worker declares it.
-        broker.declare(NAME, "quorum")
-    else:
-        broker.declare(NAME)
+    broker.declare_as_worker(NAME)
     publisher = Publisher(broker.url(NAME), timeout=5.0)
     try:
         body = json.dumps(publisher.document(book(1))).encode()

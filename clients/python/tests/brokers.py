@@ -31,6 +31,10 @@ class Broker:
     def declare(self, name: str) -> None:
         raise NotImplementedError
 
+    def declare_as_worker(self, name: str) -> None:
+        """As a worker declares it by default."""
+        self.declare(name)
+
     def arrived(self, name: str) -> list[Arrived]:
         """Takes what arrived."""
         raise NotImplementedError
@@ -55,6 +59,9 @@ class RabbitBroker(Broker):
     def declare(self, name: str, queue_type: str = "classic") -> None:
         with self._connection() as connection:
             connection.channel().queue_declare(name, durable=True, arguments={"x-queue-type": queue_type})
+
+    def declare_as_worker(self, name: str) -> None:
+        self.declare(name, "quorum")
 
     def arrived(self, name: str) -> list[Arrived]:
         found = []

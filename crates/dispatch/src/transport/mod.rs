@@ -10,6 +10,9 @@ pub mod message;
 #[doc(hidden)]
 pub mod backoff;
 
+#[cfg(any(feature = "amqp", feature = "nats"))]
+mod linger;
+
 #[cfg(feature = "amqp")]
 pub mod amqp;
 #[cfg(feature = "nats")]

@@ -140,6 +140,11 @@ struct Walk<'n> {
     visited: u64,
 }
 
+/// How many keys the next step looks at, after one of so many took so long.
+fn keys_after(keys: u64, took: Duration) -> u64 {
+    if took < STEP_SHORT { (keys * 2).min(STEP_KEYS_MAX) } else { keys }
+}
+
 /// What one step brought.
 struct Step {
     /// The replies to the commands that travelled with it.
@@ -170,9 +175,7 @@ impl<'n> Walk<'n> {
         let mut replies = self.node.send(commands).await?;
         let ended = Instant::now();
         self.node.rest().after_step(begun, ended, self.pace);
-        if ended - begun < STEP_SHORT {
-            self.keys = (self.keys * 2).min(STEP_KEYS_MAX);
-        }
+        self.keys = keys_after(self.keys, ended - begun);
         let (cursor, keys) = parse(answer(replies.pop().unwrap_or(Value::Nil))?)?;
         self.cursor = Some(cursor).filter(|cursor| cursor != "0");
         Ok(Step { replies, keys })
@@ -207,4 +210,17 @@ fn parse(reply: Value) -> Result<(String, Vec<Vec<u8>>), StoreError> {
         _ => None,
     };
     Ok((text(&cursor).ok_or_else(strange)?, keys.into_iter().filter_map(bytes).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_grow_up_to_a_bound_and_only_where_answers_come_soon() {
+        let steps =
+            |took: Duration| [1, 2, 3].map(|steps| (0..steps).fold(STEP_KEYS, |keys, _| keys_after(keys, took)));
+        assert_eq!(steps(STEP_SHORT / 2), [2000, 4000, 4000]);
+        assert_eq!(steps(STEP_SHORT), [1000; 3]);
+    }
 }

@@ -13,6 +13,7 @@ use super::inbox::{Inbox, Next};
 use super::pump::{Opened, Pump};
 use super::session::Session;
 use super::settle::Settling;
+use crate::transport::linger::goes_at_once;
 use crate::transport::{ConsumeOptions, Consumer, Delivery, Receiver, TransportError};
 
 /// Quorum queues take no more.
@@ -64,9 +65,9 @@ impl Consuming {
         self.generations.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Whether more deliveries of the work queue than these are fetched and not settled.
-    fn holds_more_than(&self, deliveries: usize) -> bool {
-        self.slot().as_ref().is_some_and(|session| session.held() > deliveries as u64)
+    /// How many deliveries of the work queue are fetched and not settled.
+    fn held(&self) -> usize {
+        self.slot().as_ref().map_or(0, |session| usize::try_from(session.held()).unwrap_or(usize::MAX))
     }
 
     pub(super) fn is_connected(&self) -> bool {
@@ -169,12 +170,8 @@ impl Receiving {
         while let Next::Work(length) = inbox.next()
             && length < self.batch
         {
-            // The clock ticks in milliseconds, so that no time at all lasts up to one. While others are worked on that makes
-            // the next batch larger; when nothing else goes on it would only be late.
-            if linger.is_zero() && !self.consuming.holds_more_than(length) {
-                break;
-            }
-            if timeout_at(until, inbox.arrived()).await.is_err() {
+            let at_once = goes_at_once(linger, length, self.consuming.held());
+            if at_once || timeout_at(until, inbox.arrived()).await.is_err() {
                 break;
             }
         }

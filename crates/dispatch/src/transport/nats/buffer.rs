@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::topology::Lane;
+use crate::transport::linger::goes_at_once;
 use crate::transport::{Delivery, TransportError};
 
 /// How long a batch waits for deliveries that the server has said are on their way. They follow each other within
@@ -172,9 +173,7 @@ impl Buffer {
                 let state = self.state();
                 (state.ready.len(), state.more_until)
             };
-            // The clock ticks in milliseconds, so that no time at all lasts up to one. While others are worked on that makes
-            // the next batch larger; when nothing else goes on it would only be late.
-            let at_once = linger.is_zero() && more_until.is_none() && held() <= waiting;
+            let at_once = more_until.is_none() && goes_at_once(linger, waiting, held());
             if waiting >= max || at_once {
                 return;
             }
