@@ -7,6 +7,7 @@ The bare driver publishes the same bytes to the same place, one by one and confi
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import shutil
 import statistics
@@ -61,7 +62,9 @@ def bare(broker: brokers.Broker, body: bytes) -> Callable[[int], object]:
         persistent = pika.BasicProperties(delivery_mode=2)
         return lambda _: channel.basic_publish("", NAME, body, persistent, mandatory=True)
     loop = asyncio.new_event_loop()
-    stream = loop.run_until_complete(nats.connect(url)).jetstream()
+    client = loop.run_until_complete(nats.connect(url))
+    atexit.register(lambda: loop.run_until_complete(client.close()))
+    stream = client.jetstream()
     return lambda _: loop.run_until_complete(stream.publish(NAME, body))
 
 
