@@ -42,6 +42,7 @@ impl Tls {
 ///
 /// # Errors
 /// When it cannot be read.
+#[cfg(any(feature = "amqp", feature = "redis_streams"))]
 pub(super) fn read(key: &str, path: &Path) -> Result<Vec<u8>, Problem> {
     std::fs::read(path).map_err(|error| {
         Problem::error(ConfigPath::root().key("tls").key(key), format!("cannot read {}: {error}", path.display()))
