@@ -33,11 +33,11 @@ impl Event {
         }
     }
 
-    /// Whether its message is a change that is sure to keep within the limits, however it is spelt. Of direct commands and
-    /// native JSON only decoding tells.
+    /// Whether its message is a change that a worker takes, sure to keep within the limits however it is spelt. Of direct
+    /// commands and native JSON only decoding tells.
     pub(crate) fn fits(&self, limits: &EventLimits) -> bool {
         match &self.body {
-            Body::Change(change) => limits.max_events > 0 && change.fits(limits),
+            Body::Change(change) => self.check().is_ok() && limits.max_events > 0 && change.fits(limits),
             Body::Command(_) | Body::Given(_) => false,
         }
     }
@@ -78,11 +78,11 @@ impl Change {
         let texts = texts.into_iter().chain([self.relation.as_deref(), self.traceparent.as_deref()]).flatten();
         let texts = texts.chain(self.changed.iter().flatten().map(String::as_str));
         let is_time_read = self.time.is_none_or(|time| TIMES_US.contains(&id::time_us(time)));
-        let mut room = Room { bytes: limits.max_message_bytes };
+        let mut left = BytesLeft(limits.max_message_bytes);
         is_time_read
-            && room.take(BYTES_OF_NAMES).is_some()
-            && texts.into_iter().all(|text| room.take_text(text).is_some())
-            && self.rows().map(|row| &row.columns).chain([&types]).all(|row| room.take_object(row, levels).is_some())
+            && left.take(BYTES_OF_NAMES).is_some()
+            && texts.into_iter().all(|text| left.take_text(text).is_some())
+            && self.rows().map(|row| &row.columns).chain([&types]).all(|row| left.take_object(row, levels).is_some())
     }
 }
 
@@ -94,14 +94,12 @@ fn decoded_row(row: &change::Row) -> Row<'_> {
     Row::from(&row.columns)
 }
 
-/// What is left of a message.
-struct Room {
-    bytes: usize,
-}
+/// The bytes that a message may still take.
+struct BytesLeft(usize);
 
-impl Room {
+impl BytesLeft {
     fn take(&mut self, bytes: usize) -> Option<()> {
-        self.bytes = self.bytes.checked_sub(bytes)?;
+        self.0 = self.0.checked_sub(bytes)?;
         Some(())
     }
 

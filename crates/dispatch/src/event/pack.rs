@@ -20,11 +20,11 @@ const AROUND: [&[u8]; 2] = [b"{\"events\":[", b"]}"];
 #[derive(Debug, Clone)]
 pub(crate) struct Parcel {
     pub(crate) events: Arc<[Event]>,
-    body: Body,
+    spelling: Spelling,
 }
 
 #[derive(Debug, Clone)]
-enum Body {
+enum Spelling {
     Spelt(Bytes),
     /// Of a single event, which fits a message.
     Lone(OnceLock<Bytes>),
@@ -33,17 +33,17 @@ enum Body {
 impl Parcel {
     /// The message, without headers.
     pub(crate) fn message(&self) -> Message {
-        let payload = match &self.body {
-            Body::Spelt(body) => body,
-            Body::Lone(body) => body.get_or_init(|| spell(&self.events)),
+        let payload = match &self.spelling {
+            Spelling::Spelt(body) => body,
+            Spelling::Lone(body) => body.get_or_init(|| spell(&self.events)),
         };
         Message { payload: payload.clone(), ..Message::default() }
     }
 
     /// What a worker would decode from the message, where that is known without spelling it.
     pub(crate) fn change(&self) -> Option<Change<'_>> {
-        match (&self.body, &*self.events) {
-            (Body::Lone(_), [alone]) => alone.decoded(),
+        match (&self.spelling, &*self.events) {
+            (Spelling::Lone(_), [alone]) => alone.decoded(),
             _ => None,
         }
     }
@@ -57,7 +57,7 @@ pub(crate) fn pack(events: &Arc<[Event]>, limits: &EventLimits) -> Result<Vec<Pa
     if let [alone] = &**events
         && alone.fits(limits)
     {
-        return Ok(vec![Parcel { events: Arc::clone(events), body: Body::Lone(OnceLock::new()) }]);
+        return Ok(vec![Parcel { events: Arc::clone(events), spelling: Spelling::Lone(OnceLock::new()) }]);
     }
     let bodies = events.iter().map(|event| encode(event, limits)).collect::<Result<Vec<_>, _>>()?;
     let (mut parcels, mut start, mut size) = (Vec::new(), 0, 0);
@@ -96,7 +96,7 @@ fn encode(event: &Event, limits: &EventLimits) -> Result<Bytes, EventError> {
 
 #[expect(
     clippy::expect_used,
-    reason = "a change that was checked is made of texts and JSON, which always have a spelling"
+    reason = "an event that fits was checked, and is made of texts and JSON, which always have a spelling"
 )]
 fn spell(alone: &[Event]) -> Bytes {
     let body = alone.iter().map(Event::to_json).collect::<Result<String, _>>();
@@ -109,7 +109,7 @@ fn parcel(all: &Arc<[Event]>, bodies: &[Bytes], events: Range<usize>) -> Parcel 
         several => [AROUND[0], &several.join(&b","[..]), AROUND[1]].concat().into(),
     };
     let events = if events.len() == all.len() { Arc::clone(all) } else { all[events].into() };
-    Parcel { events, body: Body::Spelt(body) }
+    Parcel { events, spelling: Spelling::Spelt(body) }
 }
 
 #[cfg(test)]

@@ -62,7 +62,8 @@ fn publications(actions: &[Action]) -> Vec<Order<'_>> {
     published.map(|(owner, action)| Order::Write { owner, action }).collect()
 }
 
-/// What to look for, if there is anything. An empty prefix is refused here as well, whoever let it through: it would mean everything.
+/// What to look for, if there is anything. An empty prefix is refused here as well, whoever let it through: it would mean
+/// everything.
 fn wanted<'a>(actions: &'a [Action], tally: &mut Tally<'_>) -> Option<Wanted<'a>> {
     let (mut texts, mut globs) = (Vec::new(), Vec::new());
     for (owner, action) in actions.iter().enumerate() {
