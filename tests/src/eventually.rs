@@ -38,6 +38,21 @@ pub async fn becomes<T: PartialEq + Debug>(limit: Duration, what: &str, expected
     }
 }
 
+/// Returns what was asked for as soon as it can be had.
+///
+/// # Panics
+/// When it could not be had for the whole limit; the message shows the last error.
+pub(crate) async fn answered<T>(limit: Duration, what: &str, mut ask: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let (begun, mut pace) = (Instant::now(), pace());
+    loop {
+        match timeout(limit, ask()).await.unwrap_or_else(|_| panic!("no answer within {limit:?}: {what}")) {
+            Ok(answer) => return answer,
+            Err(error) => assert!(begun.elapsed() < limit, "after {limit:?} still {error}: {what}"),
+        }
+        pace.tick().await;
+    }
+}
+
 fn pace() -> Interval {
     let mut pace = interval(ASK_EVERY);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);

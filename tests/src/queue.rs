@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
+use crate::eventually::answered;
 use crate::rabbitmq::Ctl;
-use crate::{Broker, Kind, becomes, eventually};
+use crate::{Broker, Kind, becomes};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -149,7 +150,11 @@ impl Queue {
     pub async fn unsettled(&self) -> u64 {
         match self.kind {
             // Over AMQP only those of one's own connection can be seen.
-            Kind::Amqp => self.ctl().unsettled(&self.name).await.expect("the node answers"),
+            Kind::Amqp => {
+                let what = "count what workers have in hand";
+                patiently(what, async || self.ctl().unsettled(&self.name).await.map_err(TransportError::Unreachable))
+                    .await
+            }
             Kind::RedisStreams | Kind::Nats => self.backlog().await.unsettled,
         }
     }
@@ -163,11 +168,8 @@ impl Queue {
         match self.kind {
             // Over AMQP those that a command has just browsed are hidden until its connection is gone.
             Kind::Amqp => {
-                let count = || async {
-                    let unknown = || TransportError::Unreachable("the node does not say".to_owned());
-                    self.ctl().dead_letters(&self.name).await.ok_or_else(unknown)
-                };
-                patiently(what, async || count().await).await
+                patiently(what, async || self.ctl().dead_letters(&self.name).await.map_err(TransportError::Unreachable))
+                    .await
             }
             Kind::RedisStreams | Kind::Nats => {
                 patiently(what, async || self.transport.dead_letters().len().await).await
@@ -187,19 +189,19 @@ impl Queue {
 
     /// Waits until nothing waits, nothing is being worked on, nothing is delayed and nothing was lost.
     pub async fn drained(&self, limit: Duration) {
-        becomes(limit, "the queue is drained", (Backlog::default(), Some(0)), async || {
+        becomes(limit, "the queue is drained", (Backlog::default(), Ok(0)), async || {
             let backlog = self.backlog().await;
-            (backlog, if backlog == Backlog::default() { self.hidden().await } else { None })
+            let hidden = if backlog == Backlog::default() { self.hidden().await } else { Err("not asked".to_owned()) };
+            (backlog, hidden)
         })
         .await;
     }
 
-    /// What the transport cannot see of the backlog: messages in the hands of other processes, on RabbitMQ. Asking takes
-    /// about a second.
-    async fn hidden(&self) -> Option<u64> {
+    /// What the transport cannot see of the backlog: messages in the hands of other processes, on RabbitMQ.
+    async fn hidden(&self) -> Result<u64, String> {
         match self.kind {
             Kind::Amqp => self.ctl().held(&self.name).await,
-            Kind::RedisStreams | Kind::Nats => Some(0),
+            Kind::RedisStreams | Kind::Nats => Ok(0),
         }
     }
 
@@ -215,15 +217,11 @@ fn stream_of(name: &str) -> String {
 
 /// Asks until the broker can be reached: a test may have killed it a moment ago.
 async fn patiently<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<T, TransportError>) -> T {
-    let mut answer = None;
-    eventually(PATIENCE, what, async || match ask().await {
-        Ok(given) => {
-            answer = Some(given);
-            true
-        }
-        Err(TransportError::Unreachable(_)) => false,
-        Err(refused) => panic!("{what}: {refused}"),
+    answered(PATIENCE, what, async || {
+        ask().await.map_err(|error| match error {
+            TransportError::Unreachable(why) => why,
+            refused => panic!("{what}: {refused}"),
+        })
     })
-    .await;
-    answer.expect("it was given just now")
+    .await
 }

@@ -1,9 +1,10 @@
 //! Runs a RabbitMQ node that a test may kill, stop and bring back with what it had stored.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::OnceCell;
 
 use crate::process::{Process, free_port};
@@ -95,7 +96,8 @@ impl RabbitMq {
         self.process.signal("CONT");
     }
 
-    /// Runs `rabbitmqctl` with these arguments and returns what it printed. It takes about a second.
+    /// Runs `rabbitmqctl` with these arguments and returns what it printed. It takes about a second,
+    /// and many where others want the processor too.
     ///
     /// # Panics
     /// When it fails.
@@ -125,23 +127,23 @@ pub(crate) struct Ctl {
 
 impl Ctl {
     /// How many messages the queue of this name and the queues that belong to it hold, whoever has them in hand; dead
-    /// letters apart. `None` when the node cannot say, as while it boots.
-    pub(crate) async fn held(&self, queue: &str) -> Option<u64> {
+    /// letters apart. An error says why the node cannot tell, as while it boots.
+    pub(crate) async fn held(&self, queue: &str) -> Result<u64, String> {
         self.sum(&family(queue), "query_messages_total").await
     }
 
     /// The same, of those that consumers have in hand.
-    pub(crate) async fn unsettled(&self, queue: &str) -> Option<u64> {
+    pub(crate) async fn unsettled(&self, queue: &str) -> Result<u64, String> {
         self.sum(&family(queue), "query_messages_checked_out").await
     }
 
     /// How many dead letters the queue of this name has, also while somebody browses them.
-    pub(crate) async fn dead_letters(&self, queue: &str) -> Option<u64> {
+    pub(crate) async fn dead_letters(&self, queue: &str) -> Result<u64, String> {
         self.sum(&format!("N =:= <<\"{queue}.dead\">>"), "query_messages_total").await
     }
 
     /// Asks the queues themselves whose name `N` is meant: what the node tells about them otherwise is seconds old.
-    async fn sum(&self, meant: &str, query: &str) -> Option<u64> {
+    async fn sum(&self, meant: &str, query: &str) -> Result<u64, String> {
         // Twice, because a message may move from a queue that is yet to be asked to one that has been asked.
         let expression = format!(
             "Mine = fun(N) -> {meant} end,
@@ -151,18 +153,37 @@ impl Ctl {
                  {{ok, {{_, N}}, _}} = ra:local_query(amqqueue:get_pid(Q), fun rabbit_fifo:{query}/1), N end,
              Sum = fun() -> lists:sum([One(Q) || Q <- Queues]) end,
              true = Queues =/= [],
-             First = Sum(), max(First, Sum())."
+             First = Sum(), max(First, Sum()).\n"
         );
-        self.run(&["eval", &expression]).await.ok()?.trim().parse().ok()
+        let answer = self.eval(&expression).await?;
+        let sum = answer.strip_prefix("{ok, ").and_then(|rest| rest.strip_suffix('}')).and_then(|sum| sum.parse().ok());
+        sum.ok_or_else(|| format!("the node says {answer}"))
+    }
+
+    /// Has the node evaluate an expression of Erlang, in milliseconds: `rabbitmqctl eval` boots a node of its own for
+    /// that, which was seen to take 20 s on a machine where others want the processor too.
+    async fn eval(&self, expression: &str) -> Result<String, String> {
+        let mut command = tokio::process::Command::new("erl_call");
+        // It finds the cookie in its home.
+        command.args(["-sname", &self.name(), "-e"]).env("HOME", &self.home).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut asking = command.spawn().expect("erl_call is installed with Erlang");
+        let written = asking.stdin.take().expect("it was just piped").write_all(expression.as_bytes()).await;
+        let (said, error) = texts(&asking.wait_with_output().await.expect("a child that can be waited for"));
+        // Without a node it ends with nothing read.
+        if written.is_ok() && error.is_empty() { Ok(said) } else { Err(format!("erl_call: {said}{error}")) }
     }
 
     async fn run(&self, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new(format!("{PROGRAMS}/rabbitmqctl"));
         self.place(command.arg("--quiet").args(arguments));
         let output = tokio::process::Command::from(command).output().await.expect("rabbitmqctl is installed");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (out, error) = (text(&output.stdout), text(&output.stderr));
-        if output.status.success() { Ok(out) } else { Err(format!("rabbitmqctl {arguments:?}: {out}{error}")) }
+        let (said, error) = texts(&output);
+        if output.status.success() { Ok(said) } else { Err(format!("rabbitmqctl {arguments:?}: {said}{error}")) }
+    }
+
+    fn name(&self) -> String {
+        format!("quash{}@localhost", self.port)
     }
 
     fn server(&self) -> Command {
@@ -185,7 +206,7 @@ impl Ctl {
         let at = |name: &str| self.home.join(name);
         command
             .env("HOME", &self.home)
-            .env("RABBITMQ_NODENAME", format!("quash{}@localhost", self.port))
+            .env("RABBITMQ_NODENAME", self.name())
             .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
             .env("RABBITMQ_NODE_PORT", self.port.to_string())
             .env("RABBITMQ_DIST_PORT", self.distribution_port.to_string())
@@ -198,6 +219,12 @@ impl Ctl {
             .env("RABBITMQ_PID_FILE", at("pid"))
             .current_dir(&self.home);
     }
+}
+
+/// What a program said, and what it complained of.
+fn texts(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
 }
 
 /// In Erlang, whether `N` is the name of a queue or of one that belongs to it; dead letters apart.
