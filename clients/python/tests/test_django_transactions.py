@@ -14,11 +14,13 @@ import brokers
 import django_setup  # noqa: F401
 import pytest
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
 from django.test import TestCase, override_settings
 from shop.models import Author, Book, Tag
 
 import quash
+from quash import publisher
 from quash.django.conf import conf
 from quash.django.models import OutboxEvent
 
@@ -302,6 +304,61 @@ def test_a_hung_broker_costs_a_request_no_more_than_the_time_limit(own_broker: b
         own_broker.server.resume()
         assert OutboxEvent.objects.using(db).count() == 1
         conf().publisher.close()
+
+
+def in_background(url: str, policy: str) -> Any:
+    return with_policy(url, policy, via="background", timeout=30.0)
+
+
+@one_database
+def test_in_the_background_what_was_committed_arrives(broker: brokers.Broker, db: str, name: str) -> None:
+    broker.declare(name)
+    with in_background(broker.url(name), "log"):
+        with pytest.raises(ZeroDivisionError), transaction.atomic(using=db):
+            make(db, "lost")
+            raise ZeroDivisionError
+        with transaction.atomic(using=db):
+            make(db, "a")
+            make(db, "b")
+        make(db, "c")
+        conf().publisher.close()
+    bodies = [json.loads(arrived.body) for arrived in broker.arrived(name)]
+    assert [names(body.get("events", [body])) for body in bodies] == [["a", "b"], ["c"]]
+
+
+@one_database
+def test_in_the_background_log_says_what_is_lost(
+    down: brokers.Broker, db: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "LATER_SECONDS", 0.5)
+    with in_background(down.url("q"), "log"), caplog.at_level(logging.ERROR, logger="quash"):
+        author = make(db, "a")
+        conf().publisher.close()
+    (record,) = (record for record in caplog.records if record.name == "quash")
+    assert f"create shop.Author {author.pk}" in record.getMessage()
+    assert f"127.0.0.1:{down.server.port}" in record.getMessage()
+
+
+@one_database
+def test_in_the_background_the_outbox_keeps_what_is_not_taken(
+    down: brokers.Broker, db: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "LATER_SECONDS", 0.5)
+    monkeypatch.setattr(publisher, "LATER_EVENTS_MAX", 2)
+    with in_background(down.url("q"), "outbox"):
+        make(db, "a")
+        make(db, "b")
+        # No room: at once, and on this thread.
+        make(db, "c")
+        assert OutboxEvent.objects.using(db).count() == 1
+        conf().publisher.close()
+    kept = [json.loads(row.body)["after"]["name"] for row in OutboxEvent.objects.using(db)]
+    assert sorted(kept) == ["a", "b", "c"]
+
+
+def test_in_the_background_nobody_can_be_raised_to() -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"'via': 'background'.*expected log or outbox"):
+        in_background("redis://127.0.0.1:1/0", "raise").enable()
 
 
 def test_via_outbox_the_event_lives_and_dies_with_its_row(db: str, sent: Any) -> None:

@@ -25,10 +25,11 @@ class Context:
         """
         fields = document(what)
         if "entity" in fields:
-            self._fill(fields)
+            self.fill(fields)
         return fields
 
-    def _fill(self, fields: dict[str, Any]) -> None:
+    def fill(self, fields: dict[str, Any]) -> None:
+        """Fills the context into an event, where the event does not say it."""
         if self._source is not None:
             fields.setdefault("source", self._source)
         fields.setdefault("origin", f"{self._host}:{os.getpid()}")

@@ -7,7 +7,7 @@ import concurrent.futures
 import os
 import threading
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -24,12 +24,31 @@ class Engine:
         self._loop = asyncio.new_event_loop()
         #: What each publisher keeps in this process. Only its own thread may touch it, so nothing is locked.
         self.kept: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+        self._events = 0
+        self._counting = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="quash-client", daemon=True)
         self._thread.start()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Begins the work; the result is awaited elsewhere."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def call(self, work: Callable[[], None]) -> None:
+        """Has its thread call this soon, in the order of the calls."""
+        self._loop.call_soon_threadsafe(work)
+
+    def admit(self, events: int, most: int) -> bool:
+        """Counts events that somebody hands over; false when there are more than so many then."""
+        with self._counting:
+            if self._events + events > most:
+                return False
+            self._events += events
+            return True
+
+    def release(self, events: int) -> None:
+        """Forgets events that were admitted."""
+        with self._counting:
+            self._events -= events
 
     def is_alive(self) -> bool:
         """Whether its thread runs."""

@@ -8,7 +8,7 @@ import concurrent.futures
 import contextlib
 import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -17,11 +17,17 @@ from .address import Address, parse
 from .context import Context
 from .errors import BrokerUnreachable, ConfigurationError, PublishError, PublishRefused, PublishTimeout
 from .event import Publishable
+from .later import Handed, Later
 from .message import BYTES_MAX, Message, pack
 from .transports import Link, Lost, Refused, Transport, load
 
 #: Seconds that a caller waits at most, all in all.
 TIMEOUT = 0.25
+
+#: Seconds that a broker is tried for events that nobody waits for.
+LATER_SECONDS = 5.0
+#: Events that may wait in one process.
+LATER_EVENTS_MAX = 10_000
 
 #: Seconds that making a connection may take. Callers who gave up before find it ready the next time.
 _CONNECT_SECONDS = 5.0
@@ -100,6 +106,11 @@ class Publisher:
         """
         return self._context.document(what)
 
+    def in_context(self, document: dict[str, Any]) -> dict[str, Any]:
+        """The same native JSON of an event with what `document` fills in."""
+        self._context.fill(document)
+        return document
+
     def send(self, documents: Sequence[Mapping[str, Any]]) -> None:
         """Publishes native JSON as it is; see `publish_many`."""
         ends = time.monotonic() + self.timeout
@@ -132,12 +143,41 @@ class Publisher:
         except (Lost, Refused) as error:
             raise self._failed(len(documents), error) from error
 
+    def send_later(self, documents: Sequence[Mapping[str, Any]], failed: Callable[[PublishError], None]) -> None:
+        """Hands native JSON over to a thread of this process that publishes it, and returns at once.
+
+        It leaves in the order in which it is handed over, many events in one round trip. A broker that cannot be
+        reached is tried for `LATER_SECONDS`. What was not confirmed by then, or when the process ends, is told to
+        `failed`, on another thread. A process that is killed tells nobody.
+
+        Raises:
+            EventError: one of them is no event, nothing is sent.
+            PublishError: `LATER_EVENTS_MAX` events wait in this process, nothing of these is sent.
+        """
+        messages = pack(documents, self._bytes_max)
+        if not messages:
+            return
+        running, events = engine.current(), len(documents)
+        if not running.admit(events, LATER_EVENTS_MAX):
+            raise PublishRefused(f"{self._what(events)}: {LATER_EVENTS_MAX} events wait already")
+
+        def end(cause: Lost | Refused | None) -> None:
+            running.release(events)
+            if cause is not None:
+                failed(self._failed(events, cause))
+
+        handed_over = Handed(messages, time.monotonic() + LATER_SECONDS, end)
+        running.call(lambda: self._line(running).later.put(handed_over))
+
     def close(self) -> None:
-        """Closes the connection of this process, if there is one. The next use makes another."""
+        """Closes the connection of this process, if there is one. The next use makes another.
+
+        What `send_later` took has `timeout` until then.
+        """
         running = engine.running()
         if running is not None:
             with contextlib.suppress(Exception):
-                running.submit(self._close(running)).result(_CLOSE_SECONDS)
+                running.submit(self._close(running)).result(self.timeout + 2 * _CLOSE_SECONDS)
 
     def __enter__(self) -> Publisher:
         return self
@@ -155,14 +195,18 @@ class Publisher:
     # What follows runs on the thread of the engine.
 
     async def _deliver(self, running: engine.Engine, messages: Sequence[Message]) -> None:
+        await self._line(running).deliver(messages)
+
+    def _line(self, running: engine.Engine) -> _Line:
         line = running.kept.get(self)
-        if line is None:
+        if not isinstance(line, _Line):
             line = running.kept[self] = _Line(self.address, self._transport)
-        await line.deliver(messages)
+        return line
 
     async def _close(self, running: engine.Engine) -> None:
         line = running.kept.pop(self, None)
         if line is not None:
+            await line.later.close(self.timeout)
             await line.close()
 
     def _timed_out(self, events: int) -> PublishTimeout:
@@ -192,6 +236,7 @@ class _Line:
         self._connecting: asyncio.Task[Link] | None = None
         #: The event loop knows its tasks only weakly.
         self._closing: set[asyncio.Task[None]] = set()
+        self.later = Later(self.deliver)
 
     async def deliver(self, messages: Sequence[Message]) -> None:
         link, is_fresh = await self._connected()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..event import Event, Op
+from ..event import Event, Op, document_of_row
 from . import images
 from .conf import conf
 from .images import Image
@@ -36,7 +36,7 @@ def updated(
 ) -> Documents:
     """A row was updated: these columns of it were written, all of them if it is not said."""
     new = images.known(_fields(tracked), after, using)
-    old = None if before is None else images.known(_fields(tracked), before, using)
+    old = None if before is None else images.known(_fields(tracked), before, using, alike=(after, new))
     changed = _changed(tracked, old, new, written)
     images_ = _both(tracked, instance, before, after, old, new, using, is_raw)
     return [event(tracked, "update", key=_key(tracked, new), changed=changed, **images_)]
@@ -98,9 +98,20 @@ def related(tracked: Tracked, relation: Relation, op: Op, from_: Image, to: Iter
     return [document]
 
 
-def event(tracked: Tracked, op: Op, **fields: Any) -> dict[str, Any]:
+def event(
+    tracked: Tracked,
+    op: Op,
+    *,
+    key: Image | None = None,
+    before: Image | None = None,
+    after: Image | None = None,
+    changed: list[str] | None = None,
+) -> dict[str, Any]:
     """An event of a model, as native JSON with its context."""
-    return conf().publisher.document(Event(entity=tracked.entity, op=op, types=tracked.types, **fields))
+    document = document_of_row(
+        tracked.entity, op, key=key, before=before, after=after, changed=changed, types=tracked.types
+    )
+    return conf().publisher.in_context(document)
 
 
 def image(tracked: Tracked, instance: Any, memory: Memory | None, using: str) -> Image:
@@ -154,13 +165,11 @@ def _changed(tracked: Tracked, old: Image | None, new: Image, written: Iterable[
 
 def _with_names(tracked: Tracked, columns: Iterable[str]) -> set[str]:
     """Of a foreign key both names: `author_id`, and `author` for the paths that lead through it."""
-    by_name = {field.attname: field.name for field in _fields(tracked)}
-    return {name for column in columns for name in (column, by_name.get(column, column))}
+    return {name for column in columns for name in (column, tracked.names.get(column, column))}
 
 
 def _published(tracked: Tracked, own: Image) -> Image:
-    names = [column.path[0] for column in tracked.own]
-    return {name: own[name] for name in names if name in own}
+    return {column.path[0]: own[column.path[0]] for column in tracked.own if column.path[0] in own}
 
 
 def _key(tracked: Tracked, own: Image) -> Image | None:

@@ -17,7 +17,7 @@ from ..publisher import TIMEOUT, Publisher
 from .tracked import Tracked, tracked
 
 OnFailure = Literal["log", "raise", "outbox"]
-Via = Literal["broker", "outbox"]
+Via = Literal["broker", "background", "outbox"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,11 +65,12 @@ def conf() -> Conf:
     if not isinstance(setting, Mapping):
         raise ImproperlyConfigured("QUASH is missing from the settings, expected {'url': …, 'models': {…}}")
     _check(setting)
+    _check_failure(setting)
     return Conf(
         publisher=_publisher(setting),
         models=_models(setting.get("models", {})),
         on_failure=_one_of(setting, "on_failure", ("log", "raise", "outbox")),
-        via=_one_of(setting, "via", ("broker", "outbox")),
+        via=_one_of(setting, "via", ("broker", "background", "outbox")),
         outbox_database=setting.get("outbox_database"),
         replicas=frozenset(setting.get("replicas", ())),
         fixtures=setting.get("fixtures", True),
@@ -85,6 +86,14 @@ def _check(setting: Mapping[str, Any]) -> None:
             raise ImproperlyConfigured(f"QUASH[{name!r}] is a {type(value).__name__}, which it cannot be")
     if "url" not in setting:
         raise ImproperlyConfigured("QUASH names no url, as redis://127.0.0.1:6380/0")
+
+
+def _check_failure(setting: Mapping[str, Any]) -> None:
+    if setting.get("via") == "background" and setting.get("on_failure") == "raise":
+        raise ImproperlyConfigured(
+            "QUASH['on_failure'] is 'raise' with 'via': 'background', where nobody waits who could be told: "
+            "expected log or outbox"
+        )
 
 
 def _publisher(setting: Mapping[str, Any]) -> Publisher:

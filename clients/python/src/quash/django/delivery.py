@@ -6,6 +6,8 @@ import functools
 import logging
 from typing import Any
 
+from django.db import connections
+
 from ..errors import QuashError
 from ..scope import Documents
 from . import outbox
@@ -21,15 +23,25 @@ class Delivery:
         self._using = using
 
     def deliver(self, documents: Documents) -> None:
-        """Publishes them.
+        """Publishes them, or hands them over.
 
         Raises:
             QuashError: with `on_failure: raise`.
         """
         try:
-            conf().publisher.send(documents)
+            if conf().via == "background":
+                conf().publisher.send_later(documents, functools.partial(self._failed_later, documents))
+            else:
+                conf().publisher.send(documents)
         except QuashError as error:
             self._failed(documents, error)
+
+    def _failed_later(self, documents: Documents, error: QuashError) -> None:
+        try:
+            self._failed(documents, error)
+        finally:
+            # This thread's own, which no request will close.
+            connections.close_all()
 
     def _failed(self, documents: Documents, error: QuashError) -> None:
         policy = conf().on_failure

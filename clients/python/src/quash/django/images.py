@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import datetime
 import decimal
-import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.conf import settings
-from django.db import connections
+from django.db import connections, models
 from django.utils import timezone
 
 from ..errors import EventError
@@ -35,25 +34,44 @@ def spelt(field: Any, value: Any, using: str) -> Json:
     """
     if value is None:
         return None
-    if hasattr(value, "resolve_expression"):
-        raise Unknown
     try:
+        if type(value) is _taken_as_is(field):
+            return plain(value)
+        if hasattr(value, "resolve_expression"):
+            raise Unknown
         return plain(_stored(field, field.to_python(value), using))
     except EventError:
         return _prepared(field, value)
+    except Unknown:
+        raise
     except Exception:  # noqa: BLE001 - fields of others raise what they like, and the value is not ours to judge
         raise Unknown from None
 
 
-def known(fields: Iterable[Any], values: Mapping[str, Any], using: str) -> Image:
-    """What is known of these fields, by column."""
+def known(
+    fields: Iterable[Any],
+    values: Mapping[str, Any],
+    using: str,
+    alike: tuple[Mapping[str, Any], Image] = ({}, {}),
+) -> Image:
+    """What is known of these fields, by column.
+
+    A value that is the very object of other values, whose image is given with them, is as there.
+    """
+    other_values, other_image = alike
     image: Image = {}
     for field in fields:
-        if field.attname in values:
-            try:
-                image[field.attname] = spelt(field, values[field.attname], using)
-            except Unknown:
-                continue
+        name = field.attname
+        if name not in values:
+            continue
+        value = values[name]
+        if name in other_image and other_values[name] is value:
+            image[name] = other_image[name]
+            continue
+        try:
+            image[name] = spelt(field, value, using)
+        except Unknown:
+            continue
     return image
 
 
@@ -88,7 +106,7 @@ def fetch_of(model: Any, columns: Iterable[Column], keys: Iterable[Any], using: 
 def related(tracked: Tracked, instance: Any, values: Mapping[str, Any], using: str) -> Image:
     """What is known of the rows that a row with these values refers to: of loaded objects, otherwise read."""
     image: Image = {}
-    for name, columns in _by_first(tracked).items():
+    for name, columns in tracked.related_by_field.items():
         field = tracked.model._meta.get_field(name)
         if field.attname in values:
             image |= _referred(field, columns, instance, values[field.attname], using)
@@ -141,14 +159,6 @@ def _loaded(field: Any, columns: tuple[Column, ...], instance: Any, value: Any, 
     return image
 
 
-@functools.cache
-def _by_first(tracked: Tracked) -> dict[str, tuple[Column, ...]]:
-    grouped: dict[str, tuple[Column, ...]] = {}
-    for column in tracked.related:
-        grouped[column.path[0]] = (*grouped.get(column.path[0], ()), column)
-    return grouped
-
-
 def _nested(columns: tuple[Column, ...], values: Iterable[Any], using: str) -> Image:
     image: Image = {}
     for column, value in zip(columns, values, strict=True):
@@ -179,6 +189,22 @@ def _stored(field: Any, value: Any, using: str) -> Any:
             value = timezone.make_aware(value, timezone.get_default_timezone())
         return value.astimezone(connections[using].timezone or datetime.timezone.utc)
     return value
+
+
+#: What `to_python` gives back as it is, and what needs no look at the column either. Most values of most rows.
+_TAKEN_AS_IS = {
+    models.CharField.to_python: str,
+    models.TextField.to_python: str,
+    models.IntegerField.to_python: int,
+    models.BooleanField.to_python: bool,
+}
+
+
+def _taken_as_is(field: Any) -> type | None:
+    """The type whose values the database gives back as the field takes them; none where that takes a closer look."""
+    if isinstance(field, models.ForeignKey) and type(field).to_python is models.ForeignKey.to_python:
+        return _taken_as_is(field.target_field)
+    return _TAKEN_AS_IS.get(type(field).to_python)
 
 
 def _prepared(field: Any, value: Any) -> Json:

@@ -69,15 +69,28 @@ class Tracked:
         """What the columns are in Python, where their JSON does not show it; of a relation with its end."""
         return _types(self.columns)
 
-    @property
+    @functools.cached_property
     def own(self) -> tuple[Column, ...]:
         """The columns of the row itself."""
         return tuple(column for column in self.columns if len(column.path) == 1)
 
-    @property
+    @functools.cached_property
     def related(self) -> tuple[Column, ...]:
         """The columns of rows that it refers to."""
         return tuple(column for column in self.columns if len(column.path) > 1)
+
+    @functools.cached_property
+    def related_by_field(self) -> dict[str, tuple[Column, ...]]:
+        """The same, by the foreign key that leads to them."""
+        grouped: dict[str, tuple[Column, ...]] = {}
+        for column in self.related:
+            grouped[column.path[0]] = (*grouped.get(column.path[0], ()), column)
+        return grouped
+
+    @functools.cached_property
+    def names(self) -> dict[str, str]:
+        """The names of the fields by column: `author` of `author_id`."""
+        return {field.attname: field.name for field in self.model._meta.concrete_fields}
 
 
 #: A datetime field is a date field as well, and stands before it.

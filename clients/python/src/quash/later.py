@@ -1,0 +1,124 @@
+"""Publishes what nobody waits for, in its order, and tells of what the broker did not take."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import dataclasses
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from .message import Message
+from .transports import Lost, Refused
+
+logger = logging.getLogger("quash")
+
+#: Messages that are sent together.
+_MESSAGES = 500
+#: Seconds until a broker that cannot be reached is tried again, and those that one attempt may take at least.
+_PAUSE, _ATTEMPT = 0.25, 1.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Handed:
+    """Events that were handed over together."""
+
+    messages: Sequence[Message]
+    #: When they are given up, by the monotonic clock.
+    ends: float
+    #: Is told that they are confirmed, or why they are not. May block.
+    end: Callable[[Lost | Refused | None], None]
+
+
+class Later:
+    """What waits for one connection. Everything runs on the event loop of the connection."""
+
+    def __init__(self, deliver: Callable[[Sequence[Message]], Awaitable[None]]) -> None:
+        self._deliver = deliver
+        self._waiting: collections.deque[Handed] = collections.deque()
+        #: Those that were taken out, and have not ended.
+        self._in_hand: dict[Handed, None] = {}
+        self._working: asyncio.Task[None] | None = None
+
+    def put(self, handed: Handed) -> None:
+        """Takes them over."""
+        self._waiting.append(handed)
+        if self._working is None or self._working.done():
+            self._working = asyncio.ensure_future(self._work())
+
+    async def close(self, seconds: float) -> None:
+        """Works on for so many seconds at most, and gives up the rest."""
+        if self._working is not None:
+            await asyncio.wait([self._working], timeout=seconds)
+            self._working.cancel()
+        self._in_hand |= dict.fromkeys(self._waiting)
+        self._waiting.clear()
+        await self._ended(list(self._in_hand), Lost("no confirmation before the publisher was closed"))
+
+    async def _work(self) -> None:
+        while self._waiting:
+            together, messages = [], 0
+            while self._waiting and messages < _MESSAGES:
+                together.append(self._waiting.popleft())
+                messages += len(together[-1].messages)
+            self._in_hand = dict.fromkeys(together)
+            await self._see_through(together)
+
+    async def _see_through(self, together: list[Handed]) -> None:
+        """Until each is confirmed, or refused for good, or its time is over."""
+        while together:
+            cause = await self._attempt(together)
+            if isinstance(cause, Refused) and len(together) > 1:
+                # One of them may be the reason, and must not speak for the others.
+                for one in together:
+                    await self._see_through([one])
+                return
+            is_final = cause is None or (isinstance(cause, Refused) and not cause.temporary)
+            now = time.monotonic()
+            over = [one for one in together if is_final or one.ends <= now]
+            together = [one for one in together if not (is_final or one.ends <= now)]
+            await self._ended(over, cause)
+            if together:
+                await asyncio.sleep(_PAUSE)
+
+    async def _attempt(self, together: list[Handed]) -> Lost | Refused | None:
+        seconds = min(one.ends for one in together) - time.monotonic()
+        try:
+            messages = [message for one in together for message in one.messages]
+            await asyncio.wait_for(self._deliver(messages), max(seconds, _ATTEMPT))
+        except asyncio.TimeoutError:
+            return Lost("no confirmation in time")
+        except (Lost, Refused) as error:
+            return error
+        return None
+
+    async def _ended(self, handed: Sequence[Handed], cause: Lost | Refused | None) -> None:
+        for one in handed:
+            if one not in self._in_hand:
+                # While it was closed.
+                continue
+            del self._in_hand[one]
+            if cause is None:
+                one.end(None)
+            else:
+                await _elsewhere(one.end, cause)
+
+
+async def _elsewhere(end: Callable[[Lost | Refused | None], None], cause: Lost | Refused) -> None:
+    """Tells it on another thread, since it may block."""
+    try:
+        telling = asyncio.get_running_loop().run_in_executor(None, _told, end, cause)
+    except RuntimeError:
+        # The interpreter ends and starts no thread any more. Nobody else needs this one then.
+        _told(end, cause)
+    else:
+        await telling
+
+
+def _told(end: Callable[[Lost | Refused | None], None], cause: Lost | Refused) -> None:
+    try:
+        end(cause)
+    except Exception:
+        # Of whoever is told. The others must be told as well.
+        logger.exception("cannot tell that events were not published")

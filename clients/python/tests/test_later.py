@@ -1,0 +1,182 @@
+"""Hands events over to the thread that publishes: what arrives, and who is told of what does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from brokers import Broker
+
+import quash
+from quash import Event, Publisher, publisher
+
+#: Seconds that a slow machine may take for anything.
+LIMIT = 30
+
+
+def book(number: int, **columns: Any) -> Event:
+    return Event(entity="shop.Book", op="update", key={"id": number}, after={"author_id": 4, **columns})
+
+
+def never(error: Exception) -> None:
+    raise AssertionError(error)
+
+
+class Told:
+    """Keeps what was not published, and on which threads it was said."""
+
+    def __init__(self) -> None:
+        self.errors: list[quash.PublishError] = []
+        self.threads: set[int] = set()
+        self._said = threading.Semaphore(0)
+
+    def __call__(self, error: quash.PublishError) -> None:
+        self.errors.append(error)
+        self.threads.add(threading.get_ident())
+        self._said.release()
+
+    def wait(self) -> quash.PublishError:
+        assert self._said.acquire(timeout=LIMIT)
+        return self.errors[-1]
+
+
+def hand_over(to: Publisher, numbers: range, failed: Any = never, **columns: Any) -> None:
+    for number in numbers:
+        to.send_later([to.document(book(number, **columns))], failed)
+
+
+def numbers(broker: Broker, name: str) -> list[int]:
+    return [json.loads(arrived.body)["key"]["id"] for arrived in broker.arrived(name)]
+
+
+def test_events_arrive_in_the_order_in_which_they_were_handed_over(broker: Broker, name: str) -> None:
+    broker.declare(name)
+    with Publisher(broker.url(name), timeout=LIMIT) as to:
+        hand_over(to, range(1500))
+    assert numbers(broker, name) == list(range(1500))
+
+
+def test_many_threads_hand_over(broker: Broker, name: str) -> None:
+    broker.declare(name)
+    with Publisher(broker.url(name), timeout=LIMIT) as to:
+        threads = [
+            threading.Thread(target=hand_over, args=(to, range(first, first + 50))) for first in range(0, 400, 50)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(numbers(broker, name)) == list(range(400))
+
+
+def test_a_broker_that_is_back_in_time_gets_everything(
+    own_broker: Broker, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "LATER_SECONDS", 120.0)
+    own_broker.declare(name)
+    with Publisher(own_broker.url(name), timeout=LIMIT) as to:
+        to.publish(book(0))
+        own_broker.server.kill()
+        hand_over(to, range(1, 20))
+        with pytest.raises(quash.BrokerUnreachable):
+            to.publish(book(0))
+        own_broker.server.start()
+        if own_broker.kind == "amqp":
+            own_broker.declare(name)
+    # RabbitMQ's queue of this test is not made to live through that.
+    assert numbers(own_broker, name)[-19:] == list(range(1, 20))
+
+
+def test_what_a_broker_does_not_take_in_time_is_told_on_another_thread(
+    own_broker: Broker, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "LATER_SECONDS", 0.5)
+    own_broker.server.kill()
+    told = Told()
+    with Publisher(own_broker.url(name)) as to:
+        hand_over(to, range(1), told)
+        error = told.wait()
+    assert isinstance(error, quash.BrokerUnreachable)
+    assert "publish 1 event to " in str(error)
+    assert f"127.0.0.1:{own_broker.server.port}" in str(error)
+    assert threading.get_ident() not in told.threads
+    assert len(told.errors) == 1
+
+
+def test_what_is_left_is_told_when_the_publisher_is_closed(own_broker: Broker, name: str) -> None:
+    own_broker.declare(name)
+    told = Told()
+    with Publisher(own_broker.url(name), timeout=LIMIT) as to:
+        to.publish(book(0))
+        own_broker.server.pause()
+        hand_over(to, range(3), told)
+        to.timeout = 0.25
+    own_broker.server.resume()
+    assert ["closed" in str(error) for error in told.errors] == [True] * 3
+
+
+def test_no_more_than_so_many_wait(own_broker: Broker, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher, "LATER_EVENTS_MAX", 5)
+    own_broker.server.kill()
+    told = Told()
+    with Publisher(own_broker.url(name)) as to:
+        hand_over(to, range(5), told)
+        with pytest.raises(quash.PublishRefused, match="5 events wait already"):
+            hand_over(to, range(5, 6), never)
+    assert len(told.errors) == 5
+    # They count no more.
+    with Publisher(own_broker.url(name)) as to:
+        hand_over(to, range(5), told)
+    assert len(told.errors) == 10
+
+
+def test_one_that_is_refused_takes_no_other_along(shared: dict[str, Broker], broker: Broker, name: str) -> None:
+    if broker.kind != "nats":
+        pytest.skip("of NATS alone: the others take a body of any size")
+    broker.declare(name)
+    told = Told()
+    with Publisher(broker.url(name), timeout=LIMIT, message_bytes_max=8_000_000) as to:
+        hand_over(to, range(10))
+        hand_over(to, range(10, 11), told, title="x" * 2_000_000)
+        hand_over(to, range(11, 20))
+    assert "takes no message of 2000" in str(told.wait())
+    # What went with it in one round trip may have gone twice.
+    assert sorted(set(numbers(broker, name))) == [*range(10), *range(11, 20)]
+
+
+PROGRAM = """
+import sys
+from quash import Event, Publisher
+
+to = Publisher(sys.argv[1], timeout=float(sys.argv[2]))
+for number in range(100):
+    event = Event(entity="shop.Book", op="update", key={"id": number})
+    to.send_later([to.document(event)], lambda error: print("told:", error))
+"""
+
+
+def ended(broker: Broker, name: str, seconds: float) -> str:
+    program = [sys.executable, "-c", PROGRAM, broker.url(name), str(seconds)]
+    here = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src")}
+    ran = subprocess.run(program, capture_output=True, text=True, timeout=LIMIT * 2, env=here)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return ran.stdout
+
+
+def test_a_process_that_ends_sends_what_it_has(broker: Broker, name: str) -> None:
+    broker.declare(name)
+    assert not ended(broker, name, LIMIT)
+    assert numbers(broker, name) == list(range(100))
+
+
+def test_a_process_that_ends_tells_what_it_could_not_send(own_broker: Broker, name: str) -> None:
+    own_broker.server.kill()
+    lines = ended(own_broker, name, 0.25).splitlines()
+    assert len(lines) == 100
+    assert all(line.startswith("told: publish 1 event to ") for line in lines)
