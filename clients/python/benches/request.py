@@ -1,20 +1,23 @@
 """Measures what publishing adds to a request of Django that saves one row: `python benches/request.py`.
 
-A transaction with one `save` on PostgreSQL, without publishing, with each broker, and with the outbox. The ways take
-turns, so that whatever else the machine does slows all of them.
+A transaction with one `save` on PostgreSQL: without publishing, with the outbox, and with each broker: its driver
+alone, waiting for its confirmation, and in the background. Requests follow one another at once, and then as they come
+to a process that has time left. The ways take turns, so that whatever else the machine does slows all of them.
 """
 
 from __future__ import annotations
 
+import functools
+import random
 import shutil
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "tests"), str(Path(__file__).parents[1] / "src")]
 
@@ -24,21 +27,38 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connections, transaction
 from django.test import override_settings
+from publish import bare
 from servers import Postgres
 from shop.models import Author, Book
 
-ROUNDS, TOGETHER = 30, 100
+#: Requests of one way before the next has its turn.
+TOGETHER = 50
+#: How many seconds after a request the next comes, and how often each way has its turn.
+PACES = {
+    "one after the other": (lambda: 0.0, 40),
+    "100 a second, at random": (lambda: random.expovariate(100), 20),
+}
 DATABASE = "postgres"
 #: The stream, queue or subject.
 NAME = "quash.bench"
 
 
-def save(book: Book, number: int) -> float:
+class Way(NamedTuple):
+    """One way to publish."""
+
+    setting: dict[str, Any]
+    #: What the application itself does after the commit.
+    on_commit: Callable[[], object] | None = None
+
+
+def save(book: Book, number: int, on_commit: Callable[[], object] | None) -> float:
     """Changes a row and says how many microseconds that took."""
     began = time.perf_counter()
     with transaction.atomic(using=DATABASE):
         book.stock = number
         book.save(using=DATABASE)
+        if on_commit is not None:
+            transaction.on_commit(on_commit, using=DATABASE)
     return (time.perf_counter() - began) * 1e6
 
 
@@ -57,21 +77,44 @@ def database() -> Iterator[None]:
         shutil.rmtree(server.home, ignore_errors=True)
 
 
-def ways(started: list[brokers.Broker]) -> dict[str, dict[str, Any]]:
-    """The setting of each way to publish."""
+def ways(started: list[brokers.Broker]) -> dict[str, Way]:
+    """What is compared. The bare driver publishes as many bytes as an event has, and waits for the broker as well."""
+    common = {"url": started[0].url(NAME), "models": {"shop.Book": "*"}, "on_failure": "raise", "timeout": 5.0}
+    nothing = {**common, "models": {}}
+    found = {"none": Way(nothing), "outbox": Way({**common, "via": "outbox"})}
     for broker in started:
         broker.declare_as_worker(NAME)
-    urls = {broker.kind: broker.url(NAME) for broker in started}
-    common = {"url": urls["redis"], "models": {"shop.Book": "*"}, "on_failure": "raise", "timeout": 5.0}
-    direct = {kind: {**common, "url": url} for kind, url in urls.items()}
-    return {"none": {**common, "models": {}}, **direct, "outbox": {**common, "via": "outbox"}}
+        publish = bare(broker, b"x" * 900)
+        direct = {**common, "url": broker.url(NAME)}
+        found[f"{broker.kind}, bare driver"] = Way(nothing, functools.partial(publish, 0))
+        found[f"{broker.kind}, confirmed"] = Way(direct)
+        found[f"{broker.kind}, background"] = Way({**direct, "via": "background", "on_failure": "log"})
+    return found
 
 
-def round_of(way: dict[str, Any], pk: int, first: int) -> list[float]:
+def round_of(way: Way, pk: int, first: int, pause: Callable[[], float]) -> list[float]:
     """The times of one way; its first call connects."""
-    with override_settings(QUASH=way):
+    took = []
+    with override_settings(QUASH=way.setting):
         book = Book.objects.using(DATABASE).get(pk=pk)
-        return [save(book, first + number) for number in range(TOGETHER)][1:]
+        for number in range(TOGETHER):
+            took.append(save(book, first + number, way.on_commit))
+            time.sleep(pause())
+    return took[1:]
+
+
+def compare(pace: str, known: dict[str, Way], pk: int) -> None:
+    """Prints what each way adds at this pace."""
+    pause, rounds = PACES[pace]
+    took: dict[str, list[float]] = {name: [] for name in known}
+    for number in range(rounds):
+        for name, way in known.items():
+            took[name].extend(round_of(way, pk, number * TOGETHER, pause))
+    nothing = statistics.median(took["none"])
+    print(pace)
+    for name, times in took.items():
+        half, most = statistics.median(times), sorted(times)[len(times) * 99 // 100]
+        print(f"  {name:18} p50 {half:6.0f} µs   p99 {most:6.0f} µs   adds {half - nothing:5.0f} µs")
 
 
 def main() -> None:
@@ -79,17 +122,11 @@ def main() -> None:
     try:
         with database():
             known = ways(started)
-            with override_settings(QUASH=known["none"]):
+            with override_settings(QUASH=known["none"].setting):
                 author = Author.objects.using(DATABASE).create(name="Ada")
                 pk = Book.objects.using(DATABASE).create(title="A title of a book", author=author).pk
-            took: dict[str, list[float]] = {name: [] for name in known}
-            for number in range(ROUNDS):
-                for name, way in known.items():
-                    took[name].extend(round_of(way, pk, number * TOGETHER))
-        nothing = statistics.median(took["none"])
-        for name, times in took.items():
-            half, most = statistics.median(times), sorted(times)[len(times) * 99 // 100]
-            print(f"{name:8} p50 {half:6.0f} µs   p99 {most:6.0f} µs   adds {half - nothing:5.0f} µs")
+            for pace in PACES:
+                compare(pace, known, pk)
     finally:
         for broker in started:
             broker.server.kill()

@@ -102,8 +102,9 @@ def test_a_transaction_does_not_hold_another() -> None:
 
 def test_identifiers_sort_by_time() -> None:
     early, late = (ids.uuid7(milliseconds, b"\xff" * 10) for milliseconds in (1, 2))
-    assert early.bytes < ids.uuid7(2, b"\x00" * 10).bytes < late.bytes
-    assert (early.version, early.variant) == (7, uuid.RFC_4122)
+    assert early < ids.uuid7(2, b"\x00" * 10) < late
+    read = uuid.UUID(early)
+    assert (str(read), read.version, read.variant) == (early, 7, uuid.RFC_4122)
     assert quash.Event(entity="e", op="truncate").id != quash.Event(entity="e", op="truncate").id
 
 

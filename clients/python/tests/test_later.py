@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -172,6 +173,33 @@ def ended(broker: Broker, name: str, seconds: float) -> str:
 def test_a_process_that_ends_sends_what_it_has(broker: Broker, name: str) -> None:
     broker.declare(name)
     assert not ended(broker, name, LIMIT)
+    assert numbers(broker, name) == list(range(100))
+
+
+def test_a_child_process_that_ends_sends_what_it_has(broker: Broker, name: str) -> None:
+    broker.declare(name)
+    with Publisher(broker.url(name), timeout=LIMIT) as to:
+        child = multiprocessing.get_context("fork").Process(target=hand_over, args=(to, range(100)))
+        child.start()
+        hand_over(to, range(100, 200))
+        child.join(LIMIT * 2)
+        assert child.exitcode == 0
+    assert sorted(numbers(broker, name)) == list(range(200))
+
+
+def test_a_child_that_leaves_at_once_is_told_to_send(broker: Broker, name: str) -> None:
+    broker.declare(name)
+
+    def child() -> None:
+        hand_over(to, range(100))
+        quash.close_all()
+        os._exit(0)
+
+    with Publisher(broker.url(name), timeout=LIMIT) as to:
+        process = multiprocessing.get_context("fork").Process(target=child)
+        process.start()
+        process.join(LIMIT * 2)
+        assert process.exitcode == 0
     assert numbers(broker, name) == list(range(100))
 
 

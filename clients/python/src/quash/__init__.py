@@ -24,7 +24,7 @@ from .errors import (
     QuashError,
 )
 from .event import Event, Invalidate, Publishable
-from .publisher import TIMEOUT, Publisher
+from .publisher import TIMEOUT, Publisher, close_all
 from .scope import batch, captured_events, coalesce, disabled, pass_on
 from .values import plain
 
@@ -99,6 +99,7 @@ __all__ = [
     "apublish",
     "apublish_many",
     "captured_events",
+    "close_all",
     "coalesce",
     "configure",
     "default",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import concurrent.futures
 import os
 import threading
@@ -11,6 +12,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+#: Seconds that work for which nobody waits may be put off.
+LINGER = 0.005
 
 
 class Engine:
@@ -24,6 +28,9 @@ class Engine:
         self._loop = asyncio.new_event_loop()
         #: What each publisher keeps in this process. Only its own thread may touch it, so nothing is locked.
         self.kept: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+        #: What it is to call, in the order in which it was asked to, and whether it will look there soon.
+        self._calls: collections.deque[Callable[[], None]] = collections.deque()
+        self._will_call = False
         self._events = 0
         self._counting = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="quash-client", daemon=True)
@@ -34,8 +41,21 @@ class Engine:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def call(self, work: Callable[[], None]) -> None:
-        """Has its thread call this soon, in the order of the calls."""
-        self._loop.call_soon_threadsafe(work)
+        """Has its thread call this within `LINGER`, in the order in which it was asked to.
+
+        So it works when the caller has gone on, for several at once, and only the first has to wake it.
+        """
+        self._calls.append(work)
+        if not self._will_call:
+            self._will_call = True
+            self._loop.call_soon_threadsafe(self._loop.call_later, LINGER, self.call_all)
+
+    def call_all(self) -> None:
+        """Calls now what it was asked to; on its own thread."""
+        # Whoever asks from here on finds it unset, and is called by this or by the next.
+        self._will_call = False
+        while self._calls:
+            self._calls.popleft()()
 
     def admit(self, events: int, most: int) -> bool:
         """Counts events that somebody hands over; false when there are more than so many then."""
@@ -44,6 +64,11 @@ class Engine:
                 return False
             self._events += events
             return True
+
+    @property
+    def events(self) -> int:
+        """How many were admitted and not released."""
+        return self._events
 
     def release(self, events: int) -> None:
         """Forgets events that were admitted."""

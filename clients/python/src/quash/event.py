@@ -213,4 +213,6 @@ def _time(moment: datetime.datetime | None) -> str | None:
         return None
     if moment.tzinfo is None:
         raise EventError(f"time {moment.isoformat()} says no offset, use an aware datetime")
-    return moment.astimezone(datetime.timezone.utc).isoformat().replace("+00:00", "Z")
+    if moment.tzinfo is not datetime.timezone.utc:
+        moment = moment.astimezone(datetime.timezone.utc)
+    return moment.isoformat().replace("+00:00", "Z")

@@ -7,9 +7,11 @@ import collections
 import dataclasses
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
-from .message import Message
+from .errors import EventError
+from .message import Message, pack
 from .transports import Lost, Refused
 
 logger = logging.getLogger("quash")
@@ -20,22 +22,32 @@ _MESSAGES = 500
 _PAUSE, _ATTEMPT = 0.25, 1.0
 
 
+#: Why events are not published.
+Cause = Lost | Refused | EventError
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Handed:
     """Events that were handed over together."""
 
-    messages: Sequence[Message]
+    #: Native JSON.
+    documents: Sequence[Mapping[str, Any]]
     #: When they are given up, by the monotonic clock.
     ends: float
-    #: Is told that they are confirmed, or why they are not. May block.
-    end: Callable[[Lost | Refused | None], None]
+    #: Is told that they are confirmed, or why they are not. May block then.
+    end: Callable[[Cause | None], None]
+
+
+#: With the messages that they became.
+Packed = tuple[Handed, list[Message]]
 
 
 class Later:
     """What waits for one connection. Everything runs on the event loop of the connection."""
 
-    def __init__(self, deliver: Callable[[Sequence[Message]], Awaitable[None]]) -> None:
+    def __init__(self, deliver: Callable[[Sequence[Message]], Awaitable[None]], bytes_max: int) -> None:
         self._deliver = deliver
+        self._bytes_max = bytes_max
         self._waiting: collections.deque[Handed] = collections.deque()
         #: Those that were taken out, and have not ended.
         self._in_hand: dict[Handed, None] = {}
@@ -58,14 +70,25 @@ class Later:
 
     async def _work(self) -> None:
         while self._waiting:
-            together, messages = [], 0
-            while self._waiting and messages < _MESSAGES:
-                together.append(self._waiting.popleft())
-                messages += len(together[-1].messages)
-            self._in_hand = dict.fromkeys(together)
-            await self._see_through(together)
+            await self._see_through(await self._taken())
 
-    async def _see_through(self, together: list[Handed]) -> None:
+    async def _taken(self) -> list[Packed]:
+        """The next that are sent together."""
+        together: list[Packed] = []
+        messages = 0
+        while self._waiting and messages < _MESSAGES:
+            one = self._waiting.popleft()
+            self._in_hand[one] = None
+            try:
+                packed = pack(one.documents, self._bytes_max)
+            except EventError as error:
+                await self._ended([one], error)
+                continue
+            together.append((one, packed))
+            messages += len(packed)
+        return together
+
+    async def _see_through(self, together: list[Packed]) -> None:
         """Until each is confirmed, or refused for good, or its time is over."""
         while together:
             cause = await self._attempt(together)
@@ -76,16 +99,15 @@ class Later:
                 return
             is_final = cause is None or (isinstance(cause, Refused) and not cause.temporary)
             now = time.monotonic()
-            over = [one for one in together if is_final or one.ends <= now]
-            together = [one for one in together if not (is_final or one.ends <= now)]
-            await self._ended(over, cause)
+            await self._ended([one for one, _ in together if is_final or one.ends <= now], cause)
+            together = [(one, messages) for one, messages in together if one in self._in_hand]
             if together:
                 await asyncio.sleep(_PAUSE)
 
-    async def _attempt(self, together: list[Handed]) -> Lost | Refused | None:
-        seconds = min(one.ends for one in together) - time.monotonic()
+    async def _attempt(self, together: list[Packed]) -> Lost | Refused | None:
+        seconds = min(one.ends for one, _ in together) - time.monotonic()
         try:
-            messages = [message for one in together for message in one.messages]
+            messages = [message for _, packed in together for message in packed]
             await asyncio.wait_for(self._deliver(messages), max(seconds, _ATTEMPT))
         except asyncio.TimeoutError:
             return Lost("no confirmation in time")
@@ -93,7 +115,7 @@ class Later:
             return error
         return None
 
-    async def _ended(self, handed: Sequence[Handed], cause: Lost | Refused | None) -> None:
+    async def _ended(self, handed: Sequence[Handed], cause: Cause | None) -> None:
         for one in handed:
             if one not in self._in_hand:
                 # While it was closed.
@@ -105,7 +127,7 @@ class Later:
                 await _elsewhere(one.end, cause)
 
 
-async def _elsewhere(end: Callable[[Lost | Refused | None], None], cause: Lost | Refused) -> None:
+async def _elsewhere(end: Callable[[Cause | None], None], cause: Cause) -> None:
     """Tells it on another thread, since it may block."""
     try:
         telling = asyncio.get_running_loop().run_in_executor(None, _told, end, cause)
@@ -116,7 +138,7 @@ async def _elsewhere(end: Callable[[Lost | Refused | None], None], cause: Lost |
         await telling
 
 
-def _told(end: Callable[[Lost | Refused | None], None], cause: Lost | Refused) -> None:
+def _told(end: Callable[[Cause | None], None], cause: Cause) -> None:
     try:
         end(cause)
     except Exception:

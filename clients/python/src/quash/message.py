@@ -16,6 +16,9 @@ BYTES_MAX = 1024 * 1024
 PACK_BYTES = 256 * 1024
 PACK_EVENTS = 500
 
+#: Kept, since `json.dumps` makes one at each call with these settings.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
 _AROUND = b'{"events":[%b]}'
 
 
@@ -31,7 +34,7 @@ class Message:
 
 def encode(document: Mapping[str, Any]) -> bytes:
     """The bytes of a document, without a space too many."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _ENCODER.encode(document).encode()
 
 
 def pack(documents: Iterable[Mapping[str, Any]], bytes_max: int = BYTES_MAX) -> list[Message]:
@@ -40,7 +43,8 @@ def pack(documents: Iterable[Mapping[str, Any]], bytes_max: int = BYTES_MAX) -> 
     Raises:
         EventError: when a single document is too large for a message.
     """
-    return [_message(group) for group in _groups([_encoded(document, bytes_max) for document in documents], bytes_max)]
+    encoded = [_encoded(document, bytes_max) for document in documents]
+    return [_message(group) for group in _groups(encoded, bytes_max)]
 
 
 def _encoded(document: Mapping[str, Any], bytes_max: int) -> tuple[str, bytes]:

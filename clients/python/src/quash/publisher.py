@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import concurrent.futures
+import concurrent.futures.thread
 import contextlib
+import logging
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,11 +17,21 @@ from typing import Any
 from . import engine
 from .address import Address, parse
 from .context import Context
-from .errors import BrokerUnreachable, ConfigurationError, PublishError, PublishRefused, PublishTimeout
+from .errors import (
+    BrokerUnreachable,
+    ConfigurationError,
+    EventError,
+    PublishError,
+    PublishRefused,
+    PublishTimeout,
+    QuashError,
+)
 from .event import Publishable
-from .later import Handed, Later
+from .later import Cause, Handed, Later
 from .message import BYTES_MAX, Message, pack
 from .transports import Link, Lost, Refused, Transport, load
+
+logger = logging.getLogger("quash")
 
 #: Seconds that a caller waits at most, all in all.
 TIMEOUT = 0.25
@@ -143,7 +155,7 @@ class Publisher:
         except (Lost, Refused) as error:
             raise self._failed(len(documents), error) from error
 
-    def send_later(self, documents: Sequence[Mapping[str, Any]], failed: Callable[[PublishError], None]) -> None:
+    def send_later(self, documents: Sequence[Mapping[str, Any]], failed: Callable[[QuashError], None]) -> None:
         """Hands native JSON over to a thread of this process that publishes it, and returns at once.
 
         It leaves in the order in which it is handed over, many events in one round trip. A broker that cannot be
@@ -151,23 +163,21 @@ class Publisher:
         `failed`, on another thread. A process that is killed tells nobody.
 
         Raises:
-            EventError: one of them is no event, nothing is sent.
             PublishError: `LATER_EVENTS_MAX` events wait in this process, nothing of these is sent.
         """
-        messages = pack(documents, self._bytes_max)
-        if not messages:
-            return
         running, events = engine.current(), len(documents)
         if not running.admit(events, LATER_EVENTS_MAX):
             raise PublishRefused(f"{self._what(events)}: {LATER_EVENTS_MAX} events wait already")
 
-        def end(cause: Lost | Refused | None) -> None:
-            running.release(events)
-            if cause is not None:
-                failed(self._failed(events, cause))
+        def end(cause: Cause | None) -> None:
+            try:
+                if cause is not None:
+                    failed(cause if isinstance(cause, EventError) else self._failed(events, cause))
+            finally:
+                running.release(events)
 
-        handed_over = Handed(messages, time.monotonic() + LATER_SECONDS, end)
-        running.call(lambda: self._line(running).later.put(handed_over))
+        handed = Handed(documents, time.monotonic() + LATER_SECONDS, end)
+        running.call(lambda: self._line(running).later.put(handed))
 
     def close(self) -> None:
         """Closes the connection of this process, if there is one. The next use makes another.
@@ -175,9 +185,15 @@ class Publisher:
         What `send_later` took has `timeout` until then.
         """
         running = engine.running()
-        if running is not None:
-            with contextlib.suppress(Exception):
-                running.submit(self._close(running)).result(self.timeout + 2 * _CLOSE_SECONDS)
+        if running is None:
+            return
+        try:
+            running.submit(self._close(running)).result(self.timeout + 2 * _CLOSE_SECONDS)
+        except concurrent.futures.TimeoutError:
+            if running.events:
+                logger.error("%d events may never be published: their thread does not answer", running.events)
+        except Exception:  # noqa: BLE001 - what a driver raises at its end concerns nobody
+            return
 
     def __enter__(self) -> Publisher:
         return self
@@ -200,10 +216,11 @@ class Publisher:
     def _line(self, running: engine.Engine) -> _Line:
         line = running.kept.get(self)
         if not isinstance(line, _Line):
-            line = running.kept[self] = _Line(self.address, self._transport)
+            line = running.kept[self] = _Line(self.address, self._transport, self._bytes_max)
         return line
 
     async def _close(self, running: engine.Engine) -> None:
+        running.call_all()
         line = running.kept.pop(self, None)
         if line is not None:
             await line.later.close(self.timeout)
@@ -229,14 +246,14 @@ class Publisher:
 class _Line:
     """A publisher's connection in one process: made when needed, dropped when it broke or did not answer."""
 
-    def __init__(self, address: Address, transport: Transport) -> None:
+    def __init__(self, address: Address, transport: Transport, bytes_max: int) -> None:
         self._address = address
         self._transport = transport
         self._link: Link | None = None
         self._connecting: asyncio.Task[Link] | None = None
         #: The event loop knows its tasks only weakly.
         self._closing: set[asyncio.Task[None]] = set()
-        self.later = Later(self.deliver)
+        self.later = Later(self.deliver, bytes_max)
 
     async def deliver(self, messages: Sequence[Message]) -> None:
         link, is_fresh = await self._connected()
@@ -298,8 +315,17 @@ async def _closed(link: Link) -> None:
 _publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
 
 
-@atexit.register
-def _close_all() -> None:
-    """Says goodbye, so that brokers do not log a client that vanished."""
+def close_all() -> None:
+    """Closes every publisher of this process, as `Publisher.close` does: sends what was put off, and says goodbye.
+
+    A process that ends calls this by itself. One that leaves by `os._exit` does not, and has to be told.
+    """
     for publisher in list(_publishers):
         publisher.close()
+
+
+# Threads that the application did not end may publish until the very end.
+atexit.register(close_all)
+# But then no thread can be started any more, and to resolve a name takes one: `concurrent.futures` ends its own before,
+# those of modules that were imported later first. It is also all that a child of `multiprocessing` calls.
+getattr(threading, "_register_atexit", atexit.register)(close_all)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import decimal
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -178,9 +179,7 @@ def _at(path: tuple[str, ...], value: Json) -> Image:
 def _stored(field: Any, value: Any, using: str) -> Any:
     """As the database gives it back: with the decimals of the column, in the time zone of the connection."""
     if isinstance(value, decimal.Decimal) and getattr(field, "decimal_places", None) is not None and value.is_finite():
-        digits = decimal.Decimal(1).scaleb(-field.decimal_places)
-        context = decimal.Context(prec=field.max_digits) if field.max_digits else None
-        return value.quantize(digits, context=context)
+        return value.quantize(*_digits(field.decimal_places, field.max_digits))
     if isinstance(value, bytes | bytearray | memoryview):
         # Always the same spelling for one column, which is what is said of its type.
         return base64.b64encode(bytes(value)).decode("ascii")
@@ -189,6 +188,12 @@ def _stored(field: Any, value: Any, using: str) -> Any:
             value = timezone.make_aware(value, timezone.get_default_timezone())
         return value.astimezone(connections[using].timezone or datetime.timezone.utc)
     return value
+
+
+@functools.cache
+def _digits(places: int, most: int | None) -> tuple[decimal.Decimal, None, decimal.Context | None]:
+    """What `quantize` takes for a column of so many digits."""
+    return decimal.Decimal(1).scaleb(-places), None, decimal.Context(prec=most) if most else None
 
 
 #: What `to_python` gives back as it is, and what needs no look at the column either. Most values of most rows.

@@ -7,7 +7,7 @@ import logging
 import weakref
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import connections
 
 from .. import scope
 from ..coalesce import coalesced
@@ -66,19 +66,19 @@ class _Entry:
 class Pending:
     """What waits for the commit on one connection: that of one thread to one database."""
 
-    def __init__(self, deliver: scope.Deliver, using: str) -> None:
-        self._deliver = deliver
-        self._using = using
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._using: str = connection.alias
+        self._deliver = delivery(self._using).deliver
         self._entries: list[_Entry] = []
         self._fates: list[Fate] = []
         self._last: weakref.ref[_Hook] | None = None
 
     def fate(self) -> Fate:
         """The fate of what is done now."""
-        connection = connections[self._using]
-        if not connection.in_atomic_block:
+        if not self._connection.in_atomic_block:
             return COMMITTED
-        savepoints = tuple(connection.savepoint_ids)
+        savepoints = tuple(self._connection.savepoint_ids)
         last = None if self._last is None else self._last()
         if last is not None and last.savepoints == savepoints and not last.fate.is_committed:
             return last.fate
@@ -86,7 +86,7 @@ class Pending:
         self._last = weakref.ref(hook)
         # Without those of transactions that were rolled back.
         self._fates = [*(fate for fate in self._fates if not fate.is_lost), hook.fate]
-        transaction.on_commit(hook, using=self._using)
+        self._connection.on_commit(hook)
         return hook.fate
 
     def add(self, documents: scope.Documents) -> None:
@@ -132,6 +132,6 @@ def pending(using: str) -> Pending:
     connection = connections[using]
     waiting = getattr(connection, _NAME, None)
     if not isinstance(waiting, Pending):
-        waiting = Pending(delivery(using).deliver, using)
+        waiting = Pending(connection)
         setattr(connection, _NAME, waiting)
     return waiting
