@@ -33,16 +33,16 @@ class Told:
     """Keeps what was not published, and on which threads it was said."""
 
     def __init__(self) -> None:
-        self.errors: list[quash.PublishError] = []
+        self.errors: list[quash.QuashError] = []
         self.threads: set[int] = set()
         self._said = threading.Semaphore(0)
 
-    def __call__(self, error: quash.PublishError) -> None:
+    def __call__(self, error: quash.QuashError) -> None:
         self.errors.append(error)
         self.threads.add(threading.get_ident())
         self._said.release()
 
-    def wait(self) -> quash.PublishError:
+    def wait(self) -> quash.QuashError:
         assert self._said.acquire(timeout=LIMIT)
         return self.errors[-1]
 
@@ -110,14 +110,17 @@ def test_what_a_broker_does_not_take_in_time_is_told_on_another_thread(
     assert len(told.errors) == 1
 
 
-def test_what_is_left_is_told_when_the_publisher_is_closed(own_broker: Broker, name: str) -> None:
+def test_what_is_left_is_told_when_the_publisher_is_closed(
+    own_broker: Broker, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "LATER_SECONDS", 120.0)
     own_broker.declare(name)
     told = Told()
     with Publisher(own_broker.url(name), timeout=LIMIT) as to:
         to.publish(book(0))
         own_broker.server.pause()
         hand_over(to, range(3), told)
-        to.timeout = 0.25
+        monkeypatch.setattr(publisher, "LATER_SECONDS", 0.25)
     own_broker.server.resume()
     assert ["closed" in str(error) for error in told.errors] == [True] * 3
 
@@ -126,6 +129,7 @@ def test_no_more_than_so_many_wait(own_broker: Broker, name: str, monkeypatch: p
     monkeypatch.setattr(publisher, "LATER_EVENTS_MAX", 5)
     own_broker.server.kill()
     told = Told()
+    monkeypatch.setattr(publisher, "LATER_SECONDS", 0.5)
     with Publisher(own_broker.url(name)) as to:
         hand_over(to, range(5), told)
         with pytest.raises(quash.PublishRefused, match="5 events wait already"):
@@ -135,6 +139,20 @@ def test_no_more_than_so_many_wait(own_broker: Broker, name: str, monkeypatch: p
     with Publisher(own_broker.url(name)) as to:
         hand_over(to, range(5), told)
     assert len(told.errors) == 10
+
+
+def test_what_is_no_event_is_told_and_takes_no_other_along(broker: Broker, name: str) -> None:
+    broker.declare(name)
+    told = Told()
+    with Publisher(broker.url(name), timeout=LIMIT, message_bytes_max=1000) as to:
+        hand_over(to, range(10))
+        hand_over(to, range(10, 11), told, title="x" * 1000)
+        to.send_later([{"entity": "shop.Book", "op": "truncate", "id": told}], told)
+        hand_over(to, range(11, 20))
+    assert [type(error) for error in told.errors] == [quash.EventError] * 2
+    assert "the limit is 1000" in str(told.errors[0])
+    assert "not JSON serializable" in str(told.errors[1])
+    assert numbers(broker, name) == [*range(10), *range(11, 20)]
 
 
 def test_one_that_is_refused_takes_no_other_along(shared: dict[str, Broker], broker: Broker, name: str) -> None:
@@ -155,15 +173,15 @@ PROGRAM = """
 import sys
 from quash import Event, Publisher
 
-to = Publisher(sys.argv[1], timeout=float(sys.argv[2]))
+to = Publisher(sys.argv[1])
 for number in range(100):
     event = Event(entity="shop.Book", op="update", key={"id": number})
     to.send_later([to.document(event)], lambda error: print("told:", error))
 """
 
 
-def ended(broker: Broker, name: str, seconds: float) -> str:
-    program = [sys.executable, "-c", PROGRAM, broker.url(name), str(seconds)]
+def ended(broker: Broker, name: str) -> str:
+    program = [sys.executable, "-c", PROGRAM, broker.url(name)]
     here = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src")}
     ran = subprocess.run(program, capture_output=True, text=True, timeout=LIMIT * 2, env=here)
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -172,7 +190,7 @@ def ended(broker: Broker, name: str, seconds: float) -> str:
 
 def test_a_process_that_ends_sends_what_it_has(broker: Broker, name: str) -> None:
     broker.declare(name)
-    assert not ended(broker, name, LIMIT)
+    assert not ended(broker, name)
     assert numbers(broker, name) == list(range(100))
 
 
@@ -205,6 +223,6 @@ def test_a_child_that_leaves_at_once_is_told_to_send(broker: Broker, name: str) 
 
 def test_a_process_that_ends_tells_what_it_could_not_send(own_broker: Broker, name: str) -> None:
     own_broker.server.kill()
-    lines = ended(own_broker, name, 0.25).splitlines()
+    lines = ended(own_broker, name).splitlines()
     assert len(lines) == 100
     assert all(line.startswith("told: publish 1 event to ") for line in lines)

@@ -21,7 +21,6 @@ _MESSAGES = 500
 #: Seconds until a broker that cannot be reached is tried again, and those that one attempt may take at least.
 _PAUSE, _ATTEMPT = 0.25, 1.0
 
-
 #: Why events are not published.
 Cause = Lost | Refused | EventError
 
@@ -30,7 +29,7 @@ Cause = Lost | Refused | EventError
 class Handed:
     """Events that were handed over together."""
 
-    #: Native JSON.
+    #: Native JSON. Nobody changes it any more.
     documents: Sequence[Mapping[str, Any]]
     #: When they are given up, by the monotonic clock.
     ends: float
@@ -84,6 +83,9 @@ class Later:
             except EventError as error:
                 await self._ended([one], error)
                 continue
+            except Exception as error:  # noqa: BLE001 - of what is no JSON, in whatever way
+                await self._ended([one], EventError(f"cannot be spelt as JSON: {error}"))
+                continue
             together.append((one, packed))
             messages += len(packed)
         return together
@@ -113,6 +115,8 @@ class Later:
             return Lost("no confirmation in time")
         except (Lost, Refused) as error:
             return error
+        except Exception as error:  # noqa: BLE001 - a driver's own: nobody else would ever hear of these events
+            return Lost(str(error) or type(error).__name__)
         return None
 
     async def _ended(self, handed: Sequence[Handed], cause: Cause | None) -> None:

@@ -160,12 +160,15 @@ class Publisher:
 
         It leaves in the order in which it is handed over, many events in one round trip. A broker that cannot be
         reached is tried for `LATER_SECONDS`. What was not confirmed by then, or when the process ends, is told to
-        `failed`, on another thread. A process that is killed tells nobody.
+        `failed`, on another thread. A process that is killed tells nobody. The documents must not change any more.
 
         Raises:
             PublishError: `LATER_EVENTS_MAX` events wait in this process, nothing of these is sent.
         """
-        running, events = engine.current(), len(documents)
+        events = len(documents)
+        if not events:
+            return
+        running = engine.current()
         if not running.admit(events, LATER_EVENTS_MAX):
             raise PublishRefused(f"{self._what(events)}: {LATER_EVENTS_MAX} events wait already")
 
@@ -182,13 +185,13 @@ class Publisher:
     def close(self) -> None:
         """Closes the connection of this process, if there is one. The next use makes another.
 
-        What `send_later` took has `timeout` until then.
+        What `send_later` took has its time until then: `LATER_SECONDS` at most.
         """
         running = engine.running()
         if running is None:
             return
         try:
-            running.submit(self._close(running)).result(self.timeout + 2 * _CLOSE_SECONDS)
+            running.submit(self._close(running)).result(LATER_SECONDS + 2 * _CLOSE_SECONDS)
         except concurrent.futures.TimeoutError:
             if running.events:
                 logger.error("%d events may never be published: their thread does not answer", running.events)
@@ -223,7 +226,7 @@ class Publisher:
         running.call_all()
         line = running.kept.pop(self, None)
         if line is not None:
-            await line.later.close(self.timeout)
+            await line.later.close(LATER_SECONDS)
             await line.close()
 
     def _timed_out(self, events: int) -> PublishTimeout:
