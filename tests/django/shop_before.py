@@ -2,6 +2,7 @@
 
 import contextlib
 import urllib.request
+from unittest import mock
 
 from django.apps import apps
 from django.conf import settings
@@ -54,17 +55,19 @@ class Shop:
     @contextlib.contextmanager
     def counting(self):
         """Counts what is published."""
-        send = quash.Publisher.send
+        with contextlib.ExitStack() as originals:
+            for name in ("send", "send_later"):
+                originals.enter_context(mock.patch.object(quash.Publisher, name, self._counted(name)))
+            yield
 
-        def counted(publisher, documents):
-            send(publisher, documents)
+    def _counted(self, name):
+        original = getattr(quash.Publisher, name)
+
+        def counted(publisher, documents, *args):
+            original(publisher, documents, *args)
             self.batches.append(len(pack(documents)))
 
-        quash.Publisher.send = counted
-        try:
-            yield
-        finally:
-            quash.Publisher.send = send
+        return counted
 
     def publishing(self, **more):
         """Publishes to the broker, with more settings."""

@@ -12,6 +12,7 @@ from shop.models import Book
 from shop_before import Page, author, book
 
 import quash
+from quash import publisher
 from quash.django import outbox
 from quash.django.conf import conf
 
@@ -130,6 +131,29 @@ def test_while_the_broker_is_away_the_outbox_keeps_what_was_committed(shop):
         # A broker that has just begun may be slow.
         conf().publisher.timeout = 10.0
         eventually("the outbox is relayed", is_relayed)
+
+
+def test_in_the_background_a_broker_that_is_away_for_a_while_loses_nothing(shop, monkeypatch):
+    # It may take a while to begin again.
+    monkeypatch.setattr(publisher, "LATER_SECONDS", 120.0)
+    by, other = author(), author()
+    row = book(by)
+    goes, stays = [Page("author", by.pk), Page("book", row.pk)], [Page("author", other.pk)]
+    server = shop.broker.server
+    with shop.publishing(via="background", on_failure="log"), shop.changes(goes=goes, stays=stays, batches=2):
+        retitled(row)
+        # It is confirmed then, and will not be sent again.
+        conf().publisher.close()
+        server.kill()
+        try:
+            with transaction.atomic():
+                retitled(book(by))
+                retitled(row, "newer")
+            with contextlib.suppress(ZeroDivisionError), transaction.atomic():
+                retitled(book(other), "lost")
+                raise ZeroDivisionError
+        finally:
+            server.start()
 
 
 def is_relayed():
