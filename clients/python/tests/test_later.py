@@ -155,6 +155,17 @@ def test_what_is_no_event_is_told_and_takes_no_other_along(broker: Broker, name:
     assert numbers(broker, name) == [*range(10), *range(11, 20)]
 
 
+def test_one_transaction_may_be_larger_than_what_may_wait(
+    broker: Broker, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "LATER_EVENTS_MAX", 5)
+    broker.declare(name)
+    with Publisher(broker.url(name), timeout=LIMIT) as to:
+        to.send_later([to.document(book(number)) for number in range(12)], never)
+    (arrived,) = broker.arrived(name)
+    assert [event["key"]["id"] for event in json.loads(arrived.body)["events"]] == list(range(12))
+
+
 def test_one_that_is_refused_takes_no_other_along(shared: dict[str, Broker], broker: Broker, name: str) -> None:
     if broker.kind != "nats":
         pytest.skip("of NATS alone: the others take a body of any size")
