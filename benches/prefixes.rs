@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quash_core::action::Action;
-use quash_core::store::Store;
-use quash_core::store::redis::Config;
+use quash_store::Store;
+use quash_store::redis::Config;
 
 /// Keys on the server when a measurement begins.
 const KEYS: u32 = 1_000_000;
@@ -140,7 +140,7 @@ impl Server {
     }
 
     async fn store(&self) -> Result<Arc<dyn Store>, Failure> {
-        let config = Config { url: Some(quash_core::config::Secret::new(self.url())), ..Config::default() };
+        let config = Config { url: Some(quash_config::Secret::new(self.url())), ..Config::default() };
         let store = config.build().map_err(|problem| problem.message)?;
         let begun = Instant::now();
         while let Err(error) = store.identity().await {

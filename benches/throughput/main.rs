@@ -1,6 +1,6 @@
 //! Measures publishing and the worker on every broker beside the bare driver; latency when idle; memory.
 //!
-//! `cargo build --release -p quash-worker && cargo bench -p quash-benches --bench throughput`; in the environment, `BROKERS`
+//! `cargo build --release -p quash-cli && cargo bench -p quash-benches --bench throughput`; in the environment, `BROKERS`
 //! (`redis_streams,amqp,nats`) chooses, `EVENTS` and `ROUNDS` change the load. Both sides carry the same messages through the
 //! same server, in turn, in one run: the ratio is what to compare, the rates depend on the machine.
 

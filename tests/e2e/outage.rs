@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use quash_dispatch::transport::Backlog;
 use quash_e2e::{Broker, ChaosProxy, Kind, Mode, Quash, Queue, RedisServer, becomes, eventually};
+use quash_transport::Backlog;
 use tokio::time::interval;
 
 use crate::scene::{HASTY, LIMIT, PRODUCT, Scene, TWICE, bodies, config, gone, on_every_broker, products, updates};

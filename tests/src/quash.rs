@@ -259,7 +259,7 @@ impl Ran {
 pub fn binary() -> PathBuf {
     let built = || Some(std::env::current_exe().ok()?.parent()?.parent()?.join("quash"));
     let path = std::env::var_os("QUASH_BIN").map(PathBuf::from).or_else(built).unwrap_or_default();
-    assert!(path.is_file(), "no binary at {}: cargo build -p quash-worker builds it", path.display());
+    assert!(path.is_file(), "no binary at {}: cargo build -p quash-cli builds it", path.display());
     path
 }
 

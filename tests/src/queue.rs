@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quash_dispatch::transport::{
-    Backlog, ConsumeOptions, Message, Transport, TransportConfig, TransportError, Verdict,
-};
+use quash_transport::{Backlog, ConsumeOptions, Message, Transport, TransportConfig, TransportError, Verdict};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;

@@ -14,7 +14,7 @@ from django.db import connections
 
 from quash.django.models import OutboxEvent
 
-LAYOUT = Path(__file__).parents[3] / "crates/worker/src/cli/publish/outbox/layout.sql"
+LAYOUT = Path(__file__).parents[3] / "crates/cli/src/publish/outbox/layout.sql"
 EVENT = '{"entity": "shop.Tag", "op": "truncate", "id": "good"}'
 
 

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use crate::config::{ConfigPath, Problem};
 use crate::event::{Change, DecodeError, Event, Invalidate, Row, decode};
 use crate::key::text::show;
 use crate::key::{ArgSet, KeySet, Reach, ReachBy};
@@ -13,6 +12,7 @@ use crate::rule::dependency::{Clause, Considered, Dependency, Origin, Stale};
 use crate::rule::emit::Batch;
 use crate::rule::reads;
 use crate::rule::set::{Cache, Found};
+use quash_config::{ConfigPath, Problem};
 
 /// Why a request asks for what it asks for.
 #[derive(Debug, Clone, PartialEq, Serialize)]

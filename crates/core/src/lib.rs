@@ -1,4 +1,4 @@
-//! Decides what is stale and removes it: change events in, invalidated cache entries out, and no broker anywhere.
+//! Decides what is stale: change events in, a plan of what to remove out. Pure: no I/O, no clock, no chance.
 //!
 //! The modules stand in reading order. [`resolve`] holds the whole flow from bytes to a plan; each verb in it is the
 //! module to open next.
@@ -21,11 +21,3 @@ pub mod key;
 // What to do about it, merged over a batch.
 pub mod action;
 pub mod plan;
-
-// Doing it, and what came of it.
-pub mod execute;
-pub mod report;
-pub mod store;
-
-// How all this is declared.
-pub mod config;

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::action::Action;
-use crate::config::{ConfigPath, Problem, Secret, Severity};
 use crate::event::{Change, DecodeError, Format, Payload, decode};
 use crate::key::KeyFormat;
 use crate::plan::{Plan, TARGETS_MAX, TargetId, TargetSet};
@@ -13,6 +12,7 @@ use crate::rule::config::{CacheConfig, Limits};
 use crate::rule::set::{Cache, Found, RuleSet};
 use crate::rule::{compile, emit};
 use crate::scope::{QUEUES_MAX, QueueId, QueueSet, Scope};
+use quash_config::{ConfigPath, Problem, Secret, Severity};
 
 /// The compiled rules. Immutable and cheap to share; a reload makes another one.
 #[derive(Debug)]

@@ -5,13 +5,14 @@ mod check;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::transport::TransportConfig;
-use quash_core::config::{ConfigPath, Problem, Root, Secret, Severity, Span, Tagged};
+use quash_config::{ConfigPath, Problem, Root, Secret, Severity, Span, Tagged};
 use quash_core::event::Format;
 use quash_core::resolve::{Declared, Resolver};
 use quash_core::rule::config::{CacheConfig, Limits};
 use quash_core::rule::dispatch::DispatchConfig;
-use quash_core::store::TargetConfig;
+use quash_delivery::retry::RetryConfig;
+use quash_store::TargetConfig;
+use quash_transport::TransportConfig;
 use serde::Deserialize;
 
 /// A source: which transport, and how to consume it.
@@ -171,45 +172,6 @@ impl Default for SourceOptions {
     }
 }
 
-/// When and how often failed shares are tried again.
-///
-/// ```
-/// use quash_dispatch::config::{Config, RetryConfig};
-///
-/// let config = Config::parse("{ version: 1, retry: { max_attempts: 3 } }")?;
-/// assert_eq!(config.retry, RetryConfig { max_attempts: 3, ..RetryConfig::default() });
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RetryConfig {
-    /// Attempts on a target that answers with errors, the first included.
-    pub max_attempts: u32,
-    /// The delay after the first failed attempt.
-    pub initial: Span,
-    /// By what the delay grows with each attempt.
-    pub factor: f64,
-    /// The longest delay.
-    pub max: Span,
-    /// How much of the delay is random, from 0 to 1.
-    pub jitter: f64,
-    /// How long a share waits for a target that cannot be reached before it becomes a dead letter.
-    pub give_up_after: Span,
-}
-
-impl Default for RetryConfig {
-    fn default() -> Self {
-        Self {
-            max_attempts: 8,
-            initial: Span(Duration::from_millis(200)),
-            factor: 2.0,
-            max: Span(Duration::from_secs(300)),
-            jitter: 0.5,
-            give_up_after: Span(Duration::from_secs(24 * 3600)),
-        }
-    }
-}
-
 /// The HTTP endpoint for metrics and health.
 ///
 /// ```
@@ -314,7 +276,7 @@ pub struct Expectation {
 
 #[cfg(test)]
 mod tests {
-    use quash_core::config::{Environment, Loader};
+    use quash_config::{Environment, Loader};
 
     use super::*;
 

@@ -61,22 +61,12 @@ pub mod transaction;
 // How all this is declared.
 pub mod config;
 
-// What travels, and what brokers promise about it.
-pub mod transport;
-
-// What a message carries beside its payload once something of it is done, or went wrong.
-// Shared with the worker; nothing that applications use.
-#[doc(hidden)]
-pub mod headers;
-#[doc(hidden)]
-pub mod record;
-#[doc(hidden)]
-pub mod retry;
-#[doc(hidden)]
-pub mod state;
-
 pub use dispatcher::Dispatcher;
 pub use event::{Event, Invalidate};
-/// Whose types stand in signatures here: `Store`, `Secret`, `Span`, the problems of a configuration.
-pub use quash_core;
+/// Whose types stand in signatures here: `Secret`, `Span`, the problems of a configuration.
+pub use quash_config;
+/// Whose types stand in signatures here: `Store`, and what it is asked for.
+pub use quash_store;
+/// Whose types stand in signatures here: `Transport`, `Message`.
+pub use quash_transport;
 pub use transaction::Transaction;

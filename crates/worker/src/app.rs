@@ -17,9 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use quash_core::config::{Loaded, Problem, Problems};
-use quash_core::store::Store;
-use quash_dispatch::transport::{Transport, TransportError};
+use quash_config::{Loaded, Problem, Problems};
+use quash_store::Store;
+use quash_transport::{Transport, TransportError};
 use tokio::sync::watch as channel;
 use tokio::task::JoinSet;
 

@@ -7,10 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
-use quash_dispatch::transport::backoff::Pace;
-use quash_dispatch::transport::{
-    ConsumeOptions, Consumer, Delivery, Receiver, Settler, Transport, TransportError, Verdict,
-};
+use quash_transport::backoff::Pace;
+use quash_transport::{ConsumeOptions, Consumer, Delivery, Receiver, Settler, Transport, TransportError, Verdict};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;

@@ -6,9 +6,9 @@ use quash_core::event::DecodeError;
 use quash_core::plan::{TargetId, TargetSet};
 use quash_core::resolve::{Asked, Refused, Resolved};
 
-use quash_dispatch::record::Reason;
-use quash_dispatch::retry::RetryPolicy;
-use quash_dispatch::state::State;
+use quash_delivery::record::Reason;
+use quash_delivery::retry::RetryPolicy;
+use quash_delivery::state::State;
 
 #[cfg(test)]
 mod tests;

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use quash_core::scope::QueueId;
-use quash_dispatch::headers;
-use quash_dispatch::state::{State, write_attempts};
-use quash_dispatch::transport::{Message, Transport, TransportError};
+use quash_delivery::headers;
+use quash_delivery::state::{State, write_attempts};
+use quash_transport::{Message, Transport, TransportError};
 use tokio::time::{Instant, timeout};
 
 use crate::app::Rules;

@@ -7,7 +7,7 @@ mod tests;
 
 use quash_core::resolve::{Request, Resolved};
 use quash_core::scope::{QueueSet, Scope};
-use quash_dispatch::transport::{Delivery, Settler};
+use quash_transport::{Delivery, Settler};
 
 use crate::app::Snapshot;
 use crate::consume::{Source, settle::settle};
@@ -18,7 +18,7 @@ use crate::hand_over::hand_over;
 use crate::metrics::CacheMetrics;
 use crate::verdict::payload;
 use handled::{Handled, unwinding};
-use quash_dispatch::state::{State, read_scope, unconfigured_caches};
+use quash_delivery::state::{State, read_scope, unconfigured_caches};
 
 /// Handles a batch. When it returns, the broker has heard what becomes of every delivery, or the worker has stopped and
 /// the broker hands them out again. The whole batch sees one set of rules.

@@ -16,10 +16,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use quash_core::action::Action;
-use quash_core::execute::execute;
 use quash_core::plan::Share;
-use quash_core::report::{ActionFailure, Outcome};
-use quash_core::store::{Store, TargetConfig, TargetOptions};
+use quash_store::execute::execute;
+use quash_store::report::{ActionFailure, Outcome};
+use quash_store::{Store, TargetConfig, TargetOptions};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 

@@ -1,4 +1,4 @@
-//! The `quash` worker as a library under a thin `main`.
+//! The flow of a worker: deliveries in, invalidated and settled out.
 //!
 //! [`handle`] holds the whole flow: a batch of deliveries, settled. Each verb in it is the module to open next.
 
@@ -18,9 +18,4 @@ pub mod dead_letter;
 
 // What the worker is told, and what it tells.
 pub mod admin;
-
-pub mod logging;
 pub mod metrics;
-
-// The commands.
-pub mod cli;

@@ -6,13 +6,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use quash_core::event::{Change, EventLimits, Format, Payload, decode};
 use quash_core::plan::TargetId;
 use quash_core::resolve::Request;
-use quash_dispatch::transport::{Copy, Delivery, Message, Place, Verdict};
+use quash_transport::{Copy, Delivery, Message, Place, Verdict};
 
 use crate::app::Rules;
 use crate::decide::{Decision, Letter, Park, Why};
-use quash_dispatch::headers;
-use quash_dispatch::record::{Attempt, Reason, Record};
-use quash_dispatch::state::{
+use quash_delivery::headers;
+use quash_delivery::record::{Attempt, Reason, Record};
+use quash_delivery::state::{
     ATTEMPTS_KEPT, State, add_caches, read_attempts, read_replays, read_scope, shorten, unconfigured, write_attempts,
 };
 
@@ -198,7 +198,7 @@ impl Origin {
 #[cfg(test)]
 mod tests {
     use quash_core::resolve::{Declared, Resolver};
-    use quash_dispatch::transport::Tag;
+    use quash_transport::Tag;
 
     use super::*;
 

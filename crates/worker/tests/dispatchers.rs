@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use quash_core::store::Store;
-use quash_core::store::memory::Memory;
 use quash_dispatch::config::Config;
 use quash_dispatch::dispatcher::{self, Dispatcher};
-use quash_dispatch::transport::{Backlog, Transport, memory};
 use quash_dispatch::{Event, Invalidate};
+use quash_store::Store;
+use quash_store::memory::Memory;
+use quash_transport::{Backlog, Transport, memory};
 use quash_worker::app::{App, Plugins};
 use serde_json::{Value as Json, json};
 

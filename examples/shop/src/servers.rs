@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use quash_core::config::{Loader, ProcessEnvironment};
+use quash_config::{Loader, ProcessEnvironment};
 use quash_dispatch::config::Config;
 use quash_e2e::{Home, Kind, Postgres, Queue, RedisServer};
 use quash_worker::app::{App, Running};

@@ -8,7 +8,7 @@ use super::digest::Digest;
 use super::library::{Built, Cannot, Given, Library};
 use super::{ArgSet, Args, Filled, GlobBuilder, KeyError, KeySet, OneOrMany, Reach, ReachBy, Remover, Scheme};
 use crate::action::Write;
-use crate::config::{ConfigPath, Problem};
+use quash_config::{ConfigPath, Problem};
 
 /// What all cached inclusion tags are called, up to the star behind which the tag's function stands.
 const INCLUSION_TAG: &str = "argcache.extras.template.CachedInclusionNode.render_given_args*";

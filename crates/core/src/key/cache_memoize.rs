@@ -10,7 +10,7 @@ use super::{
     ArgSet, Args, Entries, Filled, Glob, GlobBuilder, KeyError, KeyFormat, KeySet, OneOrMany, Reach, ReachBy, Remover,
     Scheme,
 };
-use crate::config::{ConfigPath, Problem};
+use quash_config::{ConfigPath, Problem};
 
 /// Digits of an MD5 in hexadecimal: the whole logical key.
 const DIGITS: usize = 32;

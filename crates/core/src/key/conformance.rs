@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use super::library::{Given, Library};
 use super::{ArgSet, Args, Glob, KeyError, KeySet, ReachBy, Remover, Scheme};
 use crate::action::Write;
-use crate::config::Secret;
 use crate::event::{Row, Type, Value};
+use quash_config::Secret;
 
 /// One thing that a scheme asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

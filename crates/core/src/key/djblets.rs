@@ -11,7 +11,7 @@ use self::recipe::{AesKey, Recipe};
 use self::shape::Shape;
 use super::library::{Built, Cannot, Given, Library};
 use super::{Args, OneOrMany};
-use crate::config::{ConfigPath, Problem};
+use quash_config::{ConfigPath, Problem};
 
 /// More chunks than this are a gigabyte.
 const CHUNKS_MAX: usize = 1000;

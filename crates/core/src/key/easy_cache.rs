@@ -9,7 +9,7 @@ use super::format_spec::{Field, Piece, parse};
 use super::library::{Built, Cannot, Given, Library, behind_django};
 use super::{ArgSet, Args, KeyError, KeyFormat, KeySet, OneOrMany, PrefixedFormat, Reach, ReachBy, Remover, Scheme};
 use crate::action::{Life, Number, Write};
-use crate::config::{ConfigPath, Problem, Span};
+use quash_config::{ConfigPath, Problem, Span};
 
 /// Keys that `@ecached` and `@ecached_property` wrote.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::config::{ConfigPath, Problem};
+use quash_config::{ConfigPath, Problem};
 
 /// How an application spells physical keys on a target, given the logical key of a cache.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::args::Args;
 use super::{KeyFormat, Scheme};
-use crate::config::{ConfigPath, Problem, Secret};
+use quash_config::{ConfigPath, Problem, Secret};
 
 /// The declaration of a library's keys, as configuration spells it beside `depends_on`.
 pub trait Library {

@@ -174,7 +174,7 @@ impl Template {
 
 fn unknown<'a>(what: &str, given: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> TemplateError {
     let names = || known.clone().into_iter().collect::<Vec<_>>().join(", ");
-    let help = match crate::config::nearest(given, known.clone()) {
+    let help = match quash_config::nearest(given, known.clone()) {
         Some(name) => Some(format!("did you mean `{name}`?")),
         None if known.clone().into_iter().next().is_none() => None,
         None => Some(format!("known are {}", names())),

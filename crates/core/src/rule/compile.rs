@@ -10,13 +10,13 @@ use super::condition::Condition;
 use super::config::{CacheConfig, DependencyConfig, Mapped, Scalar};
 use super::dependency::{Dependency, Mapping, Origin};
 use super::set::{Cache, RuleSet};
-use crate::config::{ConfigPath, Problem};
 use crate::event::{Op, Type, Value};
 use crate::key::template::Template;
 use crate::key::{ArgSet, OneOrMany};
 use crate::plan::{TargetId, TargetSet};
 use crate::resolve::Declared;
 use crate::scope::QueueId;
+use quash_config::{ConfigPath, Problem};
 
 /// The names that a condition on a row may use.
 const ROW_NAMES: [&str; 6] = ["before", "after", "key", "op", "entity", "changed"];

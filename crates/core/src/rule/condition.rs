@@ -69,7 +69,7 @@ impl Condition {
             .map_err(|error| (format!("the condition is not CEL: {}", first_line(&error.to_string())), None))?;
         let references = program.references();
         let unknown = |what: &str, name: &str, known: &[&str]| {
-            let help = crate::config::nearest(name, known.iter().copied())
+            let help = quash_config::nearest(name, known.iter().copied())
                 .map_or_else(|| format!("known are {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
             (format!("the condition uses an unknown {what} `{name}`"), Some(help))
         };

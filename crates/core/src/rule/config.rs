@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::dispatch::DispatchConfig;
-use crate::config::Span;
 use crate::event::{EventLimits, Op, Type};
 use crate::key::library::Library;
 use crate::key::{KeyFormat, OneOrMany, argcache, cache_memoize, djblets, easy_cache, restflow};
+use quash_config::Span;
 
 /// Makes a library of every line of its list: the key that names it in a cache, and where its declaration is read into.
 macro_rules! cache_config {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::config::CacheConfig;
-use crate::config::{ConfigPath, Problem, Span};
+use quash_config::{ConfigPath, Problem, Span};
 
 /// Where resolving and executing runs, seen from the code that changed something. A word alone (`inline`) has the defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, schemars::JsonSchema)]
@@ -348,7 +348,7 @@ fn or_alone(schema: &mut schemars::Schema) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Environment, Loader, Root};
+    use quash_config::{Environment, Loader, Root};
 
     #[derive(Debug, Deserialize, schemars::JsonSchema)]
     #[serde(deny_unknown_fields, default)]

@@ -216,7 +216,7 @@ impl Asking<'_, '_, '_> {
                 Some(target) => TargetSet::from_iter([target]),
                 None => {
                     let known = resolver.targets().iter().map(String::as_str);
-                    let hint = crate::config::nearest(name, known).map(|near| format!("; did you mean `{near}`?"));
+                    let hint = quash_config::nearest(name, known).map(|near| format!("; did you mean `{near}`?"));
                     let error = format!("no target is called {}{}", quoted(name), hint.unwrap_or_default());
                     self.refuse(Refused::Rule(RuleError { cache: None, error }));
                     TargetSet::EMPTY

@@ -202,7 +202,7 @@ impl RuleSet {
     fn find_command<'e>(&'e self, name: &str, args: &'e Row<'e>, found: &mut Found<'e>) {
         let Some((place, cache)) = (0..).zip(&self.caches).find(|(_, cache)| cache.name == name) else {
             let known = self.caches.iter().map(|cache| cache.name.as_str());
-            let hint = crate::config::nearest(name, known).map(|near| format!("; did you mean `{near}`?"));
+            let hint = quash_config::nearest(name, known).map(|near| format!("; did you mean `{near}`?"));
             return found.fail(None, format!("no cache is called {}{}", quoted(name), hint.unwrap_or_default()));
         };
         let known = cache.scheme.args();

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use quash_core::config::{ConfigPath, Problem, Span};
+use quash_config::{ConfigPath, Problem, Span};
 use quash_core::rule::dispatch::DispatchConfig;
 
-use super::{AdminConfig, Config, RetryConfig};
+use super::{AdminConfig, Config};
 
 /// The version of the format that this worker reads.
 const VERSION: u32 = 1;
@@ -93,23 +93,6 @@ fn name_in_headers(path: &ConfigPath, of: &str, name: &str) -> Option<Problem> {
     (name.is_empty() || !name.chars().all(fits)).then(|| Problem::error(path.clone(), message))
 }
 
-impl RetryConfig {
-    fn check(&self, path: &ConfigPath) -> Vec<Problem> {
-        let max_attempts = at_least_one(path, "max_attempts", self.max_attempts as usize);
-        // Comparisons that are true for the right values, so that `.nan` is refused too.
-        let factor = (self.factor >= 1.0 && self.factor.is_finite()).then_some(());
-        let jitter = (self.jitter >= 0.0 && self.jitter <= 1.0).then_some(());
-        let order = (self.initial <= self.max).then_some(());
-        let wrong = [
-            (factor, "factor", "a delay grows by a factor of at least 1".to_owned()),
-            (jitter, "jitter", "jitter is a part, from 0 to 1".to_owned()),
-            (order, "initial", format!("the first delay, {}, is longer than the longest, {}", self.initial, self.max)),
-        ];
-        let wrong = wrong.into_iter().filter(|(right, ..)| right.is_none());
-        max_attempts.into_iter().chain(wrong.map(|(_, key, message)| Problem::error(path.key(key), message))).collect()
-    }
-}
-
 impl AdminConfig {
     fn check(&self, path: &ConfigPath) -> Vec<Problem> {
         let empty = self.token.as_ref().is_some_and(|token| token.expose().is_empty());
@@ -146,7 +129,7 @@ fn longer_than_nothing(path: &ConfigPath, key: &str, span: Span) -> Option<Probl
 
 #[cfg(test)]
 mod tests {
-    use quash_core::config::{Loader, ProcessEnvironment};
+    use quash_config::{Loader, ProcessEnvironment};
 
     use super::*;
 

@@ -21,8 +21,8 @@ use super::work::{Next, Work};
 use super::{Inner, Running, now_ms};
 use crate::event::Event;
 use crate::event::pack::{Parcel, pack};
-use crate::headers;
-use crate::transport::Message;
+use quash_delivery::headers;
+use quash_transport::Message;
 
 /// What a call comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]

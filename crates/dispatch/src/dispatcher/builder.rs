@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use quash_core::config::{ConfigPath, LoadError, Loader, Problem, ProcessEnvironment, Root, Segment, Severity};
-use quash_core::store::Store;
+use quash_config::{ConfigPath, LoadError, Loader, Problem, ProcessEnvironment, Root, Segment, Severity};
+use quash_store::Store;
 use serde::Deserialize;
 
 use super::engine::Engine;
@@ -20,15 +20,15 @@ use super::targets::Targets;
 use super::threadpool::Threadpool;
 use super::{Background, Dispatcher, Handle, Inner, Running};
 use crate::config::Config;
-use crate::retry::RetryPolicy;
-use crate::transport::Transport;
+use quash_delivery::retry::RetryPolicy;
+use quash_transport::Transport;
 
 /// Stores and transports to use in place of those that configuration describes, by their configured names. For those who
 /// want to hold the other end.
 ///
 /// ```
 /// use quash_dispatch::dispatcher::Plugins;
-/// use quash_dispatch::transport::memory;
+/// use quash_transport::memory;
 /// use quash_dispatch::{Dispatcher, Event};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -112,7 +112,7 @@ impl<'c> Builder<'c> {
     /// ```
     /// use std::sync::Arc;
     ///
-    /// use quash_core::store::memory::Memory;
+    /// use quash_store::memory::Memory;
     /// # use quash_dispatch::dispatcher::Plugins;
     /// # use quash_dispatch::{Dispatcher, Event};
     ///

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use quash_config::Finding;
 use quash_core::action::Action;
 use quash_core::key::Glob;
-use quash_core::store::memory::Memory;
-use quash_core::store::{Applied, Described, Finding, Identity, Sought, Store, StoreError, Survey};
+use quash_store::memory::Memory;
+use quash_store::{Applied, Described, Identity, Sought, Store, StoreError, Survey};
 use tokio::sync::watch;
 
-use crate::transport::{Backlog, ConsumeOptions, Consumer, DeadLetters, LetterId, Message, Transport, TransportError};
+use quash_transport::{Backlog, ConsumeOptions, Consumer, DeadLetters, LetterId, Message, Transport, TransportError};
 
 /// What a broker does with messages.
 #[derive(Debug, Clone, PartialEq, Eq)]

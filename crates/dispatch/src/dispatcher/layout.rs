@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quash_core::config::Problem;
+use quash_config::Problem;
 use quash_core::resolve::Resolver;
 use quash_core::rule::dispatch::{Batch, DispatchConfig, Failures, Inline, Queue, Task, Threadpool, WhenFull};
 use quash_core::scope::{CacheSet, Scope};

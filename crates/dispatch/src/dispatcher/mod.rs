@@ -42,8 +42,8 @@ use self::threadpool::Threadpool;
 use self::work::Scene;
 use crate::config::Config;
 use crate::event::Event;
-use crate::retry::RetryPolicy;
 use crate::transaction::Transaction;
+use quash_delivery::retry::RetryPolicy;
 
 /// Takes events from an application and sees to it that what was cached from them goes.
 ///

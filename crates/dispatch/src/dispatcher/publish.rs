@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use super::engine::Hand;
 use super::receipt::Cause;
-use crate::transport::backoff::Pace;
-use crate::transport::{Message, Transport, TransportError};
+use quash_transport::backoff::Pace;
+use quash_transport::{Message, Transport, TransportError};
 
 /// How long publishing goes on after its caller gave up: making a connection takes longer than a request waits, and the
 /// next caller finds it ready.

@@ -11,8 +11,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::engine::Hand;
 use super::publish::patiently;
 use super::receipt::{Cause, Ticket};
-use crate::transport::backoff::Pace;
-use crate::transport::{Message, Transport, TransportError};
+use quash_transport::backoff::Pace;
+use quash_transport::{Message, Transport, TransportError};
 
 /// How often messages that the broker refuses are tried again, once all others have gone past them.
 const REFUSED_EVERY: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Inner;
 use crate::event::{Event, EventError};
-use crate::transport::TransportError;
+use quash_transport::TransportError;
 
 /// What became of the events of one call. All of them are accepted: done, or in the hands of somebody who will not lose them
 /// while he lives.
@@ -96,7 +96,7 @@ impl Receipt {
     ///
     /// ```
     /// # use std::sync::Arc;
-    /// # use quash_core::store::memory::Memory;
+    /// # use quash_store::memory::Memory;
     /// # use quash_dispatch::dispatcher::Plugins;
     /// # use quash_dispatch::{Dispatcher, Event};
     /// # let config = quash_dispatch::config::Config::parse(

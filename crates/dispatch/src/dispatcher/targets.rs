@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use quash_core::action::Action;
-use quash_core::execute::execute;
 use quash_core::plan::Share;
-use quash_core::report::Outcome;
-use quash_core::store::{Store, TargetConfig};
+use quash_store::execute::execute;
+use quash_store::report::Outcome;
+use quash_store::{Store, TargetConfig};
 use tokio::runtime::{self, Handle};
 use tokio::sync::Semaphore;
 

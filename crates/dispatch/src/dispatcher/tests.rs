@@ -9,10 +9,10 @@ use serde_json::json;
 use super::doubles::{Broker, Mood, Slow};
 use super::*;
 use crate::event::Invalidate;
-use crate::headers;
-use crate::record::{Reason, Record};
-use crate::state::read_attempts;
-use crate::transport::Message;
+use quash_delivery::headers;
+use quash_delivery::record::{Reason, Record};
+use quash_delivery::state::read_attempts;
+use quash_transport::Message;
 
 const LONG: Duration = Duration::from_secs(30);
 

@@ -10,11 +10,11 @@ use super::publish::Outgoing;
 use super::targets::{Targets, Trouble};
 use crate::event::Event;
 use crate::event::pack::Parcel;
-use crate::headers;
-use crate::record::{Attempt, Reason, Record};
-use crate::retry::RetryPolicy;
-use crate::state::{State, shorten, write_attempts};
-use crate::transport::{Headers, Message};
+use quash_delivery::headers;
+use quash_delivery::record::{Attempt, Reason, Record};
+use quash_delivery::retry::RetryPolicy;
+use quash_delivery::state::{State, shorten, write_attempts};
+use quash_transport::{Headers, Message};
 
 /// What an event asks of one dispatcher in this process.
 pub(super) struct Work {

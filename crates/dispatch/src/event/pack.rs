@@ -7,7 +7,7 @@ use bytes::Bytes;
 use quash_core::event::{Change, EventLimits};
 
 use super::{Event, EventError};
-use crate::transport::Message;
+use quash_transport::Message;
 
 /// Events that travel together are cut into messages of this size: one bad event then costs only its message.
 const PACK_BYTES: usize = 256 * 1024;

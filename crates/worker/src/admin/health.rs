@@ -8,7 +8,7 @@ use super::Admin;
 
 /// The body of `/readyz`.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Health {
+pub struct Health {
     /// Whether it receives and can reach a target.
     pub(super) ready: bool,
     /// Whether it stops.

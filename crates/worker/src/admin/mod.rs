@@ -24,7 +24,7 @@ use crate::app::Snapshot;
 use crate::consume::Source;
 use crate::drain::Stop;
 use crate::metrics::Metrics;
-pub(crate) use health::Health;
+pub use health::Health;
 use quash_dispatch::config::AdminConfig;
 use token::Token;
 

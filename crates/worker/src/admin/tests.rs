@@ -1,12 +1,12 @@
 //! Shows what the endpoint tells, and to whom.
 
-use quash_core::config::Secret;
+use quash_config::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::app::doubles::{FakeRules, FakeStore, Mode, app, config, until};
 use crate::app::{App, Plugins, Running};
-use quash_core::store::TargetOptions;
+use quash_store::TargetOptions;
 
 async fn get(running: &Running, path: &str, token: Option<&str>) -> String {
     let mut stream = TcpStream::connect(running.admin_address().unwrap()).await.unwrap();

@@ -1,6 +1,6 @@
 //! Compares bearer tokens in constant time.
 
-use quash_core::config::Secret;
+use quash_config::Secret;
 
 /// The token that requests must carry.
 pub(super) struct Token(Secret);

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
-use quash_core::config::{ConfigPath, Problem, Severity};
+use quash_config::{ConfigPath, Problem, Severity};
 use quash_core::plan::TargetId;
 use quash_core::resolve::Resolver;
-use quash_core::store::TargetConfig;
-use quash_dispatch::transport::{Transport, TransportError};
+use quash_store::TargetConfig;
+use quash_transport::{Transport, TransportError};
 use tokio::time::timeout;
 
 use super::{Plugins, Rules, Snapshot, StartError};
@@ -17,8 +17,8 @@ use crate::consume::Source;
 use crate::hand_over::{Peer, Peers};
 use crate::lane::{Changes, Lane};
 use crate::metrics::Metrics;
+use quash_delivery::retry::RetryPolicy;
 use quash_dispatch::config::{Config, SourceConfig};
-use quash_dispatch::retry::RetryPolicy;
 
 /// How long a start waits for a broker before it goes on without; the source is tried until it answers.
 const PREPARE_MAX: Duration = Duration::from_secs(5);

@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use quash_config::Finding;
+use quash_config::Tagged;
 use quash_core::action::Action;
-use quash_core::config::Tagged;
 use quash_core::event::DecodeError;
 use quash_core::key::Glob;
 use quash_core::plan::{Plan, Share, TargetId, TargetSet};
 use quash_core::resolve::{Asked, Refused, Request, Resolution, Resolved, Widened};
 use quash_core::scope::{QueueId, QueueSet};
-use quash_core::store::{
-    Applied, Described, Finding, Identity, Refusal, Sought, Store, StoreConfig, StoreError, Survey, TargetConfig,
-    TargetOptions,
+use quash_store::{
+    Applied, Described, Identity, Refusal, Sought, Store, StoreConfig, StoreError, Survey, TargetConfig, TargetOptions,
 };
-use quash_dispatch::transport::{
+use quash_transport::{
     Backlog, ConsumeOptions, Consumer, DeadLetters, Delivery, Headers, LetterId, Message, Place, Receiver, Settler,
     Tag, Transport, TransportError, Verdict,
 };

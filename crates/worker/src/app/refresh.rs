@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use quash_dispatch::transport::{Message, TransportError};
+use quash_transport::{Message, TransportError};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::consume::Source;
-use quash_dispatch::headers;
-use quash_dispatch::record::Record;
+use quash_delivery::headers;
+use quash_delivery::record::Record;
 
 /// How often the broker is asked, and how long it may take to answer.
 const EVERY: Duration = Duration::from_secs(3);

@@ -10,7 +10,7 @@ use quash_core::scope::{QueueId, QueueSet};
 
 use crate::lane::Lane;
 use crate::metrics::CacheMetrics;
-use quash_dispatch::retry::RetryPolicy;
+use quash_delivery::retry::RetryPolicy;
 
 /// The rules in force, with everything that is made from the same configuration. Immutable; a reload makes another one.
 pub struct Snapshot {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quash_core::store::TargetOptions;
+use quash_store::TargetOptions;
 use tokio::time::{Instant, sleep};
 
 use super::doubles::{FakeRules, FakeStore, Mode, app, config, until};

@@ -1,12 +1,12 @@
 //! Tells the broker verdicts until it has heard them, with smaller copies where they are larger than it takes.
 
-use quash_dispatch::transport::backoff::Pace;
-use quash_dispatch::transport::{Copy, Delivery, Message, Settler, Tag, Verdict};
+use quash_transport::backoff::Pace;
+use quash_transport::{Copy, Delivery, Message, Settler, Tag, Verdict};
 
 use super::Source;
 use crate::drain::Stop;
-use quash_dispatch::headers;
-use quash_dispatch::record::Record;
+use quash_delivery::headers;
+use quash_delivery::record::Record;
 
 /// How many bytes of an error stay in the record of a dead letter that must be smaller.
 const ERROR_BYTES: usize = 200;
@@ -98,12 +98,12 @@ pub(crate) fn size(message: &Message) -> usize {
 mod tests {
     use std::sync::Arc;
 
-    use quash_dispatch::transport::{Headers, Place};
+    use quash_transport::{Headers, Place};
 
     use super::*;
     use crate::app::doubles::{FakeBroker, FakeRules, FakeStore, Mode, app, until};
-    use quash_dispatch::record::Attempt;
-    use quash_dispatch::state::write_attempts;
+    use quash_delivery::record::Attempt;
+    use quash_delivery::state::write_attempts;
 
     fn tried_often() -> Headers {
         let attempt = |at_ms| Attempt { at_ms, target: Some("main".into()), error: "e".repeat(300) };

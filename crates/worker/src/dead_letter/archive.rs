@@ -1,11 +1,11 @@
 //! Writes dead letters as lines of JSON, and reads such lines back as the messages that they were.
 
-use quash_dispatch::transport::{Headers, Message};
+use quash_transport::{Headers, Message};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Letter, base64};
-use quash_dispatch::headers;
+use quash_delivery::headers;
 
 /// One letter as an object of JSON. The payload is text where it is UTF-8, and base64 where it is not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,7 +81,7 @@ pub fn read_line(line: &str) -> Result<Message, String> {
 
 #[cfg(test)]
 mod tests {
-    use quash_dispatch::record::Reason;
+    use quash_delivery::record::Reason;
 
     use super::super::testing;
     use super::*;

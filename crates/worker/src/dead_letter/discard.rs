@@ -1,6 +1,6 @@
 //! Removes a fixed set of dead letters for good.
 
-use quash_dispatch::transport::{DeadLetters, TransportError};
+use quash_transport::{DeadLetters, TransportError};
 use tokio::sync::watch;
 
 use super::select::Selection;
@@ -46,9 +46,9 @@ pub async fn discard(
 
 #[cfg(test)]
 mod tests {
-    use quash_dispatch::transport::LetterId;
+    use quash_transport::LetterId;
 
-    use quash_dispatch::record::Reason;
+    use quash_delivery::record::Reason;
 
     use super::super::testing;
     use super::*;

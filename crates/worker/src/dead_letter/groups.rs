@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use quash_dispatch::transport::LetterId;
+use quash_transport::LetterId;
 
-use quash_dispatch::record::Reason;
+use quash_delivery::record::Reason;
 
 use super::Letter;
 
@@ -204,7 +204,7 @@ mod tests {
             (record.error, record.last_failure_ms) = (error.to_owned(), failed_ms);
             groups.add(&testing::letter(id, &record, ""));
         }
-        groups.add(&Letter::read(LetterId("4".to_owned()), quash_dispatch::transport::Message::default()));
+        groups.add(&Letter::read(LetterId("4".to_owned()), quash_transport::Message::default()));
 
         let seen: Vec<_> = groups
             .into_sorted()
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_group_without_anything_known_has_a_filter_too() {
-        let letter = Letter::read(LetterId("4".to_owned()), quash_dispatch::transport::Message::default());
+        let letter = Letter::read(LetterId("4".to_owned()), quash_transport::Message::default());
         let filter = Cause::of(&letter).filter();
         assert_eq!(filter, "reason:- target:- cache:-");
         assert!(matches(&filter.parse().unwrap(), &letter, 0));

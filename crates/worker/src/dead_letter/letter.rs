@@ -1,11 +1,11 @@
 //! Reads a dead letter: the message, and whatever can be learnt of why it is there.
 
-use quash_dispatch::transport::{Headers, LetterId, Message};
+use quash_transport::{Headers, LetterId, Message};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use quash_dispatch::headers;
-use quash_dispatch::record::{Attempt, Record};
+use quash_delivery::headers;
+use quash_delivery::record::{Attempt, Record};
 
 /// A dead letter. One without a readable record is a letter like any other, of which less is known.
 #[derive(Debug, Clone, PartialEq)]
@@ -164,7 +164,7 @@ fn items<T: DeserializeOwned>(list: Option<&Value>) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
-    use quash_dispatch::record::Reason;
+    use quash_delivery::record::Reason;
 
     use super::super::testing;
     use super::*;

@@ -1,6 +1,6 @@
 //! Keeps what could not be done, and explains it.
 //!
-//! A dead letter is a [`Message`](quash_dispatch::transport::Message) in the broker that carried the event; its
+//! A dead letter is a [`Message`](quash_transport::Message) in the broker that carried the event; its
 //! `Record` says why it is there. [`Letter`] reads one, whoever wrote it; [`filter`] and [`select`] say which are meant;
 //! [`replay`] sends them back.
 
@@ -18,7 +18,7 @@ mod base64;
 pub mod discard;
 pub mod replay;
 
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use letter::{About, Legibility, Letter};

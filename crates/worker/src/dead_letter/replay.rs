@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::str::FromStr;
 use std::time::Duration;
 
-use quash_dispatch::transport::{LetterId, Message, Transport, TransportError};
+use quash_transport::{LetterId, Message, Transport, TransportError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Letter;
 use super::select::{PAGE, Pages, Selection};
-use quash_dispatch::headers;
+use quash_delivery::headers;
 
 /// A letter that was replayed so often and still is here goes in circles: what it waits for did not change. It is then
 /// replayed only when somebody insists.
@@ -166,7 +166,7 @@ mod tests {
     use std::ops::ControlFlow;
 
     use super::super::select::{Choice, select};
-    use quash_dispatch::record::Reason;
+    use quash_delivery::record::Reason;
 
     use super::super::testing;
     use super::*;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use quash_dispatch::transport::{DeadLetters, LetterId, TransportError};
+use quash_transport::{DeadLetters, LetterId, TransportError};
 
 use super::Letter;
 use super::filter::{Filter, matches};
@@ -154,7 +154,7 @@ impl Choice {
 
 #[cfg(test)]
 mod tests {
-    use quash_dispatch::record::Reason;
+    use quash_delivery::record::Reason;
 
     use super::super::testing;
     use super::*;

@@ -3,19 +3,18 @@
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use quash_dispatch::transport::{
-    Backlog, ConsumeOptions, Consumer, DeadLetters, Finding, LetterId, Message, Transport, TransportError,
-};
+use quash_config::Finding;
+use quash_transport::{Backlog, ConsumeOptions, Consumer, DeadLetters, LetterId, Message, Transport, TransportError};
 
-use quash_dispatch::record::{Attempt, Reason, Record};
+use quash_delivery::record::{Attempt, Reason, Record};
 
 use super::Letter;
 
 /// When the tests take place; letters made here failed a minute before.
-pub(crate) const NOW_MS: i64 = 1_700_000_060_000;
+pub const NOW_MS: i64 = 1_700_000_060_000;
 
 /// A record with everything in it.
-pub(crate) fn record(reason: Reason) -> Record {
+pub fn record(reason: Reason) -> Record {
     let attempt = |at_ms| Attempt { at_ms, target: Some("main".to_owned()), error: "OOM at 12 MB".to_owned() };
     Record {
         version: Record::VERSION,
@@ -39,20 +38,20 @@ pub(crate) fn record(reason: Reason) -> Record {
 }
 
 /// A message with that record.
-pub(crate) fn message(record: &Record, payload: &str) -> Message {
+pub fn message(record: &Record, payload: &str) -> Message {
     let mut message = Message { payload: payload.to_owned().into(), ..Message::default() };
     record.put(&mut message.headers);
     message
 }
 
 /// A letter with that record.
-pub(crate) fn letter(id: &str, record: &Record, payload: &str) -> Letter {
+pub fn letter(id: &str, record: &Record, payload: &str) -> Letter {
     Letter::read(LetterId(id.to_owned()), message(record, payload))
 }
 
 /// A broker that holds its letters in memory, fails when told to, and remembers what was published.
 #[derive(Default)]
-pub(crate) struct Broker {
+pub struct Broker {
     state: Mutex<State>,
 }
 
@@ -67,14 +66,14 @@ struct State {
 
 impl Broker {
     /// A broker with these letters, named from 1 on.
-    pub(crate) fn with(letters: impl IntoIterator<Item = Message>) -> Self {
+    pub fn with(letters: impl IntoIterator<Item = Message>) -> Self {
         let broker = Self::default();
         letters.into_iter().for_each(|letter| broker.add(letter));
         broker
     }
 
     /// Adds a letter, as a worker would.
-    pub(crate) fn add(&self, letter: Message) {
+    pub fn add(&self, letter: Message) {
         let mut state = self.state();
         state.last_id += 1;
         let id = state.last_id;
@@ -82,29 +81,29 @@ impl Broker {
     }
 
     /// Refuses to publish after so many batches.
-    pub(crate) fn fail_after(self, batches: usize) -> Self {
+    pub fn fail_after(self, batches: usize) -> Self {
         self.state().publishes_left = Some(batches);
         self
     }
 
     /// Makes every published message come back as a letter at once.
-    pub(crate) fn returning(self) -> Self {
+    pub fn returning(self) -> Self {
         self.state().returning = true;
         self
     }
 
     /// The batches that were published.
-    pub(crate) fn published(&self) -> Vec<Vec<Message>> {
+    pub fn published(&self) -> Vec<Vec<Message>> {
         self.state().published.clone()
     }
 
     /// The names of the letters that are there.
-    pub(crate) fn ids(&self) -> Vec<u64> {
+    pub fn ids(&self) -> Vec<u64> {
         self.state().letters.iter().map(|(id, _)| *id).collect()
     }
 
     /// The letters that are there.
-    pub(crate) fn letters(&self) -> Vec<Message> {
+    pub fn letters(&self) -> Vec<Message> {
         self.state().letters.iter().map(|(_, message)| message.clone()).collect()
     }
 

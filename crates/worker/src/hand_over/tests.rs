@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quash_core::config::{Loader, ProcessEnvironment};
-use quash_core::store::Store;
+use quash_config::{Loader, ProcessEnvironment};
+use quash_delivery::headers;
+use quash_delivery::record::Record;
 use quash_dispatch::config::Config;
-use quash_dispatch::headers;
-use quash_dispatch::record::Record;
-use quash_dispatch::transport::Headers;
+use quash_store::Store;
+use quash_transport::Headers;
 
 use crate::app::doubles::{FakeBroker, FakeStore, Mode, Shared, until};
 use crate::app::{App, Plugins, Running};

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt;
 use quash_core::resolve::Resolved;
-use quash_dispatch::transport::{Delivery, Tag, Verdict};
+use quash_transport::{Delivery, Tag, Verdict};
 
 use super::{Item, Work};
 use crate::app::Snapshot;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quash_dispatch::transport::{Headers, Verdict};
+use quash_transport::{Headers, Verdict};
 
 use crate::app::Running;
 use crate::app::doubles::{FakeBroker, FakeRules, FakeStore, Mode, app, body, until};
-use quash_dispatch::headers;
-use quash_dispatch::record::{Reason, Record};
-use quash_dispatch::state::read_attempts;
+use quash_delivery::headers;
+use quash_delivery::record::{Reason, Record};
+use quash_delivery::state::read_attempts;
 
 /// A worker over these targets.
 async fn started(targets: &[(&str, Mode)]) -> (Running, Arc<FakeBroker>, Vec<Arc<FakeStore>>) {

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use quash_core::config::Span;
+use quash_config::Span;
 use quash_core::plan::TargetId;
-use quash_core::store::{Identity, StoreError};
+use quash_store::{Identity, StoreError};
 use tokio::time::advance;
 
 use super::*;

@@ -4,7 +4,7 @@ use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use quash_core::store::{Identity, StoreError};
+use quash_store::{Identity, StoreError};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use quash_dispatch::transport::{Backlog, TransportError};
+use quash_transport::{Backlog, TransportError};
 
 use super::{Histogram, Limiter, Metrics, labels};
 use crate::decide::{Decision, Park, Why};
-use quash_dispatch::record::Reason;
+use quash_delivery::record::Reason;
 
 /// Lines a second about dead letters of one source; more of them say nothing new.
 const LETTER_LINES: u32 = 10;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use quash_core::action::Action;
-use quash_core::report::ActionFailure;
+use quash_store::report::ActionFailure;
 
 use super::{Histogram, Limiter, Metrics, labels};
 

@@ -213,7 +213,7 @@ fn a_wipe_without_a_prefix_is_refused() {
     let config = |wipe| Config { function: Some("m.f".to_owned()), wipe, ..Config::default() };
     let severity = |wipe, format: &KeyFormat| config(wipe).format_doubt(format).map(|doubt| doubt.severity);
     let django = serde_json::from_value(json!({"django": {}})).unwrap();
-    assert_eq!(severity(true, &KeyFormat::Plain), Some(crate::config::Severity::Error));
-    assert_eq!(severity(false, &KeyFormat::Plain), Some(crate::config::Severity::Warning));
+    assert_eq!(severity(true, &KeyFormat::Plain), Some(quash_config::Severity::Error));
+    assert_eq!(severity(false, &KeyFormat::Plain), Some(quash_config::Severity::Warning));
     assert_eq!(severity(true, &django), None);
 }

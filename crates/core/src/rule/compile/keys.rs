@@ -1,11 +1,11 @@
 //! Compiles what spells the keys of a cache: a template, tags alone, or a library; and what stands before them on a target.
 
 use super::{Compiler, value};
-use crate::config::{ConfigPath, Problem};
 use crate::key::library::{Given, Library};
 use crate::key::template::{Template, TemplateError, TemplateScheme};
 use crate::key::{Args, MAX_ARGS, Scheme};
 use crate::rule::config::CacheConfig;
+use quash_config::{ConfigPath, Problem};
 
 impl Compiler<'_> {
     /// What spells the keys: exactly one of a template, tags alone, and a library.

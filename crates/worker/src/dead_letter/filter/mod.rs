@@ -151,9 +151,9 @@ impl Comparison {
 
 #[cfg(test)]
 mod tests {
-    use quash_dispatch::transport::{LetterId, Message};
+    use quash_transport::{LetterId, Message};
 
-    use quash_dispatch::record::Reason;
+    use quash_delivery::record::Reason;
 
     use super::super::testing;
     use super::*;

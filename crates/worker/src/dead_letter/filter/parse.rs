@@ -3,10 +3,10 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use quash_core::config::{Span, nearest};
+use quash_config::{Span, nearest};
 
 use super::{Comparison, Count, Filter, Name, Pattern, Term, Test, Wanted};
-use quash_dispatch::record::Reason;
+use quash_delivery::record::Reason;
 
 const FIELDS: [(&str, Field); 11] = [
     ("reason", Field::Name(Name::Reason)),

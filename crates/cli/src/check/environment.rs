@@ -1,0 +1,182 @@
+//! Asks every target and every source whether it is as its promises need.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
+use quash_config::{Finding, Severity};
+use quash_core::whereabouts::Whereabouts;
+use quash_store::{Store, StoreError, TargetConfig};
+use quash_transport::TransportError;
+use serde::Serialize;
+
+use super::entries::entries;
+use crate::output::{Paint, escape_for_terminal};
+use quash_dispatch::config::{Config, SourceConfig};
+
+/// How long an inspection may take: longer than any driver's own limit for connecting.
+const INSPECTION_MAX: Duration = Duration::from_secs(20);
+
+/// What was found at one target or source.
+#[derive(Debug, Serialize)]
+pub(super) struct Inspected {
+    /// `target` or `source`.
+    role: &'static str,
+    name: String,
+    /// The kind of plug-in, as `redis`.
+    kind: &'static str,
+    findings: Vec<Finding>,
+    /// Why it could not be asked.
+    unreachable: Option<String>,
+}
+
+/// How a finding ended, the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Ok,
+    Warning,
+    Error,
+    Unreachable,
+}
+
+/// Asks all of them at the same time.
+pub(super) async fn inspect(config: &Config, whereabouts: &[Whereabouts]) -> Vec<Inspected> {
+    let targets = join_all(config.targets.iter().map(|(name, target)| target_is(name, target, whereabouts)));
+    let sources = join_all(config.sources.iter().map(|(name, source)| source_is(name, source)));
+    let (targets, sources) = join(targets, sources).await;
+    targets.into_iter().chain(sources).collect()
+}
+
+async fn target_is(name: &str, target: &TargetConfig, whereabouts: &[Whereabouts]) -> Inspected {
+    let asking = async |store: Arc<dyn Store>| {
+        let mut findings = store.inspect().await?;
+        findings.extend(entries(&*store, name, whereabouts).await?);
+        Ok::<_, StoreError>(findings)
+    };
+    let asked = match target.kind.build() {
+        Ok(store) => within_limit(async { asking(store).await.map_err(Trouble::from) }).await,
+        Err(problem) => Err(Trouble::Refused(problem.message)),
+    };
+    Inspected::new("target", name, target.kind.kind(), asked)
+}
+
+async fn source_is(name: &str, source: &SourceConfig) -> Inspected {
+    let asked = match source.kind.build() {
+        Ok(transport) => within_limit(async { transport.inspect().await.map_err(Trouble::from) }).await,
+        Err(problem) => Err(Trouble::Refused(problem.message)),
+    };
+    Inspected::new("source", name, source.kind.kind(), asked)
+}
+
+async fn within_limit(asking: impl Future<Output = Result<Vec<Finding>, Trouble>>) -> Result<Vec<Finding>, Trouble> {
+    let late = || Trouble::Unreachable(format!("no answer in {} seconds", INSPECTION_MAX.as_secs()));
+    tokio::time::timeout(INSPECTION_MAX, asking).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// Why an inspection came to no end.
+enum Trouble {
+    Unreachable(String),
+    Refused(String),
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unreachable(_) => Self::Unreachable(error.to_string()),
+            StoreError::Refused(_) => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+impl From<TransportError> for Trouble {
+    fn from(error: TransportError) -> Self {
+        match error {
+            TransportError::Unreachable(_) => Self::Unreachable(error.to_string()),
+            TransportError::Refused(_) | TransportError::TooLarge(_) => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+impl Inspected {
+    fn new(role: &'static str, name: &str, kind: &'static str, asked: Result<Vec<Finding>, Trouble>) -> Self {
+        let (findings, unreachable) = match asked {
+            Ok(findings) => (findings, None),
+            Err(Trouble::Unreachable(error)) => (Vec::new(), Some(error)),
+            Err(Trouble::Refused(what)) => (vec![refused(what)], None),
+        };
+        Self { role, name: name.to_owned(), kind, findings, unreachable }
+    }
+
+    /// How many findings ended so.
+    pub(super) fn count(&self, outcome: Outcome) -> usize {
+        let findings = self.findings.iter().filter(|finding| outcome_of(finding) == outcome).count();
+        findings + usize::from(self.unreachable.is_some() && outcome == Outcome::Unreachable)
+    }
+
+    /// Why it could not be reached, with its name.
+    pub(super) fn unreachable(&self) -> Option<String> {
+        let error = self.unreachable.as_ref()?;
+        Some(format!("{} {}: {error}", self.role, self.name))
+    }
+
+    /// Its findings, one a line, with what mends them.
+    pub(super) fn text(&self, paint: Paint) -> String {
+        let heading = format!("{} {} ({})", self.role, escape_for_terminal(&self.name), self.kind);
+        let mut out = format!("{}\n", paint.bold(&heading));
+        if let Some(error) = &self.unreachable {
+            out += &format!("  {} {}\n", paint.red("✗"), escape_for_terminal(error));
+        }
+        for finding in &self.findings {
+            let mark = match outcome_of(finding) {
+                Outcome::Ok => paint.green("✓"),
+                Outcome::Warning => paint.yellow("!"),
+                Outcome::Error | Outcome::Unreachable => paint.red("✗"),
+            };
+            out += &format!("  {mark} {}\n", escape_for_terminal(&finding.what));
+            if !finding.mend.is_empty() {
+                out += &format!("    {} {}\n", paint.dim("mend:"), escape_for_terminal(&finding.mend));
+            }
+        }
+        out
+    }
+}
+
+fn refused(what: String) -> Finding {
+    Finding { severity: Severity::Error, what, mend: "give this user the rights that inspecting needs".to_owned() }
+}
+
+fn outcome_of(finding: &Finding) -> Outcome {
+    match finding.severity {
+        Severity::Ok => Outcome::Ok,
+        Severity::Warning => Outcome::Warning,
+        Severity::Error => Outcome::Error,
+    }
+}
+
+#[cfg(test)]
+impl Inspected {
+    /// A target with one finding that ended so.
+    pub(super) fn example(name: &str, outcome: Outcome) -> Self {
+        let finding = |severity| Ok(vec![Finding { severity, what: "policy".to_owned(), mend: "set it".to_owned() }]);
+        let asked = match outcome {
+            Outcome::Ok => finding(Severity::Ok),
+            Outcome::Warning => finding(Severity::Warning),
+            Outcome::Error => finding(Severity::Error),
+            Outcome::Unreachable => Err(Trouble::Unreachable("connection refused".to_owned())),
+        };
+        Self::new("target", name, "redis", asked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_come_with_what_mends_them() {
+        let text = |outcome| Inspected::example("main", outcome).text(Paint(false));
+        assert_eq!(text(Outcome::Warning), "target main (redis)\n  ! policy\n    mend: set it\n");
+        assert_eq!(text(Outcome::Unreachable), "target main (redis)\n  ✗ connection refused\n");
+    }
+}

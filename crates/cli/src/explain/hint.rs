@@ -1,0 +1,214 @@
+//! Finds out why none of the entries that an event names exist on a target.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use quash_config::{Finding, Severity};
+use quash_core::explain::{Explanation, PlannedAction};
+use quash_core::key::entries::exactly;
+use quash_core::whereabouts::Whereabouts;
+use quash_store::{Sighted, Sought, Store, StoreError, Survey};
+use serde::Serialize;
+
+use super::live::{Live, ON_A_KEY};
+use crate::absence::{self, Seen, is_of_another, mismatch, whose};
+
+/// How long looking further may take.
+pub(super) const SURVEY_MAX: Duration = Duration::from_secs(5);
+/// How many missing keys of one cache are looked for elsewhere: what one of them tells, the others tell again.
+const KEYS_MAX: usize = 8;
+/// How many caches of one target are looked for; each is tried on every key.
+const CACHES_MAX: usize = 16;
+
+/// Why nothing of a cache is there, or what else is.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Hint {
+    pub(super) cache: String,
+    pub(super) target: String,
+    #[serde(flatten)]
+    pub(super) finding: Finding,
+}
+
+/// Looks for what the explanation names and does not find on one target.
+///
+/// # Errors
+/// When the target cannot be reached; that it does not let us look is a hint.
+pub(super) async fn hints(
+    store: &dyn Store,
+    target: &str,
+    explanation: &Explanation,
+    places: &[Whereabouts],
+    live: &Live,
+) -> Result<Vec<Hint>, StoreError> {
+    let missing = missing(target, explanation, places, live);
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sought: Vec<Sought> = missing.iter().flat_map(Missing::sought).collect();
+    let hint = |missing: &Missing<'_>, finding| Hint {
+        cache: missing.place.cache.clone(),
+        target: target.to_owned(),
+        finding,
+    };
+    match store.survey(&sought, SURVEY_MAX).await {
+        Ok(survey) => {
+            let mut sighted = survey.sighted.iter();
+            let mut take = |number| sighted.by_ref().take(number).cloned().collect::<Vec<Sighted>>();
+            let told = missing.iter().map(|missing| {
+                let (keys, cache) = (take(missing.keys.len()), take(missing.place.entries.keys.len()));
+                hint(missing, missing.finding(&keys, &cache, &survey, places))
+            });
+            Ok(told.collect())
+        }
+        Err(StoreError::Refused(why)) => {
+            Ok(missing.iter().map(|missing| hint(missing, absence::unanswered(&why))).collect())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The caches of which the explanation names keys on a target and none exists.
+fn missing<'e>(target: &str, explanation: &'e Explanation, places: &'e [Whereabouts], live: &Live) -> Vec<Missing<'e>> {
+    let mut actions: BTreeMap<&str, Vec<&PlannedAction>> = BTreeMap::new();
+    for cache in explanation.changes.iter().flat_map(|change| &change.caches) {
+        let here = cache.actions.iter().filter(|action| action.target == target);
+        actions.entry(&cache.cache).or_default().extend(here);
+    }
+    let place = |cache: &str| places.iter().find(|place| place.target == target && place.cache == cache);
+    let absent = |actions: &[&PlannedAction]| {
+        let mut found = actions.iter().filter_map(|action| live.found(action)).peekable();
+        found.peek().is_some() && found.all(|keys| keys == 0)
+    };
+    let absent = actions.into_iter().filter(|(_, actions)| absent(actions));
+    let named = absent.filter_map(|(cache, actions)| Some(Missing::of(place(cache)?, &actions)));
+    named.take(CACHES_MAX).collect()
+}
+
+/// A cache of which nothing was found.
+struct Missing<'e> {
+    place: &'e Whereabouts,
+    /// Keys that do not exist: their heads and what is behind those.
+    keys: Vec<(&'e str, &'e str)>,
+}
+
+impl<'e> Missing<'e> {
+    fn of(place: &'e Whereabouts, actions: &[&'e PlannedAction]) -> Self {
+        let on_a_key = actions.iter().filter(|action| ON_A_KEY.contains(&action.action));
+        let named: BTreeSet<&str> = on_a_key.map(|action| action.object.as_str()).collect();
+        let split = |key: &'e str| {
+            let heads = place.heads.iter().filter(|head| key.starts_with(&***head));
+            let head = heads.max_by_key(|head| head.len())?;
+            Some(key.split_at(head.len())).filter(|(_, logical)| !logical.is_empty())
+        };
+        Self { place, keys: named.into_iter().filter_map(split).take(KEYS_MAX).collect() }
+    }
+
+    fn sought(&self) -> Vec<Sought> {
+        let exact = self.keys.iter().filter_map(|(_, logical)| exactly(logical));
+        let keys = exact.map(|logical| Sought { logical, heads: self.place.heads.clone() });
+        keys.chain(absence::sought(self.place)).collect()
+    }
+
+    fn finding(&self, keys: &[Sighted], cache: &[Sighted], survey: &Survey, all: &[Whereabouts]) -> Finding {
+        let seen = Seen::of(self.place, cache, survey, all);
+        let strange = |head: &&String| !is_of_another(self.place, head, all);
+        let twin = |sighted: &'_ Sighted| sighted.elsewhere.keys().find(strange).cloned();
+        let twin = self.keys.iter().zip(keys).find_map(|(key, sighted)| Some((key, twin(sighted)?)));
+        let Some(((head, logical), other)) = twin else {
+            return match seen.sighted.here {
+                0 => seen.finding(),
+                _ => Finding { what: format!("not cached now; {}", seen.finding().what), ..seen.finding() },
+            };
+        };
+        let (why, mend) = mismatch(&self.place.heads, &other, whose(self.place));
+        let what = format!("`{head}{logical}` is not there, `{other}{logical}` is");
+        let (what, mend) = match seen.sighted.here {
+            0 => (format!("{what}: {why}"), mend),
+            here => {
+                let others = crate::output::count(here, "other entry", "other entries");
+                let what = format!("{what}; {others} of cache {} stand as configured", self.place.cache);
+                (what, format!("if the application that the events come from writes both: {mend}"))
+            }
+        };
+        Finding { severity: Severity::Warning, what, mend }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quash_core::explain::{ExplainedCache, ExplainedChange};
+    use quash_core::key::{Entries, Glob};
+    use quash_store::memory::Memory;
+
+    use super::*;
+
+    fn explanation(key: &str) -> Explanation {
+        let action = PlannedAction { target: "main".to_owned(), action: "delete", object: key.to_owned() };
+        let cache = ExplainedCache {
+            cache: "product".to_owned(),
+            through: Vec::new(),
+            key_sets: Vec::new(),
+            reach: Vec::new(),
+            notes: Vec::new(),
+            actions: vec![action],
+            again_after_ms: Vec::new(),
+        };
+        let change = String::new();
+        let change =
+            ExplainedChange { change, rules: Vec::new(), caches: vec![cache], command: Vec::new(), refused: None };
+        Explanation { changes: vec![change] }
+    }
+
+    async fn told(head: &str, keys: &[&str]) -> Vec<Finding> {
+        let memory = Memory::new();
+        keys.iter().for_each(|key| memory.set(*key, "1"));
+        let place = Whereabouts {
+            cache: "product".to_owned(),
+            target: "main".to_owned(),
+            heads: vec![head.into()],
+            own_format: false,
+            entries: Entries { keys: vec![Glob::parse("product:*").unwrap()], tags: Vec::new(), shared: false },
+        };
+        let (key, mut live) = (format!("{head}product:42"), Live::default());
+        live.note("main", "delete", &key, u64::from(memory.get(&key).is_some()));
+        let hints = hints(&memory, "main", &explanation(&key), &[place], &live).await.unwrap();
+        hints.into_iter().map(|hint| hint.finding).collect()
+    }
+
+    #[tokio::test]
+    async fn the_same_key_behind_another_head_is_named() {
+        for (head, other, why) in [
+            (":1:", ":2:", "version 1, the application writes version 2"),
+            ("shop:1:", ":1:", "prefix `shop`, the application writes no prefix"),
+            ("", ":1:", "plain keys, the application writes no prefix and version 1"),
+            (":1:", "", "the application writes plain keys"),
+        ] {
+            let key = format!("{other}product:42");
+            let found = told(head, &[&key, "noise"]).await;
+            assert_eq!(found.len(), 1);
+            assert_eq!(found[0].severity, Severity::Warning, "{found:?}");
+            for words in [why, &format!("`{head}product:42` is not there, `{key}` is")] {
+                assert!(found[0].what.contains(words), "{words} in {found:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_just_not_cached_is_no_mistake() {
+        assert_eq!(told(":1:", &[":1:product:42"]).await, []);
+        let found = told(":1:", &[":1:product:7", ":2:product:7"]).await;
+        assert_eq!(found[0].severity, Severity::Ok, "{found:?}");
+        assert!(found[0].what.starts_with("not cached now; cache product: 1 entry"), "{found:?}");
+        let found = told(":1:", &[":1:product:7", ":2:product:42"]).await;
+        assert!(found[0].what.contains("1 other entry of cache product"), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn another_database_is_suspected_where_no_key_has_the_head() {
+        let found = told("shop:1:", &["session:1", "session:2"]).await;
+        assert!(found[0].what.contains("none of the 2 keys of the database begins with `shop:1:`"), "{found:?}");
+        let found = told("shop:1:", &["shop:1:page:1", "session:2"]).await;
+        assert!(found[0].what.contains("looks like shop:1:product:*"), "{found:?}");
+        assert!(told("shop:1:", &[]).await[0].what.contains("the database is empty"));
+    }
+}

@@ -1,0 +1,112 @@
+//! Pins what is told of a key.
+
+use quash_core::key::Entries;
+use quash_store::memory::Memory;
+
+use super::*;
+
+fn globs(texts: &[&str]) -> Vec<Glob> {
+    texts.iter().map(|text| Glob::parse(text).unwrap()).collect()
+}
+
+fn place(cache: &str, head: &str, keys: &[&str], tags: &[&str]) -> Whereabouts {
+    let entries = Entries { keys: globs(keys), tags: globs(tags), shared: cache == "memo" };
+    let heads = vec![head.into()];
+    Whereabouts { cache: cache.to_owned(), target: "main".to_owned(), heads, own_format: false, entries }
+}
+
+fn whereabouts(head: &str) -> Vec<Whereabouts> {
+    vec![
+        place("all", head, &["p*"], &[]),
+        place("catalog", head, &["catalog:*:*"], &["author:*"]),
+        place("memo", head, &[&"[0-9a-f]".repeat(32)], &[]),
+        place("product", head, &["product:*"], &[]),
+    ]
+}
+
+async fn told(head: &str, key: &str, keys: &[&str]) -> String {
+    let memory = Memory::new();
+    keys.iter().for_each(|key| memory.set(*key, "1"));
+    let whereabouts = whereabouts(head);
+    let mut known = Known::of(key, "main", &whereabouts);
+    known.look(&memory, key, &[head.into()], &whereabouts).await.unwrap();
+    tell(key, &[known], Paint(false))
+}
+
+#[tokio::test]
+async fn a_key_is_told_with_the_caches_that_write_it() {
+    let text = told(":1:", ":1:product:42", &[":1:product:42"]).await;
+    let expect = "\
+:1:product:42
+
+on target main
+  exists, a string, never expires
+  ✓ is an entry of cache product (:1:product:*)
+  ✓ is an entry of cache all (:1:p*)
+";
+    assert_eq!(text, expect);
+    let tag = told("", "author:3", &[]).await;
+    assert!(tag.contains("not there") && tag.contains("is a tag of cache catalog (author:*)"), "{tag}");
+    let digest = told(":1:", ":1:0123456789abcdef0123456789abcdef", &[]).await;
+    assert!(digest.contains("may be an entry of cache memo (:1:[0-9a-f]{32}), or of others"), "{digest}");
+}
+
+#[tokio::test]
+async fn a_key_of_another_version_is_told_with_what_the_cache_removes() {
+    let text = told(":1:", ":2:product:42", &[":2:product:42"]).await;
+    let expect = "\
+:2:product:42
+
+on target main
+  exists, a string, never expires
+  – would be an entry of cache product, which writes:
+      :1:product:42  not there
+  – would be an entry of cache all, which writes:
+      :1:product:42  not there
+  ! cache product removes `:1:product:42`, not `:2:product:42`: the target's key_format says version 1, the application \
+writes version 2
+    mend: set `targets.main.key_format: { django: { version: 2 } }`; a list of both covers a rolling deploy
+";
+    assert!(text.starts_with(expect), "{text}");
+}
+
+#[tokio::test]
+async fn a_missing_key_is_looked_for_behind_other_heads() {
+    let text = told(":1:", ":1:product:42", &[":2:product:42", "x"]).await;
+    assert!(text.contains("`:2:product:42` is there: the target's key_format says version 1"), "{text}");
+    let logical = told("shop:1:", "product:42", &["shop:1:product:42"]).await;
+    assert!(logical.contains("      shop:1:product:42  exists"), "{logical}");
+    assert!(!logical.contains('!'), "{logical}");
+    let lost = told("shop:1:", "shop:1:product:42", &["session"]).await;
+    assert!(lost.contains("not even the only key of the database begins with `shop:1:`"), "{lost}");
+}
+
+#[tokio::test]
+async fn a_key_of_nobody_is_looked_for_too() {
+    let text = told(":1:", ":1:basket:7", &[":3:basket:7"]).await;
+    assert!(text.contains("no declared cache writes such a key"), "{text}");
+    assert!(text.contains("`:3:basket:7` is there: the target's key_format says version 1"), "{text}");
+    let given = told(":1:", ":3:basket:7", &[]).await;
+    assert!(!given.contains('!'), "{given}");
+}
+
+#[test]
+fn a_key_that_a_cache_writes_is_no_mistake_of_another() {
+    let whereabouts = [place("django", ":1:", &["product:*"], &[]), place("plain", "", &["product:*"], &[])];
+    let caches = |key: &str| {
+        let known = Known::of(key, "main", &whereabouts);
+        known.caches.into_iter().map(|claim| (claim.cache, claim.writes.len())).collect::<Vec<_>>()
+    };
+    assert_eq!(caches(":1:product:1"), [("django".to_owned(), 0)]);
+    assert_eq!(caches("product:1"), [("plain".to_owned(), 0)]);
+    assert_eq!(caches(":2:product:1").len(), 2);
+}
+
+#[test]
+fn what_is_under_a_key_is_told_as_far_as_the_target_tells() {
+    let described = |kind: Option<&str>, expires, ttl_ms| Described { kind: kind.map(str::to_owned), expires, ttl_ms };
+    let tell = |described: Described| there_is(Some(&described), Paint(false));
+    assert_eq!(tell(described(Some("hash"), Some(true), Some(252_999))), "exists, a hash, expires in 4m 12s");
+    assert_eq!(tell(described(None, None, None)), "exists");
+    assert_eq!(there_is(None, Paint(false)), "not there");
+}

@@ -1,0 +1,221 @@
+//! `quash publish`: publishes events from a file, standard input or an outbox.
+
+mod deliver;
+mod flow;
+mod input;
+pub mod outbox;
+mod stop;
+mod validate;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use quash_config::ProcessEnvironment;
+use quash_core::event::Format;
+use quash_transport::{Headers, Message};
+use serde::Serialize;
+
+use super::format::format;
+use super::source::Source;
+use super::{CliError, Exit, Global, Output, output, source};
+use deliver::Delivery;
+use flow::{Flow, Pace};
+use stop::Stop;
+use validate::Validator;
+
+/// Publishes events from a file or standard input, one JSON document a line, or from a table in PostgreSQL.
+///
+/// Every line is decoded first: one that is wrong is reported and left out, and the exit code is then 1. Lines that carry
+/// nothing to invalidate (transaction boundaries) are left out in silence. While the broker cannot be reached, publishing
+/// waits; no line is dropped. Ctrl-C, SIGTERM and the end of the input finish what was read; a second Ctrl-C gives up.
+///
+/// With `--outbox`, the oldest rows of a table are published and removed again and again; `quash schema outbox` prints the SQL
+/// that makes it. Rows go when the broker has confirmed their events. One that can never be published stays, marked with its
+/// error. Several relays share the work.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The file to read; `-` is standard input
+    #[arg(short, long, default_value = "-")]
+    file: PathBuf,
+    /// The format of the events; that of the source when left out
+    #[arg(long, value_parser = format)]
+    format: Option<Format>,
+    /// Where to publish; needed when several sources are configured
+    #[arg(long)]
+    source: Option<String>,
+    /// Take the whole input as one document
+    #[arg(long)]
+    whole: bool,
+    /// Stop at the first line that is wrong
+    #[arg(long)]
+    strict: bool,
+    /// Lines or rows published together at most
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    batch: u32,
+    /// Events a second at most
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    /// A header of every message, as `name=value`; may be repeated
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+    #[command(flatten)]
+    outbox: outbox::Options,
+}
+
+/// What was done with the input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+struct Tally {
+    /// Messages that the broker has.
+    published: u64,
+    /// Lines or rows with nothing to invalidate in them.
+    nothing: u64,
+    /// Lines or rows that are no event.
+    refused: u64,
+}
+
+/// Publishes events from a file, standard input or an outbox.
+///
+/// # Errors
+/// As [`CliError`] says.
+pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
+    let config = global.load()?.root;
+    let source = source::choose(&config, args.source.as_deref())?;
+    let format = agreed_format(args.format, source.format, &source.name)?;
+    let mut headers = Headers::default();
+    for (name, value) in args.headers {
+        headers.set(name, value);
+    }
+    let (started, name) = (Instant::now(), source.name.clone());
+    let work = Work {
+        source,
+        validator: Validator { format, limits: config.limits.event(), headers },
+        stop: Stop::on_signals(),
+        pace: args.rate.map(Pace::new),
+        batch: args.rate.map_or(args.batch, |rate| args.batch.min((rate / 10).max(1))),
+    };
+    let (tally, unit) = match args.outbox.url(&ProcessEnvironment)? {
+        Some(url) => (outbox::relay(&url, args.outbox, work).await?, ("row", "rows")),
+        None => (publish(&args.file, args.whole, args.strict, work).await?, ("line", "lines")),
+    };
+    summarise(tally, unit, &name, started.elapsed(), global.output)?;
+    Ok(if tally.refused == 0 { Exit::Done } else { Exit::Failures })
+}
+
+/// What it takes to publish, wherever the events come from.
+struct Work {
+    source: Source,
+    validator: Validator,
+    stop: Stop,
+    pace: Option<Pace>,
+    /// Events published together at most; at least 1.
+    batch: u32,
+}
+
+async fn publish(file: &Path, whole: bool, strict: bool, work: Work) -> Result<Tally, CliError> {
+    let Work { source, validator, stop, pace, batch } = work;
+    let mut flow = Flow {
+        lines: input::open(file, validator.limits.max_message_bytes, whole).await?,
+        validator,
+        delivery: Delivery::new(async |messages: &[Message]| source.transport.publish(messages).await, stop.clone()),
+        stop,
+        pace,
+        batch: usize::try_from(batch).unwrap_or(usize::MAX),
+        strict,
+        complaints: std::io::stderr(),
+    };
+    let about = |error: CliError| error.about(&format!("source {}", source.name));
+    flow.delivery.prepare(async || source.transport.prepare().await, &mut std::io::stderr()).await.map_err(about)?;
+    flow.run().await
+}
+
+/// What a worker could not decode must not be published to it.
+fn agreed_format(asked: Option<Format>, configured: Format, source: &str) -> Result<Format, CliError> {
+    match asked {
+        Some(asked) if asked != configured && asked != Format::Auto && configured != Format::Auto => {
+            let (asked, configured) = (asked.name(), configured.name());
+            Err(CliError::Usage(format!("the source `{source}` is configured with format {configured}, not {asked}")))
+        }
+        Some(Format::Auto) | None => Ok(configured),
+        Some(asked) => Ok(asked),
+    }
+}
+
+fn summarise(tally: Tally, unit: (&str, &str), source: &str, took: Duration, output: Output) -> Result<(), CliError> {
+    let seconds = took.as_secs_f64();
+    let line = match output {
+        Output::Json => {
+            let mut value = serde_json::json!(tally);
+            value["source"] = source.into();
+            value["seconds"] = seconds.into();
+            value.to_string()
+        }
+        Output::Text => in_words(tally, unit, seconds),
+    };
+    output::say(&line)
+}
+
+fn in_words(tally: Tally, unit: (&str, &str), seconds: f64) -> String {
+    let were = |count: u64| if count == 1 { "was" } else { "were" };
+    let lines = |count: u64| if count == 1 { unit.0 } else { unit.1 };
+    let events = if tally.published == 1 { "event" } else { "events" };
+    let asides: Vec<String> = [
+        (tally.nothing > 0).then(|| format!("{} {} carried nothing", thousands(tally.nothing), lines(tally.nothing))),
+        (tally.refused > 0).then(|| format!("{} {} refused", thousands(tally.refused), were(tally.refused))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let asides = if asides.is_empty() { String::new() } else { format!(" ({})", asides.join(", ")) };
+    format!("published {} {events} in {seconds:.1} s{asides}", thousands(tally.published))
+}
+
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_lowercase(), value.to_owned())),
+        _ => Err("expected name=value".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_reads_as_a_sentence() {
+        let cases = [
+            (Tally { published: 1, nothing: 0, refused: 0 }, "published 1 event in 2.1 s"),
+            (
+                Tally { published: 1234, nothing: 12, refused: 1 },
+                "published 1,234 events in 2.1 s (12 lines carried nothing, 1 was refused)",
+            ),
+            (
+                Tally { published: 1_234_567, nothing: 1, refused: 2 },
+                "published 1,234,567 events in 2.1 s (1 line carried nothing, 2 were refused)",
+            ),
+        ];
+        for (tally, expected) in cases {
+            assert_eq!(in_words(tally, ("line", "lines"), 2.1), expected);
+        }
+    }
+
+    #[test]
+    fn a_format_that_the_worker_would_not_decode_is_refused() {
+        let agreed = |asked, configured| agreed_format(asked, configured, "events").ok();
+        assert_eq!(agreed(None, Format::Wal2json), Some(Format::Wal2json));
+        assert_eq!(agreed(Some(Format::Wal2json), Format::Auto), Some(Format::Wal2json));
+        assert_eq!(agreed(Some(Format::Auto), Format::Json), Some(Format::Json));
+        assert_eq!(agreed(Some(Format::Wal2json), Format::Json), None);
+    }
+}

@@ -1,0 +1,83 @@
+//! `quash run`: runs a worker.
+
+use std::path::PathBuf;
+
+use quash_config::{LoadError, Loaded};
+
+use super::{CliError, Exit, Global};
+use quash_dispatch::config::Config;
+use quash_worker::app::{App, Reloads, Running, StartError};
+use quash_worker::drain::Signals;
+
+/// Runs a worker until it is told to stop.
+///
+/// SIGTERM and SIGINT drain: the worker stops receiving, finishes what is in flight within `worker.drain`, hands the rest
+/// back to the broker and ends with 0. A second signal ends it at once, with 143 or 130. SIGHUP reloads the configuration;
+/// when the new one is wrong, the old one stays in force.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Reload whenever a configuration file changes
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// Runs a worker until it is told to stop.
+///
+/// # Errors
+/// [`CliError::Configuration`] when the configuration is wrong, [`CliError::Refused`] when a broker refuses,
+/// [`CliError::Io`] when the admin endpoint cannot be opened. A broker that cannot be reached is no error: it is tried
+/// until it can be.
+pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
+    let mut signals = Signals::listen().map_err(|error| CliError::Io(format!("cannot listen for signals: {error}")))?;
+    let watched: Option<&[PathBuf]> = args.watch.then_some(global.config.as_slice());
+    let mut reloads =
+        Reloads::listen(watched).map_err(|error| CliError::Io(format!("cannot listen for signals: {error}")))?;
+    let loaded = global.load()?;
+    let running = start(&loaded).await?;
+    introduce(&loaded.root, &running);
+    loop {
+        tokio::select! {
+            _ = signals.next() => break,
+            () = reloads.next() => reload(global, &running),
+        }
+    }
+    tracing::info!("draining; a second signal ends at once");
+    tokio::select! {
+        () = running.stop() => {}
+        code = signals.next() => std::process::exit(i32::from(code)),
+    }
+    tracing::info!("stopped");
+    Ok(Exit::Done)
+}
+
+async fn start(loaded: &Loaded<Config>) -> Result<Running, CliError> {
+    let warnings = loaded.place(loaded.warnings.clone()).to_string();
+    warnings.lines().filter(|line| !line.trim().is_empty()).for_each(|line| tracing::warn!("{line}"));
+    let invalid = |problems| LoadError::Invalid(loaded.place(problems)).into();
+    let started = async { App::new(loaded.root.clone())?.start().await };
+    started.await.map_err(|error| match error {
+        StartError::Invalid(problems) => invalid(problems),
+        StartError::Source { .. } => CliError::Refused(error.to_string()),
+        StartError::Admin { .. } => CliError::Io(error.to_string()),
+    })
+}
+
+/// One line for each thing that somebody who starts a worker wants to see.
+fn introduce(config: &Config, running: &Running) {
+    for (name, target) in &config.targets {
+        tracing::info!(target_name = %name, kind = target.kind.kind(), "target");
+    }
+    for (source, running) in config.sources.values().zip(running.sources()) {
+        let (kind, batch, in_flight) = (source.kind.kind(), source.options.batch, source.options.in_flight);
+        tracing::info!(source = %running.name, kind, batch, in_flight, worker = %running.worker, "source");
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), caches = config.caches.len(), "quash runs");
+}
+
+fn reload(global: &Global, running: &Running) {
+    match global.load() {
+        // What is wrong is in the log by now.
+        Ok(loaded) => drop(running.reload(&loaded)),
+        Err(error) => running.reload_refused(&error),
+    }
+}

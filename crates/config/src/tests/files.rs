@@ -1,0 +1,167 @@
+//! Shows how files and directories are found and merged, and how problems of others find their place.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::{ConfigPath, LoadError, Problem, Problems};
+
+struct Directory(tempfile::TempDir);
+
+impl Directory {
+    fn of(files: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        for (name, content) in files {
+            std::fs::write(directory.path().join(name), content).expect("a file");
+        }
+        Self(directory)
+    }
+
+    fn load(&self, names: &[&str]) -> Result<Loaded<Shop>, LoadError> {
+        let paths: Vec<PathBuf> = names.iter().map(|name| self.0.path().join(name)).collect();
+        Loader::load(&paths, &Variables::default())
+    }
+
+    /// What is shown, with the directory's own name left out.
+    fn problems(&self, names: &[&str]) -> String {
+        let shown = match self.load(names) {
+            Ok(loaded) => panic!("accepted: {:?}", loaded.root),
+            Err(LoadError::Invalid(problems)) => problems.to_string(),
+            Err(error) => error.to_string(),
+        };
+        shown.replace(&format!("{}/", self.0.path().display()), "")
+    }
+}
+
+#[test]
+fn sections_unite_lists_follow_and_scalars_repeat() {
+    let directory = Directory::of(&[
+        ("b.yml", "version: 1\nrules: { b: { key: b } }\ntests: [2]\nlimits: { factor: 2 }\n"),
+        ("a.yaml", "version: 1\nrules: { a: { key: a } }\ntests: [1]\nlimits: { small: 1 }\n"),
+        ("c.yaml", "# nothing\n"),
+        (".hidden.yaml", "wrong: true\n"),
+        ("notes.txt", "wrong: true\n"),
+    ]);
+    let loaded = directory.load(&["", "a.yaml"]).expect("right");
+    assert_eq!(loaded.root.rules.keys().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(loaded.root.tests, [serde_json::json!(1), serde_json::json!(2)]);
+    assert_eq!(loaded.root.limits, Limits { small: 1, factor: 2.0 });
+    let names: Vec<_> = loaded.files.iter().map(|file| file.file_name().expect("a name").to_os_string()).collect();
+    assert_eq!(names, ["a.yaml", "b.yml", "c.yaml"]);
+}
+
+#[test]
+fn what_is_declared_twice_is_shown_in_both_places() {
+    let directory = Directory::of(&[
+        ("a.yaml", "version: 1\nrules:\n  a: { key: a }\n"),
+        ("b.yaml", "version: 2\nrules:\n  b: { key: b }\n  a: { key: b }\n"),
+        ("c.yaml", "rules: [x]\n"),
+    ]);
+    assert_eq!(
+        directory.problems(&["a.yaml", "b.yaml", "c.yaml"]),
+        "\
+error: `version` differs between files
+ --> b.yaml:1:1
+  |
+1 | version: 2
+  | ^^^^^^^
+ ::: a.yaml:1:1
+  |
+1 | version: 1
+  | ------- first here
+
+error: `rules.a` is declared twice
+ --> b.yaml:4:3
+  |
+4 |   a: { key: b }
+  |   ^
+ ::: a.yaml:3:3
+  |
+3 |   a: { key: a }
+  |   - first here
+
+error: `rules` differs between files
+ --> c.yaml:1:1
+  |
+1 | rules: [x]
+  | ^^^^^
+ ::: a.yaml:2:1
+  |
+2 | rules:
+  | ----- first here
+"
+    );
+}
+
+#[test]
+fn all_files_are_checked_although_one_is_broken() {
+    let directory = Directory::of(&[("a.yaml", "version: [1\n"), ("b.yaml", "rules: { a: { ky: b } }\n")]);
+    let shown = directory.problems(&[""]);
+    assert!(shown.contains("not valid YAML") && shown.contains("unknown key `ky`"), "{shown}");
+}
+
+#[test]
+fn what_cannot_be_read_is_said() {
+    let directory = Directory::of(&[("big.yaml", &"#".repeat(1024 * 1024 + 1)), ("bin.yaml", "")]);
+    std::fs::write(directory.0.path().join("bin.yaml"), b"a: \xff\xfe").expect("a file");
+    std::fs::create_dir(directory.0.path().join("empty")).expect("a directory");
+    let cases = [
+        ("none.yaml", "cannot read none.yaml: No such file or directory (os error 2)"),
+        ("big.yaml", "cannot read big.yaml: a configuration file holds at most 1 MiB"),
+        ("empty", "cannot read empty: the directory holds no *.yaml and no *.yml"),
+        ("bin.yaml", "error: this is not UTF-8\n --> bin.yaml:1:4\n  |\n1 | a: \u{fffd}\u{fffd}\n  |    ^\n"),
+    ];
+    for (name, expected) in cases {
+        assert_eq!(directory.problems(&[name]), expected);
+    }
+}
+
+#[test]
+fn a_problem_of_somebody_else_is_shown_where_it_was_written() {
+    let yaml = "rules:\n  a:\n    key: k\n    map: [ { x: y } ]\n  b: { key: k }\n";
+    let loaded = load(yaml, &[]).expect("right");
+    let rules = ConfigPath::root().key("rules");
+    let place = |problem: Problem| {
+        let placed = loaded.place(vec![problem]);
+        let first = placed.iter().next().expect("one");
+        (first.line.unwrap_or(0), first.column.unwrap_or(0))
+    };
+    let cases = [
+        (rules.clone(), (1, 1)),
+        (rules.key("a"), (2, 3)),
+        (rules.key("a").key("key"), (3, 10)),
+        (rules.key("a").key("when").index(3), (2, 3)),
+        (rules.key("a").key("map").index(0), (4, 14)),
+        (rules.key("a").key("map").index(0).key("x"), (4, 17)),
+        (rules.key("nowhere"), (1, 1)),
+        (ConfigPath::root(), (1, 1)),
+    ];
+    for (path, expected) in cases {
+        assert_eq!(place(Problem::error(path.clone(), "wrong")), expected, "{path}");
+    }
+    let key = Problem::error(rules.key("a").key("map").index(0).key("x"), "wrong").at_key();
+    assert_eq!(place(key), (4, 14));
+}
+
+#[test]
+fn problems_are_sorted_counted_and_told_to_programs() {
+    let loaded = load("version: 1\nrules: { a: { key: k } }\n", &[]).expect("right");
+    let root = ConfigPath::root();
+    let problems: Problems = loaded.place(vec![
+        Problem::warning(root.key("rules").key("a"), "odd").help("look"),
+        Problem::error(root.key("version"), "wrong"),
+    ]);
+    assert_eq!((problems.errors(), problems.warnings(), problems.has_errors()), (1, 1, true));
+    let told = serde_json::to_value(problems.iter().collect::<Vec<_>>()).expect("JSON");
+    assert_eq!(
+        told,
+        serde_json::json!([
+            {"severity": "error", "file": "q.yaml", "line": 1, "column": 10, "path": "version", "message": "wrong", "help": null},
+            {"severity": "warning", "file": "q.yaml", "line": 2, "column": 10, "path": "rules.a", "message": "odd", "help": "look"},
+        ])
+    );
+    let coloured = problems.display(true).to_string();
+    assert!(
+        coloured.contains("\u{1b}[1;33mwarning\u{1b}[0m") && !problems.to_string().contains('\u{1b}'),
+        "{coloured}"
+    );
+}

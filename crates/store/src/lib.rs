@@ -1,0 +1,166 @@
+//! Defines the store, what a target is made of, and lists its kinds.
+//!
+//! Stores know keys and no rule.
+
+// Acting on a target, and what came of it.
+pub mod execute;
+pub mod report;
+
+pub mod memory;
+pub mod redis;
+mod survey;
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use quash_config::Finding;
+
+pub use self::survey::{Sighted, Sought, Survey, places};
+
+use quash_config::{Span, Tagged};
+use quash_core::action::Action;
+use quash_core::key::{Glob, KeyFormat};
+
+quash_config::plugins! {
+    /// Every kind of store. Adding one is a file here and a line.
+    StoreConfig builds dyn Store {
+        /// Redis or Valkey.
+        "redis": Redis(redis::Config),
+        /// Entries in this process.
+        "memory": Memory(memory::Config),
+    }
+}
+
+/// A target: which store, and how to treat it.
+pub type TargetConfig = Tagged<StoreConfig, TargetOptions>;
+
+/// What all kinds of targets share.
+#[derive(Debug, Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TargetOptions {
+    /// How the application spells physical keys on this target.
+    pub key_format: KeyFormat,
+    /// Shares in flight at once.
+    pub concurrency: usize,
+    /// Keys and prefixes acted on per second at most; 0 is no limit.
+    pub max_actions_per_second: u32,
+    /// How long one share may take before the target counts as unreachable; a pass over all keys is not bounded by it as
+    /// long as the target keeps answering.
+    pub timeout: Span,
+    /// How much of the past is applied again after the target restarted or failed over; `0s` switches it off.
+    pub replay_window: Span,
+}
+
+impl Default for TargetOptions {
+    fn default() -> Self {
+        Self {
+            key_format: KeyFormat::default(),
+            concurrency: 4,
+            max_actions_per_second: 0,
+            timeout: Span(Duration::from_secs(5)),
+            replay_window: Span(Duration::from_secs(120)),
+        }
+    }
+}
+
+/// A cache to act on. Implementations are cheap to share and may be called concurrently.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Applies the actions and returns when the cache has answered for all of them, one outcome per action in their
+    /// order. Prefixes and patterns of one call are removed by a single pass over the keys, and publications are sent when everything
+    /// else is done. May be repeated: every action is idempotent. When dropped half-way, it is not known which actions
+    /// happened; nothing is left locked.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreachable`] when the cache cannot be reached or stops answering: nothing is known of any action.
+    /// An action that the cache refused is an `Err` in the outcomes and costs none of its neighbours.
+    async fn apply(&self, actions: &[Action]) -> Result<Applied, StoreError>;
+
+    /// Asks the cache for its identity. A change between two calls means that it restarted or failed over, and may hold
+    /// entries again that were removed before.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreachable`] as above; [`StoreError::Refused`] when the rights do not allow to ask.
+    async fn identity(&self) -> Result<Identity, StoreError>;
+
+    /// Which of these keys exist, in their order. For `explain --live`; removes nothing.
+    ///
+    /// # Errors
+    /// As [`Store::identity`].
+    async fn exist(&self, keys: &[&str]) -> Result<Vec<bool>, StoreError>;
+
+    /// How many keys begin with each of these prefixes, in their order, by one pass over the keys. Removes nothing.
+    ///
+    /// # Errors
+    /// As [`Store::identity`].
+    async fn count_prefixes(&self, prefixes: &[&str]) -> Result<Vec<u64>, StoreError>;
+
+    /// How many keys each of these patterns matches, in their order, by one pass over the keys. Removes nothing.
+    ///
+    /// # Errors
+    /// As [`Store::identity`].
+    async fn count_patterns(&self, patterns: &[Glob]) -> Result<Vec<u64>, StoreError>;
+
+    /// Looks for logical keys behind their heads and behind others, by one pass over the keys that ends after `limit` at the
+    /// latest. Removes nothing.
+    ///
+    /// # Errors
+    /// As [`Store::identity`].
+    async fn survey(&self, sought: &[Sought], limit: Duration) -> Result<Survey, StoreError>;
+
+    /// What is under each of these keys, in their order; `None` where nothing is. Reads no value.
+    ///
+    /// # Errors
+    /// As [`Store::identity`].
+    async fn describe(&self, keys: &[&str]) -> Result<Vec<Option<Described>>, StoreError>;
+
+    /// Inspects the cache for `check --connect`: reachability, rights, eviction policy, persistence. Removes nothing.
+    ///
+    /// # Errors
+    /// As [`Store::identity`].
+    async fn inspect(&self) -> Result<Vec<Finding>, StoreError>;
+}
+
+/// What a cache tells of one key, as far as it tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Described {
+    /// The type of the value in the cache's own word, as `string`.
+    pub kind: Option<String>,
+    /// Whether it ends by itself.
+    pub expires: Option<bool>,
+    /// How long it has still to live, in milliseconds, if it ends by itself.
+    pub ttl_ms: Option<u64>,
+}
+
+/// What came of a call to [`Store::apply`].
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// One per action, in their order: keys removed, or why the cache refused. Their sum is exact; of deletes that
+    /// travelled in one command, it may be another one that counts the key.
+    pub outcomes: Vec<Result<u64, Refusal>>,
+    /// Keys that a SCAN pass looked at.
+    pub keys_visited: u64,
+}
+
+/// The cache's words for refusing one action, without credentials.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(pub String);
+
+/// Who a cache is: its nodes' run ids and roles, comparable between two calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity(pub String);
+
+/// Why a store could not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, or stopped answering in time.
+    #[error("cannot reach the cache: {0}")]
+    Unreachable(String),
+    /// It answered with an error to a request that is not an action.
+    #[error("the cache refused: {0}")]
+    Refused(String),
+}

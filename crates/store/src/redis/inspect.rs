@@ -1,0 +1,215 @@
+//! Inspects a cache before it is trusted: rights, role, eviction, persistence and replicas. Changes nothing.
+
+use redis::{Cmd, Value};
+
+use super::link::{Link, Node};
+use super::question::{Info, info};
+use super::reply::{Class, classify, words};
+use crate::StoreError;
+use quash_config::{Finding, Severity};
+
+/// A right that some rules need: the command, how it is tried without any effect, and what does not work without it.
+struct Right {
+    command: &'static str,
+    /// `%` is a key that nobody has.
+    arguments: &'static [&'static str],
+    severity: Severity,
+    without: &'static str,
+}
+
+/// Every command that a store sends. A write is tried in a form that only changes a key that exists.
+const RIGHTS: [Right; 6] = [
+    Right { command: "UNLINK", arguments: &["%"], severity: Severity::Error, without: "nothing can be removed" },
+    Right {
+        command: "SCAN",
+        arguments: &["0", "COUNT", "1"],
+        severity: Severity::Warning,
+        without: "rules that remove prefixes hold up the whole target",
+    },
+    Right {
+        command: "SET",
+        arguments: &["%", "1", "XX", "PX", "1"],
+        severity: Severity::Warning,
+        without: "rules that bump tags or set keys hold up the whole target",
+    },
+    Right {
+        command: "PUBLISH",
+        arguments: &["%", ""],
+        severity: Severity::Warning,
+        without: "rules that publish hold up the whole target",
+    },
+    Right {
+        command: "EXISTS",
+        arguments: &["%"],
+        severity: Severity::Warning,
+        without: "`explain --live` cannot count keys",
+    },
+    Right {
+        command: "DBSIZE",
+        arguments: &[],
+        severity: Severity::Warning,
+        without: "the number of keys that a scan visits stays unknown",
+    },
+];
+
+/// Inspects every master.
+///
+/// # Errors
+/// When a node does not answer.
+pub(super) async fn inspect(link: &Link) -> Result<Vec<Finding>, StoreError> {
+    let mut findings = Vec::new();
+    for node in &link.nodes {
+        let found = inspect_node(node).await?;
+        // Nodes of a cluster are set up alike: what is true of all of them is said once.
+        found.into_iter().for_each(|finding| {
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+        });
+    }
+    if link.slots.is_some() {
+        let what = format!("a cluster of {} masters answers", link.nodes.len());
+        findings.insert(0, Finding { severity: Severity::Ok, what, mend: String::new() });
+    }
+    Ok(findings)
+}
+
+async fn inspect_node(node: &Node) -> Result<Vec<Finding>, StoreError> {
+    let mut findings = try_rights(node).await?;
+    match info(node, &["server", "replication", "memory", "persistence"]).await {
+        Ok(info) => {
+            let snapshots = snapshots(node).await?;
+            findings.extend(judge(&info, snapshots.as_deref()));
+        }
+        Err(StoreError::Refused(why)) => findings.push(Finding {
+            severity: Severity::Warning,
+            what: format!("the cache does not tell about itself: {why}"),
+            mend: "grant +info, or a restart or failover of the cache goes unnoticed and removed entries may come back"
+                .to_owned(),
+        }),
+        Err(error) => return Err(error),
+    }
+    Ok(findings)
+}
+
+async fn try_rights(node: &Node) -> Result<Vec<Finding>, StoreError> {
+    let key = format!("quash:check:{:016x}", fastrand::u64(..));
+    let replies = node.send(RIGHTS.iter().map(|right| attempt(right, &key))).await?;
+    let mut findings: Vec<_> = RIGHTS.iter().zip(&replies).filter_map(|(right, reply)| missing(right, reply)).collect();
+    if findings.is_empty() {
+        findings.push(ok("the user may run every command that rules can need".to_owned()));
+    }
+    Ok(findings)
+}
+
+fn attempt(right: &Right, key: &str) -> Cmd {
+    let mut command = redis::cmd(right.command);
+    for argument in right.arguments {
+        command.arg(if *argument == "%" { key } else { argument });
+    }
+    command
+}
+
+/// What a reply says about a right. That the made-up key is out of bounds says nothing about real ones, and that its
+/// slot is elsewhere says nothing about rights.
+fn missing(right: &Right, reply: &Value) -> Option<Finding> {
+    let Value::ServerError(error) = reply else { return None };
+    let command = right.command.to_lowercase();
+    match classify(error) {
+        Class::Refused | Class::Moved | Class::Ask(_) | Class::TryAgain => None,
+        Class::Down if error.code() == "NOPERM" => Some(Finding {
+            severity: right.severity,
+            what: format!("the user may not run {command}: {}", right.without),
+            mend: format!("grant +{command}"),
+        }),
+        Class::Down | Class::MemoryFull => Some(Finding {
+            severity: Severity::Error,
+            what: format!("the cache refuses {command} now: {}", words(error)),
+            mend: "nothing is lost meanwhile: work for this target waits until the cache accepts it".to_owned(),
+        }),
+    }
+}
+
+/// When the server saves snapshots, in its own words; `None` when it does not say.
+async fn snapshots(node: &Node) -> Result<Option<String>, StoreError> {
+    let mut question = redis::cmd("CONFIG");
+    question.arg("GET").arg("save");
+    Ok(match node.ask(question).await? {
+        Value::Array(parts) => parts.get(1).and_then(super::reply::text),
+        _ => None,
+    })
+}
+
+/// Judges what a server tells about itself.
+fn judge(info: &Info, snapshots: Option<&str>) -> Vec<Finding> {
+    vec![version(info), role(info), eviction(info), persistence(info, snapshots), replicas(info)]
+}
+
+fn version(info: &Info) -> Finding {
+    let (name, version) = match info.get("valkey_version") {
+        "" => ("Redis", info.get("redis_version")),
+        version => ("Valkey", version),
+    };
+    ok(format!("{name} {version} answers"))
+}
+
+fn role(info: &Info) -> Finding {
+    match info.get("role") {
+        "master" => ok("it is a master".to_owned()),
+        role => Finding {
+            severity: Severity::Error,
+            what: format!("it is a {role}, and refuses to remove anything"),
+            mend: "give the address of the master, or `sentinel` and the name of the master".to_owned(),
+        },
+    }
+}
+
+fn eviction(info: &Info) -> Finding {
+    let policy = info.get("maxmemory_policy");
+    match policy {
+        "noeviction" => ok("it evicts nothing (noeviction)".to_owned()),
+        _ if policy.starts_with("allkeys-") => Finding {
+            severity: Severity::Warning,
+            what: format!("it evicts any key when its memory is full ({policy}), tokens of tags among them"),
+            mend: "harmless for readers that take a missing token as stale; never keep the queue on this server"
+                .to_owned(),
+        },
+        _ => ok(format!("it evicts only keys that expire ({policy})")),
+    }
+}
+
+fn persistence(info: &Info, snapshots: Option<&str>) -> Finding {
+    match (info.get("aof_enabled"), snapshots) {
+        ("1", _) => ok("it keeps a log of every write, so a restart brings nothing back".to_owned()),
+        (_, Some("")) => ok("it keeps nothing over a restart".to_owned()),
+        (_, snapshots) => Finding {
+            severity: Severity::Warning,
+            what: match snapshots {
+                Some(times) => {
+                    format!("it saves snapshots ({times}): a crash brings back entries removed since the last")
+                }
+                None => "it may save snapshots: a crash then brings back entries removed since the last".to_owned(),
+            },
+            mend:
+                "switch snapshots off (save \"\"), or set the target's replay_window longer than the time between them"
+                    .to_owned(),
+        },
+    }
+}
+
+fn replicas(info: &Info) -> Finding {
+    match info.get("connected_slaves") {
+        "" | "0" => ok("it has no replicas".to_owned()),
+        count => Finding {
+            severity: Severity::Warning,
+            what: format!("it has {count} replicas: a failover brings back entries whose removal had not reached them"),
+            mend:
+                "keep the target's replay_window well above the replication lag; it is applied again after a failover"
+                    .to_owned(),
+        },
+    }
+}
+
+const fn ok(what: String) -> Finding {
+    Finding { severity: Severity::Ok, what, mend: String::new() }
+}

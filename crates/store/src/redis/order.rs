@@ -1,0 +1,314 @@
+//! Makes actions into commands, and books the server's replies on the actions that they answer.
+
+use std::borrow::Cow;
+use std::time::SystemTime;
+
+use redis::{Cmd, Value};
+
+use super::reply::{Class, classify, words};
+use crate::{Refusal, StoreError};
+use quash_core::action::{Action, Life, Write};
+
+/// How many keys one UNLINK names at most: as fast as more of them, and it holds the server for well under a millisecond.
+const UNLINK_KEYS_MAX: usize = 512;
+
+/// A key to remove, and the place of the action that asked for it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Key<'a> {
+    pub(super) owner: usize,
+    pub(super) name: Cow<'a, [u8]>,
+}
+
+/// One command to send, with the actions that wait for its reply.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Order<'a> {
+    /// Remove these keys, at least one.
+    Unlink(Vec<Key<'a>>),
+    /// Do what this action says, which is a bump, a set or a publication.
+    Write {
+        /// The place of the action.
+        owner: usize,
+        /// The action.
+        action: &'a Action,
+    },
+}
+
+impl Order<'_> {
+    /// The command as the driver wants it.
+    pub(super) fn command(&self) -> Cmd {
+        match self {
+            Self::Unlink(keys) => unlink(keys),
+            Self::Write { action, .. } => write(action),
+        }
+    }
+
+    /// The key that decides which node of a cluster gets it; `None` for what any node takes.
+    pub(super) fn key(&self) -> Option<&[u8]> {
+        match self {
+            Self::Unlink(keys) => keys.first().map(|key| key.name.as_ref()),
+            Self::Write { action: Action::Publish { .. }, .. } => None,
+            Self::Write { action, .. } => Some(action.object().as_bytes()),
+        }
+    }
+}
+
+fn unlink(keys: &[Key<'_>]) -> Cmd {
+    let bytes: usize = keys.iter().map(|key| key.name.len()).sum();
+    let mut command = Cmd::with_capacity(1 + keys.len(), "UNLINK".len() + bytes);
+    command.arg("UNLINK");
+    for key in keys {
+        command.arg(key.name.as_ref());
+    }
+    command
+}
+
+fn write(action: &Action) -> Cmd {
+    let mut command = redis::cmd(if matches!(action, Action::Publish { .. }) { "PUBLISH" } else { "SET" });
+    match action {
+        Action::Publish { channel, message } => command.arg(channel.as_bytes()).arg(message.as_bytes()),
+        Action::Set { key, write } => set(command.arg(key.as_bytes()), *write),
+        // A bump; what else has a key never comes here as a write.
+        other => command.arg(other.object().as_bytes()).arg(token()),
+    };
+    command
+}
+
+/// What follows the key in a SET.
+fn set(command: &mut Cmd, Write { number, life, only_if_exists }: Write) -> &mut Cmd {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now_us = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+    command.arg(number.resolve(now_us, fastrand::u64(..)));
+    if only_if_exists {
+        command.arg("XX");
+    }
+    match life {
+        Life::Forever => command,
+        Life::Ms(time) => command.arg("PX").arg(time),
+        Life::Keep => command.arg("KEEPTTL"),
+    }
+}
+
+/// A generation token that was never there before: 63 random bits, so that no eviction and no restart repeats one.
+fn token() -> u64 {
+    fastrand::u64(..) >> 1
+}
+
+/// Puts keys of the same group together, as few commands as the largest UNLINK allows.
+pub(super) fn unlinks<'a, G: Ord>(mut keys: Vec<Key<'a>>, group: impl Fn(&Key<'a>) -> G) -> Vec<Order<'a>> {
+    if keys.len() == 1 {
+        return vec![Order::Unlink(keys)];
+    }
+    keys.sort_by_cached_key(&group);
+    let groups = keys.chunk_by(|one, other| group(one) == group(other));
+    groups.flat_map(|keys| keys.chunks(UNLINK_KEYS_MAX)).map(|keys| Order::Unlink(keys.to_vec())).collect()
+}
+
+/// What the replies say so far, per action, and the commands that have to be sent again.
+#[derive(Debug, Default)]
+pub(super) struct Tally<'a> {
+    outcomes: Vec<Result<u64, Refusal>>,
+    /// To send again where it was sent, in another form.
+    pub(super) again: Vec<Order<'a>>,
+    /// To send again where the slots have gone to.
+    pub(super) moved: Vec<Order<'a>>,
+    /// To send once to another node, `host:port`.
+    pub(super) asked: Vec<(Order<'a>, String)>,
+}
+
+impl<'a> Tally<'a> {
+    /// Nothing removed and nothing refused, for this many actions.
+    pub(super) fn new(actions: usize) -> Self {
+        Self { outcomes: vec![Ok(0); actions], ..Self::default() }
+    }
+
+    /// For how many actions it is.
+    pub(super) fn len(&self) -> usize {
+        self.outcomes.len()
+    }
+
+    /// What came of each action.
+    pub(super) fn outcomes(self) -> Vec<Result<u64, Refusal>> {
+        self.outcomes
+    }
+
+    /// Books what came of the action at this place; its first refusal stays.
+    pub(super) fn refuse(&mut self, owner: usize, why: impl Into<String>) {
+        if self.outcomes[owner].is_ok() {
+            self.outcomes[owner] = Err(Refusal(why.into()));
+        }
+    }
+
+    /// Takes over what another tally of the same actions has booked.
+    pub(super) fn merge(&mut self, other: Self) {
+        for (owner, outcome) in other.outcomes.into_iter().enumerate() {
+            match outcome {
+                Ok(removed) => self.add(owner, removed),
+                Err(Refusal(why)) => self.refuse(owner, why),
+            }
+        }
+        self.again.extend(other.again);
+        self.moved.extend(other.moved);
+        self.asked.extend(other.asked);
+    }
+
+    /// Takes out what has to be sent again.
+    pub(super) fn take_left(&mut self) -> Vec<Order<'a>> {
+        let mut left = std::mem::take(&mut self.again);
+        left.append(&mut self.moved);
+        // A detour that was not taken yet starts again at the node that knows of it.
+        left.extend(std::mem::take(&mut self.asked).into_iter().map(|(order, _)| order));
+        left
+    }
+
+    /// Books the reply to a command.
+    ///
+    /// # Errors
+    /// When the reply says that the server cannot work now; nothing is known of any action then.
+    pub(super) fn book(&mut self, order: Order<'a>, reply: Value) -> Result<(), StoreError> {
+        let error = match reply {
+            Value::ServerError(error) => error,
+            reply => {
+                self.book_done(&order, &reply);
+                return Ok(());
+            }
+        };
+        match (classify(&error), order) {
+            (Class::Moved, order) => self.moved.push(order),
+            (Class::Ask(address), order) => self.asked.push((order, address)),
+            // The server refuses a command as a whole: each key by itself shows which of them it meant.
+            (Class::Refused | Class::TryAgain, Order::Unlink(keys)) if keys.len() > 1 => {
+                self.again.extend(keys.into_iter().map(|key| Order::Unlink(vec![key])));
+            }
+            // A missing token means stale as much as a new one does, and removing needs no memory.
+            (Class::MemoryFull, Order::Write { owner, action: Action::Bump(key) }) => {
+                self.again.push(Order::Unlink(vec![Key { owner, name: Cow::Borrowed(key.as_bytes()) }]));
+            }
+            (Class::MemoryFull, Order::Write { owner, action: Action::Set { key, write } })
+                if write.number.may_be_missing() =>
+            {
+                self.again.push(Order::Unlink(vec![Key { owner, name: Cow::Borrowed(key.as_bytes()) }]));
+            }
+            (Class::Refused, Order::Unlink(keys)) => {
+                keys.iter().for_each(|key| self.refuse(key.owner, words(&error)));
+            }
+            (Class::Refused, Order::Write { owner, .. }) => self.refuse(owner, words(&error)),
+            (Class::Down | Class::TryAgain | Class::MemoryFull, _) => {
+                return Err(StoreError::Unreachable(words(&error)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The server only says how many of a command's keys it removed: the first so many count.
+    fn book_done(&mut self, order: &Order<'_>, reply: &Value) {
+        if let (Order::Unlink(keys), Value::Int(removed)) = (order, reply) {
+            let removed = usize::try_from(*removed).unwrap_or(0);
+            keys.iter().take(removed).for_each(|key| self.add(key.owner, 1));
+        }
+    }
+
+    fn add(&mut self, owner: usize, removed: u64) {
+        if let Ok(sum) = &mut self.outcomes[owner] {
+            *sum += removed;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(names: &'static [&'static str]) -> Vec<Key<'static>> {
+        names.iter().enumerate().map(|(owner, name)| Key { owner, name: Cow::Borrowed(name.as_bytes()) }).collect()
+    }
+
+    fn error(line: &str) -> Value {
+        redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap()
+    }
+
+    fn packed(order: &Order<'_>) -> String {
+        let packed = String::from_utf8(order.command().get_packed_command()).unwrap();
+        packed.lines().skip(1).filter(|line| !line.starts_with('$')).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn actions_are_spelt_as_the_commands_that_do_them() {
+        let set = |write| Action::Set { key: "k".into(), write };
+        let number = Write::exactly(-5);
+        let publish = Action::Publish { channel: "c".into(), message: "{}".into() };
+        let cases = [
+            (set(number), "SET k -5"),
+            (set(Write { life: Life::Ms(900), ..number }), "SET k -5 PX 900"),
+            (set(Write { only_if_exists: true, ..number }), "SET k -5 XX"),
+            (set(Write { life: Life::Keep, only_if_exists: true, ..number }), "SET k -5 XX KEEPTTL"),
+            (publish, "PUBLISH c {}"),
+        ];
+        for (action, expected) in &cases {
+            assert_eq!(packed(&Order::Write { owner: 0, action }), *expected);
+        }
+        assert_eq!(packed(&Order::Unlink(keys(&["a", "b"]))), "UNLINK a b");
+    }
+
+    #[test]
+    fn a_bump_writes_another_63_bit_integer_each_time() {
+        let bump = Action::Bump("t".into());
+        let order = Order::Write { owner: 0, action: &bump };
+        let tokens = [packed(&order), packed(&order)].map(|command| command.replace("SET t ", "").parse::<i64>());
+        assert!(tokens.iter().all(|token| token.as_ref().is_ok_and(|token| *token >= 0)), "{tokens:?}");
+        assert_ne!(tokens[0], tokens[1]);
+    }
+
+    #[test]
+    fn no_command_names_more_keys_than_one_may() {
+        let many = (0..1200).map(|owner| Key { owner, name: Cow::Owned(vec![b'k']) }).collect();
+        let sizes: Vec<_> = unlinks(many, |key: &Key<'_>| key.owner >= 600)
+            .iter()
+            .map(|order| match order {
+                Order::Unlink(keys) => keys.len(),
+                Order::Write { .. } => 0,
+            })
+            .collect();
+        assert_eq!(sizes, [512, 88, 512, 88]);
+    }
+
+    #[test]
+    fn a_refused_command_is_asked_for_key_by_key() {
+        let mut tally = Tally::new(3);
+        tally.book(Order::Unlink(keys(&["a", "b", "c"])), error("NOPERM No permissions to access a key")).unwrap();
+        let again = std::mem::take(&mut tally.again);
+        let replies = [Value::Int(1), error("NOPERM No permissions to access a key"), Value::Int(0)];
+        again.into_iter().zip(replies).for_each(|(order, reply)| tally.book(order, reply).unwrap());
+        let refusal = Refusal("NOPERM No permissions to access a key".to_owned());
+        assert_eq!(tally.outcomes(), [Ok(1), Err(refusal), Ok(0)]);
+    }
+
+    #[test]
+    fn a_state_of_the_server_is_charged_to_no_action() {
+        for line in ["LOADING Redis is loading", "READONLY replica", "NOAUTH Authentication required."] {
+            let mut tally = Tally::new(1);
+            let booked = tally.book(Order::Unlink(keys(&["a"])), error(line));
+            assert_eq!(booked, Err(StoreError::Unreachable(line.to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_token_that_finds_no_memory_is_removed_instead() {
+        let bump = Action::Bump("t".into());
+        let mut tally = Tally::new(1);
+        let full = "OOM command not allowed when used memory > 'maxmemory'.";
+        tally.book(Order::Write { owner: 0, action: &bump }, error(full)).unwrap();
+        assert_eq!(tally.again, [Order::Unlink(keys(&["t"]))]);
+        let set = Action::Set { key: "k".into(), write: Write::exactly(1) };
+        let booked = tally.book(Order::Write { owner: 0, action: &set }, error(full));
+        assert_eq!(booked, Err(StoreError::Unreachable(full.to_owned())));
+    }
+
+    #[test]
+    fn a_command_follows_its_slot() {
+        let mut tally = Tally::new(1);
+        tally.book(Order::Unlink(keys(&["a"])), error("MOVED 3999 h:1")).unwrap();
+        tally.book(Order::Unlink(keys(&["a"])), error("ASK 3999 h:2")).unwrap();
+        assert_eq!(tally.moved, [Order::Unlink(keys(&["a"]))]);
+        assert_eq!(tally.asked, [(Order::Unlink(keys(&["a"])), "h:2".to_owned())]);
+    }
+}

@@ -1,0 +1,109 @@
+//! Moves messages over RabbitMQ: quorum queues, confirmed publishing, delays in a ladder of queues with a time to live.
+//!
+//! What is published is confirmed one by one, and nothing is acked before what takes its place is. Tags are bound to the
+//! connection that they came on: when it ends, the broker hands out again all that was not settled on it.
+
+// What is where, and how to reach it.
+mod config;
+mod connection;
+mod message;
+mod topology;
+
+// Publishing, and the delays of copies.
+mod publish;
+mod retry;
+
+// Consuming: what is fetched, held, set aside and settled.
+mod aside;
+mod consume;
+mod inbox;
+mod pump;
+mod session;
+mod settle;
+mod window;
+
+// Dead letters, and looking at it all.
+mod backlog;
+mod browse;
+mod dead_letters;
+mod inspect;
+mod letter_id;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+pub use self::config::{Config, QueueType};
+use self::connection::{Link, Server};
+use self::publish::{Outgoing, Publisher};
+use self::topology::Names;
+use super::{Backlog, ConsumeOptions, Consumer, DeadLetters, Message, Transport, TransportError};
+use quash_config::Finding;
+
+/// One queue on one broker. Connects when it is first used.
+struct Amqp {
+    place: Arc<Place>,
+    dead_letters: dead_letters::DeadQueue,
+}
+
+/// Where messages are, and what is held of them.
+struct Place {
+    names: Names,
+    /// The names of the delay queues.
+    rungs: Vec<String>,
+    config: Config,
+    /// For publishing and nothing else: a broker that is short of memory reads nothing from connections that publish.
+    link: Arc<Link>,
+    /// For declaring and counting.
+    looking: Arc<Link>,
+    publisher: Arc<Publisher>,
+    /// Messages that the consumers of this transport hold, not settled.
+    held: Arc<AtomicU64>,
+    /// How many consumers are handing back what they held.
+    closings: watch::Sender<usize>,
+}
+
+impl Amqp {
+    fn new(config: Config, server: Server) -> Self {
+        let names = Names::new(&config.queue);
+        let link = Arc::new(Link::new(server.clone(), "publishing"));
+        let looking = Arc::new(Link::new(server, "looking"));
+        let publisher = Arc::new(Publisher::new(Arc::clone(&link), *config.publish_timeout));
+        let rungs = names.rungs().collect();
+        let (held, closings) = (Arc::default(), watch::Sender::new(0));
+        let dead_letters = dead_letters::DeadQueue::new(Arc::clone(&publisher), &looking, names.clone());
+        let place = Place { names, rungs, config, link, looking, publisher, held, closings };
+        Self { place: Arc::new(place), dead_letters }
+    }
+}
+
+#[async_trait]
+impl Transport for Amqp {
+    async fn prepare(&self) -> Result<(), TransportError> {
+        topology::prepare(&self.place.looking, &self.place.names, &self.place.config).await
+    }
+
+    async fn publish(&self, messages: &[Message]) -> Result<(), TransportError> {
+        let work = &self.place.names.work;
+        let outgoing: Vec<_> = messages.iter().map(|message| Outgoing::plain(work, message)).collect();
+        self.place.publisher.publish(&outgoing).await
+    }
+
+    async fn consume(&self, options: &ConsumeOptions) -> Result<Consumer, TransportError> {
+        consume::start(Arc::clone(&self.place), options).await
+    }
+
+    fn dead_letters(&self) -> &dyn DeadLetters {
+        &self.dead_letters
+    }
+
+    async fn backlog(&self) -> Result<Backlog, TransportError> {
+        backlog::backlog(&self.place).await
+    }
+
+    async fn inspect(&self) -> Result<Vec<Finding>, TransportError> {
+        inspect::inspect(&self.place).await
+    }
+}

@@ -1,0 +1,55 @@
+//! Holds what travels: a payload that nobody changes, and headers.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+/// A payload with its headers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Message {
+    /// The body, byte for byte as published. Cloning shares it.
+    pub payload: Bytes,
+    /// The headers; names are unique and lower case.
+    pub headers: Headers,
+}
+
+/// Headers in the order they were set, which not every broker keeps: two are equal whatever their order. Most messages
+/// have none, and then nothing is allocated.
+#[derive(Debug, Clone, Eq, Default)]
+pub struct Headers(Vec<(Cow<'static, str>, String)>);
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Self) -> bool {
+        // Names are unique.
+        self.0.len() == other.0.len() && self.0.iter().all(|(name, value)| other.get(name) == Some(value))
+    }
+}
+
+impl Headers {
+    /// The value of a header.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Sets a header, replacing what it was.
+    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
+        let (name, value) = (name.into(), value.into());
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some(entry) => entry.1 = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// Takes a header out.
+    pub fn remove(&mut self, name: &str) -> Option<String> {
+        let place = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.remove(place).1)
+    }
+
+    /// All headers, in order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[(Cow<'static, str>, String)] {
+        &self.0
+    }
+}

@@ -1,0 +1,98 @@
+//! Moves messages over NATS JetStream: a stream for work, one for what waits or is suspected, one for dead letters.
+//!
+//! What takes an original's place is stored before the original is acked, and every copy has an identifier of its own, so
+//! that a settle which is repeated stores nothing twice.
+
+// What is where, and how to reach it.
+mod api;
+mod config;
+mod connection;
+mod entry;
+mod reply;
+mod topology;
+
+// Publishing.
+mod publish;
+
+// Consuming: one puller for each of the three consumers fills one buffer.
+mod buffer;
+mod consume;
+mod held;
+mod intake;
+mod pull;
+mod settle;
+
+// What goes on beside: keeping what is held, finding what is stranded, moving suspects aside.
+mod keep;
+mod stranded;
+mod suspects;
+
+// Dead letters, and looking at it all.
+mod backlog;
+mod dead_letters;
+mod inspect;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+pub use self::config::{Config, Retention};
+use self::connection::Link;
+use self::topology::Names;
+use super::{Backlog, ConsumeOptions, Consumer, DeadLetters, Message, Transport, TransportError};
+use quash_config::Finding;
+
+/// One stream at one server or cluster. Connects when it is first used.
+struct Nats {
+    place: Arc<Place>,
+    dead_letters: dead_letters::DeadStream,
+}
+
+/// Where messages are, and what this process holds of them.
+struct Place {
+    link: Link,
+    names: Names,
+    config: Config,
+    /// Copies whose delay is over and that some consumer of this process holds.
+    due_held: Arc<AtomicU64>,
+    /// How many consumers are just handing back what they held.
+    ending: watch::Sender<usize>,
+}
+
+impl Nats {
+    fn new(config: Config, link: Link) -> Self {
+        let names = Names::new(&config);
+        let place = Place { link, names, config, due_held: Arc::default(), ending: watch::Sender::new(0) };
+        let place = Arc::new(place);
+        Self { dead_letters: dead_letters::DeadStream::new(Arc::clone(&place)), place }
+    }
+}
+
+#[async_trait]
+impl Transport for Nats {
+    async fn prepare(&self) -> Result<(), TransportError> {
+        topology::prepare(&self.place).await
+    }
+
+    async fn publish(&self, messages: &[Message]) -> Result<(), TransportError> {
+        publish::publish(&self.place, messages).await
+    }
+
+    async fn consume(&self, options: &ConsumeOptions) -> Result<Consumer, TransportError> {
+        consume::start(Arc::clone(&self.place), options).await
+    }
+
+    fn dead_letters(&self) -> &dyn DeadLetters {
+        &self.dead_letters
+    }
+
+    async fn backlog(&self) -> Result<Backlog, TransportError> {
+        backlog::backlog(&self.place).await
+    }
+
+    async fn inspect(&self) -> Result<Vec<Finding>, TransportError> {
+        inspect::inspect(&self.place).await
+    }
+}
