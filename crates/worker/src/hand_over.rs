@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use quash_core::resolve::Resolver;
 use quash_core::scope::QueueId;
 use quash_delivery::headers;
 use quash_delivery::state::{State, write_attempts};
 use quash_transport::{Message, Transport, TransportError};
 use tokio::time::{Instant, timeout};
 
-use crate::app::Rules;
 use crate::decide::{Stray, Why};
 use crate::handle::Item;
 
@@ -97,7 +97,7 @@ impl HandedOver {
 pub(crate) async fn hand_over(
     handed_over: &[(u32, u32)],
     items: &[Item<'_>],
-    rules: &dyn Rules,
+    rules: &Resolver,
     peers: &Peers,
 ) -> HandedOver {
     let mut outcome = HandedOver::default();
@@ -129,7 +129,7 @@ pub(crate) async fn hand_over(
 }
 
 /// The event as it goes to another queue: with what is left to do for these caches alone, and no history of its own yet.
-fn copy(item: &Item<'_>, caches: &str, rules: &dyn Rules) -> Message {
+fn copy(item: &Item<'_>, caches: &str, rules: &Resolver) -> Message {
     let mut message = item.delivery.message.clone();
     let headers = &mut message.headers;
     State { attempt: 1, first_failure_ms: None, ..item.state }.write(headers, rules.targets());

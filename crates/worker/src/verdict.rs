@@ -5,10 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use quash_core::event::{Change, EventLimits, Format, Payload, decode};
 use quash_core::plan::TargetId;
-use quash_core::resolve::Request;
+use quash_core::resolve::{Request, Resolver};
 use quash_transport::{Copy, Delivery, Message, Place, Verdict};
 
-use crate::app::Rules;
 use crate::decide::{Decision, Letter, Park, Why};
 use quash_delivery::headers;
 use quash_delivery::record::{Attempt, Reason, Record};
@@ -28,7 +27,7 @@ pub struct Scene<'a> {
     /// The limits that decoding keeps.
     pub limits: EventLimits,
     /// The rules that were used.
-    pub rules: &'a dyn Rules,
+    pub rules: &'a Resolver,
     /// The time, in milliseconds since the Unix epoch.
     pub now_ms: i64,
 }
@@ -197,7 +196,7 @@ impl Origin {
 
 #[cfg(test)]
 mod tests {
-    use quash_core::resolve::{Declared, Resolver};
+    use quash_core::resolve::Declared;
     use quash_transport::Tag;
 
     use super::*;

@@ -12,7 +12,7 @@ use quash_store::TargetConfig;
 use quash_transport::{Transport, TransportError};
 use tokio::time::timeout;
 
-use super::{Plugins, Rules, Snapshot, StartError};
+use super::{Plugins, Snapshot, StartError};
 use crate::consume::Source;
 use crate::hand_over::{Peer, Peers};
 use crate::lane::{Changes, Lane};
@@ -36,7 +36,7 @@ pub fn compile(config: &Config) -> Result<Resolver, Vec<Problem>> {
 /// Rules with lanes. Targets that are configured as before keep their lanes, with what these know.
 pub(super) fn snapshot(
     config: &Config,
-    rules: Arc<dyn Rules>,
+    rules: Arc<Resolver>,
     plugins: &Plugins,
     metrics: &Metrics,
     changes: &Changes,
