@@ -3,7 +3,6 @@
 mod build;
 mod refresh;
 mod reload;
-mod snapshot;
 mod watch;
 
 #[cfg(test)]
@@ -25,13 +24,14 @@ use tokio::sync::watch as channel;
 use tokio::task::JoinSet;
 
 use crate::admin::{self, Admin};
-use crate::consume::{Source, consume};
+use crate::consume::consume;
 use crate::drain::{Stop, Stopper, stop};
 use crate::metrics::Metrics;
+use crate::snapshot::Snapshot;
+use crate::source::Source;
 use quash_dispatch::config::Config;
 
 pub use build::compile;
-pub use snapshot::Snapshot;
 pub use watch::{Files, Reloads};
 
 /// A worker that can be started.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use quash_core::plan::{Plan, Share, TargetId, TargetSet};
 
-use crate::decide::Trouble;
 use crate::lane::{Lane, LaneOutcome};
+use quash_delivery::decide::Trouble;
 
 /// Applies every share on its lane and waits for all of them. Each lane bounds its own wait.
 pub async fn fan_out(plan: Plan, lanes: &[Arc<Lane>]) -> Reports {

@@ -314,7 +314,7 @@ impl Held {
     fn takes(&self, verdict: &Verdict) -> bool {
         let fits = |bytes| self.bytes_max.is_none_or(|max| bytes <= max);
         match verdict {
-            Verdict::Replace(copies) => copies.iter().all(|copy| fits(crate::consume::settle::size(&copy.message))),
+            Verdict::Replace(copies) => copies.iter().all(|copy| fits(crate::settle::size(&copy.message))),
             Verdict::Ack | Verdict::Release => true,
         }
     }

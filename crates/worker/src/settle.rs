@@ -3,8 +3,8 @@
 use quash_transport::backoff::Pace;
 use quash_transport::{Copy, Delivery, Message, Settler, Tag, Verdict};
 
-use super::Source;
 use crate::drain::Stop;
+use crate::source::Source;
 use quash_delivery::headers;
 use quash_delivery::record::Record;
 

@@ -6,9 +6,9 @@ use quash_core::event::DecodeError;
 use quash_core::plan::{TargetId, TargetSet};
 use quash_core::resolve::{Asked, Refused, Resolved};
 
-use quash_delivery::record::Reason;
-use quash_delivery::retry::RetryPolicy;
-use quash_delivery::state::State;
+use crate::record::Reason;
+use crate::retry::RetryPolicy;
+use crate::state::State;
 
 #[cfg(test)]
 mod tests;

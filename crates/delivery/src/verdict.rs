@@ -9,9 +9,9 @@ use quash_core::resolve::{Request, Resolver};
 use quash_transport::{Copy, Delivery, Message, Place, Verdict};
 
 use crate::decide::{Decision, Letter, Park, Why};
-use quash_delivery::headers;
-use quash_delivery::record::{Attempt, Reason, Record};
-use quash_delivery::state::{
+use crate::headers;
+use crate::record::{Attempt, Reason, Record};
+use crate::state::{
     ATTEMPTS_KEPT, State, add_caches, read_attempts, read_replays, read_scope, shorten, unconfigured, write_attempts,
 };
 

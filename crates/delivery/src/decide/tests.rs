@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use quash_core::rule::RuleError;
 
 use super::*;
-use quash_delivery::retry::RetryConfig;
+use crate::retry::RetryConfig;
 
 const NOW_MS: i64 = 1_700_000_000_000;
 const DAY_MS: i64 = 24 * 3600 * 1000;
