@@ -22,7 +22,7 @@ const SILENT: &str = "lapin=off,async_nats=off";
 ///
 /// # Errors
 /// When the filter cannot be read.
-pub fn init(format: LogFormat, filter: &str) -> Result<(), String> {
+pub(crate) fn init(format: LogFormat, filter: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(format!("{SILENT},{filter}"))
         .map_err(|error| format!("the log filter `{filter}` is wrong: {error}"))?;
     let terminal = io::stderr().is_terminal();

@@ -5,6 +5,8 @@ pub mod decide;
 
 pub mod verdict;
 
+pub mod copies;
+
 // What travels with it.
 pub mod headers;
 

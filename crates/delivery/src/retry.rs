@@ -93,6 +93,18 @@ impl From<&RetryConfig> for RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// The same delays, and no end: for who counts attempts itself.
+    #[must_use]
+    pub fn never_giving_up(&self) -> Self {
+        Self { max_attempts: u32::MAX, give_up_after: Duration::MAX, ..self.clone() }
+    }
+
+    /// No further attempt, whatever went wrong.
+    #[must_use]
+    pub fn giving_up_at_once(&self) -> Self {
+        Self { max_attempts: 0, give_up_after: Duration::ZERO, ..self.clone() }
+    }
+
     /// The delay after this failed attempt, counted from 1. `random` is from 0 to 1; the configured maximum is never
     /// exceeded.
     #[must_use]

@@ -59,12 +59,12 @@ impl<'w> Work<'w> {
         self.source.metrics.handed_over(handed_over.taken);
         let mut handled = Handled::new(self, batch.len());
         for (item, (asker, resolved)) in todo.iter().zip((0..).zip(&resolution.outcomes)) {
-            let troubles = match resolved {
-                Resolved::Asked(asked) => reports.troubles(asker, asked.targets),
+            let errors = match resolved {
+                Resolved::Asked(asked) => reports.errors(asker, asked.targets),
                 Resolved::Unmatched { .. } | Resolved::Refused(_) => Vec::new(),
             };
             let strays: Vec<Stray<'_>> = item.unconfigured().into_iter().chain(handed_over.strays(asker)).collect();
-            let happened = Happened::Resolved { resolved, troubles: &troubles, strays: &strays };
+            let happened = Happened::Resolved { resolved, errors: &errors, strays: &strays };
             // A letter for what was refused stands for the whole, also for what may not have gone over.
             let gone = if matches!(resolved, Resolved::Refused(_)) { "" } else { handed_over.of(asker) };
             handled.decide(item, happened, gone);
