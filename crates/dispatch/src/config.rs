@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quash_config::{ConfigPath, Problem, Root, Secret, Severity, Span, Tagged};
+use quash_core::action::ActionSet;
 use quash_core::event::Format;
 use quash_core::resolve::{Declared, Resolver};
 use quash_core::rule::config::{CacheConfig, Limits};
@@ -103,6 +104,9 @@ impl Config {
     pub fn compile(&self) -> (Option<Resolver>, Vec<Problem>) {
         let (rules, mut problems) = self.rules();
         problems.extend(self.check_rest());
+        if let Some(rules) = &rules {
+            problems.extend(self.check_reach(rules));
+        }
         let usable = problems.iter().all(|problem| problem.severity < Severity::Error);
         (rules.filter(|_| usable), problems)
     }
@@ -121,6 +125,13 @@ impl Config {
         let mut problems = self.check_parts();
         problems.extend(self.check_plugins());
         problems
+    }
+
+    /// What rules ask of targets that these cannot do.
+    fn check_reach(&self, rules: &Resolver) -> Vec<Problem> {
+        let can = |target: &TargetConfig| target.kind.build().map_or(ActionSet::ALL, |store| store.can().actions);
+        let can: Vec<ActionSet> = self.targets.values().map(can).collect();
+        rules.beyond(|target| can.get(usize::from(target.0)).copied().unwrap_or(ActionSet::ALL))
     }
 
     /// What of the kinds' own values does not fit together.

@@ -77,7 +77,7 @@ impl Lane {
             metrics,
             config,
         });
-        if !replay_window.is_zero() {
+        if !replay_window.is_zero() && lane.store.can().tells_restarts {
             tokio::spawn(watch::watch(Arc::downgrade(&lane)));
         }
         lane

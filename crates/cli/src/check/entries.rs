@@ -25,7 +25,7 @@ pub(super) async fn entries(
     if sought.is_empty() {
         return Ok(Vec::new());
     }
-    let survey = match store.survey(&sought, SURVEY_MAX).await {
+    let survey = match absence::survey(store, &sought, SURVEY_MAX).await {
         Ok(survey) => survey,
         Err(StoreError::Refused(why)) => return Ok(vec![absence::unanswered(&why)]),
         Err(error) => return Err(error),

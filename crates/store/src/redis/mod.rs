@@ -125,6 +125,23 @@ impl super::Store for Redis {
         self.connector.check(&link, identity).await
     }
 
+    async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
+        let link = self.connector.link().await?;
+        let findings = inspect::inspect(&link).await;
+        self.connector.check(&link, findings).await
+    }
+
+    fn can(&self) -> super::Can {
+        super::Can::ALL
+    }
+
+    fn questions(&self) -> Option<&dyn super::Questions> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl super::Questions for Redis {
     async fn exist(&self, keys: &[&str]) -> Result<Vec<bool>, StoreError> {
         let link = self.connector.link().await?;
         let exist = question::exist(&link, keys).await;
@@ -155,11 +172,5 @@ impl super::Store for Redis {
         let link = self.connector.link().await?;
         let described = question::describe(&link, keys).await;
         self.connector.check(&link, described).await
-    }
-
-    async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
-        let link = self.connector.link().await?;
-        let findings = inspect::inspect(&link).await;
-        self.connector.check(&link, findings).await
     }
 }

@@ -9,10 +9,8 @@ use async_trait::async_trait;
 use quash_config::Finding;
 use quash_config::Tagged;
 use quash_core::action::Action;
-use quash_core::key::{ArgSet, Glob, KeyError, KeySet, Reach, Remover, Scheme};
-use quash_store::{
-    Applied, Described, Identity, Refusal, Sought, Store, StoreConfig, StoreError, Survey, TargetConfig, TargetOptions,
-};
+use quash_core::key::{ArgSet, KeyError, KeySet, Reach, Remover, Scheme};
+use quash_store::{Applied, Can, Identity, Refusal, Store, StoreConfig, StoreError, TargetConfig, TargetOptions};
 use quash_transport::{
     Backlog, ConsumeOptions, Consumer, DeadLetters, Delivery, Headers, LetterId, Message, Place, Receiver, Settler,
     Tag, Transport, TransportError, Verdict,
@@ -150,28 +148,12 @@ impl Store for FakeStore {
         self.identity.lock().unwrap().clone()
     }
 
-    async fn exist(&self, keys: &[&str]) -> Result<Vec<bool>, StoreError> {
-        Ok(vec![false; keys.len()])
-    }
-
-    async fn count_prefixes(&self, prefixes: &[&str]) -> Result<Vec<u64>, StoreError> {
-        Ok(vec![0; prefixes.len()])
-    }
-
-    async fn count_patterns(&self, patterns: &[Glob]) -> Result<Vec<u64>, StoreError> {
-        Ok(vec![0; patterns.len()])
-    }
-
-    async fn survey(&self, _: &[Sought], _: Duration) -> Result<Survey, StoreError> {
-        Ok(Survey::default())
-    }
-
-    async fn describe(&self, keys: &[&str]) -> Result<Vec<Option<Described>>, StoreError> {
-        Ok(vec![None; keys.len()])
-    }
-
     async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
         Ok(Vec::new())
+    }
+
+    fn can(&self) -> Can {
+        Can::ALL
     }
 }
 
