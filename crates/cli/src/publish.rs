@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::format::format;
 use super::source::Source;
+use super::output::thousands;
 use super::{CliError, Exit, Global, Output, output, source};
 use deliver::Delivery;
 use flow::{Flow, Pace};
@@ -167,18 +168,6 @@ fn in_words(tally: Tally, unit: (&str, &str), seconds: f64) -> String {
     .collect();
     let asides = if asides.is_empty() { String::new() } else { format!(" ({})", asides.join(", ")) };
     format!("published {} {events} in {seconds:.1} s{asides}", thousands(tally.published))
-}
-
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

@@ -3,7 +3,7 @@
 
 use quash_config::{ConfigPath, Problem};
 
-use crate::action::{Action, ActionSet, Write};
+use crate::action::{ActionSet, Write};
 use crate::key::{Glob, KeyError, Reach, ReachBy, Remover, Scheme};
 use crate::plan::TargetId;
 use crate::resolve::Resolver;

@@ -15,7 +15,8 @@ pub const UNREACHABLE_MAX: Duration = Duration::from_secs(30);
 const UNREACHABLE_PART: u32 = 20;
 
 /// When and how often failed shares are tried again.
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryConfig {
     /// Attempts on a target that answers with errors, the first included.

@@ -43,7 +43,8 @@ pub type SourceConfig = Tagged<TransportConfig, SourceOptions>;
 /// assert_eq!(config.dispatch, None);     // as `queue`
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The version of this format: 1.
@@ -137,7 +138,8 @@ impl Config {
     /// What of the kinds' own values does not fit together.
     fn check_plugins(&self) -> Vec<Problem> {
         let at = |section: &str, name: &str, kind: &str| ConfigPath::root().key(section).key(name).key(kind);
-        let targets = self.targets.iter().filter_map(|(name, target)| {
+        // A program that only publishes has no use for a target, and is built without its driver.
+        let targets = self.targets.iter().filter(|_| cfg!(feature = "in_process")).filter_map(|(name, target)| {
             target.kind.build().err().map(|problem| problem.below(&at("targets", name, target.kind.kind())))
         });
         let sources = self.sources.iter().filter_map(|(name, source)| {
@@ -164,7 +166,8 @@ pub const DEFAULT: &str = include_str!("default.yaml");
 /// assert_eq!(config.sources["events"].options, SourceOptions { batch: 64, ..SourceOptions::default() });
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SourceOptions {
     /// The format of the events.
@@ -192,7 +195,8 @@ impl Default for SourceOptions {
 /// assert_eq!(config.admin, AdminConfig { listen: "127.0.0.1:9000".to_owned(), token: None });
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminConfig {
     /// Where to listen; `off` listens nowhere. A wider bind than loopback needs a token.
@@ -216,7 +220,8 @@ impl Default for AdminConfig {
 /// assert_eq!(config.worker, WorkerConfig { name: Some("worker-1".to_owned()), ..WorkerConfig::default() });
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerConfig {
     /// The worker's name, unique among those alive; host name and process id when left out.
@@ -247,7 +252,8 @@ impl Default for WorkerConfig {
 /// assert_eq!((name.as_str(), &event["op"]), ("a deleted book drops its page", &"delete".into()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TestCase {
     /// What the case shows.
@@ -274,7 +280,8 @@ pub struct TestCase {
 /// assert_eq!(config.tests[0].expect, expected);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Expectation {
     /// Exactly these caches, in any order.

@@ -7,7 +7,10 @@ pub mod execute;
 pub mod report;
 
 pub mod memory;
+#[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(not(feature = "redis"))]
+quash_config::absent! { redis builds dyn crate::Store: "the driver of `redis` targets", "in_process" }
 mod survey;
 
 #[cfg(any(test, feature = "conformance"))]
@@ -38,7 +41,8 @@ quash_config::plugins! {
 pub type TargetConfig = Tagged<StoreConfig, TargetOptions>;
 
 /// What all kinds of targets share.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct TargetOptions {
     /// How the application spells physical keys on this target.
