@@ -166,12 +166,13 @@ async fn not_handed_over(studio: &mut Studio, recording: &mut Recording) {
 
 /// Events that no worker has seen, as publishers and dispatchers leave them.
 async fn fresh(studio: &mut Studio, recording: &mut Recording) {
-    let cloud = json!({ "key": { "id": "fresh-cloud" }, "after": { "id": "fresh-cloud" }, "op": "update" });
+    let row = json!({ "id": "fresh-cloud" });
+    let cloud = json!({ "entity": "shop.Product", "op": "update", "key": row, "before": row, "after": row });
     let attributes = [
         ("ce-specversion", "1.0"),
         ("ce-id", "fresh-cloud"),
         ("ce-source", "/shop"),
-        ("ce-type", "shop.Product.update"),
+        ("ce-type", "shop.product.changed"),
         ("content-type", "application/json"),
         ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         ("note", " spaces, ä and\na line "),
