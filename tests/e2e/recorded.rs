@@ -1,8 +1,9 @@
 //! Proves that a worker settles what the workers of earlier versions left in its broker, and accepts what they declared.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use quash_e2e::recorded::Recording;
+use quash_dispatch::transport::Message;
+use quash_e2e::recorded::{Lain, Recording};
 use quash_e2e::{Broker, Kind, Quash, Queue, RedisServer, becomes, eventually};
 use serde_json::Value;
 
@@ -101,6 +102,7 @@ async fn what_workers_of_0_1_left_is_settled(kind: Kind) {
     let site = Site::on(Broker::shared(kind).await).await;
     put_back::declare(&site.broker, &recording).await;
     put_back::messages(&site.broker, &recording).await;
+    site.hands_out_the_letters_as_they_were(&recording).await;
     site.lists_the_letters().await;
 
     site.fill().await;
@@ -157,6 +159,16 @@ impl Site {
         let sources = format!("  events: {}\n  bulk: {}\n", events.source(""), bulk.source(""));
         let quash = Quash::with(&format!("version: 1\ntargets:\n{lines}sources:\n{sources}{CACHES}"));
         Self { broker, events, bulk, targets, quash }
+    }
+
+    async fn hands_out_the_letters_as_they_were(&self, recording: &Recording) {
+        let letters = [self.events.letters().await, self.bulk.letters().await].concat();
+        let mut read: Vec<Letter> = letters.iter().map(letter).collect();
+        let is_dead = |lain: &&Lain| lain.within.to_lowercase().ends_with("dead");
+        let mut lay: Vec<Letter> = recording.messages.iter().filter(is_dead).map(lain).collect();
+        read.sort();
+        lay.sort();
+        assert_eq!(read, lay);
     }
 
     async fn lists_the_letters(&self) {
@@ -228,6 +240,22 @@ impl Site {
         }
         left
     }
+}
+
+/// A letter's bytes, and its headers by name.
+type Letter = (Vec<u8>, BTreeMap<String, String>);
+
+fn letter(message: &Message) -> Letter {
+    let headers = message.headers.as_slice().iter().map(|(name, value)| (name.to_string(), value.clone()));
+    (message.payload.to_vec(), headers.collect())
+}
+
+/// As it lay, without what belongs to the broker or to the transport.
+fn lain(lain: &Lain) -> Letter {
+    let own = |name: &str| ["Nats-", "x-"].iter().any(|start| name.starts_with(start));
+    let headers = lain.headers.iter().filter(|header| !own(&header.name));
+    let headers = headers.map(|header| (header.name.clone(), lain.header(&header.name).unwrap().to_owned()));
+    (lain.body.clone(), headers.collect())
 }
 
 fn entries((row, cache, targets): &Gone) -> Vec<Entry> {
