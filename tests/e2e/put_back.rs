@@ -25,34 +25,49 @@ pub(crate) async fn declare(broker: &Broker, recording: &Recording) {
     }
 }
 
+/// When what waits is due.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Due {
+    /// Now, if not before: also where the clock was not set yet when it was recorded.
+    Passed,
+    /// In an hour, whenever that was.
+    InAnHour,
+}
+
+impl Due {
+    /// A recorded time, in milliseconds since the Unix epoch, moved to where it is wanted.
+    fn of(self, recorded_ms: u64) -> u64 {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let now_ms = u64::try_from(now.as_millis()).unwrap();
+        match self {
+            Self::Passed => recorded_ms.min(now_ms),
+            Self::InAnHour => now_ms + 3_600_000,
+        }
+    }
+}
+
 /// Puts every message where it lay.
-pub(crate) async fn messages(broker: &Broker, recording: &Recording) {
+pub(crate) async fn messages(broker: &Broker, recording: &Recording, due: Due) {
     match broker.kind() {
         Kind::RedisStreams => {
             let mut redis = redis(broker).await;
             for message in &recording.messages {
-                to_redis(&mut redis, message).await;
+                to_redis(&mut redis, message, due).await;
             }
         }
         Kind::Amqp => {
             let channel = amqp(broker).await;
             for message in &recording.messages {
-                to_rabbitmq(&channel, message).await;
+                to_rabbitmq(&channel, message, due).await;
             }
         }
         Kind::Nats => {
             let jetstream = async_nats::jetstream::new(async_nats::connect(broker.url()).await.unwrap());
             for message in &recording.messages {
-                to_nats(&jetstream, message).await;
+                to_nats(&jetstream, message, due).await;
             }
         }
     }
-}
-
-/// A time at which something is due, which has passed by now: also where the clock was not set yet when it was recorded.
-fn passed(milliseconds: u64) -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    milliseconds.min(u64::try_from(now.as_millis()).unwrap())
 }
 
 fn text<'v>(value: &'v Value, name: &str) -> &'v str {
@@ -68,12 +83,12 @@ async fn redis_streams_group(redis: &mut MultiplexedConnection, declared: &Value
     }
 }
 
-async fn to_redis(redis: &mut MultiplexedConnection, message: &Lain) {
+async fn to_redis(redis: &mut MultiplexedConnection, message: &Lain, due: Due) {
     if message.besides.contains_key("packed_base64") {
-        let (due, member) = (passed(message.besides["score"].as_u64().unwrap()), message.text("member"));
+        let (due_ms, member) = (due.of(message.besides["score"].as_u64().unwrap()), message.text("member"));
         let packed = decode(message.text("packed_base64"));
         let () = cmd("HSET").arg(&message.within).arg(member).arg(packed).query_async(redis).await.unwrap();
-        return cmd("ZADD").arg(message.text("due")).arg(due).arg(member).query_async(redis).await.unwrap();
+        return cmd("ZADD").arg(message.text("due")).arg(due_ms).arg(member).query_async(redis).await.unwrap();
     }
     let mut entry = cmd("XADD");
     entry.arg(&message.within).arg(message.text("id")).arg("body").arg(&message.body);
@@ -113,13 +128,13 @@ async fn amqp_queue(channel: &Channel, declared: &Value) {
     assert!(made.is_ok(), "{declared}: {made:?}");
 }
 
-async fn to_rabbitmq(channel: &Channel, message: &Lain) {
+async fn to_rabbitmq(channel: &Channel, message: &Lain, due: Due) {
     let mut headers = FieldTable::default();
     // How often it came back is the broker's own count.
     for header in message.headers.iter().filter(|header| header.name != "x-delivery-count") {
         let kind = header.kind.as_deref().unwrap();
         let value = match header.name.as_str() {
-            "quash-transport-due" => passed(message.header(&header.name).unwrap().parse().unwrap()).to_string(),
+            "quash-transport-due" => due.of(message.header(&header.name).unwrap().parse().unwrap()).to_string(),
             _ => message.header(&header.name).unwrap().to_owned(),
         };
         headers.insert(header.name.as_str().into(), typed(kind, &value));
@@ -181,12 +196,12 @@ async fn nats_stream_or_consumer(broker: &Broker, declared: &Value) {
     assert!(answer.get("error").is_none(), "{declared}: {answer}");
 }
 
-async fn to_nats(jetstream: &async_nats::jetstream::Context, message: &Lain) {
+async fn to_nats(jetstream: &async_nats::jetstream::Context, message: &Lain, due: Due) {
     let mut headers = async_nats::HeaderMap::new();
     for header in &message.headers {
         let value = message.header(&header.name).unwrap();
         match header.name.as_str() {
-            "_quash-due" => headers.append("_quash-due", passed(value.parse().unwrap()).to_string()),
+            "_quash-due" => headers.append("_quash-due", due.of(value.parse().unwrap()).to_string()),
             name => headers.append(name, value),
         }
     }

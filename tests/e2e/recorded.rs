@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quash_dispatch::transport::Message;
+use quash_dispatch::transport::{Backlog, Message};
 use quash_e2e::recorded::{Lain, Recording};
 use quash_e2e::{Broker, Kind, Quash, Queue, RedisServer, becomes, eventually};
 use serde_json::Value;
 
-use crate::put_back;
+use crate::put_back::{self, Due};
 use crate::scene::{LIMIT, on_every_broker};
 
-on_every_broker!(what_workers_of_0_1_left_is_settled);
+on_every_broker!(what_workers_of_0_1_left_is_settled, what_workers_of_0_1_left_is_not_done_early);
 
 /// Those of the recording, mended and rolled out: keys may be longer, unknown columns widen, and there are the target and
 /// the cache that some workers did not know.
@@ -101,7 +101,7 @@ async fn what_workers_of_0_1_left_is_settled(kind: Kind) {
     let recording = Recording::read("0.1", kind);
     let site = Site::on(Broker::shared(kind).await).await;
     put_back::declare(&site.broker, &recording).await;
-    put_back::messages(&site.broker, &recording).await;
+    put_back::messages(&site.broker, &recording, Due::Passed).await;
     site.hands_out_the_letters_as_they_were(&recording).await;
     site.lists_the_letters().await;
 
@@ -116,7 +116,7 @@ async fn what_workers_of_0_1_left_is_settled(kind: Kind) {
     }
     gone.extend(site.goes(&[&REPLAYED[..], &[REPLAYED_OF_BULK]].concat()).await);
     site.only_what_is_no_event_is_left().await;
-    assert_eq!(site.left().await, site.all().difference(&gone).cloned().collect(), "nothing else goes");
+    assert_eq!(site.went().await, gone, "nothing else goes");
 
     site.fill().await;
     let export = std::fs::read_to_string(Recording::folder("0.1").join("export.ndjson")).unwrap();
@@ -126,11 +126,36 @@ async fn what_workers_of_0_1_left_is_settled(kind: Kind) {
     site.quash.run(&["dlq", "replay", "--source", "events"]).await.done();
     gone = site.goes(&REPLAYED).await;
     site.only_what_is_no_event_is_left().await;
-    assert_eq!(site.left().await, site.all().difference(&gone).cloned().collect(), "nothing else goes");
+    assert_eq!(site.went().await, gone, "nothing else goes");
 
     assert_eq!(worker.terminate().await, 0);
     // A broker refuses to declare anew what has become something else.
     put_back::declare(&site.broker, &recording).await;
+}
+
+async fn what_workers_of_0_1_left_is_not_done_early(kind: Kind) {
+    let site = Site::on(Broker::start(kind).await).await;
+    put_back::declare(&site.broker, &Recording::read("0.1", kind)).await;
+    put_back::messages(&site.broker, &only(kind, &["parked-long"]), Due::InAnHour).await;
+    put_back::messages(&site.broker, &only(kind, &["parked-pass", "fresh"]), Due::Passed).await;
+    site.fill().await;
+    let mut worker = site.quash.worker("today").await;
+    // They lie behind it: when they are done, it has been looked at.
+    let gone = [("parked-pass", "page", &["main", "eu"][..]), WAITING[0], WAITING[1]];
+    let gone: BTreeSet<Entry> = gone.iter().flat_map(entries).collect();
+    becomes(LIMIT, "what is due goes", gone.clone(), async || site.went().await).await;
+    let waits = Backlog { delayed: 1, ..Backlog::default() };
+    becomes(LIMIT, "what is not waits on", waits, async || site.events.backlog().await).await;
+    assert_eq!(worker.terminate().await, 0);
+    assert_eq!(site.went().await, gone, "nothing goes before it is due");
+}
+
+/// What was recorded of these events.
+fn only(kind: Kind, names: &[&str]) -> Recording {
+    let mut recording = Recording::read("0.1", kind);
+    let body = |message: &Lain| serde_json::from_slice::<Value>(&message.body).unwrap_or_default();
+    recording.messages.retain(|message| names.iter().any(|name| body(message)["id"] == *name));
+    recording
 }
 
 /// A key on a target.
@@ -207,8 +232,8 @@ impl Site {
     /// Waits until these keys are gone and nothing waits any more.
     async fn goes(&self, expected: &[Gone]) -> BTreeSet<Entry> {
         let expected: BTreeSet<Entry> = expected.iter().flat_map(entries).collect();
-        let still_there = async || self.left().await.intersection(&expected).cloned().collect::<BTreeSet<_>>();
-        becomes(LIMIT, "what is stale goes", BTreeSet::new(), still_there).await;
+        let missing = async || expected.difference(&self.went().await).cloned().collect();
+        becomes(LIMIT, "what is stale goes", BTreeSet::new(), missing).await;
         self.events.drained(LIMIT).await;
         self.bulk.drained(LIMIT).await;
         expected
@@ -231,14 +256,16 @@ impl Site {
         keys.flat_map(everywhere).collect()
     }
 
-    /// Those that are there.
-    async fn left(&self) -> BTreeSet<Entry> {
-        let mut left = BTreeSet::new();
+    /// Those that are not there any more.
+    async fn went(&self) -> BTreeSet<Entry> {
+        let mut went = self.all();
         for (target, server) in &self.targets {
             let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut server.connect().await).await.unwrap();
-            left.extend(keys.into_iter().map(|key| ((*target).to_owned(), key)));
+            for key in keys {
+                went.remove(&((*target).to_owned(), key));
+            }
         }
-        left
+        went
     }
 }
 
