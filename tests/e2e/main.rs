@@ -3,6 +3,7 @@
 // What the promises are proven with.
 mod foreign;
 mod harness;
+mod put_back;
 mod scene;
 
 // The promises.
@@ -21,6 +22,7 @@ mod outage;
 mod outbox;
 mod oversized;
 mod postgres;
+mod recorded;
 mod sources;
 
 // The rules of the source tree.
