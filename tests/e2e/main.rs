@@ -8,6 +8,7 @@ mod scene;
 
 // The promises.
 mod bad_input;
+mod borders;
 mod check;
 mod cli;
 mod cloud_events;

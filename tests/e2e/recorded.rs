@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quash_dispatch::transport::{Backlog, Message};
+use quash_transport::{Backlog, Message};
 use quash_e2e::recorded::{Lain, Recording};
 use quash_e2e::{Broker, Kind, Quash, Queue, RedisServer, becomes, eventually};
 use serde_json::Value;

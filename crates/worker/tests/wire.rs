@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use quash_core::plan::{TargetId, TargetSet};
 use quash_core::scope::{CacheSet, Scope};
-use quash_dispatch::headers;
-use quash_dispatch::record::{Reason, Record};
-use quash_dispatch::state::{State, read_attempts, read_replays, read_scope, unconfigured, unconfigured_caches};
-use quash_dispatch::transport::{LetterId, Message};
+use quash_delivery::headers;
+use quash_delivery::record::{Reason, Record};
+use quash_delivery::state::{State, read_attempts, read_replays, read_scope, unconfigured, unconfigured_caches};
+use quash_transport::{LetterId, Message};
 use quash_worker::dead_letter::archive::read_line;
 use quash_worker::dead_letter::replay::replacement;
 use quash_worker::dead_letter::{Legibility, Letter};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use quash_dispatch::headers;
-use quash_dispatch::transport::{Backlog, Message};
+use quash_delivery::headers;
+use quash_transport::{Backlog, Message};
 use quash_e2e::recorded::Recording;
 use quash_e2e::{Quash, Queue, RedisServer, becomes, eventually};
 use serde_json::{Value, json};
