@@ -9,15 +9,13 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::Segment;
-use super::mismatch::{Mismatch, Why};
+use super::alone::{OR_ALONE, Variants};
+use super::mismatch::{Mismatch, Why, owned};
 use super::node::{Entry, Node, Origin, Place, Value};
 use super::scalar::{Number, number};
 use super::secret::SECRET;
-use super::tagged::{self, TAGGED};
-
-/// By this name the loader learns that a variant may stand alone (`inline`), which means its default values.
-const OR_ALONE: &str = "quash::OrAlone";
+use super::tagged::TAGGED;
+use super::{Segment, nearest};
 
 /// What a variant that stands alone holds.
 static NO_VALUES: Node = Node::new(Value::Mapping(Vec::new()), Place { file: 0, start: 0, end: 0 });
@@ -34,17 +32,15 @@ pub(super) struct Learnt {
 pub(super) struct Read<'a> {
     pub(super) node: &'a Node,
     pub(super) learnt: &'a Learnt,
-    /// Keys of a mapping that somebody else reads.
-    pub(super) without: &'static [&'static str],
 }
 
 impl<'a> Read<'a> {
     pub(super) const fn new(node: &'a Node, learnt: &'a Learnt) -> Self {
-        Self { node, learnt, without: &[] }
+        Self { node, learnt }
     }
 
     const fn below(&self, node: &'a Node) -> Self {
-        Self { node, learnt: self.learnt, without: &[] }
+        Self { node, ..*self }
     }
 
     fn wrong<T>(&self, expected: &dyn de::Expected) -> Result<T, Mismatch> {
@@ -69,8 +65,52 @@ impl<'a> Read<'a> {
         }
     }
 
-    fn visit_mapping<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        visitor.visit_map(Entries { read: self, entries: self.node.entries().iter(), value: None })
+    /// What was not found wrong before, of a mapping.
+    fn live(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
+        self.node.entries().iter().filter(|entry| !entry.value.dropped)
+    }
+
+    /// Hands out the entries of a mapping; this one of them first.
+    fn visit_mapping<'de, V: Visitor<'de>>(self, first: Option<&Entry>, visitor: V) -> Result<V::Value, Mismatch> {
+        let mut entries: Vec<&Entry> = self.live().collect();
+        entries.sort_by_key(|entry| !first.is_some_and(|first| std::ptr::eq(*entry, first)));
+        visitor.visit_map(Entries { read: self, entries: entries.into_iter(), value: None })
+    }
+
+    /// The one entry that is of these kinds.
+    fn kind(&self, kinds: &'static [&'static str]) -> Result<&'a Entry, Mismatch> {
+        let mut named = self.live().filter(|entry| kinds.contains(&entry.key.as_str()));
+        let misspelt = |entry: &&Entry| nearest(&entry.key, kinds.iter().copied()).is_some();
+        match (named.next(), named.next()) {
+            (Some(entry), None) => Ok(entry),
+            (Some(first), Some(second)) => Err(Mismatch::new(Why::Second(first.key.clone())).at(second)),
+            (None, _) => Err(match self.live().find(misspelt) {
+                Some(entry) => Mismatch::new(Why::UnknownKey(owned(kinds))).at(entry),
+                None => Mismatch::new(Why::NoKind(kinds)),
+            }),
+        }
+    }
+
+    /// Reads an enum; `alone` is what a variant without values holds, where there may be one.
+    fn visit_variant<'de, V: Visitor<'de>>(
+        self,
+        alone: Option<&'static Node>,
+        visitor: V,
+    ) -> Result<V::Value, Mismatch> {
+        let mut live = self.live();
+        let variant = match (&self.node.value, live.next(), live.next()) {
+            (Value::Text(name), ..) => Variant { read: self, name, content: alone },
+            (_, Some(entry), None) => {
+                let content = alone.filter(|_| entry.value.value == Value::Null).or(Some(&entry.value));
+                Variant { read: self, name: &entry.key, content }
+            }
+            (_, Some(first), Some(second)) => {
+                return Err(Mismatch::new(Why::Second(first.key.clone())).at(second));
+            }
+            (Value::Mapping(_), ..) => return visitor.visit_unit(),
+            _ => return self.wrong(&visitor),
+        };
+        visitor.visit_enum(variant)
     }
 
     fn visit_list<'de, V: Visitor<'de>>(self, items: &'a [Node], visitor: V) -> Result<V::Value, Mismatch> {
@@ -115,7 +155,7 @@ impl<'de> Deserializer<'de> for Read<'_> {
 
             Value::Text(text) => visitor.visit_str(text),
             Value::List(items) => self.visit_list(items, visitor),
-            Value::Mapping(_) => self.visit_mapping(visitor),
+            Value::Mapping(_) => self.visit_mapping(None, visitor),
         }
     }
 
@@ -168,13 +208,16 @@ impl<'de> Deserializer<'de> for Read<'_> {
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Mismatch> {
-        if name != SECRET {
-            return visitor.visit_newtype_struct(self);
+        match name {
+            OR_ALONE => self.visit_variant(Some(&NO_VALUES), visitor),
+            SECRET => {
+                let mut secrets = self.learnt.secrets.borrow_mut();
+                secrets.entry(self.node.place).or_insert_with(|| self.node.clone());
+                drop(secrets);
+                visitor.visit_newtype_struct(self).map_err(Mismatch::secret)
+            }
+            _ => visitor.visit_newtype_struct(self),
         }
-        let mut secrets = self.learnt.secrets.borrow_mut();
-        secrets.entry(self.node.place).or_insert_with(|| self.node.clone());
-        drop(secrets);
-        visitor.visit_newtype_struct(self).map_err(Mismatch::secret)
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
@@ -199,7 +242,7 @@ impl<'de> Deserializer<'de> for Read<'_> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
         match &self.node.value {
-            Value::Mapping(_) => self.visit_mapping(visitor),
+            Value::Mapping(_) => self.visit_mapping(None, visitor),
             _ => self.wrong(&visitor),
         }
     }
@@ -210,37 +253,19 @@ impl<'de> Deserializer<'de> for Read<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Mismatch> {
-        if name == TAGGED {
-            return tagged::read(self, fields, visitor);
+        match self.node.value {
+            Value::Mapping(_) if name == TAGGED => self.visit_mapping(Some(self.kind(fields)?), visitor),
+            _ => self.deserialize_map(visitor),
         }
-        self.deserialize_map(visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        name: &'static str,
+        _: &'static str,
         known: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Mismatch> {
-        let default = (name == OR_ALONE).then_some(&NO_VALUES);
-        match &self.node.value {
-            Value::Text(name) => visitor.visit_enum(Variant { read: self, name, content: default }),
-            Value::Mapping(entries) => {
-                let mut live = entries.iter().filter(|entry| !entry.value.dropped);
-                match (live.next(), live.next()) {
-                    (Some(entry), None) => {
-                        let variant = Variant::of(self, entry);
-                        let content = default.filter(|_| entry.value.value == Value::Null).or(variant.content);
-                        visitor.visit_enum(Variant { content, ..variant })
-                    }
-                    (Some(first), Some(second)) => Err(Mismatch::new(Why::Second(first.key.clone()))
-                        .at_key()
-                        .within(Segment::Key(second.key.clone()))),
-                    (None, _) => Err(Mismatch::new(Why::NoKind(known))),
-                }
-            }
-            _ => Err(Mismatch::new(Why::Expected(names(known)))),
-        }
+        self.visit_variant(None, Variants { known, visitor })
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
@@ -260,10 +285,10 @@ pub(super) fn names(known: &[&str]) -> String {
     }
 }
 
-/// The keys and values of a mapping, without what was dropped.
+/// The keys and values of a mapping.
 struct Entries<'a> {
     read: Read<'a>,
-    entries: std::slice::Iter<'a, Entry>,
+    entries: std::vec::IntoIter<&'a Entry>,
     value: Option<&'a Entry>,
 }
 
@@ -271,13 +296,10 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     type Error = Mismatch;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Mismatch> {
-        let without = self.read.without;
-        self.value = self.entries.find(|entry| !entry.value.dropped && !without.contains(&entry.key.as_str()));
+        self.value = self.entries.next();
         let Some(entry) = self.value else { return Ok(None) };
         let key: StrDeserializer<'_, Mismatch> = entry.key.as_str().into_deserializer();
-        seed.deserialize(key)
-            .map(Some)
-            .map_err(|error| error.or_keys(without).at_key().within(Segment::Key(entry.key.clone())))
+        seed.deserialize(key).map(Some).map_err(|error| error.at(entry))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Mismatch> {
@@ -304,18 +326,13 @@ impl<'de> SeqAccess<'de> for Items<'_> {
 }
 
 /// One variant of an enum: a name, or a name with its content.
-pub(super) struct Variant<'a> {
+struct Variant<'a> {
     read: Read<'a>,
     name: &'a str,
     content: Option<&'a Node>,
 }
 
 impl<'a> Variant<'a> {
-    /// The variant that a key of the mapping names.
-    pub(super) fn of(read: Read<'a>, entry: &'a Entry) -> Self {
-        Self { read, name: &entry.key, content: Some(&entry.value) }
-    }
-
     fn content<T>(self, read: impl FnOnce(Read<'a>) -> Result<T, Mismatch>) -> Result<T, Mismatch> {
         match self.content {
             Some(node) => read(self.read.below(node)).map_err(|error| error.within(Segment::Key(self.name.to_owned()))),

@@ -12,6 +12,7 @@ mod merge;
 mod yaml;
 
 // Typing: the tree to a root type, and everything that does not fit.
+mod alone;
 mod blame;
 mod deserialize;
 mod mismatch;
@@ -38,6 +39,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
+pub use alone::OrAlone;
 pub use duration::Span;
 pub use environment::{Environment, ProcessEnvironment};
 pub use error::{LoadError, Problem, nearest};

@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 
 use serde::de::{self, Expected, Unexpected};
 
+use super::node::Entry;
 use super::{ConfigPath, Segment};
 
 /// A value that does not fit, with the way down to it.
@@ -82,12 +83,9 @@ impl Mismatch {
         self
     }
 
-    /// The same, with more keys that would have been right.
-    pub(super) fn or_keys(mut self, more: &[&'static str]) -> Self {
-        if let Why::UnknownKey(known) = &mut self.0.why {
-            known.extend(more.iter().map(|&key| key.to_owned()));
-        }
-        self
+    /// The same, about the key of this entry.
+    pub(super) fn at(self, entry: &Entry) -> Self {
+        self.at_key().within(Segment::Key(entry.key.clone()))
     }
 
     /// Takes it apart.
@@ -127,7 +125,10 @@ impl de::Error for Mismatch {
     }
 
     fn unknown_variant(given: &str, known: &'static [&'static str]) -> Self {
-        Self::new(Why::UnknownName { given: given.to_owned(), known })
+        Self::new(match given {
+            "" => Why::NoKind(known),
+            _ => Why::UnknownName { given: given.to_owned(), known },
+        })
     }
 
     fn unknown_field(_: &str, known: &'static [&'static str]) -> Self {
