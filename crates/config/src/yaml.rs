@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use granit_parser::{Event, Parser, ScalarStyle, Tag};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Tag};
 
 use super::fault::Fault;
 use super::node::{Entry, Node, Place, Value};
@@ -101,7 +101,10 @@ impl Composer {
         let start = marker.byte_offset().unwrap_or_else(|| scalar::byte_of(text, marker.index())).min(text.len());
         let start = u32::try_from(start).unwrap_or(u32::MAX);
         let place = Place { file: self.file, start, end: start.saturating_add(1) };
-        Fault::at(place, format!("this is not valid YAML: {}", error.info()))
+        match error.kind() {
+            ErrorKind::RecursionLimitExceeded => Fault::at(place, too_deep()),
+            _ => Fault::at(place, format!("this is not valid YAML: {}", error.info())),
+        }
     }
 
     fn event(&mut self, event: Event<'_>, place: Place) -> Step {
@@ -138,7 +141,7 @@ impl Composer {
     fn start(&mut self, value: Value, anchor: usize, tag: Option<&Tag>, place: Place) -> Step {
         self.tag(tag, place);
         if self.open.len() >= DEPTH_MAX {
-            return refuse(place, &format!("more than {DEPTH_MAX} mappings and lists inside each other"));
+            return refuse(place, &too_deep());
         }
         let node = Node::new(value, place);
         self.open.push(Open { node, anchor, height: 0, key: None, keys: HashMap::new(), merged: Vec::new() });
@@ -158,7 +161,7 @@ impl Composer {
             return refuse(place, "this alias names the value that it stands in");
         };
         if self.open.len() + anchored.height > DEPTH_MAX {
-            return refuse(place, &format!("more than {DEPTH_MAX} mappings and lists inside each other"));
+            return refuse(place, &too_deep());
         }
         let (bytes, height) = (anchored.bytes, anchored.height);
         self.spend(bytes, place)?;
@@ -252,6 +255,10 @@ fn key(node: &Node) -> Result<(String, Place), Box<Fault>> {
         _ => return refuse(node.place, "a key must be text, not a list or a mapping"),
     };
     Ok((text, node.place))
+}
+
+fn too_deep() -> String {
+    format!("more than {DEPTH_MAX} mappings and lists inside each other")
 }
 
 fn refuse<T>(place: Place, message: &str) -> Result<T, Box<Fault>> {

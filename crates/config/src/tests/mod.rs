@@ -4,6 +4,7 @@ mod accepted;
 mod broken;
 mod files;
 mod formats;
+mod hostile;
 mod kinds;
 mod property;
 mod refused;
