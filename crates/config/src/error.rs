@@ -34,6 +34,12 @@ impl Problem {
         Self { severity: Severity::Warning, ..Self::error(path, message) }
     }
 
+    /// All of them in one line.
+    #[must_use]
+    pub fn join(problems: &[Self]) -> String {
+        problems.iter().map(Self::to_string).collect::<Vec<_>>().join("; ")
+    }
+
     /// The same with a way to mend it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

@@ -76,7 +76,8 @@ async fn a_target_that_changed_gets_a_new_lane() {
     let (app, _broker) = app(Arc::clone(&rules), &[("main", &store)]);
     let running = app.start().await.unwrap();
     let before = running.snapshot();
-    let options = TargetOptions { concurrency: 9, ..TargetOptions::default() };
+    let mut options = TargetOptions::default();
+    options.concurrency = 9;
     running.reload_with(&config(&rules, options), Arc::clone(&rules) as Arc<dyn Rules>).unwrap();
     assert!(!Arc::ptr_eq(&before.lanes[0], &running.snapshot().lanes[0]));
 }
