@@ -35,10 +35,6 @@ pub(super) struct Read<'a> {
 }
 
 impl<'a> Read<'a> {
-    pub(super) const fn new(node: &'a Node, learnt: &'a Learnt) -> Self {
-        Self { node, learnt }
-    }
-
     const fn below(&self, node: &'a Node) -> Self {
         Self { node, ..*self }
     }
@@ -112,10 +108,6 @@ impl<'a> Read<'a> {
         };
         visitor.visit_enum(variant)
     }
-
-    fn visit_list<'de, V: Visitor<'de>>(self, items: &'a [Node], visitor: V) -> Result<V::Value, Mismatch> {
-        visitor.visit_seq(Items { read: self, items: items.iter().enumerate() })
-    }
 }
 
 fn visit_number<'de, V: Visitor<'de>>(number: Number, visitor: V) -> Result<V::Value, Mismatch> {
@@ -152,9 +144,8 @@ impl<'de> Deserializer<'de> for Read<'_> {
                 Some(number) => visit_number(number, visitor),
                 None => visitor.visit_str(text),
             },
-
             Value::Text(text) => visitor.visit_str(text),
-            Value::List(items) => self.visit_list(items, visitor),
+            Value::List(items) => visitor.visit_seq(Items { read: self, items: items.iter().enumerate() }),
             Value::Mapping(_) => self.visit_mapping(None, visitor),
         }
     }
@@ -172,38 +163,12 @@ impl<'de> Deserializer<'de> for Read<'_> {
         }
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        match &self.node.value {
-            Value::Text(text) => visitor.visit_str(text),
-            _ => self.wrong(&visitor),
-        }
-    }
-
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        self.deserialize_str(visitor)
-    }
-
-    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        self.deserialize_str(visitor)
-    }
-
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        self.deserialize_str(visitor)
-    }
-
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
         match &self.node.value {
             Value::Null => visitor.visit_none(),
             // `token: "${TOKEN:-}"` means that there is none.
             Value::Text(text) if text.is_empty() && self.node.origin != Origin::Written => visitor.visit_none(),
             _ => visitor.visit_some(self),
-        }
-    }
-
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        match &self.node.value {
-            Value::Null => visitor.visit_unit(),
-            _ => self.wrong(&visitor),
         }
     }
 
@@ -220,33 +185,6 @@ impl<'de> Deserializer<'de> for Read<'_> {
         }
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        match &self.node.value {
-            Value::List(items) => self.visit_list(items, visitor),
-            _ => self.wrong(&visitor),
-        }
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Mismatch> {
-        self.deserialize_seq(visitor)
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: usize,
-        visitor: V,
-    ) -> Result<V::Value, Mismatch> {
-        self.deserialize_seq(visitor)
-    }
-
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        match &self.node.value {
-            Value::Mapping(_) => self.visit_mapping(None, visitor),
-            _ => self.wrong(&visitor),
-        }
-    }
-
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         name: &'static str,
@@ -255,7 +193,7 @@ impl<'de> Deserializer<'de> for Read<'_> {
     ) -> Result<V::Value, Mismatch> {
         match self.node.value {
             Value::Mapping(_) if name == TAGGED => self.visit_mapping(Some(self.kind(fields)?), visitor),
-            _ => self.deserialize_map(visitor),
+            _ => self.deserialize_any(visitor),
         }
     }
 
@@ -272,12 +210,15 @@ impl<'de> Deserializer<'de> for Read<'_> {
         visitor.visit_unit()
     }
 
-    forward_to_deserialize_any! { bytes byte_buf unit_struct }
+    // A visitor that takes something else refuses it in the same words.
+    forward_to_deserialize_any! {
+        char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map identifier
+    }
 }
 
 /// "one of `a`, `b`".
-pub(super) fn names(known: &[&str]) -> String {
-    let quoted: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+pub(super) fn names<S: AsRef<str>>(known: &[S]) -> String {
+    let quoted: Vec<String> = known.iter().map(|name| format!("`{}`", name.as_ref())).collect();
     match quoted.as_slice() {
         [] => "nothing".to_owned(),
         [one] => one.clone(),
@@ -362,12 +303,7 @@ impl<'de> de::VariantAccess<'de> for Variant<'_> {
     fn unit_variant(self) -> Result<(), Mismatch> {
         match self.content {
             None => Ok(()),
-            Some(node)
-                if node.value == Value::Null
-                    || matches!(&node.value, Value::Mapping(entries) if entries.is_empty()) =>
-            {
-                Ok(())
-            }
+            Some(node) if matches!(node.value, Value::Null | Value::Mapping(_)) && node.entries().is_empty() => Ok(()),
             Some(_) => self.content(|_| Err(Mismatch::new(Why::Expected("nothing".to_owned())))),
         }
     }
@@ -377,10 +313,10 @@ impl<'de> de::VariantAccess<'de> for Variant<'_> {
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Mismatch> {
-        self.content(|read| read.deserialize_seq(visitor))
+        self.content(|read| read.deserialize_any(visitor))
     }
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Mismatch> {
-        self.content(|read| read.deserialize_map(visitor))
+        self.content(|read| read.deserialize_any(visitor))
     }
 }

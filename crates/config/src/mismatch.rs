@@ -9,22 +9,12 @@ use super::{ConfigPath, Segment};
 
 /// A value that does not fit, with the way down to it.
 #[derive(Debug)]
-pub(super) struct Mismatch(Box<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    why: Why,
-    /// The innermost step first.
-    steps: Vec<Segment>,
-    /// Whether it is the key at the end of them that does not fit.
-    at_key: bool,
-    /// Whether the value is of a type that must not be shown.
-    secret: bool,
-}
+pub(super) struct Mismatch(Box<Found>);
 
 /// The same, taken apart.
+#[derive(Debug)]
 pub(super) struct Found {
-    /// Where it is.
+    /// Where it is; while it is being found, the innermost step comes first.
     pub(super) path: ConfigPath,
     /// Why it does not fit.
     pub(super) why: Why,
@@ -62,12 +52,12 @@ pub(super) enum Why {
 
 impl Mismatch {
     pub(super) fn new(why: Why) -> Self {
-        Self(Box::new(Inner { why, steps: Vec::new(), at_key: false, secret: false }))
+        Self(Box::new(Found { path: ConfigPath::root(), why, at_key: false, secret: false }))
     }
 
     /// Seen from one level further up.
     pub(super) fn within(mut self, step: Segment) -> Self {
-        self.0.steps.push(step);
+        self.0.path.0.push(step);
         self
     }
 
@@ -89,10 +79,9 @@ impl Mismatch {
     }
 
     /// Takes it apart.
-    pub(super) fn found(self) -> Found {
-        let Inner { why, mut steps, at_key, secret } = *self.0;
-        steps.reverse();
-        Found { path: ConfigPath(steps), why, at_key, secret }
+    pub(super) fn found(mut self) -> Found {
+        self.0.path.0.reverse();
+        *self.0
     }
 }
 
@@ -116,12 +105,12 @@ impl de::Error for Mismatch {
         Self::new(Why::Expected(plain(&expected.to_string())))
     }
 
-    fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(Why::Expected(plain(&expected.to_string())))
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::invalid_type(found, expected)
     }
 
     fn invalid_length(_: usize, expected: &dyn Expected) -> Self {
-        Self::new(Why::Expected(plain(&expected.to_string())))
+        Self::invalid_type(Unexpected::Seq, expected)
     }
 
     fn unknown_variant(given: &str, known: &'static [&'static str]) -> Self {
