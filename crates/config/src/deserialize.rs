@@ -4,9 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use serde::de::value::StrDeserializer;
-use serde::de::{
-    self, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
-};
+use serde::de::{self, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::alone::{OR_ALONE, Variants};
@@ -37,11 +35,6 @@ pub(super) struct Read<'a> {
 impl<'a> Read<'a> {
     const fn below(&self, node: &'a Node) -> Self {
         Self { node, ..*self }
-    }
-
-    fn wrong<T>(&self, expected: &dyn de::Expected) -> Result<T, Mismatch> {
-        // What was found is described from the tree, which knows what must not be shown.
-        Err(Mismatch::invalid_type(Unexpected::Other(""), expected))
     }
 
     /// A number, also from a reference to a variable, which must often be quoted.
@@ -104,7 +97,7 @@ impl<'a> Read<'a> {
                 return Err(Mismatch::new(Why::Second(first.key.clone())).at(second));
             }
             (Value::Mapping(_), ..) => return visitor.visit_unit(),
-            _ => return self.wrong(&visitor),
+            _ => return self.deserialize_any(visitor),
         };
         visitor.visit_enum(variant)
     }
@@ -127,12 +120,13 @@ macro_rules! numbers {
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
             match self.number() {
                 Some(number) => visit_number(number, visitor),
-                None => self.wrong(&visitor),
+                None => self.deserialize_any(visitor),
             }
         }
     )*};
 }
 
+/// What a visitor was not made for it refuses by itself, in the same words whichever method hands it over.
 impl<'de> Deserializer<'de> for Read<'_> {
     type Error = Mismatch;
 
@@ -159,7 +153,7 @@ impl<'de> Deserializer<'de> for Read<'_> {
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
         match self.bool() {
             Some(truth) => visitor.visit_bool(truth),
-            None => self.wrong(&visitor),
+            None => self.deserialize_any(visitor),
         }
     }
 
@@ -210,7 +204,6 @@ impl<'de> Deserializer<'de> for Read<'_> {
         visitor.visit_unit()
     }
 
-    // A visitor that takes something else refuses it in the same words.
     forward_to_deserialize_any! {
         char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map identifier
     }

@@ -9,6 +9,7 @@ mod environment;
 mod interpolate;
 mod load;
 mod merge;
+mod read;
 mod yaml;
 
 // Typing: the tree to a root type, and everything that does not fit.

@@ -1,10 +1,9 @@
 //! Reads, merges and types configuration files.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::environment::Environment;
 use super::fault::Fault;
@@ -12,15 +11,13 @@ use super::files::File;
 use super::interpolate::interpolate;
 use super::merge::merge;
 use super::node::{Node, Place};
+use super::read::{WAIT_MAX, bounded};
 use super::typed::{self, Typed};
 use super::wording::{scrub, unshown};
-use super::{LoadError, Problem, Problems, Severity, Span, mask, nearest, yaml};
+use super::{LoadError, Problem, Problems, Severity, mask, nearest, yaml};
 
 /// The longest configuration file, in bytes.
 const FILE_BYTES_MAX: usize = 1024 * 1024;
-
-/// How long a pipe or a device may take: as long as a program that decrypts the configuration needs.
-const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The root of a configuration: a type that a merged tree is read into.
 pub trait Root: serde::de::DeserializeOwned + schemars::JsonSchema {
@@ -54,8 +51,7 @@ impl Loader {
     /// When a file cannot be read or anything in them is wrong; all problems at once.
     pub fn load<T: Root>(paths: &[PathBuf], environment: &dyn Environment) -> Result<Loaded<T>, LoadError> {
         let files = list(paths)?;
-        let contents =
-            files.iter().map(|path| read(path, WAIT_MAX).map(|content| (path.display().to_string(), content)));
+        let contents = files.iter().map(|path| read(path).map(|content| (path.display().to_string(), content)));
         let contents = contents.collect::<Result<Vec<_>, _>>()?;
         let mut loaded = Self::load_contents(contents, environment).map_err(LoadError::Invalid)?;
         loaded.files = files;
@@ -249,27 +245,11 @@ fn in_directory(directory: &Path) -> Result<Vec<PathBuf>, LoadError> {
     Ok(files)
 }
 
-pub(super) fn read(path: &Path, limit: Duration) -> Result<Vec<u8>, LoadError> {
-    // What is no file, a pipe or a device, may never come to its end, or not even be opened.
-    let read = if path.is_file() { content(path) } else { within(limit, path.to_owned()) };
-    read.map_err(|error| refused(path, error))
-}
-
-fn content(path: &Path) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    std::fs::File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut content)?;
-    if content.len() > FILE_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a configuration file holds at most 1 MiB"));
-    }
-    Ok(content)
-}
-
-/// Reads on a thread of its own, which is left behind when it takes too long.
-fn within(limit: Duration, path: PathBuf) -> io::Result<Vec<u8>> {
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::Builder::new().spawn(move || sender.send(content(&path)))?;
-    receiver.recv_timeout(limit).unwrap_or_else(|_| {
-        let words = format!("this is no file, and what comes from it has not ended within {}", Span(limit));
-        Err(io::Error::new(io::ErrorKind::TimedOut, words))
-    })
+fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let content = bounded(path, FILE_BYTES_MAX, WAIT_MAX).and_then(|content| {
+        let words = "a configuration file holds at most 1 MiB";
+        let fits = content.len() <= FILE_BYTES_MAX;
+        fits.then_some(content).ok_or_else(|| io::Error::new(io::ErrorKind::FileTooLarge, words))
+    });
+    content.map_err(|error| refused(path, error))
 }
