@@ -43,7 +43,8 @@ fn each_crate_uses_only_what_its_border_allows() {
 fn an_application_that_publishes_compiles_its_broker_alone() {
     let drivers = [("amqp", "lapin v"), ("nats", "async-nats v"), ("redis_streams", "redis v")];
     for feature in ["", "amqp", "nats", "redis_streams"] {
-        let tree = cargo_tree(&["-p", "quash-dispatch", "-e", "normal", "--no-default-features", "--features", feature]);
+        let tree =
+            cargo_tree(&["-p", "quash-dispatch", "-e", "normal", "--no-default-features", "--features", feature]);
         for (its, driver) in drivers {
             let has = tree.lines().any(|line| line.starts_with(driver));
             assert_eq!(has, its == feature, "{driver} with `{feature}`:\n{tree}");
@@ -201,7 +202,9 @@ fn functions(text: &str) -> Vec<(String, usize)> {
     let mut found = Vec::new();
     for (at, line) in lines.iter().enumerate() {
         let code = line.trim_start();
-        let Some(name) = code.split_once("fn ").filter(|(before, _)| before.split(' ').all(is_qualifier)) else { continue };
+        let Some(name) = code.split_once("fn ").filter(|(before, _)| before.split(' ').all(is_qualifier)) else {
+            continue;
+        };
         let end = format!("{}}}", &line[..line.len() - code.len()]);
         let length = lines[at..].iter().position(|line| *line == end).map_or(1, |lines| lines + 1);
         let is_declared_only = code.ends_with(';') || code.ends_with('}');

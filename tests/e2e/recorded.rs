@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quash_transport::{Backlog, Message};
 use quash_e2e::recorded::{Lain, Recording};
 use quash_e2e::{Broker, Kind, Quash, Queue, RedisServer, becomes, eventually};
+use quash_transport::{Backlog, Message};
 use serde_json::Value;
 
 use crate::put_back::{self, Due};

@@ -55,8 +55,7 @@ fn nothing_prints_but_the_commands() {
 
 #[test]
 fn pure_modules_take_no_time_and_no_chance_by_themselves() {
-    let pure =
-        ["core/src", "delivery/src"];
+    let pure = ["core/src", "delivery/src"];
     let impure = ["Instant::now", "SystemTime::now", "fastrand::", "async fn", "tokio::"];
     let found = holders("crates/", |path, text| {
         !is_test(path)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quash_config::{Finding, Severity};
+use quash_config::Finding;
 use quash_core::whereabouts::Whereabouts;
 use quash_store::{Sighted, Sought, Store, StoreError, Survey};
 
@@ -54,8 +54,7 @@ pub(crate) async fn survey(store: &dyn Store, sought: &[Sought], limit: Duration
 
 /// One finding that says that no more could be found out.
 pub(super) fn unanswered(why: impl std::fmt::Display) -> Finding {
-    let mend = "grant +scan to look for entries".to_owned();
-    Finding { severity: Severity::Warning, what: format!("its keys could not be looked at: {why}"), mend }
+    Finding::warning(format!("its keys could not be looked at: {why}"), "grant +scan to look for entries")
 }
 
 impl<'s> Seen<'s> {
@@ -77,22 +76,22 @@ impl<'s> Seen<'s> {
         let cache = &self.place.cache;
         let patterns = self.patterns();
         if self.place.entries.keys.is_empty() {
-            return fine(format!("cache {cache}: its keys cannot be told from others, so they are not counted"));
+            return Finding::ok(format!("cache {cache}: its keys cannot be told from others, so they are not counted"));
         }
         if self.sighted.here > 0 {
-            return fine(format!("cache {cache}: {} ({patterns}){}", self.entries(), self.among()));
+            return Finding::ok(format!("cache {cache}: {} ({patterns}){}", self.entries(), self.among()));
         }
         match self.most_elsewhere() {
-            _ if self.keys == 0 => fine(format!("cache {cache}: no entry ({patterns}), the database is empty")),
+            _ if self.keys == 0 => Finding::ok(format!("cache {cache}: no entry ({patterns}), the database is empty")),
             Some((head, keys)) => self.elsewhere(head, keys),
             None if !self.complete => {
-                fine(format!("cache {cache}: no entry seen ({patterns}); time was over before all keys were"))
+                Finding::ok(format!("cache {cache}: no entry seen ({patterns}); time was over before all keys were"))
             }
-            None if self.sighted.under == 0 => warning(
+            None if self.sighted.under == 0 => Finding::warning(
                 format!("cache {cache}: no entry, and {} begins with {}", self.none_of(), shown(&self.place.heads)),
                 "compare the target's address, database and key_format with the application's",
             ),
-            None => warning(
+            None => Finding::warning(
                 format!("cache {cache}: no entry: {} looks like {patterns}", self.none_of()),
                 "fine if nothing is cached yet; else compare with a key of the application: quash explain --live KEY",
             ),
@@ -133,16 +132,8 @@ impl<'s> Seen<'s> {
         let found = format!("{there} behind {}", shown(&[head.into()]));
         let what =
             format!("cache {}: no entry behind {}, but {found}: {why}", self.place.cache, shown(&self.place.heads));
-        Finding { severity: Severity::Warning, what, mend }
+        Finding::warning(what, mend)
     }
-}
-
-fn fine(what: String) -> Finding {
-    Finding { severity: Severity::Ok, what, mend: String::new() }
-}
-
-fn warning(what: String, mend: &str) -> Finding {
-    Finding { severity: Severity::Warning, what, mend: mend.to_owned() }
 }
 
 fn shown(heads: &[Box<str>]) -> String {
@@ -236,6 +227,7 @@ fn difference(ours: Head<'_>, theirs: Head<'_>) -> (String, String) {
 mod tests {
     use std::collections::BTreeMap;
 
+    use quash_config::Severity;
     use quash_core::key::{Entries, Glob};
 
     use super::*;
@@ -252,7 +244,9 @@ mod tests {
 
     fn finding(head: &str, here: u64, under: u64, elsewhere: &[(&str, u64)], keys: u64) -> (Severity, String) {
         let elsewhere: BTreeMap<_, _> = elsewhere.iter().map(|(head, keys)| ((*head).to_owned(), *keys)).collect();
-        let survey = Survey { sighted: vec![Sighted { here, under, elsewhere }], keys, complete: true };
+        let (mut sighted, mut survey) = (Sighted::default(), Survey::default());
+        (sighted.here, sighted.under, sighted.elsewhere) = (here, under, elsewhere);
+        (survey.sighted, survey.keys, survey.complete) = (vec![sighted], keys, true);
         let place = place(head);
         let finding = Seen::of(&place, &survey.sighted, &survey, &[]).finding();
         assert_eq!(finding.severity == Severity::Ok, finding.mend.is_empty(), "{finding:?}");
@@ -334,7 +328,9 @@ mod tests {
     #[test]
     fn a_pass_that_ran_out_of_time_gives_lower_bounds_and_no_warning() {
         let told = |here| {
-            let survey = Survey { sighted: vec![Sighted { here, ..Sighted::default() }], keys: 9, complete: false };
+            let (mut sighted, mut survey) = (Sighted::default(), Survey::default());
+            sighted.here = here;
+            (survey.sighted, survey.keys) = (vec![sighted], 9);
             Seen::of(&place(":1:"), &survey.sighted, &survey, &[]).finding()
         };
         assert!(told(4).what.contains("at least 4 entries"));

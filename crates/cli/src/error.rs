@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
-use quash_config::{LoadError, Problem, ProcessEnvironment};
+use quash_config::{LoadError, ProcessEnvironment};
 use quash_transport::TransportError;
 
 use super::Output;
@@ -131,15 +131,6 @@ pub fn with_causes(error: &dyn Error) -> String {
     text
 }
 
-/// A problem without its place in a file.
-#[must_use]
-pub fn describe(problem: &Problem) -> String {
-    let place = problem.path.to_string();
-    let place = if place.is_empty() { place } else { format!("{place}: ") };
-    let help = problem.help.as_ref().map_or_else(String::new, |help| format!("; {help}"));
-    format!("{place}{}{help}", problem.message)
-}
-
 impl From<io::Error> for CliError {
     /// For what is written to standard output.
     fn from(error: io::Error) -> Self {
@@ -154,7 +145,7 @@ impl From<TransportError> for CliError {
     fn from(error: TransportError) -> Self {
         match error {
             TransportError::Unreachable(_) => Self::Unreachable(error.to_string()),
-            TransportError::Refused(_) | TransportError::TooLarge(_) => Self::Refused(error.to_string()),
+            _ => Self::Refused(error.to_string()),
         }
     }
 }
@@ -163,7 +154,7 @@ impl From<LoadError> for CliError {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::Read { .. } => Self::Io(error.to_string()),
-            LoadError::Invalid(_) => Self::Configuration(with_causes(&error)),
+            _ => Self::Configuration(error.to_string()),
         }
     }
 }

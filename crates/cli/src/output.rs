@@ -8,7 +8,6 @@ use quash_config::Environment;
 use serde::Serialize;
 
 use super::CliError;
-pub use super::table::Table;
 
 /// Standard output, buffered; whoever writes to it flushes it at the end.
 #[must_use]

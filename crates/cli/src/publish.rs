@@ -16,8 +16,8 @@ use quash_transport::{Headers, Message};
 use serde::Serialize;
 
 use super::format::format;
-use super::source::Source;
 use super::output::thousands;
+use super::source::Source;
 use super::{CliError, Exit, Global, Output, output, source};
 use deliver::Delivery;
 use flow::{Flow, Pace};

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use quash_config::nearest;
+use quash_config::{Problem, nearest};
 use quash_core::event::Format;
 use quash_transport::{Transport, TransportError};
 
-use super::{CliError, error};
+use super::CliError;
 use quash_dispatch::config::Config;
 
 /// A source, not connected yet.
@@ -32,7 +32,7 @@ pub(super) fn choose(config: &Config, name: Option<&str>) -> Result<Source, CliE
     let names: Vec<&str> = config.sources.keys().map(String::as_str).collect();
     let name = pick(&names, name)?;
     let source = &config.sources[name];
-    let wrong = |problem| CliError::Configuration(format!("source `{name}`: {}", error::describe(&problem)));
+    let wrong = |problem: Problem| CliError::Configuration(format!("source `{name}`: {problem}"));
     let transport = source.kind.build().map_err(wrong)?;
     Ok(Source { name: name.to_owned(), format: source.options.format, transport })
 }

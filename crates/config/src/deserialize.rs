@@ -4,20 +4,16 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use serde::de::value::StrDeserializer;
-use serde::de::{
-    self, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
-};
+use serde::de::{self, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::Segment;
-use super::mismatch::{Mismatch, Why};
+use super::alone::{OR_ALONE, Variants};
+use super::mismatch::{Mismatch, Why, owned};
 use super::node::{Entry, Node, Origin, Place, Value};
 use super::scalar::{Number, number};
 use super::secret::SECRET;
-use super::tagged::{self, TAGGED};
-
-/// By this name the loader learns that a variant may stand alone (`inline`), which means its default values.
-const OR_ALONE: &str = "quash::OrAlone";
+use super::tagged::TAGGED;
+use super::{Segment, nearest};
 
 /// What a variant that stands alone holds.
 static NO_VALUES: Node = Node::new(Value::Mapping(Vec::new()), Place { file: 0, start: 0, end: 0 });
@@ -34,22 +30,11 @@ pub(super) struct Learnt {
 pub(super) struct Read<'a> {
     pub(super) node: &'a Node,
     pub(super) learnt: &'a Learnt,
-    /// Keys of a mapping that somebody else reads.
-    pub(super) without: &'static [&'static str],
 }
 
 impl<'a> Read<'a> {
-    pub(super) const fn new(node: &'a Node, learnt: &'a Learnt) -> Self {
-        Self { node, learnt, without: &[] }
-    }
-
     const fn below(&self, node: &'a Node) -> Self {
-        Self { node, learnt: self.learnt, without: &[] }
-    }
-
-    fn wrong<T>(&self, expected: &dyn de::Expected) -> Result<T, Mismatch> {
-        // What was found is described from the tree, which knows what must not be shown.
-        Err(Mismatch::invalid_type(Unexpected::Other(""), expected))
+        Self { node, ..*self }
     }
 
     /// A number, also from a reference to a variable, which must often be quoted.
@@ -69,12 +54,52 @@ impl<'a> Read<'a> {
         }
     }
 
-    fn visit_mapping<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        visitor.visit_map(Entries { read: self, entries: self.node.entries().iter(), value: None })
+    /// What was not found wrong before, of a mapping.
+    fn live(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
+        self.node.entries().iter().filter(|entry| !entry.value.dropped)
     }
 
-    fn visit_list<'de, V: Visitor<'de>>(self, items: &'a [Node], visitor: V) -> Result<V::Value, Mismatch> {
-        visitor.visit_seq(Items { read: self, items: items.iter().enumerate() })
+    /// Hands out the entries of a mapping; this one of them first.
+    fn visit_mapping<'de, V: Visitor<'de>>(self, first: Option<&Entry>, visitor: V) -> Result<V::Value, Mismatch> {
+        let mut entries: Vec<&Entry> = self.live().collect();
+        entries.sort_by_key(|entry| !first.is_some_and(|first| std::ptr::eq(*entry, first)));
+        visitor.visit_map(Entries { read: self, entries: entries.into_iter(), value: None })
+    }
+
+    /// The one entry that is of these kinds.
+    fn kind(&self, kinds: &'static [&'static str]) -> Result<&'a Entry, Mismatch> {
+        let mut named = self.live().filter(|entry| kinds.contains(&entry.key.as_str()));
+        let misspelt = |entry: &&Entry| nearest(&entry.key, kinds.iter().copied()).is_some();
+        match (named.next(), named.next()) {
+            (Some(entry), None) => Ok(entry),
+            (Some(first), Some(second)) => Err(Mismatch::new(Why::Second(first.key.clone())).at(second)),
+            (None, _) => Err(match self.live().find(misspelt) {
+                Some(entry) => Mismatch::new(Why::UnknownKey(owned(kinds))).at(entry),
+                None => Mismatch::new(Why::NoKind(kinds)),
+            }),
+        }
+    }
+
+    /// Reads an enum; `alone` is what a variant without values holds, where there may be one.
+    fn visit_variant<'de, V: Visitor<'de>>(
+        self,
+        alone: Option<&'static Node>,
+        visitor: V,
+    ) -> Result<V::Value, Mismatch> {
+        let mut live = self.live();
+        let variant = match (&self.node.value, live.next(), live.next()) {
+            (Value::Text(name), ..) => Variant { read: self, name, content: alone },
+            (_, Some(entry), None) => {
+                let content = alone.filter(|_| entry.value.value == Value::Null).or(Some(&entry.value));
+                Variant { read: self, name: &entry.key, content }
+            }
+            (_, Some(first), Some(second)) => {
+                return Err(Mismatch::new(Why::Second(first.key.clone())).at(second));
+            }
+            (Value::Mapping(_), ..) => return visitor.visit_unit(),
+            _ => return self.deserialize_any(visitor),
+        };
+        visitor.visit_enum(variant)
     }
 }
 
@@ -95,12 +120,13 @@ macro_rules! numbers {
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
             match self.number() {
                 Some(number) => visit_number(number, visitor),
-                None => self.wrong(&visitor),
+                None => self.deserialize_any(visitor),
             }
         }
     )*};
 }
 
+/// What a visitor was not made for it refuses by itself, in the same words whichever method hands it over.
 impl<'de> Deserializer<'de> for Read<'_> {
     type Error = Mismatch;
 
@@ -112,10 +138,9 @@ impl<'de> Deserializer<'de> for Read<'_> {
                 Some(number) => visit_number(number, visitor),
                 None => visitor.visit_str(text),
             },
-
             Value::Text(text) => visitor.visit_str(text),
-            Value::List(items) => self.visit_list(items, visitor),
-            Value::Mapping(_) => self.visit_mapping(visitor),
+            Value::List(items) => visitor.visit_seq(Items { read: self, items: items.iter().enumerate() }),
+            Value::Mapping(_) => self.visit_mapping(None, visitor),
         }
     }
 
@@ -128,27 +153,8 @@ impl<'de> Deserializer<'de> for Read<'_> {
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
         match self.bool() {
             Some(truth) => visitor.visit_bool(truth),
-            None => self.wrong(&visitor),
+            None => self.deserialize_any(visitor),
         }
-    }
-
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        match &self.node.value {
-            Value::Text(text) => visitor.visit_str(text),
-            _ => self.wrong(&visitor),
-        }
-    }
-
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        self.deserialize_str(visitor)
-    }
-
-    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        self.deserialize_str(visitor)
-    }
-
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        self.deserialize_str(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
@@ -160,47 +166,16 @@ impl<'de> Deserializer<'de> for Read<'_> {
         }
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        match &self.node.value {
-            Value::Null => visitor.visit_unit(),
-            _ => self.wrong(&visitor),
-        }
-    }
-
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Mismatch> {
-        if name != SECRET {
-            return visitor.visit_newtype_struct(self);
-        }
-        let mut secrets = self.learnt.secrets.borrow_mut();
-        secrets.entry(self.node.place).or_insert_with(|| self.node.clone());
-        drop(secrets);
-        visitor.visit_newtype_struct(self).map_err(Mismatch::secret)
-    }
-
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        match &self.node.value {
-            Value::List(items) => self.visit_list(items, visitor),
-            _ => self.wrong(&visitor),
-        }
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Mismatch> {
-        self.deserialize_seq(visitor)
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: usize,
-        visitor: V,
-    ) -> Result<V::Value, Mismatch> {
-        self.deserialize_seq(visitor)
-    }
-
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        match &self.node.value {
-            Value::Mapping(_) => self.visit_mapping(visitor),
-            _ => self.wrong(&visitor),
+        match name {
+            OR_ALONE => self.visit_variant(Some(&NO_VALUES), visitor),
+            SECRET => {
+                let mut secrets = self.learnt.secrets.borrow_mut();
+                secrets.entry(self.node.place).or_insert_with(|| self.node.clone());
+                drop(secrets);
+                visitor.visit_newtype_struct(self).map_err(Mismatch::secret)
+            }
+            _ => visitor.visit_newtype_struct(self),
         }
     }
 
@@ -210,49 +185,33 @@ impl<'de> Deserializer<'de> for Read<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Mismatch> {
-        if name == TAGGED {
-            return tagged::read(self, fields, visitor);
+        match self.node.value {
+            Value::Mapping(_) if name == TAGGED => self.visit_mapping(Some(self.kind(fields)?), visitor),
+            _ => self.deserialize_any(visitor),
         }
-        self.deserialize_map(visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        name: &'static str,
+        _: &'static str,
         known: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Mismatch> {
-        let default = (name == OR_ALONE).then_some(&NO_VALUES);
-        match &self.node.value {
-            Value::Text(name) => visitor.visit_enum(Variant { read: self, name, content: default }),
-            Value::Mapping(entries) => {
-                let mut live = entries.iter().filter(|entry| !entry.value.dropped);
-                match (live.next(), live.next()) {
-                    (Some(entry), None) => {
-                        let variant = Variant::of(self, entry);
-                        let content = default.filter(|_| entry.value.value == Value::Null).or(variant.content);
-                        visitor.visit_enum(Variant { content, ..variant })
-                    }
-                    (Some(first), Some(second)) => Err(Mismatch::new(Why::Second(first.key.clone()))
-                        .at_key()
-                        .within(Segment::Key(second.key.clone()))),
-                    (None, _) => Err(Mismatch::new(Why::NoKind(known))),
-                }
-            }
-            _ => Err(Mismatch::new(Why::Expected(names(known)))),
-        }
+        self.visit_variant(None, Variants { known, visitor })
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
         visitor.visit_unit()
     }
 
-    forward_to_deserialize_any! { bytes byte_buf unit_struct }
+    forward_to_deserialize_any! {
+        char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map identifier
+    }
 }
 
 /// "one of `a`, `b`".
-pub(super) fn names(known: &[&str]) -> String {
-    let quoted: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+pub(super) fn names<S: AsRef<str>>(known: &[S]) -> String {
+    let quoted: Vec<String> = known.iter().map(|name| format!("`{}`", name.as_ref())).collect();
     match quoted.as_slice() {
         [] => "nothing".to_owned(),
         [one] => one.clone(),
@@ -260,10 +219,10 @@ pub(super) fn names(known: &[&str]) -> String {
     }
 }
 
-/// The keys and values of a mapping, without what was dropped.
+/// The keys and values of a mapping.
 struct Entries<'a> {
     read: Read<'a>,
-    entries: std::slice::Iter<'a, Entry>,
+    entries: std::vec::IntoIter<&'a Entry>,
     value: Option<&'a Entry>,
 }
 
@@ -271,13 +230,10 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     type Error = Mismatch;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Mismatch> {
-        let without = self.read.without;
-        self.value = self.entries.find(|entry| !entry.value.dropped && !without.contains(&entry.key.as_str()));
+        self.value = self.entries.next();
         let Some(entry) = self.value else { return Ok(None) };
         let key: StrDeserializer<'_, Mismatch> = entry.key.as_str().into_deserializer();
-        seed.deserialize(key)
-            .map(Some)
-            .map_err(|error| error.or_keys(without).at_key().within(Segment::Key(entry.key.clone())))
+        seed.deserialize(key).map(Some).map_err(|error| error.at(entry))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Mismatch> {
@@ -304,18 +260,13 @@ impl<'de> SeqAccess<'de> for Items<'_> {
 }
 
 /// One variant of an enum: a name, or a name with its content.
-pub(super) struct Variant<'a> {
+struct Variant<'a> {
     read: Read<'a>,
     name: &'a str,
     content: Option<&'a Node>,
 }
 
 impl<'a> Variant<'a> {
-    /// The variant that a key of the mapping names.
-    pub(super) fn of(read: Read<'a>, entry: &'a Entry) -> Self {
-        Self { read, name: &entry.key, content: Some(&entry.value) }
-    }
-
     fn content<T>(self, read: impl FnOnce(Read<'a>) -> Result<T, Mismatch>) -> Result<T, Mismatch> {
         match self.content {
             Some(node) => read(self.read.below(node)).map_err(|error| error.within(Segment::Key(self.name.to_owned()))),
@@ -345,12 +296,7 @@ impl<'de> de::VariantAccess<'de> for Variant<'_> {
     fn unit_variant(self) -> Result<(), Mismatch> {
         match self.content {
             None => Ok(()),
-            Some(node)
-                if node.value == Value::Null
-                    || matches!(&node.value, Value::Mapping(entries) if entries.is_empty()) =>
-            {
-                Ok(())
-            }
+            Some(node) if matches!(node.value, Value::Null | Value::Mapping(_)) && node.entries().is_empty() => Ok(()),
             Some(_) => self.content(|_| Err(Mismatch::new(Why::Expected("nothing".to_owned())))),
         }
     }
@@ -360,10 +306,10 @@ impl<'de> de::VariantAccess<'de> for Variant<'_> {
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Mismatch> {
-        self.content(|read| read.deserialize_seq(visitor))
+        self.content(|read| read.deserialize_any(visitor))
     }
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Mismatch> {
-        self.content(|read| read.deserialize_map(visitor))
+        self.content(|read| read.deserialize_any(visitor))
     }
 }

@@ -1,9 +1,11 @@
 //! Looks up environment variables, so that tests can bring their own.
 
-use std::io::{self, Read};
+use std::io;
+
+use super::read::{WAIT_MAX, bounded};
 
 /// The longest file that a `VAR_FILE` may name: secrets are short, and a device file has no end.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
+const FILE_BYTES_MAX: usize = 64 * 1024;
 
 /// Where `${VAR}` is looked up.
 pub trait Environment {
@@ -13,14 +15,13 @@ pub trait Environment {
     /// The content of a file that a variable names.
     ///
     /// # Errors
-    /// When it cannot be read, is no text, or is longer than 64 KiB.
+    /// When it cannot be read, is no text, is longer than 64 KiB, or is a pipe that does not end within five seconds.
     fn read(&self, file: &str) -> io::Result<String> {
-        let mut content = String::new();
-        std::fs::File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut content)?;
-        if content.len() as u64 > FILE_BYTES_MAX {
+        let content = bounded(file.as_ref(), FILE_BYTES_MAX, WAIT_MAX)?;
+        if content.len() > FILE_BYTES_MAX {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        Ok(content)
+        String::from_utf8(content).map_err(|_| io::ErrorKind::InvalidData.into())
     }
 }
 

@@ -1,10 +1,13 @@
 //! Holds what is wrong with a configuration, by its path.
 
+use std::fmt;
+
 use super::finding::Severity;
-use super::{ConfigPath, Problems, Segment};
+use super::{ConfigPath, Problems};
 
 /// One thing that is wrong, at a place in the merged configuration. Never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Problem {
     /// How bad it is.
     pub severity: Severity,
@@ -31,6 +34,12 @@ impl Problem {
         Self { severity: Severity::Warning, ..Self::error(path, message) }
     }
 
+    /// All of them in one line.
+    #[must_use]
+    pub fn join(problems: &[Self]) -> String {
+        problems.iter().map(Self::to_string).collect::<Vec<_>>().join("; ")
+    }
+
     /// The same with a way to mend it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
@@ -48,8 +57,7 @@ impl Problem {
     /// The same, its path continued from this one: for a problem that was found by somebody who knows a part only.
     #[must_use]
     pub fn below(mut self, parent: &ConfigPath) -> Self {
-        let segments: Vec<Segment> = parent.0.iter().cloned().chain(self.path.0).collect();
-        self.path = ConfigPath(segments);
+        self.path = ConfigPath(parent.0.iter().cloned().chain(self.path.0).collect());
         self
     }
 
@@ -62,6 +70,19 @@ impl Problem {
         }
     }
 }
+
+impl fmt::Display for Problem {
+    /// `targets.main.url: this is no address (write redis://host:6379)`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.0.is_empty() {
+            write!(out, "{}: ", self.path)?;
+        }
+        out.write_str(&self.message)?;
+        self.help.as_ref().map_or(Ok(()), |help| write!(out, " ({help})"))
+    }
+}
+
+impl std::error::Error for Problem {}
 
 /// Bytes of a name that others are compared with. The names in events are anybody's: comparing costs the product of two
 /// lengths, in time and in memory.
@@ -84,14 +105,17 @@ pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
 
 /// Why a configuration could not be loaded.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LoadError {
     /// A file cannot be read.
-    #[error("cannot read {file}: {source}")]
+    #[error("cannot read {file}: {why}{}", help.as_ref().map(|help| format!("; {help}")).unwrap_or_default())]
     Read {
         /// The file or directory.
         file: String,
-        /// Why.
-        source: std::io::Error,
+        /// Why; [`std::fmt::Display`] says it.
+        why: std::io::Error,
+        /// How to mend it.
+        help: Option<String>,
     },
     /// What stands in the files is wrong.
     #[error("the configuration is wrong\n\n{0}")]
@@ -114,6 +138,20 @@ mod tests {
         ];
         for (given, expected) in cases {
             assert_eq!(nearest(given, known), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_problem_is_an_error_that_says_its_path_and_how_to_mend_it() {
+        let url = ConfigPath::root().key("targets").key("main").key("url");
+        let cases = [
+            (Problem::error(ConfigPath::root(), "too much"), "too much"),
+            (Problem::warning(url.clone(), "this is odd"), "targets.main.url: this is odd"),
+            (Problem::error(url, "no scheme").help("write redis://"), "targets.main.url: no scheme (write redis://)"),
+        ];
+        for (problem, expected) in cases {
+            let error: Box<dyn std::error::Error + Send + Sync> = problem.into();
+            assert_eq!((error.to_string().as_str(), error.source().is_none()), (expected, true));
         }
     }
 

@@ -16,7 +16,7 @@ pub(super) struct File {
     pub(super) name: String,
     /// What stands in it.
     pub(super) text: String,
-    /// The bytes that must not be shown.
+    /// The bytes that must not be shown; the ranges are in order and do not touch each other.
     pub(super) hidden: Vec<Range<usize>>,
 }
 
@@ -46,7 +46,8 @@ pub(super) fn excerpt(files: &[File], place: Place) -> Option<Excerpt> {
     let mut shown = Line::default();
     for (byte, character) in file.text[begin..end].trim_end_matches('\r').char_indices() {
         let byte = begin + byte;
-        let hidden = file.hidden.iter().find(|hidden| hidden.contains(&byte));
+        let hidden = file.hidden.get(file.hidden.partition_point(|hidden| hidden.end <= byte));
+        let hidden = hidden.filter(|hidden| hidden.contains(&byte));
         shown.push(character, hidden, (place.start as usize..place.end as usize).contains(&byte));
     }
     let line = file.text[..begin].matches('\n').count() + 1;

@@ -1,10 +1,10 @@
 //! Puts the environment into the values that may see it: `${VAR}`, `${VAR:-default}`, `${VAR:?message}` and `VAR_FILE`.
 
-use super::ConfigPath;
 use super::environment::Environment;
 use super::fault::Fault;
 use super::node::{Node, Origin, Value};
 use super::scalar::shown;
+use super::{ConfigPath, Problem};
 
 /// Resolves every reference below these sections. A value with a reference that cannot be resolved is dropped.
 pub(super) fn interpolate(root: &mut Node, sections: &[&str], environment: &dyn Environment) -> Vec<Fault> {
@@ -27,12 +27,8 @@ fn walk(node: &mut Node, path: &ConfigPath, environment: &dyn Environment, fault
         }
         Value::Text(text) if text.contains('$') => match expand(text, environment) {
             Ok((resolved, origin)) => (node.value, node.origin) = (Value::Text(resolved), origin),
-            Err(refused) => {
-                let fault = Fault::at(node.place, refused.message).path(path.clone());
-                faults.push(match refused.help {
-                    Some(help) => fault.help(help),
-                    None => fault,
-                });
+            Err(problem) => {
+                faults.push(Fault { problem: problem.below(path), place: Some(node.place), also: None });
                 node.dropped = true;
             }
         },
@@ -40,15 +36,8 @@ fn walk(node: &mut Node, path: &ConfigPath, environment: &dyn Environment, fault
     }
 }
 
-/// Why a reference cannot be resolved. Holds nothing from the environment.
-#[derive(Debug, PartialEq, Eq)]
-struct Refused {
-    message: String,
-    help: Option<String>,
-}
-
-/// The text with its references resolved, and where the outcome comes from.
-fn expand(text: &str, environment: &dyn Environment) -> Result<(String, Origin), Refused> {
+/// The text with its references resolved, and where the outcome comes from. A problem holds nothing from the environment.
+fn expand(text: &str, environment: &dyn Environment) -> Result<(String, Origin), Problem> {
     let (mut out, mut origin, mut rest) = (String::new(), Origin::Written, text);
     while let Some(at) = rest.find('$') {
         let (before, after) = rest.split_at(at);
@@ -57,7 +46,7 @@ fn expand(text: &str, environment: &dyn Environment) -> Result<(String, Origin),
             out.push('$');
             rest = after;
         } else if let Some(after) = after.strip_prefix("${") {
-            let (reference, after) = after.split_once('}').ok_or_else(|| Refused::plain("`${` without its `}`"))?;
+            let (reference, after) = after.split_once('}').ok_or_else(|| refused("`${` without its `}`"))?;
             let (value, found) = Reference::parse(reference)?.resolve(environment)?;
             out.push_str(&value);
             // Once from the environment, always from the environment.
@@ -89,22 +78,22 @@ enum Otherwise<'a> {
 }
 
 impl<'a> Reference<'a> {
-    fn parse(text: &'a str) -> Result<Self, Refused> {
+    fn parse(text: &'a str) -> Result<Self, Problem> {
         let end = text.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').unwrap_or(text.len());
         let (name, rest) = text.split_at(end);
         let otherwise = match (rest, rest.strip_prefix(":-"), rest.strip_prefix(":?")) {
             ("", ..) => Otherwise::Missing,
             (_, Some(default), _) if !default.contains("${") => Otherwise::Default(default),
             (_, _, Some(message)) => Otherwise::Message(message),
-            _ => return Err(Refused::form()),
+            _ => return Err(no_reference()),
         };
         if name.is_empty() || name.starts_with(|first: char| first.is_ascii_digit()) {
-            return Err(Refused::form());
+            return Err(no_reference());
         }
         Ok(Self { name, otherwise })
     }
 
-    fn resolve(&self, environment: &dyn Environment) -> Result<(String, Origin), Refused> {
+    fn resolve(&self, environment: &dyn Environment) -> Result<(String, Origin), Problem> {
         let value = self.lookup(environment)?;
         match (value, &self.otherwise) {
             (Some(value), Otherwise::Missing) => Ok((value, Origin::Environment)),
@@ -116,7 +105,7 @@ impl<'a> Reference<'a> {
     }
 
     /// The variable itself, else the content of the file that `<name>_FILE` names.
-    fn lookup(&self, environment: &dyn Environment) -> Result<Option<String>, Refused> {
+    fn lookup(&self, environment: &dyn Environment) -> Result<Option<String>, Problem> {
         if let Some(value) = environment.get(self.name) {
             return Ok(Some(value));
         }
@@ -127,29 +116,23 @@ impl<'a> Reference<'a> {
             Ok(content) => Ok(Some(content.trim().to_owned())),
             // Not the error's own words: they may name the file, which is a value from the environment.
             Err(error) => {
-                Err(Refused::plain(&format!("cannot read the file that {}_FILE names: {}", self.name, error.kind())))
+                Err(refused(&format!("cannot read the file that {}_FILE names: {}", self.name, error.kind())))
             }
         }
     }
 
-    fn missing(&self, message: &str) -> Refused {
+    fn missing(&self, message: &str) -> Problem {
         let why = if message.is_empty() { String::new() } else { format!(": {}", shown(message)) };
-        Refused {
-            message: format!("the variable {} is not set{why}", self.name),
-            help: Some(format!("set {0} or {0}_FILE, or write a default as ${{{0}:-default}}", self.name)),
-        }
+        let help = format!("set {0} or {0}_FILE, or write a default as ${{{0}:-default}}", self.name);
+        refused(&format!("the variable {} is not set{why}", self.name)).help(help)
     }
 }
 
-impl Refused {
-    fn plain(message: &str) -> Self {
-        Self { message: message.to_owned(), help: None }
-    }
+fn refused(message: &str) -> Problem {
+    Problem::error(ConfigPath::root(), message)
+}
 
-    fn form() -> Self {
-        Self {
-            message: "this is no reference to a variable".to_owned(),
-            help: Some("write ${VAR}, ${VAR:-default} or ${VAR:?message}, and $$ for a dollar sign".to_owned()),
-        }
-    }
+fn no_reference() -> Problem {
+    refused("this is no reference to a variable")
+        .help("write ${VAR}, ${VAR:-default} or ${VAR:?message}, and $$ for a dollar sign")
 }

@@ -9,10 +9,12 @@ mod environment;
 mod interpolate;
 mod load;
 mod merge;
+mod read;
 mod yaml;
 
 // Typing: the tree to a root type, and everything that does not fit.
 mod absent;
+mod alone;
 #[cfg(feature = "schema")]
 mod blame;
 mod deserialize;
@@ -41,6 +43,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
+pub use alone::OrAlone;
 pub use duration::Span;
 pub use environment::{Environment, ProcessEnvironment};
 pub use error::{LoadError, Problem, nearest};

@@ -1,5 +1,6 @@
 //! Reads, merges and types configuration files.
 
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,12 +11,13 @@ use super::files::File;
 use super::interpolate::interpolate;
 use super::merge::merge;
 use super::node::{Node, Place};
+use super::read::{WAIT_MAX, bounded};
 use super::typed::{self, Typed};
 use super::wording::{scrub, unshown};
-use super::{LoadError, Problem, Problems, Schema, Severity, mask, yaml};
+use super::{LoadError, Problem, Problems, Schema, Severity, mask, nearest, yaml};
 
 /// The longest configuration file, in bytes.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+const FILE_BYTES_MAX: usize = 1024 * 1024;
 
 /// The root of a configuration: a type that a merged tree is read into.
 pub trait Root: serde::de::DeserializeOwned + Schema {
@@ -140,6 +142,10 @@ fn parse_all<T: Root>(contents: Vec<(String, Vec<u8>)>) -> Reading {
 
 /// The text of a file, and what is wrong when it is none.
 fn decode(content: Vec<u8>, file: u32) -> (String, Option<Fault>) {
+    if content.len() > FILE_BYTES_MAX {
+        let place = Place { file, start: 0, end: 0 };
+        return (String::new(), Some(Fault::at(place, "a configuration holds at most 1 MiB for each file")));
+    }
     match String::from_utf8(content) {
         Ok(text) => (text, None),
         Err(error) => {
@@ -187,50 +193,63 @@ fn disjoint(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     out
 }
 
-fn refused(path: &Path, source: io::Error) -> LoadError {
-    LoadError::Read { file: path.display().to_string(), source }
+fn refused(path: &Path, why: io::Error) -> LoadError {
+    let file = path.display().to_string();
+    let help = if why.kind() == io::ErrorKind::NotFound { advice(path) } else { None };
+    LoadError::Read { file, why, help }
+}
+
+/// What was meant by a path that does not exist: one beside it that is spelt nearly so, or none yet.
+fn advice(path: &Path) -> Option<String> {
+    let stem = |name: &str| name.trim_end_matches(".yaml").trim_end_matches(".yml").to_owned();
+    let name = path.file_name()?.to_str()?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let beside = std::fs::read_dir(parent.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
+    let beside = beside.filter(|entry| is_yaml(&entry.path()) || entry.path().is_dir());
+    let beside: BTreeMap<String, PathBuf> = beside
+        .filter_map(|entry| Some((stem(entry.file_name().to_str()?), path.with_file_name(entry.file_name()))))
+        .collect();
+    match nearest(&stem(name), beside.keys().map(String::as_str)).and_then(|name| beside.get(name)) {
+        Some(near) => Some(format!("did you mean `{}`?", near.display())),
+        None if parent.is_none() && name == "quash.yaml" => Some("`quash init` writes one to start from".to_owned()),
+        None if name == "quash.yaml" => Some(format!("`quash init {}` writes one to start from", path.display())),
+        None => None,
+    }
+}
+
+fn is_yaml(path: &Path) -> bool {
+    let dotted = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    !dotted && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") && !path.is_dir()
 }
 
 /// The files that these paths name, each once.
 fn list(paths: &[PathBuf]) -> Result<Vec<PathBuf>, LoadError> {
-    let (mut files, mut seen) = (Vec::new(), std::collections::HashSet::new());
+    let (mut files, mut seen) = (Vec::new(), HashSet::new());
     for path in paths {
         let found = if path.is_dir() { in_directory(path)? } else { vec![path.clone()] };
-        for file in found {
-            let same = std::fs::canonicalize(&file).map_err(|error| refused(&file, error))?;
-            if seen.insert(same) {
-                files.push(file);
-            }
-        }
+        // A pipe has no name of its own; what does not exist is said when it is read.
+        files.extend(found.into_iter().filter(|file| seen.insert(file.canonicalize().unwrap_or(file.clone()))));
     }
     Ok(files)
 }
 
 fn in_directory(directory: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let fails = |error| refused(directory, error);
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(fails)? {
-        let path = entry.map_err(fails)?.path();
-        let yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        let dotted = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if yaml && !dotted && path.is_file() {
-            files.push(path);
-        }
-    }
+    let entries = std::fs::read_dir(directory).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    let mut files: Vec<PathBuf> = entries.map_err(fails)?;
+    files.retain(|path| is_yaml(path));
     files.sort();
     if files.is_empty() {
-        return Err(fails(io::Error::new(io::ErrorKind::NotFound, "the directory holds no *.yaml and no *.yml")));
+        return Err(fails(io::Error::other("the directory holds no *.yaml and no *.yml")));
     }
     Ok(files)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let fails = |error| refused(path, error);
-    let mut content = Vec::new();
-    let file = std::fs::File::open(path).map_err(fails)?;
-    io::Read::read_to_end(&mut io::Read::take(file, FILE_BYTES_MAX + 1), &mut content).map_err(fails)?;
-    if content.len() as u64 > FILE_BYTES_MAX {
-        return Err(fails(io::Error::new(io::ErrorKind::FileTooLarge, "a configuration file holds at most 1 MiB")));
-    }
-    Ok(content)
+    let content = bounded(path, FILE_BYTES_MAX, WAIT_MAX).and_then(|content| {
+        let words = "a configuration file holds at most 1 MiB";
+        let fits = content.len() <= FILE_BYTES_MAX;
+        fits.then_some(content).ok_or_else(|| io::Error::new(io::ErrorKind::FileTooLarge, words))
+    });
+    content.map_err(|error| refused(path, error))
 }

@@ -40,9 +40,13 @@ pub(super) fn of_key(key: &str) -> Option<Sensitive> {
 /// Whether a word of a key is, or is meant to be, one that announces a secret: a misspelt key is shown in an error.
 fn is_secret(word: &str) -> bool {
     const LETTERS_MIN: usize = 5;
-    SECRET_WORDS
-        .iter()
-        .any(|secret| word == *secret || secret.len() >= LETTERS_MIN && strsim::damerau_levenshtein(word, secret) <= 1)
+    let near = |secret: &str| {
+        // Comparing is dear, and a file has many keys.
+        secret.len() >= LETTERS_MIN
+            && word.chars().count().abs_diff(secret.len()) <= 1
+            && strsim::damerau_levenshtein(word, secret) <= 1
+    };
+    SECRET_WORDS.iter().any(|secret| word == *secret || near(secret))
 }
 
 /// What the keys of a path say of the value at its end.
@@ -124,18 +128,31 @@ fn only_references(text: &str) -> bool {
 
 /// What looks like credentials of an address anywhere in a text, also in a comment.
 pub(super) fn of_text(text: &str) -> Vec<Range<usize>> {
-    let addresses = text.match_indices("://").filter_map(|(at, _)| {
+    let mut hidden: Vec<Range<usize>> = Vec::new();
+    for (at, _) in text.match_indices("://") {
         let begin = at + 3;
-        let word = text[begin..].split(char::is_whitespace).next()?;
-        let close = word.trim_end_matches(['"', '\'', '`', ',', ')', ']', '}']).len();
-        let secret = match (word.rfind('@'), word.find('?')) {
-            (Some(host), _) if !only_references(&word[..host]) => 0..host,
-            (None, Some(query)) if !word[..query].ends_with(':') && query < close => query + 1..close,
-            _ => return None,
-        };
-        Some(begin + secret.start..begin + secret.end)
-    });
-    addresses.collect()
+        if hidden.last().is_none_or(|last| begin >= last.end) {
+            hidden.extend(after_scheme(&text[begin..]).map(|secret| begin + secret.start..begin + secret.end));
+        }
+    }
+    hidden
+}
+
+/// The longest address that is looked into; of a longer one nothing is shown. Every `://` in it costs its length.
+const ADDRESS_CHARS_MAX: usize = 1024;
+
+fn after_scheme(text: &str) -> Option<Range<usize>> {
+    let near = text.char_indices().take(ADDRESS_CHARS_MAX).find(|(_, letter)| letter.is_whitespace());
+    let Some((end, _)) = near.or_else(|| (text.len() <= ADDRESS_CHARS_MAX).then_some((text.len(), ' '))) else {
+        return Some(0..text.find(char::is_whitespace).unwrap_or(text.len()));
+    };
+    let word = &text[..end];
+    let close = word.trim_end_matches(['"', '\'', '`', ',', ')', ']', '}']).len();
+    match (word.rfind('@'), word.find('?')) {
+        (Some(host), _) if !only_references(&word[..host]) => Some(0..host),
+        (None, Some(query)) if !word[..query].ends_with(':') && query < close => Some(query + 1..close),
+        _ => None,
+    }
 }
 
 /// A text without what looks like credentials of an address.
@@ -178,7 +195,7 @@ fn after_secret_key(line: &str) -> Option<usize> {
         let begin = word.rfind(|letter: char| !letter.is_alphanumeric() && letter != '_' && letter != '-');
         let key =
             begin.map_or(word, |begin| word[begin..].trim_start_matches(|letter: char| !letter.is_alphanumeric()));
-        let whole = of_key(key)? == Sensitive::Whole;
+        let whole = !key.is_empty() && of_key(key)? == Sensitive::Whole;
         let value = at + 1 + line[at + 1..].len() - line[at + 1..].trim_start().len();
         (whole && value < line.len()).then_some(value)
     })

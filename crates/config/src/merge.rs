@@ -1,5 +1,7 @@
 //! Merges the files: sections unite by name, lists follow each other, scalars may repeat.
 
+use std::collections::HashMap;
+
 use super::ConfigPath;
 use super::fault::Fault;
 use super::node::{Entry, Node, Place, Value};
@@ -8,49 +10,48 @@ use super::scalar::shown;
 /// One tree of all files, in their order. Of two that exclude each other the first stays.
 pub(super) fn merge(roots: Vec<Node>) -> (Node, Vec<Fault>) {
     let place = roots.first().map_or(Place { file: 0, start: 0, end: 0 }, |root| root.place);
-    let (mut merged, mut faults) = (Vec::new(), Vec::new());
+    let (mut sections, mut faults) = (Vec::new(), Vec::new());
     for root in roots {
         match root.value {
-            Value::Mapping(entries) => entries.into_iter().for_each(|entry| add(&mut merged, entry, &mut faults)),
+            // A section with all its lines commented out says nothing.
+            Value::Mapping(entries) => unite(
+                &mut sections,
+                entries.into_iter().filter(|entry| entry.value.value != Value::Null),
+                &mut |old, new| faults.extend(join(old, new)),
+            ),
             Value::Null => {}
             _ => faults.push(Fault::at(root.place, "expected a mapping with the sections of the configuration")),
         }
     }
-    (Node::new(Value::Mapping(merged), place), faults)
+    (Node::new(Value::Mapping(sections), place), faults)
 }
 
-fn add(merged: &mut Vec<Entry>, new: Entry, faults: &mut Vec<Fault>) {
-    // A section with all its lines commented out.
-    if new.value.value == Value::Null {
-        return;
+/// Adds what is new; `both` says what becomes of an entry whose key is there.
+fn unite(old: &mut Vec<Entry>, new: impl Iterator<Item = Entry>, both: &mut dyn FnMut(&mut Entry, Entry)) {
+    let known: HashMap<String, usize> = old.iter().map(|entry| entry.key.clone()).zip(0..).collect();
+    for entry in new {
+        match known.get(&entry.key).and_then(|index| old.get_mut(*index)) {
+            Some(old) => both(old, entry),
+            None => old.push(entry),
+        }
     }
-    let Some(old) = merged.iter_mut().find(|old| old.key == new.key) else {
-        merged.push(new);
-        return;
-    };
+}
+
+/// Joins a section with the same one of another file.
+fn join(old: &mut Entry, new: Entry) -> Vec<Fault> {
     let path = ConfigPath::root().key(&new.key);
+    let mut faults = Vec::new();
+    let mut refuse = |new: Place, old: Place, path: ConfigPath, name: String, why| {
+        faults.push(Fault::at(new, format!("`{name}` {why}")).path(path).also(old, "first here"));
+    };
     match (&mut old.value.value, new.value.value) {
-        (Value::Mapping(old), Value::Mapping(new)) => unite(old, new, &path, faults),
+        (Value::Mapping(old), Value::Mapping(new)) => unite(old, new.into_iter(), &mut |old, new| {
+            let name = path.key(shown(&new.key));
+            refuse(new.key_place, old.key_place, name.clone(), name.to_string(), "is declared twice");
+        }),
         (Value::List(old), Value::List(new)) => old.extend(new),
         (old, new) if *old == new => {}
-        _ => {
-            let fault = Fault::at(new.key_place, format!("`{}` differs between files", shown(&new.key))).path(path);
-            faults.push(fault.also(old.key_place, "first here"));
-        }
+        _ => refuse(new.key_place, old.key_place, path, shown(&new.key), "differs between files"),
     }
-}
-
-fn unite(old: &mut Vec<Entry>, new: Vec<Entry>, path: &ConfigPath, faults: &mut Vec<Fault>) {
-    let known: std::collections::HashMap<String, Place> =
-        old.iter().map(|entry| (entry.key.clone(), entry.key_place)).collect();
-    for entry in new {
-        if let Some(first) = known.get(&entry.key) {
-            let name = path.key(shown(&entry.key));
-            faults.push(
-                Fault::at(entry.key_place, format!("`{name}` is declared twice")).path(name).also(*first, "first here"),
-            );
-        } else {
-            old.push(entry);
-        }
-    }
+    faults
 }

@@ -4,26 +4,17 @@ use std::fmt::{self, Display};
 
 use serde::de::{self, Expected, Unexpected};
 
+use super::node::Entry;
 use super::{ConfigPath, Segment};
 
 /// A value that does not fit, with the way down to it.
 #[derive(Debug)]
-pub(super) struct Mismatch(Box<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    why: Why,
-    /// The innermost step first.
-    steps: Vec<Segment>,
-    /// Whether it is the key at the end of them that does not fit.
-    at_key: bool,
-    /// Whether the value is of a type that must not be shown.
-    secret: bool,
-}
+pub(super) struct Mismatch(Box<Found>);
 
 /// The same, taken apart.
+#[derive(Debug)]
 pub(super) struct Found {
-    /// Where it is.
+    /// Where it is; while it is being found, the innermost step comes first.
     pub(super) path: ConfigPath,
     /// Why it does not fit.
     pub(super) why: Why,
@@ -61,12 +52,12 @@ pub(super) enum Why {
 
 impl Mismatch {
     pub(super) fn new(why: Why) -> Self {
-        Self(Box::new(Inner { why, steps: Vec::new(), at_key: false, secret: false }))
+        Self(Box::new(Found { path: ConfigPath::root(), why, at_key: false, secret: false }))
     }
 
     /// Seen from one level further up.
     pub(super) fn within(mut self, step: Segment) -> Self {
-        self.0.steps.push(step);
+        self.0.path.0.push(step);
         self
     }
 
@@ -82,19 +73,15 @@ impl Mismatch {
         self
     }
 
-    /// The same, with more keys that would have been right.
-    pub(super) fn or_keys(mut self, more: &[&'static str]) -> Self {
-        if let Why::UnknownKey(known) = &mut self.0.why {
-            known.extend(more.iter().map(|&key| key.to_owned()));
-        }
-        self
+    /// The same, about the key of this entry.
+    pub(super) fn at(self, entry: &Entry) -> Self {
+        self.at_key().within(Segment::Key(entry.key.clone()))
     }
 
     /// Takes it apart.
-    pub(super) fn found(self) -> Found {
-        let Inner { why, mut steps, at_key, secret } = *self.0;
-        steps.reverse();
-        Found { path: ConfigPath(steps), why, at_key, secret }
+    pub(super) fn found(mut self) -> Found {
+        self.0.path.0.reverse();
+        *self.0
     }
 }
 
@@ -118,16 +105,19 @@ impl de::Error for Mismatch {
         Self::new(Why::Expected(plain(&expected.to_string())))
     }
 
-    fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(Why::Expected(plain(&expected.to_string())))
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::invalid_type(found, expected)
     }
 
     fn invalid_length(_: usize, expected: &dyn Expected) -> Self {
-        Self::new(Why::Expected(plain(&expected.to_string())))
+        Self::invalid_type(Unexpected::Seq, expected)
     }
 
     fn unknown_variant(given: &str, known: &'static [&'static str]) -> Self {
-        Self::new(Why::UnknownName { given: given.to_owned(), known })
+        Self::new(match given {
+            "" => Why::NoKind(known),
+            _ => Why::UnknownName { given: given.to_owned(), known },
+        })
     }
 
     fn unknown_field(_: &str, known: &'static [&'static str]) -> Self {

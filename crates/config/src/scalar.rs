@@ -56,11 +56,6 @@ fn decimal(text: &str, unsigned: &str) -> Option<Number> {
     int.or_else(|| text.parse().ok().map(Number::Float))
 }
 
-/// The byte at which the character of this index begins.
-pub(super) fn byte_of(text: &str, index: usize) -> usize {
-    text.char_indices().nth(index).map_or(text.len(), |(byte, _)| byte)
-}
-
 /// Text as a message may carry it: one line, no control characters, no credentials of an address, not long.
 pub(super) fn shown(text: &str) -> String {
     const CHARS_MAX: usize = 60;

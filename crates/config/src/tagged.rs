@@ -3,21 +3,20 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde::de::value::{self, MapAccessDeserializer};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess};
 
-use super::deserialize::{Read, Variant};
-use super::mismatch::{Mismatch, Why, owned};
-use super::node::{Entry, Node, Value};
+use super::deserialize::names;
+use super::nearest;
 use super::plugins::Kind;
-use super::{Segment, nearest};
 
-/// By this name the loader learns that a mapping holds a kind and options.
+/// By this name the loader learns that one entry of a mapping is its kind: it comes first, and there is exactly one.
 pub(super) const TAGGED: &str = "quash::Tagged";
 
 /// One kind (`redis: {…}`) with the options that all kinds share beside it, in one mapping.
 ///
-/// `Deserialize` works with this module's loader only: the mapping is split by a deserializer that knows how, so that an
-/// error keeps its place, which buffering (`#[serde(flatten)]`) would lose.
+/// The options read the mapping and never see the kind, which is read in passing: nothing is buffered (as
+/// `#[serde(flatten)]` does), so that an error keeps its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tagged<K, O> {
     /// Which plug-in, with its own values.
@@ -26,96 +25,117 @@ pub struct Tagged<K, O> {
     pub options: O,
 }
 
-impl<'de, K: Kind, O: serde::de::DeserializeOwned> serde::Deserialize<'de> for Tagged<K, O> {
+impl<'de, K: Kind, O: DeserializeOwned> serde::Deserialize<'de> for Tagged<K, O> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_struct(TAGGED, K::KINDS, Both(PhantomData))
+        deserializer.deserialize_struct(TAGGED, K::KINDS, Visitor(PhantomData))
     }
 }
 
-/// Takes the kind first and the options second, as [`read`] hands them out.
-struct Both<K, O>(PhantomData<(K, O)>);
+struct Visitor<K, O>(PhantomData<(K, O)>);
 
-impl<'de, K: Kind, O: serde::de::DeserializeOwned> Visitor<'de> for Both<K, O> {
+impl<'de, K: Kind, O: DeserializeOwned> de::Visitor<'de> for Visitor<K, O> {
     type Value = Tagged<K, O>;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a mapping with one kind")
+        write!(out, "a mapping with {}", names(K::KINDS))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut both: A) -> Result<Tagged<K, O>, A::Error> {
-        let kind = both.next_value()?;
-        let options = both.next_value()?;
-        Ok(Tagged { kind, options })
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Tagged<K, O>, A::Error> {
+        let mut kind = None;
+        let options = O::deserialize(MapAccessDeserializer::new(Beside { map, kind: &mut kind }))?;
+        match kind {
+            Some((_, kind)) => Ok(Tagged { kind, options }),
+            None => Err(A::Error::custom(format_args!("the kind is missing: write {}", names(K::KINDS)))),
+        }
     }
 }
 
-/// Splits a mapping into its one kind and its options, and has both read.
-pub(super) fn read<'de, V: Visitor<'de>>(
-    read: Read<'_>,
+/// The entries beside the kind; the kind is read on the way.
+struct Beside<'k, A, K> {
+    map: A,
+    kind: &'k mut Option<(&'static str, K)>,
+}
+
+impl<'de, A: MapAccess<'de>, K: Kind> MapAccess<'de> for Beside<'_, A, K> {
+    type Error = A::Error;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, mut seed: S) -> Result<Option<S::Value>, A::Error> {
+        loop {
+            let key = Key { kinds: K::KINDS, named: self.kind.is_some(), seed };
+            match self.map.next_key_seed(key)? {
+                None => return Ok(None),
+                Some(Ok(option)) => return Ok(Some(option)),
+                Some(Err((kind, unused))) => {
+                    self.read_kind(kind)?;
+                    seed = unused;
+                }
+            }
+        }
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        self.map.next_value_seed(seed)
+    }
+}
+
+impl<'de, A: MapAccess<'de>, K: Kind> Beside<'_, A, K> {
+    fn read_kind(&mut self, name: &'static str) -> Result<(), A::Error> {
+        match self.kind {
+            Some((first, _)) if *first == name => Err(A::Error::duplicate_field(name)),
+            Some((first, _)) => Err(A::Error::custom(format_args!("`{name}` and `{first}` exclude each other"))),
+            None => {
+                let one = OneEntry { key: Some(name), map: &mut self.map };
+                *self.kind = Some((name, K::deserialize(MapAccessDeserializer::new(one))?));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Reads a key: of an option, or the name of a kind and the seed that did not read it.
+struct Key<S> {
     kinds: &'static [&'static str],
-    visitor: V,
-) -> Result<V::Value, Mismatch> {
-    let Value::Mapping(_) = read.node.value else {
-        return Err(Mismatch::new(Why::Expected(format!("a mapping with {}", super::deserialize::names(kinds)))));
-    };
-    let entry = the_kind(read.node, kinds)?;
-    visitor.visit_map(Split { read, kinds, kind: Some(entry) })
+    /// Whether a kind was named before.
+    named: bool,
+    seed: S,
 }
 
-/// The one entry that is a kind.
-fn the_kind<'a>(node: &'a Node, kinds: &'static [&'static str]) -> Result<&'a Entry, Mismatch> {
-    let live = || node.entries().iter().filter(|entry| !entry.value.dropped);
-    let mut named = live().filter(|entry| kinds.contains(&entry.key.as_str()));
-    match (named.next(), named.next()) {
-        (Some(entry), None) => Ok(entry),
-        (Some(first), Some(second)) => {
-            Err(Mismatch::new(Why::Second(first.key.clone())).at_key().within(Segment::Key(second.key.clone())))
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Key<S> {
+    type Value = Result<S::Value, (&'static str, S)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        let key: String = de::Deserialize::deserialize(deserializer)?;
+        if let Some(kind) = self.kinds.iter().find(|kind| **kind == key) {
+            return Ok(Err((kind, self.seed)));
         }
-        (None, _) => {
-            let meant = live().find(|entry| nearest(&entry.key, kinds.iter().copied()).is_some());
-            Err(meant.map_or_else(
-                || Mismatch::new(Why::NoKind(kinds)),
-                |entry| Mismatch::new(Why::UnknownKey(owned(kinds))).at_key().within(Segment::Key(entry.key.clone())),
-            ))
+        let near = nearest(&key, self.kinds.iter().copied()).is_some();
+        if self.named || near {
+            let option = self.seed.deserialize(key.as_str().into_deserializer());
+            return option
+                .map(Ok)
+                .map_err(|error| if near { D::Error::unknown_field(&key, self.kinds) } else { error });
         }
+        let words =
+            |error: value::Error| D::Error::custom(format_args!("{error}, and as the kind {}", names(self.kinds)));
+        self.seed.deserialize(key.as_str().into_deserializer()).map(Ok).map_err(words)
     }
 }
 
-/// Hands out the kind, then the options.
-struct Split<'a> {
-    read: Read<'a>,
-    kinds: &'static [&'static str],
-    kind: Option<&'a Entry>,
+/// A mapping of one entry, whose key was read before.
+struct OneEntry<'m, A> {
+    key: Option<&'static str>,
+    map: &'m mut A,
 }
 
-impl<'de> MapAccess<'de> for Split<'_> {
-    type Error = Mismatch;
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for OneEntry<'_, A> {
+    type Error = A::Error;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, _: K) -> Result<Option<K::Value>, Mismatch> {
-        Ok(None)
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+        self.key.take().map(|key| seed.deserialize(key.into_deserializer())).transpose()
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Mismatch> {
-        match self.kind.take() {
-            Some(entry) => seed.deserialize(OneKind(Variant::of(self.read, entry))),
-            None => seed.deserialize(Read { without: self.kinds, ..self.read }),
-        }
-    }
-}
-
-/// Reads an enum from one entry of a mapping that has others beside it.
-struct OneKind<'a>(Variant<'a>);
-
-impl<'de> Deserializer<'de> for OneKind<'_> {
-    type Error = Mismatch;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
-        visitor.visit_enum(self.0)
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        self.map.next_value_seed(seed)
     }
 }
 

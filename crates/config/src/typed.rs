@@ -32,7 +32,7 @@ pub(super) struct Typed<T> {
 pub(super) fn read<T: Root>(tree: &mut Node, incomplete: bool) -> Typed<T> {
     let (learnt, mut root, mut faults, mut schema) = (Learnt::default(), None, Vec::new(), None);
     for _ in 0..TRIES_MAX {
-        let found = match T::deserialize(Read::new(tree, &learnt)) {
+        let found = match T::deserialize(Read { node: tree, learnt: &learnt }) {
             Ok(read) => {
                 root = Some(read);
                 break;

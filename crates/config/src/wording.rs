@@ -1,6 +1,7 @@
 //! Words what does not fit for the people who wrote it, without what must not be shown.
 
 use super::ConfigPath;
+use super::deserialize::names;
 use super::fault::Fault;
 use super::mask;
 use super::mismatch::{Found, Why};
@@ -77,9 +78,8 @@ fn last_key(path: &ConfigPath) -> String {
     shown(&last(path))
 }
 
-fn one_of<S: AsRef<str>>(names: &[S]) -> String {
-    let names: Vec<String> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();
-    if names.len() == 1 { format!("write {}", names[0]) } else { format!("write one of {}", names.join(", ")) }
+fn one_of<S: AsRef<str>>(known: &[S]) -> String {
+    format!("write {}", names(known))
 }
 
 fn suggestion<S: AsRef<str>>(given: &str, known: &[S]) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Tag};
+use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, Tag};
 
 use super::fault::Fault;
 use super::node::{Entry, Node, Place, Value};
@@ -37,7 +37,7 @@ impl Parsed {
 /// Parses one file.
 pub(super) fn parse(text: &str, file: u32) -> Parsed {
     let mut composer = Composer { file, ..Composer::default() };
-    for next in Parser::new_from_str_with_options(text, options()) {
+    for next in Parser::new_from_str_with_options(text, granit_parser::options! { disallow_directives: true }) {
         let step = match next {
             Ok((event, span)) => composer.event(event, composer.place(&span)),
             Err(error) => Err(Box::new(composer.syntax(text, &error))),
@@ -48,12 +48,6 @@ pub(super) fn parse(text: &str, file: u32) -> Parsed {
         }
     }
     Parsed { root: composer.root, faults: composer.faults, broken: false }
-}
-
-fn options() -> granit_parser::Options {
-    let mut options = granit_parser::options! { disallow_directives: true };
-    options.set_emit_comments(false);
-    options
 }
 
 /// Builds the tree from the parser's events.
@@ -92,16 +86,16 @@ type Step = Result<(), Box<Fault>>;
 
 impl Composer {
     fn place(&self, span: &granit_parser::Span) -> Place {
-        let byte = |marker: granit_parser::Marker| u32::try_from(marker.byte_offset().unwrap_or(0)).unwrap_or(u32::MAX);
-        Place { file: self.file, start: byte(span.start), end: byte(span.end) }
+        Place { file: self.file, start: byte(&span.start), end: byte(&span.end) }
     }
 
     fn syntax(&self, text: &str, error: &granit_parser::ScanError) -> Fault {
-        let marker = error.marker();
-        let start = marker.byte_offset().unwrap_or_else(|| scalar::byte_of(text, marker.index())).min(text.len());
-        let start = u32::try_from(start).unwrap_or(u32::MAX);
+        let start = byte(error.marker()).min(u32::try_from(text.len()).unwrap_or(u32::MAX));
         let place = Place { file: self.file, start, end: start.saturating_add(1) };
-        Fault::at(place, format!("this is not valid YAML: {}", error.info()))
+        match error.kind() {
+            ErrorKind::RecursionLimitExceeded => Fault::at(place, too_deep()),
+            _ => Fault::at(place, format!("this is not valid YAML: {}", error.info())),
+        }
     }
 
     fn event(&mut self, event: Event<'_>, place: Place) -> Step {
@@ -138,7 +132,7 @@ impl Composer {
     fn start(&mut self, value: Value, anchor: usize, tag: Option<&Tag>, place: Place) -> Step {
         self.tag(tag, place);
         if self.open.len() >= DEPTH_MAX {
-            return refuse(place, &format!("more than {DEPTH_MAX} mappings and lists inside each other"));
+            return refuse(place, &too_deep());
         }
         let node = Node::new(value, place);
         self.open.push(Open { node, anchor, height: 0, key: None, keys: HashMap::new(), merged: Vec::new() });
@@ -158,12 +152,11 @@ impl Composer {
             return refuse(place, "this alias names the value that it stands in");
         };
         if self.open.len() + anchored.height > DEPTH_MAX {
-            return refuse(place, &format!("more than {DEPTH_MAX} mappings and lists inside each other"));
+            return refuse(place, &too_deep());
         }
-        let (bytes, height) = (anchored.bytes, anchored.height);
+        let (bytes, height, node) = (anchored.bytes, anchored.height, anchored.node.clone());
         self.spend(bytes, place)?;
-        let node = self.anchors.get(&anchor).map(|anchored| anchored.node.clone());
-        node.map_or(Ok(()), |node| self.node(node, 0, height))
+        self.node(node, 0, height)
     }
 
     fn spend(&mut self, bytes: usize, place: Place) -> Step {
@@ -252,6 +245,15 @@ fn key(node: &Node) -> Result<(String, Place), Box<Fault>> {
         _ => return refuse(node.place, "a key must be text, not a list or a mapping"),
     };
     Ok((text, node.place))
+}
+
+/// Text has bytes everywhere.
+fn byte(marker: &Marker) -> u32 {
+    u32::try_from(marker.byte_offset().unwrap_or(0)).unwrap_or(u32::MAX)
+}
+
+fn too_deep() -> String {
+    format!("more than {DEPTH_MAX} mappings and lists inside each other")
 }
 
 fn refuse<T>(place: Place, message: &str) -> Result<T, Box<Fault>> {

@@ -336,6 +336,38 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_is_read_by_serde_as_by_the_loader() {
+        let texts = [
+            r#"{"version": 1, "sources": {"events": {"memory": {}}}}"#,
+            r#"{
+                "sources": {"events": {"batch": 64, "memory": {}, "linger": "5ms"}, "bulk": {"memory": {}}},
+                "caches": {"book": {"key": "book:{id}", "depends_on": [{"row": "shop.Book"}],
+                                    "dispatch": {"queue": {"source": "bulk"}}}},
+                "targets": {"main": {"concurrency": 8, "memory": {}, "key_format": "plain"}},
+                "dispatch": {"threadpool": {"workers": 2, "source": "events"}}, "secrets": {"pepper": "p"}, "version": 1
+            }"#,
+            r#"{"dispatch": "inline", "sources": {"events": {"memory": {}}}, "version": 1}"#,
+        ];
+        for text in texts {
+            let expected =
+                Config::parse(text).map(|config| format!("{config:?}")).unwrap_or_else(|error| panic!("{error}"));
+            let value: serde_json::Value = serde_json::from_str(text).unwrap();
+            let read: [serde_json::Result<Config>; 4] = [
+                serde_json::from_str(text),
+                serde_json::from_slice(text.as_bytes()),
+                serde_json::from_reader(text.as_bytes()),
+                serde_json::from_value(value),
+            ];
+            for config in read {
+                assert_eq!(
+                    config.map(|config| format!("{config:?}")).map_err(|error| error.to_string()),
+                    Ok(expected.clone())
+                );
+            }
+        }
+    }
+
+    #[test]
     fn the_default_configuration_is_right_and_shows_the_defaults() {
         for yaml in [in_memory(DEFAULT), in_memory(&uncommented(DEFAULT))] {
             let loaded = Loader::load_text::<Config>("default.yaml", &yaml, &Nothing);

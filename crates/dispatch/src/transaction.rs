@@ -52,6 +52,26 @@ pub struct Transaction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Savepoint(usize);
 
+impl Dispatcher {
+    /// Collects events while a database transaction is open.
+    ///
+    /// ```
+    /// # use quash_dispatch::Event;
+    /// # let config = quash_dispatch::config::Config::parse(
+    /// #     "{ version: 1, targets: { main: { memory: {} } }, sources: { events: { memory: {} } }, \
+    /// #        dispatch: inline, caches: { book: { key: 'book:{id}', depends_on: [ { row: shop.Book } ] } } }",
+    /// # )?;
+    /// # let dispatcher = quash_dispatch::Dispatcher::from_config(&config)?;
+    /// let mut changes = dispatcher.transaction();
+    /// changes.add(Event::delete("shop.Book").key("id", 42));
+    /// assert_eq!(changes.commit_blocking()?.done(), ["book"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn transaction(&self) -> Transaction {
+        Transaction::new(self.clone())
+    }
+}
+
 impl Transaction {
     pub(crate) const fn new(dispatcher: Dispatcher) -> Self {
         Self { dispatcher, events: Vec::new() }

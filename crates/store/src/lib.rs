@@ -44,6 +44,7 @@ pub type TargetConfig = Tagged<StoreConfig, TargetOptions>;
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct TargetOptions {
     /// How the application spells physical keys on this target.
     pub key_format: KeyFormat,
@@ -168,6 +169,7 @@ pub trait Questions: Send + Sync {
 
 /// What a cache tells of one key, as far as it tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Described {
     /// The type of the value in the cache's own word, as `string`.
     pub kind: Option<String>,
@@ -179,6 +181,7 @@ pub struct Described {
 
 /// What came of a call to [`Store::apply`].
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Applied {
     /// One per action, in their order: keys removed, or why the cache refused. Their sum is exact; of deletes that
     /// travelled in one command, it may be another one that counts the key.
@@ -198,6 +201,7 @@ pub struct Identity(pub String);
 
 /// Why a store could not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// It cannot be reached, or stopped answering in time.
     #[error("cannot reach the cache: {0}")]

@@ -11,8 +11,7 @@ use async_trait::async_trait;
 
 use super::survey::Looker;
 use super::{Applied, Can, Described, Identity, Questions, Refusal, Sought, Store, StoreError, Survey};
-use quash_config::Problem;
-use quash_config::{Finding, Severity};
+use quash_config::{Finding, Problem};
 use quash_core::action::{Action, Life, Write};
 use quash_core::key::Glob;
 
@@ -279,8 +278,7 @@ impl Store for Memory {
 
     async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
         drop(self.reached()?);
-        let what = "entries are kept in this process and end with it".to_owned();
-        Ok(vec![Finding { severity: Severity::Ok, what, mend: String::new() }])
+        Ok(vec![Finding::ok("entries are kept in this process and end with it")])
     }
 
     fn can(&self) -> Can {

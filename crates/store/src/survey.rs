@@ -21,6 +21,7 @@ pub struct Sought {
 
 /// Where logical keys were seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Sighted {
     /// How many stand behind one of the heads.
     pub here: u64,
@@ -32,6 +33,7 @@ pub struct Sighted {
 
 /// What a pass over the keys saw.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Survey {
     /// One per pattern that was sought, in their order.
     pub sighted: Vec<Sighted>,

@@ -260,6 +260,7 @@ pub struct Backlog {
 
 /// Why a broker could not do what was asked. Messages carry no credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TransportError {
     /// The broker cannot be reached or stopped answering: the outcome is unknown, trying again can help.
     #[error("cannot reach the broker: {0}")]

@@ -66,12 +66,12 @@ pub enum StartError {
         error: TransportError,
     },
     /// The admin endpoint cannot be opened.
-    #[error("cannot listen on {listen}: {source}; set admin.listen to another address, or to off")]
+    #[error("cannot listen on {listen}: {error}; set admin.listen to another address, or to off")]
     Admin {
         /// The configured address.
         listen: String,
         /// Why.
-        source: std::io::Error,
+        error: std::io::Error,
     },
 }
 
@@ -124,7 +124,7 @@ impl App {
         let mut helpers = JoinSet::new();
         let address = admin::listen(&config.admin.listen, admin, &mut helpers)
             .await
-            .map_err(|source| StartError::Admin { listen: config.admin.listen.clone(), source })?;
+            .map_err(|error| StartError::Admin { listen: config.admin.listen.clone(), error })?;
         let mut consumers = JoinSet::new();
         for source in &sources {
             consumers.spawn(consume(Arc::clone(source), stop.clone(), changes.subscribe()));

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use quash_delivery::headers;
-use quash_transport::{Backlog, Message};
 use quash_e2e::recorded::Recording;
 use quash_e2e::{Quash, Queue, RedisServer, becomes, eventually};
+use quash_transport::{Backlog, Message};
 use serde_json::{Value, json};
 
 use super::Studio;

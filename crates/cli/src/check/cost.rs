@@ -4,8 +4,9 @@ use quash_core::explain::DependencyReach;
 use quash_core::key::{Reach, ReachBy};
 
 use crate::CliError;
-use crate::output::{Screen, Table};
+use crate::output::Screen;
 use crate::screen::count;
+use crate::table::Table;
 
 /// One line per dependency, in the order of the caches; a cache is named once.
 ///

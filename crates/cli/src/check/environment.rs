@@ -84,7 +84,7 @@ impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unreachable(_) => Self::Unreachable(error.to_string()),
-            StoreError::Refused(_) => Self::Refused(error.to_string()),
+            _ => Self::Refused(error.to_string()),
         }
     }
 }
@@ -93,7 +93,7 @@ impl From<TransportError> for Trouble {
     fn from(error: TransportError) -> Self {
         match error {
             TransportError::Unreachable(_) => Self::Unreachable(error.to_string()),
-            TransportError::Refused(_) | TransportError::TooLarge(_) => Self::Refused(error.to_string()),
+            _ => Self::Refused(error.to_string()),
         }
     }
 }
@@ -103,7 +103,9 @@ impl Inspected {
         let (findings, unreachable) = match asked {
             Ok(findings) => (findings, None),
             Err(Trouble::Unreachable(error)) => (Vec::new(), Some(error)),
-            Err(Trouble::Refused(what)) => (vec![refused(what)], None),
+            Err(Trouble::Refused(what)) => {
+                (vec![Finding::error(what, "give this user the rights that inspecting needs")], None)
+            }
         };
         Self { role, name: name.to_owned(), kind, findings, unreachable }
     }
@@ -142,10 +144,6 @@ impl Inspected {
     }
 }
 
-fn refused(what: String) -> Finding {
-    Finding { severity: Severity::Error, what, mend: "give this user the rights that inspecting needs".to_owned() }
-}
-
 fn outcome_of(finding: &Finding) -> Outcome {
     match finding.severity {
         Severity::Ok => Outcome::Ok,
@@ -158,11 +156,10 @@ fn outcome_of(finding: &Finding) -> Outcome {
 impl Inspected {
     /// A target with one finding that ended so.
     pub(super) fn example(name: &str, outcome: Outcome) -> Self {
-        let finding = |severity| Ok(vec![Finding { severity, what: "policy".to_owned(), mend: "set it".to_owned() }]);
         let asked = match outcome {
-            Outcome::Ok => finding(Severity::Ok),
-            Outcome::Warning => finding(Severity::Warning),
-            Outcome::Error => finding(Severity::Error),
+            Outcome::Ok => Ok(vec![Finding::ok("policy")]),
+            Outcome::Warning => Ok(vec![Finding::warning("policy", "set it")]),
+            Outcome::Error => Ok(vec![Finding::error("policy", "set it")]),
             Outcome::Unreachable => Err(Trouble::Unreachable("connection refused".to_owned())),
         };
         Self::new("target", name, "redis", asked)

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use quash_config::{Environment, Loader, Secret};
+use quash_config::{Environment, Loader, Problem, Secret};
 use quash_core::action::Action;
 use quash_store::{Store, StoreError};
 
@@ -13,7 +13,6 @@ use super::shop::{BROKEN_EVERY, Shop};
 use super::tally::Tally;
 use super::{Args, Shared, database};
 use crate::CliError;
-use crate::error::describe;
 use crate::output::Paint;
 use quash_dispatch::config::Config;
 use quash_worker::app::{App, Plugins, Running, StartError};
@@ -63,7 +62,7 @@ impl Environment for Variables<'_> {
 pub(super) async fn open(args: &Args) -> Result<Scene, CliError> {
     let config = config(args)?;
     let tally = Arc::new(Tally::new());
-    let wrong = |name: &'static str| move |problem| CliError::Configuration(format!("{name}: {}", describe(&problem)));
+    let wrong = |name: &'static str| move |problem: Problem| CliError::Configuration(format!("{name}: {problem}"));
     let store = config.targets[TARGET].kind.build().map_err(wrong("--redis"))?;
     store.identity().await.map_err(|error| unreachable(&error))?;
     let transport = config.sources[SOURCE].kind.build().map_err(wrong("the broker"))?;
@@ -102,9 +101,7 @@ async fn worker(
 
 fn failed(error: StartError) -> CliError {
     match error {
-        StartError::Invalid(problems) => {
-            CliError::Configuration(problems.iter().map(describe).collect::<Vec<_>>().join("; "))
-        }
+        StartError::Invalid(problems) => CliError::Configuration(Problem::join(&problems)),
         StartError::Admin { .. } => CliError::Io(error.to_string()),
         StartError::Source { .. } => CliError::Unreachable(error.to_string()),
     }
@@ -124,7 +121,7 @@ async fn shelf(args: &Args, config: &Config) -> Result<Shelf, CliError> {
 fn unreachable(error: &StoreError) -> CliError {
     match error {
         StoreError::Unreachable(_) => CliError::Unreachable(error.to_string()),
-        StoreError::Refused(_) => CliError::Refused(error.to_string()),
+        _ => CliError::Refused(error.to_string()),
     }
 }
 

@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 use serde::Serialize;
 
 use super::{Chosen, Desk};
-use crate::output::{Table, ago, count, escape_for_terminal, shell_quote, thousands, write_json};
+use crate::output::{ago, count, escape_for_terminal, shell_quote, thousands, write_json};
 use crate::progress::Progress;
+use crate::table::Table;
 use crate::{CliError, Exit};
 use quash_worker::dead_letter::Letter;
 use quash_worker::dead_letter::groups::{Group, Groups};

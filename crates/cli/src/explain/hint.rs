@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use quash_config::{Finding, Severity};
+use quash_config::Finding;
 use quash_core::explain::{Explanation, PlannedAction};
 use quash_core::key::entries::exactly;
 use quash_core::whereabouts::Whereabouts;
@@ -117,7 +117,11 @@ impl<'e> Missing<'e> {
         let Some(((head, logical), other)) = twin else {
             return match seen.sighted.here {
                 0 => seen.finding(),
-                _ => Finding { what: format!("not cached now; {}", seen.finding().what), ..seen.finding() },
+                _ => {
+                    let mut told = seen.finding();
+                    told.what = format!("not cached now; {}", told.what);
+                    told
+                }
             };
         };
         let (why, mend) = mismatch(&self.place.heads, &other, whose(self.place));
@@ -130,12 +134,13 @@ impl<'e> Missing<'e> {
                 (what, format!("if the application that the events come from writes both: {mend}"))
             }
         };
-        Finding { severity: Severity::Warning, what, mend }
+        Finding::warning(what, mend)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use quash_config::Severity;
     use quash_core::explain::{ExplainedCache, ExplainedChange};
     use quash_core::key::{Entries, Glob};
     use quash_store::memory::Memory;

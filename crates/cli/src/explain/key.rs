@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use quash_config::Finding;
 use quash_config::Span;
-use quash_config::{Finding, Severity};
 use quash_core::key::Glob;
 use quash_core::key::entries::exactly;
 use quash_core::resolve::Resolver;
@@ -182,7 +182,7 @@ impl Known {
 
 fn found(other: &str, logical: &str, known: &[Box<str>], whose: Whose<'_>) -> Finding {
     let (why, mend) = mismatch(known, other, whose);
-    Finding { severity: Severity::Warning, what: format!("`{other}{logical}` is there: {why}"), mend }
+    Finding::warning(format!("`{other}{logical}` is there: {why}"), mend)
 }
 
 impl Claim {
@@ -194,7 +194,7 @@ impl Claim {
     fn misspelt(&self, key: &str, place: &Whereabouts) -> Finding {
         let (why, mend) = mismatch(&place.heads, &self.head, whose(place));
         let what = format!("cache {} removes {}, not `{key}`: {why}", self.cache, self.written());
-        Finding { severity: Severity::Warning, what, mend }
+        Finding::warning(what, mend)
     }
 
     fn written(&self) -> String {
@@ -276,7 +276,7 @@ impl Claim {
 }
 
 fn there_is(there: Option<&Described>, paint: Paint) -> String {
-    let Some(Described { kind, expires, ttl_ms }) = there else { return paint.dim("not there").into_owned() };
+    let Some(Described { kind, expires, ttl_ms, .. }) = there else { return paint.dim("not there").into_owned() };
     let kind = kind.as_ref().map(|kind| format!(", a {}", escape_for_terminal(kind))).unwrap_or_default();
     let life = match (expires, ttl_ms) {
         (Some(false), _) => ", never expires".to_owned(),

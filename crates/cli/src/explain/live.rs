@@ -109,6 +109,6 @@ async fn look(
 pub(super) fn failed(target: &str, error: &StoreError) -> CliError {
     match error {
         StoreError::Unreachable(_) => CliError::Unreachable(format!("target {target}: {error}")),
-        StoreError::Refused(_) => CliError::Refused(format!("target {target}: {error}")),
+        _ => CliError::Refused(format!("target {target}: {error}")),
     }
 }

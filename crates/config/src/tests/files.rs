@@ -116,6 +116,77 @@ fn what_cannot_be_read_is_said() {
 }
 
 #[test]
+fn what_does_not_exist_is_answered_with_what_was_meant() {
+    let directory = Directory::of(&[("rabbit.yml", ""), ("shop.yaml", ""), ("shop.txt", "")]);
+    std::fs::create_dir(directory.0.path().join("rules.d")).expect("a directory");
+    let missing = "No such file or directory (os error 2)";
+    let cases = [
+        ("rabbit.yaml", "did you mean `rabbit.yml`?"),
+        ("rabit.yaml", "did you mean `rabbit.yml`?"),
+        ("shp.yaml", "did you mean `shop.yaml`?"),
+        ("ruless.d", "did you mean `rules.d`?"),
+        ("quash.yaml", "`quash init quash.yaml` writes one to start from"),
+    ];
+    for (name, expected) in cases {
+        assert_eq!(directory.problems(&[name]), format!("cannot read {name}: {missing}; {expected}"));
+    }
+    assert_eq!(directory.problems(&["other.yaml"]), format!("cannot read other.yaml: {missing}"));
+    let here = Loader::load::<Shop>(&["quash.yaml".into()], &Variables::default()).map(|loaded| loaded.root);
+    let words = here.expect_err("there is none beside the sources").to_string();
+    assert_eq!(words, format!("cannot read quash.yaml: {missing}; `quash init` writes one to start from"));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_waited_for_but_not_for_ever() {
+    let directory = Directory::of(&[]);
+    let path = |name: &str| directory.0.path().join(name);
+    let made = std::process::Command::new("mkfifo").arg(path("pipe")).status().expect("mkfifo");
+    assert!(made.success());
+    std::os::unix::fs::symlink(path("loop"), path("loop")).expect("a link");
+    let cases = [
+        (path("pipe"), "this is no file, and what comes from it has not ended within 50ms"),
+        (path("loop"), "Too many levels of symbolic links (os error 40)"),
+    ];
+    for (path, expected) in cases {
+        let read = crate::read::bounded(&path, 10, std::time::Duration::from_millis(50));
+        assert_eq!(read.map_err(|error| error.to_string()), Err(expected.to_owned()));
+    }
+    assert!(directory.problems(&["loop"]).starts_with("cannot read loop: Too many levels"));
+    assert_eq!(directory.problems(&["/dev/zero"]), "cannot read /dev/zero: a configuration file holds at most 1 MiB");
+    std::fs::remove_file(path("pipe")).expect("the pipe");
+    assert!(std::process::Command::new("mkfifo").arg(path("pipe")).status().expect("mkfifo").success());
+    let writer = std::thread::spawn({
+        let pipe = path("pipe");
+        move || std::fs::write(pipe, "rules: { a: { key: k } }\n")
+    });
+    assert!(directory.load(&["pipe"]).expect("right").root.rules.contains_key("a"));
+    writer.join().expect("no panic").expect("all of it");
+}
+
+#[cfg(unix)]
+#[test]
+fn of_a_directory_nothing_is_left_out_in_silence() {
+    let directory = Directory::of(&[("a.yaml", "version: 1\n")]);
+    let link = |to: &str, name: &str| {
+        std::os::unix::fs::symlink(directory.0.path().join(to), directory.0.path().join(name)).expect("a link");
+    };
+    link("", "around.yaml");
+    assert_eq!(directory.load(&["", "around.yaml"]).expect("right").files.len(), 1);
+    link("gone", "b.yaml");
+    assert!(directory.problems(&[""]).starts_with("cannot read b.yaml: No such file or directory"));
+}
+
+#[test]
+fn no_error_says_again_what_its_source_says() {
+    let directory = Directory::of(&[("wrong.yaml", "versoin: 1\n")]);
+    for name in ["none.yaml", "wrong.yaml"] {
+        let error = directory.load(&[name]).map(|loaded| loaded.root).expect_err(name);
+        assert!(std::error::Error::source(&error).is_none_or(|why| !error.to_string().contains(&why.to_string())));
+    }
+}
+
+#[test]
 fn a_problem_of_somebody_else_is_shown_where_it_was_written() {
     let yaml = "rules:\n  a:\n    key: k\n    map: [ { x: y } ]\n  b: { key: k }\n";
     let loaded = load(yaml, &[]).expect("right");

@@ -3,6 +3,8 @@
 mod accepted;
 mod broken;
 mod files;
+mod formats;
+mod hostile;
 mod kinds;
 mod property;
 mod refused;
@@ -12,7 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Environment, Kind, Loaded, Loader, Problem, Root, Secret, Span, Tagged};
+use super::{Environment, Kind, Loaded, Loader, OrAlone, Problem, Root, Secret, Span, Tagged};
 
 /// A root with everything that a real one has.
 #[derive(Debug, Default, PartialEq, Deserialize, schemars::JsonSchema)]

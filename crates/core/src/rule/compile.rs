@@ -226,7 +226,9 @@ impl<'a> Compiler<'a> {
         self.check_ops(config, ops, relation.is_some(), path);
         let when = config.when.as_deref().map(|source| Condition::compile(source, names)).transpose();
         let when = when.unwrap_or_else(|(message, help)| {
-            self.problems.push(Problem { help, ..Problem::error(path.key("when"), message) });
+            let mut problem = Problem::error(path.key("when"), message);
+            problem.help = help;
+            self.problems.push(problem);
             None
         });
         let maps = self.maps(cache, config, relation.is_some(), path);

@@ -6,13 +6,13 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::config::CacheConfig;
-use quash_config::{ConfigPath, Problem, Span};
+use quash_config::{ConfigPath, OrAlone, Problem, Span};
 
 /// Where resolving and executing runs, seen from the code that changed something. A word alone (`inline`) has the defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename = "quash::OrAlone", rename_all = "snake_case")]
-#[cfg_attr(feature = "schema", schemars(rename = "DispatchConfig", rename_all = "snake_case", transform = or_alone))]
+#[serde(remote = "Self", rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", schemars(!remote, transform = or_alone))]
 pub enum DispatchConfig {
     /// In the caller, before the call returns.
     Inline(Inline),
@@ -22,6 +22,12 @@ pub enum DispatchConfig {
     Task(Task),
     /// In a worker: the call returns when the broker has taken the event.
     Queue(Queue),
+}
+
+impl<'de> Deserialize<'de> for DispatchConfig {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(OrAlone(deserializer))
+    }
 }
 
 impl Default for DispatchConfig {

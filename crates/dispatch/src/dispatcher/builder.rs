@@ -87,19 +87,11 @@ pub enum StartError {
     #[error(transparent)]
     Load(#[from] LoadError),
     /// The configuration is wrong.
-    #[error("the configuration is wrong: {}", in_words(.0))]
+    #[error("the configuration is wrong: {}", Problem::join(.0))]
     Invalid(Vec<Problem>),
     /// The system gives no more threads.
-    #[error("cannot start a thread: {0}")]
+    #[error("cannot start a thread")]
     Threads(#[from] io::Error),
-}
-
-fn in_words(problems: &[Problem]) -> String {
-    let words = problems.iter().map(|problem| {
-        let help = problem.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
-        format!("{}: {}{help}", problem.path, problem.message)
-    });
-    words.collect::<Vec<_>>().join("; ")
 }
 
 impl<'c> Builder<'c> {

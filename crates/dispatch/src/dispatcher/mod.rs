@@ -42,7 +42,6 @@ use self::threadpool::Threadpool;
 use self::work::Scene;
 use crate::config::Config;
 use crate::event::Event;
-use crate::transaction::Transaction;
 use quash_delivery::retry::RetryPolicy;
 
 /// Takes events from an application and sees to it that what was cached from them goes.
@@ -276,24 +275,6 @@ impl Dispatcher {
         let inner = Arc::clone(&self.0.inner);
         let accepted = self.0.inner.hand.block_on(async move { inner.accept(events, Caller::Foreign).await });
         accepted.unwrap_or_else(|| Err(DispatchError::of_events(Cause::Closed, Vec::new())))
-    }
-
-    /// Collects events while a database transaction is open.
-    ///
-    /// ```
-    /// # use quash_dispatch::Event;
-    /// # let config = quash_dispatch::config::Config::parse(
-    /// #     "{ version: 1, targets: { main: { memory: {} } }, sources: { events: { memory: {} } }, \
-    /// #        dispatch: inline, caches: { book: { key: 'book:{id}', depends_on: [ { row: shop.Book } ] } } }",
-    /// # )?;
-    /// # let dispatcher = quash_dispatch::Dispatcher::from_config(&config)?;
-    /// let mut changes = dispatcher.transaction();
-    /// changes.add(Event::delete("shop.Book").key("id", 42));
-    /// assert_eq!(changes.commit_blocking()?.done(), ["book"]);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn transaction(&self) -> Transaction {
-        Transaction::new(self.clone())
     }
 
     /// How many events are accepted and not done yet.

@@ -69,7 +69,7 @@ pub(super) async fn inspect(link: &Link) -> Result<Vec<Finding>, StoreError> {
     }
     if link.slots.is_some() {
         let what = format!("a cluster of {} masters answers", link.nodes.len());
-        findings.insert(0, Finding { severity: Severity::Ok, what, mend: String::new() });
+        findings.insert(0, Finding::ok(what));
     }
     Ok(findings)
 }
@@ -81,12 +81,10 @@ async fn inspect_node(node: &Node) -> Result<Vec<Finding>, StoreError> {
             let snapshots = snapshots(node).await?;
             findings.extend(judge(&info, snapshots.as_deref()));
         }
-        Err(StoreError::Refused(why)) => findings.push(Finding {
-            severity: Severity::Warning,
-            what: format!("the cache does not tell about itself: {why}"),
-            mend: "grant +info, or a restart or failover of the cache goes unnoticed and removed entries may come back"
-                .to_owned(),
-        }),
+        Err(StoreError::Refused(why)) => findings.push(Finding::warning(
+            format!("the cache does not tell about itself: {why}"),
+            "grant +info, or a restart or failover of the cache goes unnoticed and removed entries may come back",
+        )),
         Err(error) => return Err(error),
     }
     Ok(findings)
@@ -97,7 +95,7 @@ async fn try_rights(node: &Node) -> Result<Vec<Finding>, StoreError> {
     let replies = node.send(RIGHTS.iter().map(|right| attempt(right, &key))).await?;
     let mut findings: Vec<_> = RIGHTS.iter().zip(&replies).filter_map(|(right, reply)| missing(right, reply)).collect();
     if findings.is_empty() {
-        findings.push(ok("the user may run every command that rules can need".to_owned()));
+        findings.push(Finding::ok("the user may run every command that rules can need"));
     }
     Ok(findings)
 }
@@ -117,16 +115,16 @@ fn missing(right: &Right, reply: &Value) -> Option<Finding> {
     let command = right.command.to_lowercase();
     match classify(error) {
         Class::Refused | Class::Moved | Class::Ask(_) | Class::TryAgain => None,
-        Class::Down if error.code() == "NOPERM" => Some(Finding {
-            severity: right.severity,
-            what: format!("the user may not run {command}: {}", right.without),
-            mend: format!("grant +{command}"),
-        }),
-        Class::Down | Class::MemoryFull => Some(Finding {
-            severity: Severity::Error,
-            what: format!("the cache refuses {command} now: {}", words(error)),
-            mend: "nothing is lost meanwhile: work for this target waits until the cache accepts it".to_owned(),
-        }),
+        Class::Down if error.code() == "NOPERM" => {
+            let what = format!("the user may not run {command}: {}", right.without);
+            let mut finding = Finding::error(what, format!("grant +{command}"));
+            finding.severity = right.severity;
+            Some(finding)
+        }
+        Class::Down | Class::MemoryFull => Some(Finding::error(
+            format!("the cache refuses {command} now: {}", words(error)),
+            "nothing is lost meanwhile: work for this target waits until the cache accepts it",
+        )),
     }
 }
 
@@ -150,66 +148,53 @@ fn version(info: &Info) -> Finding {
         "" => ("Redis", info.get("redis_version")),
         version => ("Valkey", version),
     };
-    ok(format!("{name} {version} answers"))
+    Finding::ok(format!("{name} {version} answers"))
 }
 
 fn role(info: &Info) -> Finding {
     match info.get("role") {
-        "master" => ok("it is a master".to_owned()),
-        role => Finding {
-            severity: Severity::Error,
-            what: format!("it is a {role}, and refuses to remove anything"),
-            mend: "give the address of the master, or `sentinel` and the name of the master".to_owned(),
-        },
+        "master" => Finding::ok("it is a master"),
+        role => Finding::error(
+            format!("it is a {role}, and refuses to remove anything"),
+            "give the address of the master, or `sentinel` and the name of the master",
+        ),
     }
 }
 
 fn eviction(info: &Info) -> Finding {
     let policy = info.get("maxmemory_policy");
     match policy {
-        "noeviction" => ok("it evicts nothing (noeviction)".to_owned()),
-        _ if policy.starts_with("allkeys-") => Finding {
-            severity: Severity::Warning,
-            what: format!("it evicts any key when its memory is full ({policy}), tokens of tags among them"),
-            mend: "harmless for readers that take a missing token as stale; never keep the queue on this server"
-                .to_owned(),
-        },
-        _ => ok(format!("it evicts only keys that expire ({policy})")),
+        "noeviction" => Finding::ok("it evicts nothing (noeviction)"),
+        _ if policy.starts_with("allkeys-") => Finding::warning(
+            format!("it evicts any key when its memory is full ({policy}), tokens of tags among them"),
+            "harmless for readers that take a missing token as stale; never keep the queue on this server",
+        ),
+        _ => Finding::ok(format!("it evicts only keys that expire ({policy})")),
     }
 }
 
 fn persistence(info: &Info, snapshots: Option<&str>) -> Finding {
     match (info.get("aof_enabled"), snapshots) {
-        ("1", _) => ok("it keeps a log of every write, so a restart brings nothing back".to_owned()),
-        (_, Some("")) => ok("it keeps nothing over a restart".to_owned()),
-        (_, snapshots) => Finding {
-            severity: Severity::Warning,
-            what: match snapshots {
+        ("1", _) => Finding::ok("it keeps a log of every write, so a restart brings nothing back"),
+        (_, Some("")) => Finding::ok("it keeps nothing over a restart"),
+        (_, snapshots) => Finding::warning(
+            match snapshots {
                 Some(times) => {
                     format!("it saves snapshots ({times}): a crash brings back entries removed since the last")
                 }
                 None => "it may save snapshots: a crash then brings back entries removed since the last".to_owned(),
             },
-            mend:
-                "switch snapshots off (save \"\"), or set the target's replay_window longer than the time between them"
-                    .to_owned(),
-        },
+            "switch snapshots off (save \"\"), or set the target's replay_window longer than the time between them",
+        ),
     }
 }
 
 fn replicas(info: &Info) -> Finding {
     match info.get("connected_slaves") {
-        "" | "0" => ok("it has no replicas".to_owned()),
-        count => Finding {
-            severity: Severity::Warning,
-            what: format!("it has {count} replicas: a failover brings back entries whose removal had not reached them"),
-            mend:
-                "keep the target's replay_window well above the replication lag; it is applied again after a failover"
-                    .to_owned(),
-        },
+        "" | "0" => Finding::ok("it has no replicas"),
+        count => Finding::warning(
+            format!("it has {count} replicas: a failover brings back entries whose removal had not reached them"),
+            "keep the target's replay_window well above the replication lag; it is applied again after a failover",
+        ),
     }
-}
-
-const fn ok(what: String) -> Finding {
-    Finding { severity: Severity::Ok, what, mend: String::new() }
 }

@@ -128,10 +128,8 @@ pub(super) async fn prepare(sources: &[Arc<Source>]) -> Result<(), StartError> {
     join_all(prepared).await.into_iter().collect()
 }
 
-fn placed(section: &str, name: &str, kind: &str, mut problem: Problem) -> Problem {
-    let mut path = ConfigPath::root().key(section).key(name).key(kind);
-    path.0.append(&mut problem.path.0);
-    Problem { path, ..problem }
+fn placed(section: &str, name: &str, kind: &str, problem: Problem) -> Problem {
+    problem.below(&ConfigPath::root().key(section).key(name).key(kind))
 }
 
 /// All of them, or everything that is wrong with any.

@@ -139,7 +139,9 @@ impl Store for FakeStore {
                 Ok(1)
             }
         });
-        Ok(Applied { outcomes: outcomes.collect(), keys_visited: 0 })
+        let mut applied = Applied::default();
+        applied.outcomes = outcomes.collect();
+        Ok(applied)
     }
 
     async fn identity(&self) -> Result<Identity, StoreError> {

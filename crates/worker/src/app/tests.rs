@@ -80,7 +80,8 @@ async fn a_target_that_changed_gets_a_new_lane() {
     let (app, _broker) = app(&[("main", &store)]);
     let running = app.start().await.unwrap();
     let before = running.snapshot();
-    let options = TargetOptions { concurrency: 9, ..TargetOptions::default() };
+    let mut options = TargetOptions::default();
+    options.concurrency = 9;
     reload(&running, &config(&["main"], options));
     assert!(!Arc::ptr_eq(&before.lanes[0], &running.snapshot().lanes[0]));
 }

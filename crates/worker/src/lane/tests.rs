@@ -62,7 +62,9 @@ async fn an_unreachable_target_opens_its_lane_and_shares_fail_at_once_until_it_i
 #[tokio::test(start_paused = true)]
 async fn the_first_time_out_lets_go_of_everybody_who_waits() {
     let store = FakeStore::new(Mode::Hangs);
-    let lane = lane(&store, TargetOptions { concurrency: 2, ..TargetOptions::default() });
+    let mut options = TargetOptions::default();
+    options.concurrency = 2;
+    let lane = lane(&store, options);
     let started = Instant::now();
     let waiting: Vec<_> = (0..8)
         .map(|_| {
@@ -76,10 +78,16 @@ async fn the_first_time_out_lets_go_of_everybody_who_waits() {
     assert_eq!(started.elapsed(), TargetOptions::default().timeout.0);
 }
 
+fn without_replay() -> TargetOptions {
+    let mut options = TargetOptions::default();
+    options.replay_window = Span(Duration::ZERO);
+    options
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_target_that_stays_away_is_asked_ever_more_slowly() {
     let store = FakeStore::new(Mode::Works);
-    let lane = lane(&store, TargetOptions { replay_window: Span(Duration::ZERO), ..TargetOptions::default() });
+    let lane = lane(&store, without_replay());
     store.set(Mode::Dead);
     lane.apply(share(&["a"])).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -92,7 +100,7 @@ async fn a_target_that_stays_away_is_asked_ever_more_slowly() {
 #[tokio::test(start_paused = true)]
 async fn a_pass_over_all_keys_is_not_cut_off_by_the_timeout() {
     let store = FakeStore::new(Mode::Hangs);
-    let lane = lane(&store, TargetOptions { replay_window: Span(Duration::ZERO), ..TargetOptions::default() });
+    let lane = lane(&store, without_replay());
     let mut scan = share(&["a"]);
     scan.actions = vec![Action::DeletePrefix("a".into())];
     let applying = tokio::spawn({

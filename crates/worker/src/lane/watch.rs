@@ -83,6 +83,7 @@ impl Lane {
                 Ok(())
             }
             Err(StoreError::Unreachable(error)) => Err(error),
+            Err(error) => Err(error.to_string()),
         }
     }
 

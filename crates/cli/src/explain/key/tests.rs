@@ -104,7 +104,11 @@ fn a_key_that_a_cache_writes_is_no_mistake_of_another() {
 
 #[test]
 fn what_is_under_a_key_is_told_as_far_as_the_target_tells() {
-    let described = |kind: Option<&str>, expires, ttl_ms| Described { kind: kind.map(str::to_owned), expires, ttl_ms };
+    let described = |kind: Option<&str>, expires, ttl_ms| {
+        let mut described = Described::default();
+        (described.kind, described.expires, described.ttl_ms) = (kind.map(str::to_owned), expires, ttl_ms);
+        described
+    };
     let tell = |described: Described| there_is(Some(&described), Paint(false));
     assert_eq!(tell(described(Some("hash"), Some(true), Some(252_999))), "exists, a hash, expires in 4m 12s");
     assert_eq!(tell(described(None, None, None)), "exists");

@@ -117,7 +117,9 @@ impl Compiler<'_> {
         };
         parsed
             .map_err(|TemplateError { message, help }| {
-                self.problems.push(Problem { help, ..Problem::error(path, message) })
+                let mut problem = Problem::error(path, message);
+                problem.help = help;
+                self.problems.push(problem);
             })
             .ok()
     }
