@@ -1,5 +1,8 @@
 //! Gives the tree to serde, so that every type that derives `Deserialize` can be read from it.
 
+mod alone;
+mod tagged;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -7,13 +10,16 @@ use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::alone::{OR_ALONE, Variants};
+use self::alone::{OR_ALONE, Variants};
+use self::tagged::TAGGED;
 use super::mismatch::{Mismatch, Why, owned};
 use super::node::{Entry, Node, Origin, Place, Value};
 use super::scalar::{Number, number};
 use super::secret::SECRET;
-use super::tagged::TAGGED;
 use super::{Segment, nearest};
+
+pub use self::alone::OrAlone;
+pub use self::tagged::Tagged;
 
 /// What a variant that stands alone holds.
 static NO_VALUES: Node = Node::new(Value::Mapping(Vec::new()), Place { file: 0, start: 0, end: 0 });

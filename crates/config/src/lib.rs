@@ -14,14 +14,12 @@ mod yaml;
 
 // Typing: the tree to a root type, and everything that does not fit.
 mod absent;
-mod alone;
 #[cfg(feature = "schema")]
 mod blame;
 mod deserialize;
 mod mismatch;
 mod plugins;
 mod schema;
-mod tagged;
 mod typed;
 
 // What is wrong, and how it is shown.
@@ -31,6 +29,7 @@ mod files;
 mod finding;
 mod mask;
 mod problems;
+mod root;
 mod wording;
 
 // What trees and configurations are made of.
@@ -43,15 +42,15 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
-pub use alone::OrAlone;
+pub use deserialize::{OrAlone, Tagged};
 pub use duration::Span;
 pub use environment::{Environment, ProcessEnvironment};
 pub use error::{LoadError, Problem, nearest};
 pub use finding::{Finding, Severity};
-pub use load::{Loaded, Loader, Root};
+pub use load::{Loaded, Loader};
 pub use path::{ConfigPath, Segment};
 pub use plugins::Kind;
 pub use problems::{PlacedProblem, Problems};
+pub use root::Root;
 pub use schema::Schema;
 pub use secret::Secret;
-pub use tagged::Tagged;

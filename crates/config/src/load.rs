@@ -14,20 +14,10 @@ use super::node::{Node, Place};
 use super::read::{WAIT_MAX, bounded};
 use super::typed::{self, Typed};
 use super::wording::{scrub, unshown};
-use super::{LoadError, Problem, Problems, Schema, Severity, mask, nearest, yaml};
+use super::{LoadError, Problem, Problems, Root, Severity, mask, nearest, yaml};
 
 /// The longest configuration file, in bytes.
 const FILE_BYTES_MAX: usize = 1024 * 1024;
-
-/// The root of a configuration: a type that a merged tree is read into.
-pub trait Root: serde::de::DeserializeOwned + Schema {
-    /// The sections in whose values `${VAR}` is resolved. Everywhere else it is ordinary text.
-    const ENVIRONMENT: &'static [&'static str];
-
-    /// What is wrong beyond single values, and what should be known: unknown names, cycles, conditions that do not compile.
-    /// It is also asked of a configuration whose wrong values were left out, so that one run shows everything.
-    fn check(&self) -> Vec<Problem>;
-}
 
 /// Reads configuration into a root type.
 pub struct Loader;

@@ -2,11 +2,11 @@
 
 use serde_json::Value as Json;
 
+use super::Root;
 #[cfg(feature = "schema")]
 use super::blame::blame;
 use super::deserialize::{Learnt, Read};
 use super::fault::Fault;
-use super::load::Root;
 use super::mismatch::{Found, Why};
 use super::node::Node;
 use super::wording::word;

@@ -6,12 +6,12 @@ use std::marker::PhantomData;
 use serde::de::value::{self, MapAccessDeserializer};
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess};
 
-use super::deserialize::names;
-use super::nearest;
-use super::plugins::Kind;
+use super::names;
+use crate::nearest;
+use crate::plugins::Kind;
 
 /// By this name the loader learns that one entry of a mapping is its kind: it comes first, and there is exactly one.
-pub(super) const TAGGED: &str = "quash::Tagged";
+pub(crate) const TAGGED: &str = "quash::Tagged";
 
 /// One kind (`redis: {…}`) with the options that all kinds share beside it, in one mapping.
 ///

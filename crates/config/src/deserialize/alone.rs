@@ -6,10 +6,10 @@ use std::fmt;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 use serde::de::{Deserializer, EnumAccess, Error, IgnoredAny, MapAccess, Visitor};
 
-use super::deserialize::names;
+use super::names;
 
 /// By this name the loader learns that a variant may stand alone.
-pub(super) const OR_ALONE: &str = "quash::OrAlone";
+pub(crate) const OR_ALONE: &str = "quash::OrAlone";
 
 /// Lets the variants of an enum stand alone as well, in any format: `inline` is `inline: {}`.
 ///
@@ -39,9 +39,9 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for OrAlone<D> {
 }
 
 /// Takes one of these variants, for the visitor of the enum.
-pub(super) struct Variants<V> {
-    pub(super) known: &'static [&'static str],
-    pub(super) visitor: V,
+pub(crate) struct Variants<V> {
+    pub(crate) known: &'static [&'static str],
+    pub(crate) visitor: V,
 }
 
 impl<'de, V: Visitor<'de>> Visitor<'de> for Variants<V> {
