@@ -97,20 +97,12 @@ class Event:
             raise EventError(f"{self.entity}: unknown op {self.op!r}, expected one of {', '.join(_OPS)}")
         if isinstance(self.changed, str):
             raise EventError(f"{self.entity}: changed is a list of columns, not the text {self.changed!r}")
-        missing = self._missing()
+        if self.op in RELATION_OPS:
+            missing = "relation and from" if not self.relation or self.from_ is None else None
+        else:
+            missing = _missing(self.op, self.key, self.before, self.after)
         if missing:
             raise EventError(f"{self.entity}: no {missing}, which op {self.op} needs")
-
-    def _missing(self) -> str | None:
-        lacks: dict[str, tuple[bool, str]] = {
-            "create": (self.after is None, "after"),
-            "update": (self.after is None and not self.key, "after or key"),
-            "delete": (self.before is None and not self.key, "before or key"),
-            "truncate": (False, ""),
-        }
-        relation = (not self.relation or self.from_ is None, "relation and from")
-        is_missing, what = lacks.get(self.op, relation)
-        return what if is_missing else None
 
 
 def document_of_row(
@@ -123,10 +115,28 @@ def document_of_row(
     changed: list[str] | None,
     types: Mapping[str, str],
 ) -> dict[str, Any]:
-    """As `Event.document`, of a row whose columns are in terms of JSON already: nothing is checked or spelt again."""
+    """As `Event.document`, of a row whose columns are in terms of JSON already: nothing is spelt again.
+
+    Raises:
+        EventError: for an event that a worker would refuse.
+    """
+    missing = _missing(op, key, before, after)
+    if missing:
+        raise EventError(f"{entity}: no {missing}, which op {op} needs")
     fields: dict[str, Any] = {"id": new_id(), "entity": entity, "op": op, "key": key, "before": before, "after": after}
     fields |= {"changed": changed, "types": dict(types) or None, "time": _time(_now())}
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _missing(op: str, key: Row | None, before: Row | None, after: Row | None) -> str | None:
+    """What an event of a row lacks."""
+    if op == "create":
+        return "after" if after is None else None
+    if op == "update":
+        return "after or key" if after is None and not key else None
+    if op == "delete":
+        return "before or key" if before is None and not key else None
+    return None
 
 
 _OPS = ("create", "update", "delete", "truncate", "add", "remove", "clear")

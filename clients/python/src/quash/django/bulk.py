@@ -1,0 +1,153 @@
+"""Reads the rows of a bulk write before and after it, and makes their events."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db import connections, models
+
+from ..scope import Documents
+from . import changes, computed, images, memory
+from .conf import conf
+from .guard import logger, told
+from .images import Image
+from .pending import pending
+from .tracked import Tracked, as_key, key_fields
+
+#: By the key that a row has before the write; `None` where there are too many, or they cannot be read.
+Images = dict[Any, Image] | None
+#: Where the key itself is written: the new key of each row, by the old one.
+Moves = dict[Any, Any]
+
+
+class Write:
+    """A write of some columns of many rows, for each declared model whose table it reaches."""
+
+    def __init__(self, model: Any, columns: Mapping[str, Any], using: str) -> None:
+        """Columns by name, with what is written into all rows where that is one value."""
+        self._model = model
+        self._columns = {_attname(model, name): value for name, value in columns.items()}
+        self._using = using
+        self._before: list[tuple[Tracked, Images, Moves]] = []
+
+    def read_rows(self, queryset: Any) -> None:
+        """Reads the rows that a queryset selects as they are, and locks them where that can be done."""
+        self._read(lambda one: self._selected(one, queryset))
+
+    def read_objects(self, objs: list[Any]) -> None:
+        """Reads the rows of these instances as they are."""
+        is_too_many = len(objs) > conf().bulk_rows_max
+        self._read(lambda one: (None, {}) if is_too_many else self._of_objects(one, objs))
+
+    def publish(self) -> None:
+        """Reads the rows as they are by now, and publishes both."""
+        waiting = pending(self._using)
+        for one, before, moves in self._before:
+            build = functools.partial(self._updates, one, before, moves)
+            waiting.add(told(one.entity, build, functools.partial(changes.truncated, one)))
+
+    def _read(self, read: Callable[[Tracked], tuple[Images, Moves]]) -> None:
+        for one in concerned(self._model, self._columns):
+            before: Images = None
+            moves: Moves = {}
+            try:
+                before, moves = read(one)
+            except Exception:
+                # Of whatever field, manager or database: the write goes on.
+                logger.exception("cannot read the rows of %s before they are written, more is removed", one.entity)
+            self._before.append((one, before, moves))
+
+    def _of_objects(self, one: Tracked, objs: list[Any]) -> tuple[Images, Moves]:
+        return images.fetch_keys(one, [one.key_of(obj) for obj in objs], self._using), {}
+
+    def _selected(self, one: Tracked, queryset: Any) -> tuple[Images, Moves]:
+        # In a subquery, since this one may have joins, which cannot be locked.
+        selected = queryset.order_by().values(*one.keys)
+        lookup = f"{one.keys[0]}__in" if len(one.keys) == 1 else "pk__in"
+        rows = images.rows_of(one.model, self._using).filter(**{lookup: selected})
+        before = images.fetch_up_to(one.columns, _locked(rows, self._using), conf().bulk_rows_max)
+        return before, self._moves(one, rows) if before else {}
+
+    def _updates(self, one: Tracked, before: Images, moves: Moves) -> Documents:
+        if before is None:
+            return changes.truncated(one)
+        if not before:
+            return []
+        after = images.fetch_keys(one, [moves.get(key, key) for key in before], self._using)
+        by_old_key = {key: after[moves.get(key, key)] for key in before if moves.get(key, key) in after}
+        return changes.rows_updated(one, before, by_old_key, self._columns)
+
+    def _moves(self, one: Tracked, rows: Any) -> Moves:
+        fields = [field for field in key_fields(one.model) if field.attname in self._columns]
+        if not fields:
+            return {}
+        given = {field.attname: self._columns[field.attname] for field in fields}
+        # The database computes it, as it will for the write.
+        expressions = {name: value for name, value in given.items() if hasattr(value, "resolve_expression")}
+        constants = {field.attname: self._constant(field) for field in fields if field.attname not in expressions}
+        moves = {}
+        for values in images.values_of(rows, *one.keys, *expressions.values()):
+            old = dict(zip(one.keys, values, strict=False))
+            new = old | constants | dict(zip(expressions, values[len(old) :], strict=True))
+            moves[as_key(list(old.values()))] = as_key(list(new.values()))
+        return moves
+
+    def _constant(self, field: Any) -> Any:
+        value = self._columns[field.attname]
+        if isinstance(value, models.Model):
+            value = getattr(value, field.target_field.attname)
+        return field.to_python(value)
+
+
+def concerned(model: Any, written: Iterable[str] | None = None) -> list[Tracked]:
+    """The declared models whose rows a bulk write changes: of a child also the parents that have such a column."""
+    concrete, columns = model._meta.concrete_model, None if written is None else set(written)
+    found = []
+    for one in conf().models.values():
+        own = {field.attname for field in one.model._meta.concrete_fields}
+        if one.model is concrete or (issubclass(concrete, one.model) and (columns is None or columns & own)):
+            found.append(one)
+    return found
+
+
+def remember(model: Any, objs: Iterable[Any], names: Iterable[str], using: str, *, is_new: bool) -> None:
+    """Tells instances what was written of them."""
+    names = [_attname(model, name) for name in names]
+    stale = set(computed.with_computed(model, names)) - set(names)
+    fate = pending(using).fate()
+    for obj in objs:
+        remembered = memory.of(obj)
+        if remembered is not None:
+            values = {**remembered.values(), **memory.at_hand(obj, names)}
+            values = {name: value for name, value in values.items() if name not in stale}
+            remembered.saved(computed.after_create(model, values, using) if is_new else values, fate)
+
+
+def creations(one: Tracked, objs: list[Any], using: str, is_sure: bool) -> Documents:
+    """The events of rows that were inserted, or perhaps updated instead."""
+    if len(objs) > conf().bulk_rows_max:
+        return changes.truncated(one)
+    keys = [one.key_of(obj) for obj in objs]
+    if is_sure and all(one.key_in(obj.__dict__) for obj in objs):
+        return changes.rows_created(one, images.fetch_keys(one, keys, using).values())
+    # Which rows these are is not known on every database, and not after a conflict.
+    fields = [column.field for column in one.own]
+    rows = [computed.after_create(one.model, images.known(fields, obj.__dict__, using), using) for obj in objs]
+    rows = [{name: value for name, value in row.items() if name not in one.keys or value is not None} for row in rows]
+    return changes.rows_created(one, rows) if is_sure else changes.rows_saved(one, rows)
+
+
+def _locked(rows: Any, using: str) -> Any:
+    return rows.select_for_update(of=("self",)) if connections[using].features.has_select_for_update_of else rows
+
+
+def _attname(model: Any, name: str) -> str:
+    try:
+        field = model._meta.pk if name == "pk" else model._meta.get_field(name)
+    except FieldDoesNotExist:
+        # The write says so itself.
+        return name
+    return str(getattr(field, "attname", name))
