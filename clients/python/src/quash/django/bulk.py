@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -12,10 +14,12 @@ from django.db import connections, models
 from ..scope import Documents
 from . import changes, computed, images, memory
 from .conf import conf
-from .guard import logger, told
+from .guard import told
 from .images import Image
 from .pending import pending
 from .tracked import Tracked, as_key, key_fields
+
+logger = logging.getLogger("quash")
 
 #: By the key that a row has before the write; `None` where there are too many, or they cannot be read.
 Images = dict[Any, Image] | None
@@ -116,28 +120,76 @@ def concerned(model: Any, written: Iterable[str] | None = None) -> list[Tracked]
 def remember(model: Any, objs: Iterable[Any], names: Iterable[str], using: str, *, is_new: bool) -> None:
     """Tells instances what was written of them."""
     names = [_attname(model, name) for name in names]
-    stale = set(computed.with_computed(model, names)) - set(names)
+    touched = computed.with_computed(model, names)
     fate = pending(using).fate()
     for obj in objs:
         remembered = memory.of(obj)
         if remembered is not None:
-            values = {**remembered.values(), **memory.at_hand(obj, names)}
-            values = {name: value for name, value in values.items() if name not in stale}
+            values = memory.rewritten(remembered.values(), touched, memory.at_hand(obj, names))
             remembered.saved(computed.after_create(model, values, using) if is_new else values, fate)
 
 
-def creations(one: Tracked, objs: list[Any], using: str, is_sure: bool) -> Documents:
-    """The events of rows that were inserted, or perhaps updated instead."""
-    if len(objs) > conf().bulk_rows_max:
-        return changes.truncated(one)
-    keys = [one.key_of(obj) for obj in objs]
-    if is_sure and all(one.key_in(obj.__dict__) for obj in objs):
-        return changes.rows_created(one, images.fetch_keys(one, keys, using).values())
-    # Which rows these are is not known on every database, and not after a conflict.
-    fields = [column.field for column in one.own]
-    rows = [computed.after_create(one.model, images.known(fields, obj.__dict__, using), using) for obj in objs]
-    rows = [{name: value for name, value in row.items() if name not in one.keys or value is not None} for row in rows]
-    return changes.rows_created(one, rows) if is_sure else changes.rows_saved(one, rows)
+#: What stands behind the objects in a call of `bulk_create`.
+_PLACES = ("batch_size", "ignore_conflicts", "update_conflicts", "update_fields", "unique_fields")
+
+
+class Creation:
+    """An insert of many rows, some of which may be there already, seen from the declared model."""
+
+    def __init__(
+        self, one: Tracked, objs: list[Any], using: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """With what `bulk_create` was called with behind the objects."""
+        given = dict(zip(_PLACES, args, strict=False)) | kwargs
+        self._one = one
+        self._objs = objs
+        self._using = using
+        self._is_too_many = len(objs) > conf().bulk_rows_max
+        updates = given.get("update_conflicts")
+        self.lets_conflicts_pass = bool(updates or given.get("ignore_conflicts"))
+        self._written = given.get("update_fields") or ()
+        hits = {_attname(one.model, name) for name in given.get("unique_fields") or ()}
+        # Otherwise it may be a row of another key that is hit.
+        self._is_by_key = not updates or (bool(hits) and hits <= set(one.keys))
+        self._before: Images = None
+
+    def read(self) -> None:
+        """Reads what is there already of these rows."""
+        if self.lets_conflicts_pass and self._is_by_key and self._have_keys() and not self._is_too_many:
+            with contextlib.suppress(Exception):
+                self._before = images.fetch_keys(self._one, self._keys(), self._using)
+
+    def events(self) -> Documents:
+        """What became of the rows."""
+        one = self._one
+        if self._is_too_many:
+            return changes.truncated(one)
+        if not self.lets_conflicts_pass:
+            # By now all have a key on most databases.
+            read = images.fetch_keys(one, self._keys(), self._using).values() if self._have_keys() else self._known()
+            return changes.rows_created(one, read)
+        if self._before is None:
+            return changes.rows_saved(one, self._known())
+        after = images.fetch_keys(one, self._keys(), self._using)
+        made = [row for key, row in after.items() if key not in self._before]
+        hit = {key: row for key, row in self._before.items() if row != after.get(key)}
+        written = [_attname(one.model, name) for name in self._written]
+        return changes.rows_created(one, made) + changes.rows_updated(one, hit, after, written)
+
+    def _keys(self) -> list[Any]:
+        return [self._one.key_of(obj) for obj in self._objs]
+
+    def _have_keys(self) -> bool:
+        return all(self._one.key_in(obj.__dict__) for obj in self._objs)
+
+    def _known(self) -> list[Image]:
+        one = self._one
+        fields = [column.field for column in one.own]
+        rows = [images.known(fields, obj.__dict__, self._using) for obj in self._objs]
+        rows = [computed.after_create(one.model, row, self._using) for row in rows]
+        return [
+            {name: value for name, value in row.items() if name not in one.keys or value is not None} for row in rows
+        ]
 
 
 def _locked(rows: Any, using: str) -> Any:

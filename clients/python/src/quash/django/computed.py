@@ -36,14 +36,10 @@ def after_create(model: Any, values: Values, using: str) -> Values:
 
 
 def after_update(
-    instance: Any,
-    before: Mapping[str, Any] | None,
-    after: Values,
-    written: Iterable[str] | None,
-    held: Mapping[str, Any],
+    model: Any, before: Mapping[str, Any] | None, after: Values, written: Iterable[str] | None, held: Mapping[str, Any]
 ) -> Values:
     """What of these values is known once the row was updated; `held` is what the instance says by then."""
-    computed = sources(type(instance))
+    computed = sources(model)
     if not computed:
         return after
     before = before or {}

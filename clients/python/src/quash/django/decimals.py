@@ -21,7 +21,7 @@ def stored(value: decimal.Decimal, digits_max: int | None, places: int, using: s
     _, digits, exponent = value.as_tuple()
     if isinstance(exponent, int) and exponent >= -places and len(digits) + exponent + places <= _SQLITE_DIGITS:
         # No digit is cut, whoever cuts.
-        return value.quantize(unit, context=own)
+        return _unsigned(value.quantize(unit, context=own))
     connection = connections[using]
     adapted = connection.ops.adapt_decimalfield_value(value, digits_max, places)
     if isinstance(adapted, str):
@@ -29,8 +29,13 @@ def stored(value: decimal.Decimal, digits_max: int | None, places: int, using: s
         value = decimal.Decimal(adapted)
     if connection.vendor == "sqlite":
         read = decimal.Context(prec=_SQLITE_DIGITS).create_decimal_from_float(float(value))
-        return read.quantize(unit, context=_context(digits_max, decimal.ROUND_HALF_EVEN))
-    return value.quantize(unit, context=own)
+        return _unsigned(read.quantize(unit, context=_context(digits_max, decimal.ROUND_HALF_EVEN)))
+    return _unsigned(value.quantize(unit, context=own))
+
+
+def _unsigned(value: decimal.Decimal) -> decimal.Decimal:
+    """Decimals of a database have no zero below zero."""
+    return value if value else value.copy_abs()
 
 
 @functools.cache

@@ -145,7 +145,7 @@ def _after(
     saved = memory.at_hand(instance, names if written is None else [*written, *keys])
     if is_new:
         return computed.after_create(model, saved, using)
-    after = saved if written is None else {**(before or {}), **saved}
+    after = saved if written is None else memory.rewritten(before or {}, written, saved)
     held = memory.at_hand(instance, computed.sources(model))
     return computed.after_update(model, before, after, written, held)
 

@@ -80,6 +80,11 @@ def begin(instance: Any, names: Iterable[str]) -> Memory:
     return memory
 
 
+def rewritten(before: Values, written: Iterable[str], values: Values) -> Values:
+    """The row once these columns were written. One of them that has no value here is unknown."""
+    return {name: value for name, value in before.items() if name not in written} | values
+
+
 def at_hand(instance: Any, names: Iterable[str], *, is_read: bool = False) -> Values:
     """The values of those columns that are loaded: just read, or just written.
 
@@ -105,5 +110,7 @@ def _copied(value: Any, instance: Any, is_read: bool) -> Any:
         # What stands in the row, where no file is written as an empty text. The object itself knows the instance, and
         # is another file later.
         return value.name if is_read else str(value)
+    if isinstance(value, memoryview):
+        return bytes(value)
     # What leads back to the instance is no part of the value.
     return copy.deepcopy(value, {id(instance): instance})

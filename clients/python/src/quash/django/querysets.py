@@ -11,7 +11,7 @@ from django.db import models, transaction
 
 from .. import scope
 from . import bulk, changes
-from .bulk import Write
+from .bulk import Creation, Write
 from .guard import told
 from .pending import pending
 
@@ -71,13 +71,13 @@ class PublishingMixin:
         self._for_write = True
         using = self.db
         with transaction.atomic(using=using, savepoint=False):
+            creations = [(one, Creation(one, objs, using, args, kwargs)) for one in bulk.concerned(self.model)]
+            for _, creation in creations:
+                creation.read()
             made = super().bulk_create(objs, *args, **kwargs)  # type: ignore[misc]
-            # Behind the size of a batch; by name or by place.
-            is_sure = not (any(args[1:3]) or kwargs.get("ignore_conflicts") or kwargs.get("update_conflicts"))
-            for one in bulk.concerned(self.model):
-                build = functools.partial(bulk.creations, one, objs, using, is_sure)
-                pending(using).add(told(one.entity, build, functools.partial(changes.truncated, one)))
-            if is_sure:
+            for one, creation in creations:
+                pending(using).add(told(one.entity, creation.events, functools.partial(changes.truncated, one)))
+            if not any(creation.lets_conflicts_pass for _, creation in creations):
                 columns = [field.attname for field in self.model._meta.concrete_fields]
                 bulk.remember(self.model, objs, columns, using, is_new=True)
         return made

@@ -46,7 +46,8 @@ class Relation:
     @property
     def is_symmetrical(self) -> bool:
         """Whether both ends own it."""
-        return bool(getattr(self.field.remote_field, "symmetrical", False))
+        # A field of somebody's own may say so of two models, as Django does where nobody asks.
+        return bool(getattr(self.field.remote_field, "symmetrical", False)) and self.target is self.field.model
 
     @property
     def through(self) -> Any:
