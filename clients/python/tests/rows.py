@@ -87,6 +87,30 @@ def _wrong(one: Tracked, event: dict[str, Any], old: Any, new: Any) -> Iterable[
                 yield f"says that {path} {name} is {value!r}, and it is {rows[at][path]!r}"
 
 
+def unknown(events: Iterable[dict[str, Any]]) -> set[str]:
+    """What these events leave open: columns of an image, images, or everything."""
+    by_name = {one.entity: one for one in conf().models.values()}
+    found = set()
+    for event in events:
+        name = event["entity"]
+        if "relation" in event:
+            found |= set() if event["from"] and all(event["to"]) else {f"{name}.{event['relation']}"}
+            continue
+        sides = {"create": ["after"], "update": ["before", "after"], "delete": ["before"]}.get(event["op"], [])
+        found |= set() if sides else {name}
+        for side in sides:
+            image = event.get(side)
+            if image is None:
+                found.add(f"{name} {side}")
+                continue
+            paths = dict(_flat(image)).keys() | image.keys()
+            columns = {
+                ".".join(column.path) for column in by_name[name].columns if image.get(column.path[0], 0) is not None
+            }
+            found |= {f"{name}.{column} {side}" for column in columns - paths}
+    return found
+
+
 def _flat(image: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
     for name, value in image.items():
         if isinstance(value, dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -14,9 +13,9 @@ from django.db import connections, models
 from ..scope import Documents
 from . import changes, computed, images, memory
 from .conf import conf
-from .guard import told
+from .guard import harmless, told
 from .images import Image
-from .pending import pending
+from .pending import Fate, pending
 from .tracked import Tracked, as_key, key_fields
 
 logger = logging.getLogger("quash")
@@ -120,13 +119,20 @@ def concerned(model: Any, written: Iterable[str] | None = None) -> list[Tracked]
 def remember(model: Any, objs: Iterable[Any], names: Iterable[str], using: str, *, is_new: bool) -> None:
     """Tells instances what was written of them."""
     names = [_attname(model, name) for name in names]
-    touched = computed.with_computed(model, names)
     fate = pending(using).fate()
     for obj in objs:
-        remembered = memory.of(obj)
-        if remembered is not None:
-            values = memory.rewritten(remembered.values(), touched, memory.at_hand(obj, names))
-            remembered.saved(computed.after_create(model, values, using) if is_new else values, fate)
+        _remember(names, fate, using, is_new, instance=obj)
+
+
+@harmless
+def _remember(names: list[str], fate: Fate, using: str, is_new: bool, *, instance: Any) -> None:
+    remembered = memory.of(instance)
+    if remembered is None:
+        return
+    model = type(instance)
+    touched = computed.with_computed(model, names)
+    values = memory.rewritten(remembered.values(), touched, memory.at_hand(instance, names))
+    remembered.saved(computed.after_create(model, values, using) if is_new else values, fate)
 
 
 #: What stands behind the objects in a call of `bulk_create`.
@@ -144,7 +150,7 @@ class Creation:
         self._one = one
         self._objs = objs
         self._using = using
-        self._is_too_many = len(objs) > conf().bulk_rows_max
+        self._is_unclear = len(objs) > conf().bulk_rows_max
         updates = given.get("update_conflicts")
         self.lets_conflicts_pass = bool(updates or given.get("ignore_conflicts"))
         self._written = given.get("update_fields") or ()
@@ -155,14 +161,19 @@ class Creation:
 
     def read(self) -> None:
         """Reads what is there already of these rows."""
-        if self.lets_conflicts_pass and self._is_by_key and self._have_keys() and not self._is_too_many:
-            with contextlib.suppress(Exception):
+        if self.lets_conflicts_pass and self._is_by_key and self._have_keys() and not self._is_unclear:
+            try:
                 self._before = images.fetch_keys(self._one, self._keys(), self._using)
+            except Exception:
+                logger.exception(
+                    "cannot read the rows of %s before they are written, more is removed", self._one.entity
+                )
+                self._is_unclear = True
 
     def events(self) -> Documents:
         """What became of the rows."""
         one = self._one
-        if self._is_too_many:
+        if self._is_unclear:
             return changes.truncated(one)
         if not self.lets_conflicts_pass:
             # By now all have a key on most databases.

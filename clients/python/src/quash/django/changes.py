@@ -57,11 +57,11 @@ def unclear(tracked: Tracked, op: Op, instance: Any, using: str) -> Documents:
     """A row was written, and nothing but its key can be told; if not even that, it may be any of them."""
     try:
         key = tracked.key_in(images.known(key_fields(tracked.model), instance.__dict__, using))
-    except Exception:  # noqa: BLE001 - told already; here what is left is said
-        key = None
-    if key is None:
+        if key is not None:
+            return [event(tracked, op, key=key, after=key if op == "create" else None)]
+    except Exception:  # noqa: BLE001 - what went wrong is told already; here is said what is left
         return truncated(tracked)
-    return [event(tracked, op, key=key, after=key if op == "create" else None)]
+    return truncated(tracked)
 
 
 def unclear_relation(tracked: Tracked, relation: Relation) -> Documents:

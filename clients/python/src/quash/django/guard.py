@@ -11,6 +11,7 @@ from typing import Any
 from django.db import connections, transaction
 
 from ..scope import Documents
+from . import memory
 
 logger = logging.getLogger("quash")
 
@@ -28,18 +29,23 @@ def told(what: str, build: Callable[[], Documents], otherwise: Callable[[], Docu
         return build()
     except Exception:
         logger.exception("cannot tell how %s changed, more is removed instead", what)
+    try:
         return otherwise()
+    except Exception:
+        logger.exception("cannot tell that %s changed, what was cached from it stays stale", what)
+        return []
 
 
 def harmless(receiver: Callable[..., None]) -> Callable[..., None]:
-    """A receiver that only remembers: what it does not learn is unknown later."""
+    """A function of an instance that only remembers: what it does not learn is unknown later."""
 
     @functools.wraps(receiver)
-    def guarded(*args: Any, **kwargs: Any) -> None:
+    def guarded(*args: Any, instance: Any, **kwargs: Any) -> None:
         try:
-            receiver(*args, **kwargs)
+            receiver(*args, instance=instance, **kwargs)
         except Exception:
-            logger.exception("cannot remember a row")
+            logger.exception("cannot remember a row of %s", type(instance).__name__)
+            memory.forget(instance)
 
     return guarded
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,8 +18,10 @@ from .conf import conf
 from .delivery import delivery
 from .guard import harmless, told
 from .memory import Values
-from .pending import pending
+from .pending import Fate, pending
 from .tracked import Tracked, key_fields
+
+logger = logging.getLogger("quash")
 
 _connected: list[tuple[Any, Any, Any]] = []
 
@@ -107,18 +110,39 @@ def _on_save(
     update_fields: Iterable[str] | None,
     **_: Any,
 ) -> None:
-    remembered = memory.of(instance) or memory.begin(instance, ())
-    before, remembered.before = remembered.before, None
     written = None if update_fields is None else _columns(sender, update_fields)
-    after = _after(instance, names, before, written, created, using)
     waiting = pending(using)
-    remembered.saved(after, waiting.fate())
+    before, after = _remembered(instance, names, written, created, using, waiting.fate())
     if scope.is_disabled() or (raw and not conf().fixtures):
         return
     op: Op = "create" if created else "update"
     for one in concerned:
+        unclear = functools.partial(changes.unclear, one, op, instance, using)
+        if after is None:
+            waiting.add(told(one.entity, unclear, functools.partial(changes.truncated, one)))
+            continue
         build = functools.partial(_save_events, one, instance, created, before, after, written, using, raw)
-        waiting.add(told(one.entity, build, functools.partial(changes.unclear, one, op, instance, using)))
+        waiting.add(told(one.entity, build, unclear))
+
+
+def _remembered(
+    instance: Any, names: tuple[str, ...], written: list[str] | None, is_new: bool, using: str, fate: Fate
+) -> tuple[Values | None, Values | None]:
+    """The row before and after a save, as far as the instance knows it; remembers what is there now.
+
+    No row after it: of that nothing is known.
+    """
+    try:
+        remembered = memory.of(instance) or memory.begin(instance, ())
+        before, remembered.before = remembered.before, None
+        after = _after(instance, names, before, written, is_new, using)
+        remembered.saved(after, fate)
+    except Exception:
+        # Of a model that is like no other.
+        logger.exception("cannot remember a row of %s", type(instance).__name__)
+        memory.forget(instance)
+        return None, None
+    return before, after
 
 
 def _save_events(

@@ -28,7 +28,7 @@ def watch(model: Any, names: tuple[str, ...]) -> None:
             else:
                 kwargs["fields"] = fields
         result = original(self, *args, **kwargs)
-        _read(self, names, fields)
+        _read(names, fields, instance=self)
         return result
 
     _originals[model] = model.__dict__.get("refresh_from_db")
@@ -46,7 +46,7 @@ def forget() -> None:
 
 
 @harmless
-def _read(instance: Any, names: tuple[str, ...], fields: Iterable[str] | None) -> None:
+def _read(names: tuple[str, ...], fields: Iterable[str] | None, *, instance: Any) -> None:
     remembered = memory.of(instance)
     if remembered is None:
         return

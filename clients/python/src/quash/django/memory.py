@@ -80,6 +80,11 @@ def begin(instance: Any, names: Iterable[str]) -> Memory:
     return memory
 
 
+def forget(instance: Any) -> None:
+    """Knows nothing of the instance any more."""
+    instance.__dict__.pop(_NAME, None)
+
+
 def rewritten(before: Values, written: Iterable[str], values: Values) -> Values:
     """The row once these columns were written. One of them that has no value here is unknown."""
     return {name: value for name, value in before.items() if name not in written} | values
@@ -96,16 +101,18 @@ def at_hand(instance: Any, names: Iterable[str], *, is_read: bool = False) -> Va
         if name not in own:
             continue
         value = own[name]
-        if type(value) in _FIXED_TYPES or isinstance(value, _FIXED) or hasattr(value, "resolve_expression"):
+        if type(value) in _FIXED_TYPES:
             kept[name] = value
             continue
-        # What cannot be copied is unknown.
+        # What cannot be copied, or not even be looked at, is unknown.
         with contextlib.suppress(Exception):
             kept[name] = _copied(value, instance, is_read)
     return kept
 
 
 def _copied(value: Any, instance: Any, is_read: bool) -> Any:
+    if isinstance(value, _FIXED) or hasattr(value, "resolve_expression"):
+        return value
     if isinstance(value, FieldFile):
         # What stands in the row, where no file is written as an empty text. The object itself knows the instance, and
         # is another file later.
