@@ -150,6 +150,9 @@ def test_publish_tells_of_rows_as_they_are(db: str, monkeypatch: pytest.MonkeyPa
         ({"url": URL, "models": {"shop.Book": "*", "shop.Special": "*"}}, "the same table"),
         ({"url": URL, "timeout": 0}, "leaves no time"),
         ({"url": URL, "timeout": "1"}, "is a str"),
+        ({"url": URL, "tenant": 1}, "is a int"),
+        ({"url": URL, "tenant": "shop.nowhere"}, "QUASH['tenant'] names 'shop.nowhere': "),
+        ({"url": URL, "tenant": "shop.settings.QUASH"}, "which cannot be called"),
     ],
 )
 def test_a_wrong_setting_is_told_at_the_start(databases: None, setting: Any, words: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
@@ -93,6 +94,71 @@ def test_a_savepoint_by_hand_is_told_rather_too_much(db: str, sent: Any) -> None
         transaction.savepoint_rollback(point, using=db)
         make(db, "a")
     assert [names(batch) for batch in sent] == [["lost", "a"]]
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+@pytest.mark.parametrize("robust", [True, False])
+def test_a_hook_of_somebody_else_that_fails_takes_no_events_along(
+    db: str, sent: Any, is_before: bool, robust: bool
+) -> None:
+    with quash.disabled():
+        make(db, "1")
+    author = Author.objects.using(db).get()
+
+    def save_and_fail(name: str) -> None:
+        with transaction.atomic(using=db):
+            if is_before:
+                transaction.on_commit(lambda: 1 / 0, using=db, robust=robust)
+            author.name = name
+            author.save()
+            with contextlib.suppress(KeyError), transaction.atomic(using=db):
+                make(db, "lost")
+                raise KeyError
+            if not is_before:
+                transaction.on_commit(lambda: 1 / 0, using=db, robust=robust)
+
+    for name in ("2", "3"):
+        with contextlib.nullcontext() if robust else pytest.raises(ZeroDivisionError):
+            save_and_fail(name)
+    author.name = "4"
+    author.save()
+    moves = [[(event["before"]["name"], event["after"]["name"]) for event in batch] for batch in sent]
+    assert moves == [[("1", "2")], [("2", "3")], [("3", "4")]]
+
+
+def test_a_hook_that_writes_before_ours_hands_on_what_was_committed(db: str, sent: Any) -> None:
+    with transaction.atomic(using=db):
+        transaction.on_commit(lambda: make(db, "in the hook"), using=db)
+        transaction.on_commit(lambda: nested(db), using=db)
+        make(db, "a")
+    assert sorted(name for batch in sent for name in names(batch)) == ["a", "in the hook", "nested"]
+
+
+def nested(db: str) -> None:
+    with transaction.atomic(using=db):
+        make(db, "nested")
+
+
+def test_two_failures_on_commit_are_both_told(db: str, caplog: pytest.LogCaptureFixture) -> None:
+    raising = override_settings(QUASH={**settings.QUASH, "on_failure": "raise"})
+    with raising, pytest.raises(ZeroDivisionError), transaction.atomic(using=db):
+        transaction.on_commit(lambda: 1 / 0, using=db)
+        make(db, "a")
+    assert "another failure on commit hides this one: publish 1 event" in caplog.text
+
+
+def test_what_a_driver_raises_is_no_failure_of_the_write(
+    db: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_thread(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(quash.Publisher, "send", no_thread)
+    make(db, "a")
+    assert "1 committed events are lost" in caplog.text
+    with override_settings(QUASH={**settings.QUASH, "on_failure": "outbox"}):
+        make(db, "b")
+    assert OutboxEvent.objects.using(db).count() == 1
 
 
 @pytest.mark.parametrize("inner_is_lost", [True, False])

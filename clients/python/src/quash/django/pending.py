@@ -16,6 +16,7 @@ from ..errors import QuashError
 from . import outbox
 from .conf import conf
 from .delivery import delivery
+from .tenants import of_tenant
 
 logger = logging.getLogger("quash")
 
@@ -100,6 +101,7 @@ class Pending:
         """Takes in what happened now."""
         if scope.is_disabled() or not documents:
             return
+        documents = of_tenant(documents, self._using)
         fate = self.fate()
         if scope.capture(documents, fate):
             return

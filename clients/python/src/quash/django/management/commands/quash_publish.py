@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from quash.django import changes, images
 from quash.django.conf import conf
+from quash.django.tenants import of_tenant
 from quash.django.tracked import Tracked, key_fields
 from quash.errors import QuashError
 
@@ -36,7 +37,7 @@ class Command(BaseCommand):
         rows = images.fetch_keys(one, keys, database)
         documents = [self._event(one, database, key, rows.get(key)) for key in keys]
         try:
-            conf().publisher.send(documents)
+            conf().publisher.send(of_tenant(documents, database))
         except QuashError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"published {len(documents)} event{'' if len(documents) == 1 else 's'}")
