@@ -163,8 +163,8 @@ class Publisher:
         """Hands events over to a thread of this process that publishes them, and returns at once.
 
         They leave in the order in which they are handed over, many in one round trip. A broker that cannot be reached
-        is tried for `LATER_SECONDS`. What was not confirmed by then, or when the process ends, is told to `on_failure` on
-        another thread, and logged where nobody asks. A process that is killed tells nobody.
+        is tried for `LATER_SECONDS`. What was not confirmed by then, or when the process ends, is told to `on_failure`
+        on another thread, and logged where nobody asks. A process that is killed tells nobody.
 
         Raises:
             EventError: one of them is no event, nothing is sent.

@@ -197,6 +197,28 @@ class Work(models.Model):
         base_manager_name = "objects"
 
 
+# --- written by others -----------------------------------------------------------------------------------------------
+
+#: As django-mptt's.
+MPTTModel = type("MPTTModel", (), {"__module__": "mptt.models"})
+
+
+class Tree(MPTTModel, models.Model):  # type: ignore[misc, valid-type]
+    objects = QuashManager()
+
+
+class Leaf(models.Model):
+    tree = models.ForeignKey(Tree, models.CASCADE)
+
+    objects = QuashManager()
+
+
+class Bud(models.Model):
+    leaf = models.ForeignKey(Leaf, models.SET_NULL, null=True, related_name="+")
+
+    objects = QuashManager()
+
+
 # --- what newer releases of Django know ------------------------------------------------------------------------------
 
 if HAS_GENERATED:
