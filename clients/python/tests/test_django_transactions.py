@@ -241,6 +241,39 @@ def test_threads_do_not_mix(db: str, sent: Any) -> None:
     assert sorted(names(batch) for batch in sent) == [["a", "a"], ["b", "b"]]
 
 
+@pytest.mark.parametrize("db", ["default", "postgres"], indirect=True)
+@pytest.mark.parametrize("write", ["update", "bulk_update"])
+def test_a_bulk_write_waits_for_another_writer_as_djangos_own(db: str, sent: Any, write: str) -> None:
+    with quash.disabled():
+        book = Book.objects.using(db).create(title="1")
+    begun, done = threading.Event(), []
+
+    def noticed(execute: Any, sql: str, *args: Any) -> Any:
+        if sql != "BEGIN":
+            begun.set()
+        return execute(sql, *args)
+
+    def work() -> None:
+        book.title = "3"
+        try:
+            with connections[db].execute_wrapper(noticed):
+                rows = Book.objects.using(db)
+                done.append(rows.update(title="3") if write == "update" else rows.bulk_update([book], ["title"]))
+        finally:
+            connections.close_all()
+
+    with transaction.atomic(using=db):
+        with quash.disabled():
+            Book.objects.using(db).filter(pk=book.pk).update(stock=1)
+        other = threading.Thread(target=work)
+        other.start()
+        assert begun.wait(10)
+    other.join(20)
+    assert done == [1]
+    ((event,),) = sent
+    assert (event["before"]["title"], event["after"]["title"]) == ("1", "3")
+
+
 def test_coalescing_merges_what_says_the_same(db: str, sent: Any) -> None:
     author = make(db, "1")
     sent.clear()

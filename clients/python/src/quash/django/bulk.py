@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db import connections, models
+from django.db import connections, models, transaction
 
 from ..scope import Documents
 from . import changes, computed, images, memory
@@ -24,6 +25,22 @@ logger = logging.getLogger("quash")
 Images = dict[Any, Image] | None
 #: Where the key itself is written: the new key of each row, by the old one.
 Moves = dict[Any, Any]
+
+
+@contextlib.contextmanager
+def writing(model: Any, using: str) -> Iterator[None]:
+    """The transaction in which rows are read and written."""
+    connection = connections[using]
+    is_outermost = not connection.in_atomic_block
+    with transaction.atomic(using=using, savepoint=False):
+        if is_outermost and connection.vendor == "sqlite":
+            # Who has read and then wants to write is refused at once where another writes, and who only wants to write
+            # waits. Nothing is written here.
+            table = connection.ops.quote_name(model._meta.concrete_model._meta.db_table)
+            with connection.cursor() as cursor:
+                # Only a name that is the model's own, and quoted, stands in the text.
+                cursor.execute(f"DELETE FROM {table} WHERE 0")  # noqa: S608
+        yield
 
 
 class Write:

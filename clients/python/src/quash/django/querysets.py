@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import models, transaction
+from django.db import models
 
 from .. import scope
 from . import bulk, changes
@@ -33,7 +33,7 @@ class PublishingMixin:
             return super().update(**kwargs)  # type: ignore[misc]
         self._for_write = True
         using = self.db
-        with transaction.atomic(using=using, savepoint=False):
+        with bulk.writing(self.model, using):
             write = Write(self.model, kwargs, using)
             write.read_rows(self)
             count = super().update(**kwargs)  # type: ignore[misc]
@@ -49,7 +49,7 @@ class PublishingMixin:
             return super().bulk_update(objs, fields, *args, **kwargs)  # type: ignore[misc]
         self._for_write = True
         using = self.db
-        with transaction.atomic(using=using, savepoint=False):
+        with bulk.writing(self.model, using):
             write = Write(self.model, dict.fromkeys(fields), using)
             write.read_objects(objs)
             token = _inside.set(True)
@@ -70,7 +70,7 @@ class PublishingMixin:
             return super().bulk_create(objs, *args, **kwargs)  # type: ignore[misc]
         self._for_write = True
         using = self.db
-        with transaction.atomic(using=using, savepoint=False):
+        with bulk.writing(self.model, using):
             creations = [(one, Creation(one, objs, using, args, kwargs)) for one in bulk.concerned(self.model)]
             for _, creation in creations:
                 creation.read()
