@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import decimal
+import io
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,6 +17,8 @@ import django_setup  # noqa: F401
 import pytest
 import rows
 from django.core.files.base import ContentFile
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import connections, transaction
 from django.db.models import Count, F, Value
 from django.db.models.functions import Concat
@@ -41,6 +45,7 @@ from taggit.models import Tag, TaggedItem
 
 import quash
 from quash.django import captured_events, changes, guard, images, memory
+from quash.message import pack
 
 URL = "redis://127.0.0.1:1/0"
 NOON = datetime.datetime(2026, 7, 1, 12, 0, tzinfo=datetime.timezone.utc)
@@ -575,6 +580,34 @@ def compared(db: str, name: str, spoilt: Callable[[], Any]) -> set[str]:
     assert outcomes == plain
     assert before == plainly
     return unknown
+
+
+#: Keys as a shell has them, and as events do.
+KEYS: list[tuple[str, str, Any]] = [("odd.Thing", str(ONE), {"ident": str(ONE)}), ("odd.Label", "a", {"code": "a"})]
+if odd.HAS_COMPOSITE:
+    KEYS.append(("odd.Line", '[1, "a b"]', {"order_id": 1, "sku": "a b"}))
+
+
+@pytest.mark.parametrize(("label", "text", "key"), KEYS)
+@pytest.mark.parametrize("db", ["postgres"], indirect=True)
+def test_rows_of_every_key_are_published_by_hand(
+    db: str, monkeypatch: pytest.MonkeyPatch, label: str, text: str, key: Any
+) -> None:
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(quash.Publisher, "send", lambda _, documents: sent.extend(documents))
+    with declared(odd.DECLARED):
+        call_command("quash_publish", label, text, database=db, stdout=io.StringIO(), stderr=io.StringIO())
+        with quash.disabled():
+            if odd.HAS_COMPOSITE:
+                odd.Order.objects.using(db).create(pk=1)
+            django.apps.apps.get_model(label)(**key).save(using=db)
+        call_command("quash_publish", label, text, database=db, stdout=io.StringIO())
+        # As JSON, since nobody spells them again.
+        assert [json.loads(message.body)["key"] for one in sent for message in pack([one])] == [key, key]
+        assert [event["op"] for event in sent] == ["delete", "update"]
+        if label == "odd.Line":
+            with pytest.raises(CommandError, match=r"the key is a JSON list of order_id, sku"):
+                call_command("quash_publish", label, "1")
 
 
 @pytest.fixture(autouse=True)

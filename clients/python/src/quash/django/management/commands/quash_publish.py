@@ -31,7 +31,7 @@ class Command(BaseCommand):
             keys = [_key(one, key) for key in pk]
         except ValidationError as error:
             raise CommandError(f"{one.entity}: {' '.join(error.messages)}") from error
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             expected = f"a JSON list of {', '.join(one.keys)}"
             raise CommandError(f"{one.entity}: the key is {expected}: {error}") from error
         rows = images.fetch_keys(one, keys, database)
