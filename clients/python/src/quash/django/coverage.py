@@ -48,7 +48,6 @@ def findings(graph: Mapping[str, Any], models: Iterable[Tracked]) -> list[Findin
         else:
             found += _column_gaps(one.entity, one.model, one.columns, need.columns)
             found += _change_gaps(one, need.changed)
-    # Of a graph that was read by then.
     found += _inherited(graph, published)
     return list(dict.fromkeys(found))
 
@@ -83,20 +82,21 @@ def _needs(graph: Mapping[str, Any]) -> Iterable[_Need]:
 
 def _inherited(graph: Mapping[str, Any], published: Mapping[str, Tracked]) -> Iterable[Finding]:
     """What rules on a child wait for and a save of its parent alone does not tell."""
-    nodes, edges = graph["nodes"], graph["edges"]
-    waiting = {(nodes[edge["from"]]["name"], edge["to"]) for edge in edges}
-    for edge in edges:
-        one = published.get(nodes[edge["from"]]["name"])
-        if one is None:
+    names = [node["name"] for node in graph["nodes"]]
+    edges = [(names[edge["from"]], edge.get("to"), edge) for edge in graph["edges"]]
+    waiting = {(entity, cache) for entity, cache, _ in edges}
+    for entity, cache, edge in edges:
+        one = published.get(entity)
+        if one is None or cache is None:
             continue
         for parent in unseen.parents(one):
             columns = {name for field in parent._meta.local_concrete_fields for name in (field.name, field.attname)}
             watched = set(edge["changed"])
-            if (watched and not watched & columns) or (parent._meta.label, edge["to"]) in waiting:
+            if (watched and not watched & columns) or (parent._meta.label, cache) in waiting:
                 continue
             yield Finding(
                 one.entity,
-                f"cache {nodes[edge['to']]['name']} does not hear of a row that is saved as {parent._meta.label}: "
+                f"cache {names[cache]} does not hear of a row that is saved as {parent._meta.label}: "
                 f"add a rule `row: {parent._meta.label}` that maps its {parent._meta.pk.attname}",
                 is_gap=False,
             )
