@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 from brokers import Broker
+from servers import eventually
 
 import quash
-from quash import Event, Publisher, publisher
+from quash import Event, Publisher, engine, publisher
 
 #: Seconds that a slow machine may take for anything.
 LIMIT = 30
@@ -123,6 +124,28 @@ def test_what_is_left_is_told_when_the_publisher_is_closed(
         monkeypatch.setattr(publisher, "LATER_SECONDS", 0.25)
     own_broker.server.resume()
     assert ["closed" in str(error) for error in told.errors] == [True] * 3
+
+
+def test_who_is_told_when_every_thread_is_busy_is_told_all_the_same(
+    own_broker: Broker, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "LATER_SECONDS", 0.1)
+    own_broker.server.kill()
+    told, gate = Told(), threading.Event()
+    running = engine.current()
+    with Publisher(own_broker.url(name)) as to:
+        for _ in range(40):
+            running._loop.call_soon_threadsafe(running._loop.run_in_executor, None, gate.wait)
+        to.publish_later(book(1), on_failure=told)
+        eventually(lambda: to in running.kept and running.kept[to].later._telling, "a thread is asked for")
+        later = running.kept[to].later
+        closing = threading.Thread(target=to.close)
+        closing.start()
+        eventually(lambda: later._working.done(), "its work is ended")
+        gate.set()
+        closing.join(LIMIT)
+        assert len(told.errors) == 1
+    assert isinstance(told.wait(), quash.BrokerUnreachable)
 
 
 def test_no_more_than_so_many_wait(own_broker: Broker, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
