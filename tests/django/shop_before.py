@@ -56,7 +56,7 @@ class Shop:
     def counting(self):
         """Counts what is published."""
         with contextlib.ExitStack() as originals:
-            for name in ("send", "send_later"):
+            for name in ("send", "hand_over"):
                 originals.enter_context(mock.patch.object(quash.Publisher, name, self._counted(name)))
             yield
 

@@ -64,6 +64,15 @@ def test_savepoints_that_are_rolled_back_take_their_changes_with_them(shop):
                 raise ZeroDivisionError
 
 
+def test_a_hook_of_somebody_else_that_fails_holds_nothing_back(shop):
+    by, other = author(), author()
+    row = book(by)
+    with shop.changes(goes=[Page("author", by.pk), Page("book", row.pk)], stays=[Page("author", other.pk)]):
+        with contextlib.suppress(ZeroDivisionError), transaction.atomic():
+            transaction.on_commit(lambda: 1 / 0)
+            retitled(row)
+
+
 def test_coalescing_publishes_one_batch_at_its_end(shop):
     old, between, new, other = author(), author(), author(), author()
     row = book(old)

@@ -77,7 +77,7 @@ def main(kind: str) -> None:
         measure("build one event, no broker", lambda number: publisher.document(book(number)))
         measure("bare driver", bare(broker, body))
         measure("publish", lambda number: publisher.publish(book(number)))
-        measure("send_later", lambda number: publisher.send_later([publisher.document(book(number))], print))
+        measure("publish_later", lambda number: publisher.publish_later(book(number), on_failure=print))
         measure(f"publish_many of {TOGETHER}", lambda number: publisher.publish_many([book(number)] * TOGETHER))
         loop = asyncio.new_event_loop()
         measure("apublish", lambda number: loop.run_until_complete(publisher.apublish(book(number))))

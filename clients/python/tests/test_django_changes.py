@@ -20,6 +20,7 @@ from shop.models import Author, Book, Country, Note, Novel, Person, Special, Sta
 
 import quash
 from quash.django import captured_events
+from quash.message import pack
 
 
 def said(event: Any, *names: str) -> tuple[Any, ...]:
@@ -403,9 +404,14 @@ def test_conflicts_may_be_either(db: str, book: Book) -> None:
         Book.objects.using(db).bulk_create(
             [Book(pk=book.pk, title="u")], update_conflicts=True, update_fields=["title"], unique_fields=["id"]
         )
+        # Of another column it may hit a row of another key.
+        Book.objects.using(db).bulk_create(
+            [Book(title="v")], update_conflicts=True, update_fields=["title"], unique_fields=["id"]
+        )
     assert [said(event, "title") for event in events] == [
-        ("create", None, {"title": "u"}),
-        ("update", None, {"title": "u"}),
+        ("update", {"title": "t"}, {"title": "u"}),
+        ("create", None, {"title": "v"}),
+        ("update", None, {"title": "v"}),
     ]
 
 
@@ -432,6 +438,50 @@ def test_fixtures_are_told_without_their_relatives(db: str, tmp_path: Any, autho
         with captured_events() as events:
             call_command("loaddata", str(fixture), database=db, verbosity=0)
         assert [event["op"] for event in events if "relation" not in event] == []
+
+
+def of_the_request(using: str) -> str | None:
+    return None if using == "elsewhere" else "acme"
+
+
+def raising(using: str) -> str:
+    raise ZeroDivisionError(using)
+
+
+@pytest.mark.parametrize(
+    ("tenant", "schema", "header"),
+    [
+        ({}, "acme", {"quash-tenant": "acme"}),
+        ({}, "", None),
+        ({"tenant": of_the_request}, "", {"quash-tenant": "acme"}),
+        ({"tenant": f"{__name__}.of_the_request"}, "other", {"quash-tenant": "acme"}),
+        ({"tenant": lambda _: None}, "acme", None),
+        ({"tenant": raising}, "acme", None),
+    ],
+)
+def test_an_event_says_whose_row_it_is(
+    db: str, book: Book, monkeypatch: pytest.MonkeyPatch, tenant: Any, schema: str, header: Any
+) -> None:
+    monkeypatch.setattr(transaction.get_connection(db), "schema_name", schema, raising=False)
+    with override_settings(QUASH={"url": "redis://127.0.0.1:1/0", "models": {"shop.Book": "*"}, **tenant}):
+        with captured_events() as events:
+            book.save()
+            Book.objects.using(db).update(stock=1)
+            book.tags.add(Tag.objects.using(db).create(slug="s"))
+            book.delete()
+        assert [event.get("headers") for event in events] == [header] * 5
+
+
+def test_tenants_of_one_transaction_are_told_apart(db: str, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = transaction.get_connection(db)
+    sent: list[Any] = []
+    monkeypatch.setattr(quash.Publisher, "send", lambda _, documents: sent.append(pack(documents)))
+    with transaction.atomic(using=db), quash.coalesce():
+        for schema in ("acme", "acme", "other"):
+            monkeypatch.setattr(connection, "schema_name", schema, raising=False)
+            book.save()
+    ((first, second),) = sent
+    assert (first.headers, second.headers) == ((("quash-tenant", "acme"),), (("quash-tenant", "other"),))
 
 
 def test_a_decimal_keeps_the_digits_of_its_column(db: str, book: Book) -> None:

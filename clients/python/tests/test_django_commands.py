@@ -98,7 +98,10 @@ def test_check_names_what_rules_wait_for_in_vain(databases: None, tmp_path: Path
 def test_check_is_content_with_what_is_published(databases: None, tmp_path: Path) -> None:
     columns = ("id", "author.country.code", "meta.colour")
     drawn = graph(("entity", "shop.Book"), ("relation", "shop.Book.tags"), columns=columns, changed=("author", "title"))
-    assert check(tmp_path, drawn) == ("6 models publish what the rules need\n", "")
+    printed, failure = check(tmp_path, drawn)
+    assert printed.splitlines()[-1] == "6 models publish what the rules need"
+    assert "error" not in printed
+    assert not failure
     related = graph(("relation", "shop.Book.tags"), columns=("from.author.country.code", "to.slug"))
     assert check(tmp_path, related)[1] == ""
     # Events name what changed whether it is published or not.
@@ -150,6 +153,9 @@ def test_publish_tells_of_rows_as_they_are(db: str, monkeypatch: pytest.MonkeyPa
         ({"url": URL, "models": {"shop.Book": "*", "shop.Special": "*"}}, "the same table"),
         ({"url": URL, "timeout": 0}, "leaves no time"),
         ({"url": URL, "timeout": "1"}, "is a str"),
+        ({"url": URL, "tenant": 1}, "is a int"),
+        ({"url": URL, "tenant": "shop.nowhere"}, "QUASH['tenant'] names 'shop.nowhere': "),
+        ({"url": URL, "tenant": "shop.settings.QUASH"}, "which cannot be called"),
     ],
 )
 def test_a_wrong_setting_is_told_at_the_start(databases: None, setting: Any, words: str) -> None:

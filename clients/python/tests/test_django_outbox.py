@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.db import connections
 
 from quash.django.models import OutboxEvent
+from quash.message import pack
 
 LAYOUT = Path(__file__).parents[3] / "crates/cli/src/publish/outbox/layout.sql"
 EVENT = '{"entity": "shop.Tag", "op": "truncate", "id": "good"}'
@@ -79,6 +80,16 @@ def test_what_django_writes_is_json_in_one_line(databases: None) -> None:
     (row,) = OutboxEvent.objects.using("postgres")
     assert json.loads(row.body) == json.loads(EVENT)
     assert "\n" not in row.body
+
+
+def test_headers_wait_with_their_event(databases: None) -> None:
+    from quash.django import outbox
+
+    outbox.keep([json.loads(EVENT) | {"headers": {"quash-tenant": "acme"}}], "postgres")
+    sent: list[Any] = []
+    outbox.relay(type("To", (), {"send": lambda _, documents: sent.extend(pack(documents))})(), "postgres", 10)
+    (message,) = sent
+    assert (message.headers, json.loads(message.body)) == ((("quash-tenant", "acme"),), json.loads(EVENT))
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
@@ -95,6 +96,71 @@ def test_a_savepoint_by_hand_is_told_rather_too_much(db: str, sent: Any) -> None
     assert [names(batch) for batch in sent] == [["lost", "a"]]
 
 
+@pytest.mark.parametrize("is_before", [True, False])
+@pytest.mark.parametrize("robust", [True, False])
+def test_a_hook_of_somebody_else_that_fails_takes_no_events_along(
+    db: str, sent: Any, is_before: bool, robust: bool
+) -> None:
+    with quash.disabled():
+        make(db, "1")
+    author = Author.objects.using(db).get()
+
+    def save_and_fail(name: str) -> None:
+        with transaction.atomic(using=db):
+            if is_before:
+                transaction.on_commit(lambda: 1 / 0, using=db, robust=robust)
+            author.name = name
+            author.save()
+            with contextlib.suppress(KeyError), transaction.atomic(using=db):
+                make(db, "lost")
+                raise KeyError
+            if not is_before:
+                transaction.on_commit(lambda: 1 / 0, using=db, robust=robust)
+
+    for name in ("2", "3"):
+        with contextlib.nullcontext() if robust else pytest.raises(ZeroDivisionError):
+            save_and_fail(name)
+    author.name = "4"
+    author.save()
+    moves = [[(event["before"]["name"], event["after"]["name"]) for event in batch] for batch in sent]
+    assert moves == [[("1", "2")], [("2", "3")], [("3", "4")]]
+
+
+def test_a_hook_that_writes_before_ours_hands_on_what_was_committed(db: str, sent: Any) -> None:
+    with transaction.atomic(using=db):
+        transaction.on_commit(lambda: make(db, "in the hook"), using=db)
+        transaction.on_commit(lambda: nested(db), using=db)
+        make(db, "a")
+    assert sorted(name for batch in sent for name in names(batch)) == ["a", "in the hook", "nested"]
+
+
+def nested(db: str) -> None:
+    with transaction.atomic(using=db):
+        make(db, "nested")
+
+
+def test_two_failures_on_commit_are_both_told(db: str, caplog: pytest.LogCaptureFixture) -> None:
+    raising = override_settings(QUASH={**settings.QUASH, "on_failure": "raise"})
+    with raising, pytest.raises(ZeroDivisionError), transaction.atomic(using=db):
+        transaction.on_commit(lambda: 1 / 0, using=db)
+        make(db, "a")
+    assert "another failure on commit hides this one: publish 1 event" in caplog.text
+
+
+def test_what_a_driver_raises_is_no_failure_of_the_write(
+    db: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_thread(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(quash.Publisher, "send", no_thread)
+    make(db, "a")
+    assert "1 committed events are lost" in caplog.text
+    with override_settings(QUASH={**settings.QUASH, "on_failure": "outbox"}):
+        make(db, "b")
+    assert OutboxEvent.objects.using(db).count() == 1
+
+
 @pytest.mark.parametrize("inner_is_lost", [True, False])
 def test_after_a_rollback_the_old_value_is_that_of_the_row(db: str, sent: Any, inner_is_lost: bool) -> None:
     with quash.disabled():
@@ -173,6 +239,39 @@ def test_threads_do_not_mix(db: str, sent: Any) -> None:
     for thread in threads:
         thread.join(20)
     assert sorted(names(batch) for batch in sent) == [["a", "a"], ["b", "b"]]
+
+
+@pytest.mark.parametrize("db", ["default", "postgres"], indirect=True)
+@pytest.mark.parametrize("write", ["update", "bulk_update"])
+def test_a_bulk_write_waits_for_another_writer_as_djangos_own(db: str, sent: Any, write: str) -> None:
+    with quash.disabled():
+        book = Book.objects.using(db).create(title="1")
+    begun, done = threading.Event(), []
+
+    def noticed(execute: Any, sql: str, *args: Any) -> Any:
+        if sql != "BEGIN":
+            begun.set()
+        return execute(sql, *args)
+
+    def work() -> None:
+        book.title = "3"
+        try:
+            with connections[db].execute_wrapper(noticed):
+                rows = Book.objects.using(db)
+                done.append(rows.update(title="3") if write == "update" else rows.bulk_update([book], ["title"]))
+        finally:
+            connections.close_all()
+
+    with transaction.atomic(using=db):
+        with quash.disabled():
+            Book.objects.using(db).filter(pk=book.pk).update(stock=1)
+        other = threading.Thread(target=work)
+        other.start()
+        assert begun.wait(10)
+    other.join(20)
+    assert done == [1]
+    ((event,),) = sent
+    assert (event["before"]["title"], event["after"]["title"]) == ("1", "3")
 
 
 def test_coalescing_merges_what_says_the_same(db: str, sent: Any) -> None:

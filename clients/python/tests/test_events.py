@@ -43,11 +43,43 @@ def test_what_no_worker_takes_is_refused(vector: dict[str, Any]) -> None:
         (Event(entity="b", op="update", key={"id": 1}, changed="title"), "changed is a list"),
         (Event(entity="b", op="truncate", time=datetime.datetime(2026, 1, 1)), "says no offset"),
         (Event(entity="b", op="create", after=[1]), "after is a mapping"),  # type: ignore[arg-type]
+        (Event.truncate("b", headers={"Nats-Rollup": "all"}), "a header cannot be called 'Nats-Rollup'"),
+        (Event.truncate("b", headers={"body": "x"}), "a header cannot be called 'body'"),
+        (Event.truncate("b", headers={"a b": "x"}), "a header cannot be called 'a b'"),
+        (Event.truncate("b", headers={"a": "x\ny"}), "header a: a value is one line of text"),
     ],
 )
 def test_a_mistake_is_named(event: Event, words: str) -> None:
     with pytest.raises(quash.EventError, match=words):
         event.document()
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        (Event.create("e", after={"id": 1}), {"op": "create", "after": {"id": 1}}),
+        (Event.update("e", key={"id": 1}, changed=["a"]), {"op": "update", "key": {"id": 1}, "changed": ["a"]}),
+        (Event.delete("e", before={"id": 1}), {"op": "delete", "before": {"id": 1}}),
+        (Event.truncate("e"), {"op": "truncate"}),
+        *(
+            (
+                getattr(Event, op)("e", "r", from_={"id": 1}, to=[{"id": 2}]),
+                {"op": op, "relation": "r", "from": {"id": 1}, "to": [{"id": 2}]},
+            )
+            for op in ("add", "remove", "clear")
+        ),
+    ],
+)
+def test_an_event_is_made_in_the_words_of_its_operation(short: Event, long: dict[str, Any]) -> None:
+    document = short.document()
+    assert {name: value for name, value in document.items() if name not in {"id", "time"}} == {"entity": "e", **long}
+
+
+def test_the_package_offers_what_it_says_and_nothing_else() -> None:
+    assert quash.__version__
+    modules = {name for name, value in vars(quash).items() if isinstance(value, types.ModuleType)}
+    offered = {name for name in vars(quash) if not name.startswith("_")} - modules - {"annotations"}
+    assert offered | {"__version__"} == set(quash.__all__) | {"Any", "Iterable"}
 
 
 def test_nothing_but_python_is_needed_until_a_broker_is_named() -> None:

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 from brokers import Broker
+from servers import eventually
 
 import quash
-from quash import Event, Publisher, publisher
+from quash import Event, Publisher, engine, publisher
 
 #: Seconds that a slow machine may take for anything.
 LIMIT = 30
@@ -49,7 +50,7 @@ class Told:
 
 def hand_over(to: Publisher, numbers: range, failed: Any = never, **columns: Any) -> None:
     for number in numbers:
-        to.send_later([to.document(book(number, **columns))], failed)
+        to.publish_later(book(number, **columns), on_failure=failed)
 
 
 def numbers(broker: Broker, name: str) -> list[int]:
@@ -125,6 +126,28 @@ def test_what_is_left_is_told_when_the_publisher_is_closed(
     assert ["closed" in str(error) for error in told.errors] == [True] * 3
 
 
+def test_who_is_told_when_every_thread_is_busy_is_told_all_the_same(
+    own_broker: Broker, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "LATER_SECONDS", 0.1)
+    own_broker.server.kill()
+    told, gate = Told(), threading.Event()
+    running = engine.current()
+    with Publisher(own_broker.url(name)) as to:
+        for _ in range(40):
+            running._loop.call_soon_threadsafe(running._loop.run_in_executor, None, gate.wait)
+        to.publish_later(book(1), on_failure=told)
+        eventually(lambda: to in running.kept and running.kept[to].later._telling, "a thread is asked for")
+        later = running.kept[to].later
+        closing = threading.Thread(target=to.close)
+        closing.start()
+        eventually(lambda: later._working.done(), "its work is ended")
+        gate.set()
+        closing.join(LIMIT)
+        assert len(told.errors) == 1
+    assert isinstance(told.wait(), quash.BrokerUnreachable)
+
+
 def test_no_more_than_so_many_wait(own_broker: Broker, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "LATER_EVENTS_MAX", 5)
     own_broker.server.kill()
@@ -147,7 +170,7 @@ def test_what_is_no_event_is_told_and_takes_no_other_along(broker: Broker, name:
     with Publisher(broker.url(name), timeout=LIMIT, message_bytes_max=1000) as to:
         hand_over(to, range(10))
         hand_over(to, range(10, 11), told, title="x" * 1000)
-        to.send_later([{"entity": "shop.Book", "op": "truncate", "id": told}], told)
+        to.hand_over([{"entity": "shop.Book", "op": "truncate", "id": told}], told)
         hand_over(to, range(11, 20))
     assert [type(error) for error in told.errors] == [quash.EventError] * 2
     assert "the limit is 1000" in str(told.errors[0])
@@ -161,7 +184,7 @@ def test_one_transaction_may_be_larger_than_what_may_wait(
     monkeypatch.setattr(publisher, "LATER_EVENTS_MAX", 5)
     broker.declare(name)
     with Publisher(broker.url(name), timeout=LIMIT) as to:
-        to.send_later([to.document(book(number)) for number in range(12)], never)
+        to.publish_later(*map(book, range(12)), on_failure=never)
     (arrived,) = broker.arrived(name)
     assert [event["key"]["id"] for event in json.loads(arrived.body)["events"]] == list(range(12))
 
@@ -180,14 +203,44 @@ def test_one_that_is_refused_takes_no_other_along(shared: dict[str, Broker], bro
     assert sorted(set(numbers(broker, name))) == [*range(10), *range(11, 20)]
 
 
+def test_the_package_hands_over_as_the_blocks_around_say(
+    broker: Broker, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.declare(name)
+    monkeypatch.setattr(quash, "_default", to := Publisher(broker.url(name), timeout=LIMIT))
+    with quash.disabled():
+        quash.publish_later(book(0))
+    with quash.captured_events() as events:
+        quash.publish_later(book(1))
+    with quash.coalesce():
+        quash.publish_later(book(2), on_failure=never)
+        quash.publish_later(book(3), on_failure=never)
+    to.close()
+    (arrived,) = broker.arrived(name)
+    assert [event["key"]["id"] for event in events] == [1]
+    assert [event["key"]["id"] for event in json.loads(arrived.body)["events"]] == [2, 3]
+
+
+def test_what_nobody_asks_about_is_logged(
+    own_broker: Broker, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(publisher, "LATER_SECONDS", 0.1)
+    own_broker.server.kill()
+    with Publisher(own_broker.url(name)) as to:
+        to.publish_later(book(1))
+        with pytest.raises(quash.EventError):
+            to.publish_later(book(2), Event.create("shop.Book", after={"x": object()}))
+    (record,) = (record for record in caplog.records if record.name == "quash")
+    assert record.getMessage().startswith("events are lost, what was cached from them stays stale: publish 1 event to")
+
+
 PROGRAM = """
 import sys
 from quash import Event, Publisher
 
 to = Publisher(sys.argv[1])
 for number in range(100):
-    event = Event(entity="shop.Book", op="update", key={"id": number})
-    to.send_later([to.document(event)], lambda error: print("told:", error))
+    to.publish_later(Event.update("shop.Book", key={"id": number}), on_failure=lambda error: print("told:", error))
 """
 
 

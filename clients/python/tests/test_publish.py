@@ -45,6 +45,22 @@ def test_an_event_arrives_as_its_native_json(broker: Broker, name: str, publishe
         assert arrived.headers == {}
 
 
+def test_headers_travel_beside_the_event(broker: Broker, name: str, publisher: Publisher) -> None:
+    told = {"quash-tenant": "acme"}
+    # Of one tenant in one message each, in their order.
+    publisher.publish_many([book(1), *(Event.truncate("e", headers=told) for _ in range(2)), Invalidate(tag="t")])
+    first, second, third = broker.arrived(name)
+    assert [header_of(arrived) for arrived in (first, second, third)] == [None, "acme", None]
+    assert [event["entity"] for event in json.loads(second.body)["events"]] == ["e", "e"]
+    assert b"headers" not in second.body
+
+
+def header_of(arrived: Any) -> Any:
+    headers = arrived.headers.get("headers", arrived.headers) or {}
+    value = headers.get("quash-tenant", headers.get(b"quash-tenant"))
+    return value.decode() if isinstance(value, bytes) else value
+
+
 def test_many_events_arrive_in_order_in_few_messages(broker: Broker, name: str, publisher: Publisher) -> None:
     publisher.publish_many([book(number) for number in range(1200)])
     messages = [json.loads(arrived.body)["events"] for arrived in broker.arrived(name)]
@@ -124,6 +140,7 @@ def test_it_connects_again_after_the_broker_came_back(own_broker: Broker, name: 
         own_broker.server.kill()
         with pytest.raises(quash.BrokerUnreachable) as caught:
             publisher.publish(book(2))
+        assert isinstance(caught.value, ConnectionError)
         assert caught.value.temporary
         assert f"127.0.0.1:{own_broker.server.port}" in str(caught.value)
         own_broker.server.start()
@@ -146,6 +163,7 @@ def test_a_broker_that_hangs_costs_no_more_than_the_time_limit(own_broker: Broke
                 publisher.publish(book(number))
             assert time.monotonic() - began < GENEROUS
             assert "250 ms" in str(caught.value)
+            assert isinstance(caught.value, TimeoutError)
         began = time.monotonic()
         with pytest.raises(quash.PublishTimeout):
             asyncio.run(publisher.apublish(book(4)))
@@ -202,7 +220,7 @@ def test_the_environment_says_where_to_publish(broker: Broker, name: str, monkey
     broker.declare(name)
     monkeypatch.setattr(quash, "_default", None)
     monkeypatch.setenv("QUASH_URL", broker.url(name))
-    quash.default().timeout = 5.0
+    quash._publisher().timeout = 5.0
     with quash.coalesce():
         quash.publish(Invalidate(tag="a", id="1"))
         quash.publish(Invalidate(tag="a", id="2"))
@@ -210,7 +228,7 @@ def test_the_environment_says_where_to_publish(broker: Broker, name: str, monkey
         with quash.disabled():
             quash.publish(Invalidate(tag="c"))
     asyncio.run(quash.apublish(Invalidate(key="k")))
-    quash.default().close()
+    quash.close_all()
     first, second = (json.loads(arrived.body) for arrived in broker.arrived(name))
     assert [event["invalidate"] for event in first["events"]] == [{"tag": "a"}, {"tag": "b"}]
     assert second["invalidate"] == {"key": "k"}

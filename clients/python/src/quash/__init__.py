@@ -3,12 +3,12 @@
 import quash
 
 quash.configure("redis://127.0.0.1:6380/0")
-quash.publish(quash.Event(entity="shop.Book", op="update", key={"id": 42},
-                          before={"author_id": 3}, after={"author_id": 4}))
+quash.publish(quash.Event.update("shop.Book", key={"id": 42}, before={"author_id": 3}, after={"author_id": 4}))
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 from collections.abc import Iterable
@@ -24,16 +24,21 @@ from .errors import (
     QuashError,
 )
 from .event import Event, Invalidate, Publishable
-from .publisher import TIMEOUT, Publisher, close_all
-from .scope import batch, captured_events, coalesce, disabled, pass_on
-from .values import plain
+from .publisher import TIMEOUT as _TIMEOUT
+from .publisher import OnFailure, Publisher, close_all
+from .scope import Documents as _Documents
+from .scope import batch as _batch
+from .scope import captured_events, coalesce, disabled
+from .scope import pass_on as _pass_on
+
+__version__ = "0.1.0"
 
 _default: Publisher | None = None
 _lock = threading.Lock()
 
 
 def configure(
-    url: str, *, destination: str | None = None, timeout: float = TIMEOUT, source: str | None = None
+    url: str, *, destination: str | None = None, timeout: float = _TIMEOUT, source: str | None = None
 ) -> Publisher:
     """Says where `publish` and its kin publish to; see `Publisher`. `QUASH_URL` in the environment does as well."""
     global _default
@@ -42,12 +47,7 @@ def configure(
     return publisher
 
 
-def default() -> Publisher:
-    """The publisher of `publish` and its kin.
-
-    Raises:
-        ConfigurationError: when nobody said where to publish to.
-    """
+def _publisher() -> Publisher:
     publisher = _default
     if publisher is not None:
         return publisher
@@ -59,14 +59,35 @@ def default() -> Publisher:
 
 
 def publish(what: Publishable) -> None:
-    """Publishes one event; see `Publisher.publish`."""
+    """Publishes one event; see `Publisher.publish`.
+
+    Raises:
+        ConfigurationError: nobody said where to publish to; so do the others.
+    """
     publish_many([what])
 
 
 def publish_many(many: Iterable[Publishable]) -> None:
     """Publishes events that belong together, in one round trip; see `Publisher.publish_many`."""
-    publisher = default()
-    pass_on([publisher.document(what) for what in many], publisher.send)
+    publisher = _publisher()
+    _pass_on([publisher.document(what) for what in many], publisher.send)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Later:
+    """Hands over; equal ones are gathered into one batch."""
+
+    publisher: Publisher
+    on_failure: OnFailure | None
+
+    def __call__(self, documents: _Documents) -> None:
+        self.publisher.publish_later(*documents, on_failure=self.on_failure)
+
+
+def publish_later(*events: Publishable, on_failure: OnFailure | None = None) -> None:
+    """Hands events over to a thread of this process, and returns at once; see `Publisher.publish_later`."""
+    publisher = _publisher()
+    _pass_on([publisher.document(what) for what in events], _Later(publisher, on_failure))
 
 
 async def apublish(what: Publishable) -> None:
@@ -76,35 +97,35 @@ async def apublish(what: Publishable) -> None:
 
 async def apublish_many(many: Iterable[Publishable]) -> None:
     """As `publish_many`, without blocking the event loop."""
-    publisher = default()
+    publisher = _publisher()
     ready: list[dict[str, Any]] = []
     # A block that gathers publishes at its end, where nobody can await.
-    pass_on([publisher.document(what) for what in many], ready.extend if batch() is None else publisher.send)
+    _pass_on([publisher.document(what) for what in many], ready.extend if _batch() is None else publisher.send)
     await publisher.asend(ready)
 
 
 __all__ = [
-    "TIMEOUT",
     "BrokerUnreachable",
     "ConfigurationError",
     "Event",
     "EventError",
     "Invalidate",
+    "OnFailure",
     "PublishError",
     "PublishRefused",
     "PublishTimeout",
     "Publishable",
     "Publisher",
     "QuashError",
+    "__version__",
     "apublish",
     "apublish_many",
     "captured_events",
     "close_all",
     "coalesce",
     "configure",
-    "default",
     "disabled",
-    "plain",
     "publish",
+    "publish_later",
     "publish_many",
 ]

@@ -32,7 +32,8 @@ def coalesced(documents: Iterable[Document]) -> list[Document]:
 
 def _identity(document: Document) -> str:
     if document.get("op") == "update" and document.get("key"):
-        return _text(["update", document["entity"], document["key"], document.get("source")])
+        same = (document.get("source"), document.get("headers"))
+        return _text(["update", document["entity"], document["key"], *same])
     return _text({name: value for name, value in document.items() if name not in {"id", "time", "traceparent"}})
 
 

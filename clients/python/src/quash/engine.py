@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import collections
 import concurrent.futures
+import functools
 import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+from . import threads
 
 T = TypeVar("T")
 
@@ -25,16 +28,19 @@ class Engine:
     """
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
         #: What each publisher keeps in this process. Only its own thread may touch it, so nothing is locked.
         self.kept: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         #: What it is to call, in the order in which it was asked to, and whether it will look there soon.
         self._calls: collections.deque[Callable[[], None]] = collections.deque()
         self._will_call = False
         self._events = 0
-        self._counting = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="quash-client", daemon=True)
-        self._thread.start()
+        self._counting = threads.lock()
+        self._is_alive = True
+        self._loop: asyncio.AbstractEventLoop
+        begun = threads.lock()
+        begun.acquire()
+        threads.start(functools.partial(self._run, begun), "quash-client")
+        begun.acquire()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Begins the work; the result is awaited elsewhere."""
@@ -78,11 +84,22 @@ class Engine:
 
     def is_alive(self) -> bool:
         """Whether its thread runs."""
-        return self._thread.is_alive()
+        return self._is_alive
 
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+    def _run(self, begun: Any) -> None:
+        try:
+            # On its own thread: gevent binds it to the one that makes it.
+            self._loop = asyncio.new_event_loop()
+            if threads.is_patched():
+                self._loop.set_default_executor(threads.Executor())
+            asyncio.set_event_loop(self._loop)
+            self._loop.call_soon(begun.release)
+            self._loop.run_forever()
+        finally:
+            self._is_alive = False
+            if begun.locked():
+                # Whoever waits for it finds that it is not alive.
+                begun.release()
 
 
 _current: Engine | None = None

@@ -22,11 +22,11 @@ class PublishError(QuashError):
     temporary = True
 
 
-class BrokerUnreachable(PublishError):
+class BrokerUnreachable(PublishError, ConnectionError):
     """There is no connection to the broker, or it broke."""
 
 
-class PublishTimeout(PublishError):
+class PublishTimeout(PublishError, TimeoutError):
     """The broker did not confirm in time."""
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from . import values
 from .errors import EventError
 from .ids import new_id
+from .message import HEADERS
 from .values import Json, row
 
 Op = Literal["create", "update", "delete", "truncate", "add", "remove", "clear"]
@@ -60,6 +62,47 @@ class Event:
     time: datetime.datetime | None = dataclasses.field(default_factory=_now)
     #: W3C trace context; that of the current OpenTelemetry span when it is left out.
     traceparent: str | None = None
+    #: What travels beside the event, for rules that read `event.headers`.
+    headers: Mapping[str, str] | None = None
+
+    @classmethod
+    def create(cls, entity: str, *, after: Row, **more: Any) -> Event:
+        """A row is there that was not there before; `more` are the other fields."""
+        return cls(entity=entity, op="create", after=after, **more)
+
+    @classmethod
+    def update(
+        cls, entity: str, *, key: Row | None = None, before: Row | None = None, after: Row | None = None, **more: Any
+    ) -> Event:
+        """A row changed. Needs `after` or `key`; without `before` what depended on the old values is widened."""
+        return cls(entity=entity, op="update", key=key, before=before, after=after, **more)
+
+    @classmethod
+    def delete(cls, entity: str, *, key: Row | None = None, before: Row | None = None, **more: Any) -> Event:
+        """A row is gone. Needs `before` or `key`."""
+        return cls(entity=entity, op="delete", key=key, before=before, **more)
+
+    @classmethod
+    def truncate(cls, entity: str, **more: Any) -> Event:
+        """All rows are gone."""
+        return cls(entity=entity, op="truncate", **more)
+
+    @classmethod
+    def add(cls, entity: str, relation: str, *, from_: Row, to: Row | Sequence[Row], **more: Any) -> Event:
+        """Rows were added to a relation of an entity."""
+        return cls(entity=entity, op="add", relation=relation, from_=from_, to=to, **more)
+
+    @classmethod
+    def remove(cls, entity: str, relation: str, *, from_: Row, to: Row | Sequence[Row], **more: Any) -> Event:
+        """Rows were taken out of a relation of an entity."""
+        return cls(entity=entity, op="remove", relation=relation, from_=from_, to=to, **more)
+
+    @classmethod
+    def clear(
+        cls, entity: str, relation: str, *, from_: Row, to: Row | Sequence[Row] | None = None, **more: Any
+    ) -> Event:
+        """A relation of an entity was emptied."""
+        return cls(entity=entity, op="clear", relation=relation, from_=from_, to=to, **more)
 
     def document(self) -> dict[str, Any]:
         """The event as native JSON, checked as a worker checks it.
@@ -77,6 +120,7 @@ class Event:
             fields["changed"] = None if self.changed is None else list(self.changed)
         fields["types"] = self._types() or None
         fields |= {"time": _time(self.time), "origin": self.origin, "traceparent": self.traceparent}
+        fields[HEADERS] = _headers(self.headers)
         return {name: value for name, value in fields.items() if value is not None}
 
     def _types(self) -> dict[str, str]:
@@ -97,20 +141,12 @@ class Event:
             raise EventError(f"{self.entity}: unknown op {self.op!r}, expected one of {', '.join(_OPS)}")
         if isinstance(self.changed, str):
             raise EventError(f"{self.entity}: changed is a list of columns, not the text {self.changed!r}")
-        missing = self._missing()
+        if self.op in RELATION_OPS:
+            missing = "relation and from" if not self.relation or self.from_ is None else None
+        else:
+            missing = _missing(self.op, self.key, self.before, self.after)
         if missing:
             raise EventError(f"{self.entity}: no {missing}, which op {self.op} needs")
-
-    def _missing(self) -> str | None:
-        lacks: dict[str, tuple[bool, str]] = {
-            "create": (self.after is None, "after"),
-            "update": (self.after is None and not self.key, "after or key"),
-            "delete": (self.before is None and not self.key, "before or key"),
-            "truncate": (False, ""),
-        }
-        relation = (not self.relation or self.from_ is None, "relation and from")
-        is_missing, what = lacks.get(self.op, relation)
-        return what if is_missing else None
 
 
 def document_of_row(
@@ -123,10 +159,28 @@ def document_of_row(
     changed: list[str] | None,
     types: Mapping[str, str],
 ) -> dict[str, Any]:
-    """As `Event.document`, of a row whose columns are in terms of JSON already: nothing is checked or spelt again."""
+    """As `Event.document`, of a row whose columns are in terms of JSON already: nothing is spelt again.
+
+    Raises:
+        EventError: for an event that a worker would refuse.
+    """
+    missing = _missing(op, key, before, after)
+    if missing:
+        raise EventError(f"{entity}: no {missing}, which op {op} needs")
     fields: dict[str, Any] = {"id": new_id(), "entity": entity, "op": op, "key": key, "before": before, "after": after}
     fields |= {"changed": changed, "types": dict(types) or None, "time": _time(_now())}
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _missing(op: str, key: Row | None, before: Row | None, after: Row | None) -> str | None:
+    """What an event of a row lacks."""
+    if op == "create":
+        return "after" if after is None else None
+    if op == "update":
+        return "after or key" if after is None and not key else None
+    if op == "delete":
+        return "before or key" if before is None and not key else None
+    return None
 
 
 _OPS = ("create", "update", "delete", "truncate", "add", "remove", "clear")
@@ -149,6 +203,8 @@ class Invalidate:
     target: str | None = None
     id: str = dataclasses.field(default_factory=new_id)
     time: datetime.datetime | None = dataclasses.field(default_factory=_now)
+    #: What travels beside the command.
+    headers: Mapping[str, str] | None = None
 
     def document(self) -> dict[str, Any]:
         """The command as native JSON.
@@ -167,8 +223,9 @@ class Invalidate:
             command["args"] = _row("args", self.args)
         if self.target is not None:
             command["target"] = self.target
-        document: dict[str, Any] = {"id": self.id, "invalidate": command}
-        return document if self.time is None else document | {"time": _time(self.time)}
+        document: dict[str, Any] = {"id": self.id, "invalidate": command, "time": _time(self.time)}
+        document[HEADERS] = _headers(self.headers)
+        return {name: value for name, value in document.items() if value is not None}
 
 
 #: What can be published. A mapping is native JSON already, and travels as it is.
@@ -206,6 +263,22 @@ def _many(to: Row | Sequence[Row] | None) -> Sequence[Row]:
     if to is None:
         return ()
     return [to] if isinstance(to, Mapping) else to
+
+
+def _headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:
+    """Those that every broker can carry; the names that brokers and Quash itself give a meaning are theirs."""
+    for name, value in (headers or {}).items():
+        if not _HEADER.fullmatch(name) or name.lower() in _TAKEN or name.lower().startswith("nats-"):
+            raise EventError(f"a header cannot be called {name!r:.80}")
+        if not isinstance(value, str) or not value.isprintable() or value != value.strip():
+            raise EventError(f"header {name}: a value is one line of text without spaces around it, not {value!r:.80}")
+    return dict(headers) if headers else None
+
+
+#: What HTTP, AMQP and NATS take as a name.
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+#: The payload on Redis, and what the transports set themselves.
+_TAKEN = frozenset({"body", "content-type"})
 
 
 def _time(moment: datetime.datetime | None) -> str | None:

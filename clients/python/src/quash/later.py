@@ -51,6 +51,8 @@ class Later:
         #: Those that were taken out, and have not ended.
         self._in_hand: dict[Handed, None] = {}
         self._working: asyncio.Task[None] | None = None
+        #: Those who are being told of what was not published.
+        self._telling: set[asyncio.Future[None]] = set()
 
     def put(self, handed: Handed) -> None:
         """Takes them over."""
@@ -66,6 +68,8 @@ class Later:
         self._in_hand |= dict.fromkeys(self._waiting)
         self._waiting.clear()
         await self._ended(list(self._in_hand), Lost("no confirmation before the publisher was closed"))
+        if self._telling:
+            await asyncio.wait(self._telling)
 
     async def _work(self) -> None:
         while self._waiting:
@@ -128,18 +132,20 @@ class Later:
             if cause is None:
                 one.end(None)
             else:
-                await _elsewhere(one.end, cause)
+                await self._elsewhere(one.end, cause)
 
-
-async def _elsewhere(end: Callable[[Cause | None], None], cause: Cause) -> None:
-    """Tells it on another thread, since it may block."""
-    try:
-        telling = asyncio.get_running_loop().run_in_executor(None, _told, end, cause)
-    except RuntimeError:
-        # The interpreter ends and starts no thread any more. Nobody else needs this one then.
-        _told(end, cause)
-    else:
-        await telling
+    async def _elsewhere(self, end: Callable[[Cause | None], None], cause: Cause) -> None:
+        """Tells it on another thread, since it may block."""
+        try:
+            telling = asyncio.get_running_loop().run_in_executor(None, _told, end, cause)
+        except RuntimeError:
+            # The interpreter ends and starts no thread any more. Nobody else needs this one then.
+            _told(end, cause)
+            return
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+        # Whoever closes ends what works here, and would take back what no thread has begun yet.
+        await asyncio.shield(telling)
 
 
 def _told(end: Callable[[Cause | None], None], cause: Cause) -> None:

@@ -22,6 +22,13 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan
 _AROUND = b'{"events":[%b]}'
 
 
+#: Names and values, in the order of the names.
+Headers = tuple[tuple[str, str], ...]
+
+#: The field of a document that holds what is to travel as headers of its message, and not in its body.
+HEADERS = "headers"
+
+
 @dataclasses.dataclass(frozen=True)
 class Message:
     """What a broker carries."""
@@ -30,11 +37,23 @@ class Message:
     body: bytes
     #: Equal only if the content is: a broker may drop repeats of it.
     id: str
+    #: What travels beside the body, by name.
+    headers: Headers = ()
 
 
 def encode(document: Mapping[str, Any]) -> bytes:
     """The bytes of a document, without a space too many."""
     return _ENCODER.encode(document).encode()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Encoded:
+    """A document on its way into a message."""
+
+    #: Its identifier; empty if it is a transaction itself, since one does not hold another.
+    name: str
+    body: bytes
+    headers: Headers
 
 
 def pack(documents: Iterable[Mapping[str, Any]], bytes_max: int = BYTES_MAX) -> list[Message]:
@@ -47,23 +66,27 @@ def pack(documents: Iterable[Mapping[str, Any]], bytes_max: int = BYTES_MAX) -> 
     return [_message(group) for group in _groups(encoded, bytes_max)]
 
 
-def _encoded(document: Mapping[str, Any], bytes_max: int) -> tuple[str, bytes]:
+def _encoded(document: Mapping[str, Any], bytes_max: int) -> _Encoded:
+    headers: Headers = ()
+    if HEADERS in document:
+        headers = tuple(sorted(dict(document[HEADERS]).items()))
+        document = {name: value for name, value in document.items() if name != HEADERS}
     body = encode(document)
     if len(body) > bytes_max:
         what = document.get("entity", "the command")
         raise EventError(f"the event of {what} has {len(body)} bytes, the limit is {bytes_max}: publish fewer columns")
-    name = "" if "events" in document else str(document.get("id", _digest(body)))
-    return name, body
+    name = "" if "events" in document else str(document.get("id", _digest(body, headers)))
+    return _Encoded(name, body, headers)
 
 
-def _groups(encoded: list[tuple[str, bytes]], bytes_max: int) -> Iterator[list[tuple[str, bytes]]]:
-    group: list[tuple[str, bytes]] = []
+def _groups(encoded: list[_Encoded], bytes_max: int) -> Iterator[list[_Encoded]]:
+    group: list[_Encoded] = []
     size = 0
     for one in encoded:
         # A comma each, and what is around them.
-        longer = len(one[1]) + 1
+        longer = len(one.body) + 1
         is_full = len(group) == PACK_EVENTS or size + longer + len(_AROUND) > min(PACK_BYTES, bytes_max)
-        if group and (is_full or _stands_alone(one) or _stands_alone(group[0])):
+        if group and (is_full or not one.name or not group[0].name or one.headers != group[0].headers):
             yield group
             group, size = [], 0
         group.append(one)
@@ -72,19 +95,15 @@ def _groups(encoded: list[tuple[str, bytes]], bytes_max: int) -> Iterator[list[t
         yield group
 
 
-def _stands_alone(one: tuple[str, bytes]) -> bool:
-    """Whether it is a transaction itself: one does not hold another."""
-    return not one[0]
-
-
-def _message(group: list[tuple[str, bytes]]) -> Message:
+def _message(group: list[_Encoded]) -> Message:
+    headers = group[0].headers
     if len(group) == 1:
-        name, body = group[0]
-        return Message(body, name or _digest(body))
-    body = _AROUND % b",".join(body for _, body in group)
+        body = group[0].body
+        return Message(body, group[0].name or _digest(body, headers), headers)
+    body = _AROUND % b",".join(one.body for one in group)
     # Of the whole content: the same first events with others behind them are another message.
-    return Message(body, _digest(body))
+    return Message(body, _digest(body, headers), headers)
 
 
-def _digest(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()[:32]
+def _digest(body: bytes, headers: Headers) -> str:
+    return hashlib.sha256(body + "".join(f"\0{name}\0{value}" for name, value in headers).encode()).hexdigest()[:32]

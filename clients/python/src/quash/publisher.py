@@ -47,6 +47,10 @@ _CONNECT_SECONDS = 5.0
 _CLOSE_SECONDS = 1.0
 
 
+#: Is told what was handed over and not published.
+OnFailure = Callable[[QuashError], None]
+
+
 class Publisher:
     """Publishes to one stream, queue or subject.
 
@@ -155,16 +159,21 @@ class Publisher:
         except (Lost, Refused) as error:
             raise self._failed(len(documents), error) from error
 
-    def send_later(self, documents: Sequence[Mapping[str, Any]], failed: Callable[[QuashError], None]) -> None:
-        """Hands native JSON over to a thread of this process that publishes it, and returns at once.
+    def publish_later(self, *events: Publishable, on_failure: OnFailure | None = None) -> None:
+        """Hands events over to a thread of this process that publishes them, and returns at once.
 
-        It leaves in the order in which it is handed over, many events in one round trip. A broker that cannot be
-        reached is tried for `LATER_SECONDS`. What was not confirmed by then, or when the process ends, is told to
-        `failed`, on another thread. A process that is killed tells nobody. The documents must not change any more.
+        They leave in the order in which they are handed over, many in one round trip. A broker that cannot be reached
+        is tried for `LATER_SECONDS`. What was not confirmed by then, or when the process ends, is told to `on_failure`
+        on another thread, and logged where nobody asks. A process that is killed tells nobody.
 
         Raises:
+            EventError: one of them is no event, nothing is sent.
             PublishError: `LATER_EVENTS_MAX` events wait in this process, nothing of these is sent.
         """
+        self.hand_over([self.document(what) for what in events], on_failure or _logged)
+
+    def hand_over(self, documents: Sequence[Mapping[str, Any]], on_failure: OnFailure) -> None:
+        """Hands over native JSON as it is; see `publish_later`. The documents must not change any more."""
         events = len(documents)
         if not events:
             return
@@ -175,7 +184,7 @@ class Publisher:
         def end(cause: Cause | None) -> None:
             try:
                 if cause is not None:
-                    failed(cause if isinstance(cause, EventError) else self._failed(events, cause))
+                    on_failure(cause if isinstance(cause, EventError) else self._failed(events, cause))
             finally:
                 running.release(events)
 
@@ -185,7 +194,7 @@ class Publisher:
     def close(self) -> None:
         """Closes the connection of this process, if there is one. The next use makes another.
 
-        What `send_later` took has its time until then: `LATER_SECONDS` at most.
+        What `publish_later` took has its time until then: `LATER_SECONDS` at most.
         """
         running = engine.running()
         if running is None:
@@ -244,6 +253,10 @@ class Publisher:
 
     def _what(self, events: int) -> str:
         return f"publish {events} event{'' if events == 1 else 's'} to {self.address}"
+
+
+def _logged(error: QuashError) -> None:
+    logger.error("events are lost, what was cached from them stays stale: %s", error)
 
 
 class _Line:

@@ -19,7 +19,9 @@ USE_TZ = True
 TIME_ZONE = "Europe/Berlin"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 ROOT_URLCONF = "shop.urls"
-INSTALLED_APPS = ["shop", "quash.django"]
+MEDIA_ROOT = str(_home / "media")
+# The app of odd models is declared by its own tests.
+INSTALLED_APPS = ["django.contrib.contenttypes", "taggit", "shop", "odd", "quash.django"]
 DATABASES = {
     "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(_home / "shop.sqlite3")},
     "postgres": {

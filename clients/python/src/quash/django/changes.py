@@ -7,10 +7,11 @@ from typing import Any
 
 from ..event import Event, Op, document_of_row
 from . import images
+from .computed import with_computed
 from .conf import conf
 from .images import Image
-from .memory import Memory, Values
-from .tracked import Relation, Tracked
+from .memory import Values
+from .tracked import Relation, Tracked, key_fields
 
 Documents = list[dict[str, Any]]
 
@@ -21,7 +22,7 @@ def created(tracked: Tracked, instance: Any, values: Values, using: str, *, is_r
     after = _published(tracked, own)
     if not is_raw:
         after = images.merge(after, images.related(tracked, instance, values, using))
-    return [event(tracked, "create", key=_key(tracked, own), after=after)]
+    return [event(tracked, "create", key=tracked.key_in(own), after=after)]
 
 
 def updated(
@@ -39,7 +40,7 @@ def updated(
     old = None if before is None else images.known(_fields(tracked), before, using, alike=(after, new))
     changed = _changed(tracked, old, new, written)
     images_ = _both(tracked, instance, before, after, old, new, using, is_raw)
-    return [event(tracked, "update", key=_key(tracked, new), changed=changed, **images_)]
+    return [event(tracked, "update", key=tracked.key_in(new), changed=changed, **images_)]
 
 
 def deleted(tracked: Tracked, instance: Any, before: Values | None, using: str) -> Documents:
@@ -49,7 +50,24 @@ def deleted(tracked: Tracked, instance: Any, before: Values | None, using: str) 
     if before is not None:
         known = images.known(_fields(tracked), before, using)
         old = images.merge(_published(tracked, known), images.related(tracked, instance, before, using))
-    return [event(tracked, "delete", key=_key(tracked, own), before=old)]
+    return [event(tracked, "delete", key=tracked.key_in(own), before=old)]
+
+
+def unclear(tracked: Tracked, op: Op, instance: Any, using: str) -> Documents:
+    """A row was written, and nothing but its key can be told; if not even that, it may be any of them."""
+    try:
+        key = tracked.key_in(images.known(key_fields(tracked.model), instance.__dict__, using))
+        if key is not None:
+            return [event(tracked, op, key=key, after=key if op == "create" else None)]
+    except Exception:  # noqa: BLE001 - what went wrong is told already; here is said what is left
+        return truncated(tracked)
+    return truncated(tracked)
+
+
+def unclear_relation(tracked: Tracked, relation: Relation) -> Documents:
+    """A relation changed, and nobody knows of which rows."""
+    what = Event(entity=tracked.entity, op="clear", relation=relation.field.name, from_={})
+    return [conf().publisher.document(what)]
 
 
 def truncated(tracked: Tracked) -> Documents:
@@ -59,16 +77,16 @@ def truncated(tracked: Tracked) -> Documents:
 
 def rows_created(tracked: Tracked, rows: Iterable[Image]) -> Documents:
     """Rows were inserted, and read."""
-    return [event(tracked, "create", key=_key(tracked, row), after=row) for row in rows]
+    return [event(tracked, "create", key=tracked.key_in(row), after=row) for row in rows]
 
 
 def rows_updated(
     tracked: Tracked, before: Mapping[Any, Image], after: Mapping[Any, Image], written: Iterable[str]
 ) -> Documents:
-    """Rows were updated, and read before and after."""
-    changed = sorted(_with_names(tracked, written))
+    """Rows were updated, and read before and after; both by the key that they had before."""
+    changed = sorted(_with_names(tracked, with_computed(tracked.model, written)))
     return [
-        event(tracked, "update", key=_key(tracked, row), before=row, after=after.get(key), changed=changed)
+        event(tracked, "update", key=tracked.key_in(row), before=row, after=after.get(key), changed=changed)
         for key, row in before.items()
     ]
 
@@ -77,7 +95,7 @@ def rows_saved(tracked: Tracked, rows: Iterable[Image]) -> Documents:
     """Rows were inserted or updated, nobody knows which."""
     found: Documents = []
     for row in rows:
-        key = _key(tracked, row)
+        key = tracked.key_in(row)
         found.append(event(tracked, "create", key=key, after=row))
         found.append(event(tracked, "update", key=key, after=row))
     return found
@@ -114,14 +132,14 @@ def event(
     return conf().publisher.in_context(document)
 
 
-def image(tracked: Tracked, instance: Any, memory: Memory | None, using: str) -> Image:
+def image(tracked: Tracked, instance: Any, using: str) -> Image:
     """The row of an instance as the database holds it; read where the instance does not know it."""
-    values = {} if memory is None or instance._state.adding else memory.values()
+    values = images.held(instance, using) or {}
     own = _published(tracked, images.known(_fields(tracked), values, using))
     if all(column.field.attname in own for column in tracked.own):
         return images.merge(own, images.related(tracked, instance, values, using))
-    read = images.fetch_keys(tracked, [getattr(instance, tracked.key)], using)
-    return next(iter(read.values()), images.known([tracked.model._meta.pk], instance.__dict__, using))
+    read = images.fetch_keys(tracked, [tracked.key_of(instance)], using)
+    return next(iter(read.values()), images.known(key_fields(tracked.model), instance.__dict__, using))
 
 
 def _both(
@@ -156,9 +174,11 @@ def _both(
 
 def _changed(tracked: Tracked, old: Image | None, new: Image, written: Iterable[str] | None) -> list[str] | None:
     """The columns that may have changed: of all, not only of the published ones, since rules name others as well."""
+    if written is not None:
+        written = with_computed(tracked.model, written)
     if old is None:
         return None if written is None else sorted(_with_names(tracked, written))
-    columns = [field.attname for field in _fields(tracked)] if written is None else list(written)
+    columns = [field.attname for field in _fields(tracked)] if written is None else written
     differs = [name for name in columns if name not in old or name not in new or old[name] != new[name]]
     return sorted(_with_names(tracked, differs))
 
@@ -170,10 +190,6 @@ def _with_names(tracked: Tracked, columns: Iterable[str]) -> set[str]:
 
 def _published(tracked: Tracked, own: Image) -> Image:
     return {column.path[0]: own[column.path[0]] for column in tracked.own if column.path[0] in own}
-
-
-def _key(tracked: Tracked, own: Image) -> Image | None:
-    return {tracked.key: own[tracked.key]} if own.get(tracked.key) is not None else None
 
 
 def _fields(tracked: Tracked) -> Any:

@@ -9,13 +9,14 @@ from ..scope import Documents, pass_on
 from .conf import conf
 from .delivery import delivery
 from .pending import pending
+from .tenants import of_tenant
 
 
 def publish(commands: Iterable[dict[str, str]], using: str = "default") -> None:
     """Publishes commands at once, for callers that have waited for the commit."""
     documents = _documents(commands)
     if documents:
-        pass_on(documents, delivery(using).deliver)
+        pass_on(of_tenant(documents, using), delivery(using).deliver)
 
 
 def publish_on_commit(commands: Iterable[dict[str, str]], using: str = "default") -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, cast
 
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+from django.utils.module_loading import import_string
 
 from ..errors import ConfigurationError
 from ..publisher import TIMEOUT, Publisher
@@ -37,6 +39,8 @@ class Conf:
     fixtures: bool
     #: Rows of a bulk write that are published one by one; a larger one says that the whole entity changed.
     bulk_rows_max: int
+    #: Says whose rows a database shows, for installations with a schema for each tenant.
+    tenant: Callable[[str], str | None]
 
 
 _KNOWN = {
@@ -51,6 +55,7 @@ _KNOWN = {
     "replicas": (list, tuple, set, frozenset),
     "fixtures": bool,
     "bulk_rows_max": int,
+    "tenant": (str, Callable),
 }
 
 
@@ -75,6 +80,7 @@ def conf() -> Conf:
         replicas=frozenset(setting.get("replicas", ())),
         fixtures=setting.get("fixtures", True),
         bulk_rows_max=setting.get("bulk_rows_max", 10_000),
+        tenant=_tenant(setting.get("tenant", _schema)),
     )
 
 
@@ -106,6 +112,23 @@ def _publisher(setting: Mapping[str, Any]) -> Publisher:
         )
     except ConfigurationError as error:
         raise ImproperlyConfigured(f"QUASH['url']: {error}") from None
+
+
+def _tenant(setting: Any) -> Callable[[str], str | None]:
+    if not isinstance(setting, str):
+        return cast(Callable[[str], "str | None"], setting)
+    try:
+        found = import_string(setting)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"QUASH['tenant'] names {setting!r}: {error}") from None
+    if not callable(found):
+        raise ImproperlyConfigured(f"QUASH['tenant'] names {setting!r}, which cannot be called")
+    return cast(Callable[[str], "str | None"], found)
+
+
+def _schema(using: str) -> str | None:
+    """The schema that a connection of django-tenants is set to."""
+    return getattr(connections[using], "schema_name", None)
 
 
 def _project() -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
+from . import unseen
 from .tracked import Column, Tracked, column
 
 
@@ -33,7 +34,11 @@ def findings(graph: Mapping[str, Any], models: Iterable[Tracked]) -> list[Findin
         ValueError: it is no graph.
     """
     published = {one.entity: one for one in models}
-    found: list[Finding] = []
+    found: list[Finding] = [
+        Finding(one.entity, words, is_gap=False)
+        for one in published.values()
+        for words in unseen.unseen(one, published.values())
+    ]
     for need in _needs(graph):
         one = published.get(need.entity)
         if one is None:
@@ -43,6 +48,7 @@ def findings(graph: Mapping[str, Any], models: Iterable[Tracked]) -> list[Findin
         else:
             found += _column_gaps(one.entity, one.model, one.columns, need.columns)
             found += _change_gaps(one, need.changed)
+    found += _inherited(graph, published)
     return list(dict.fromkeys(found))
 
 
@@ -72,6 +78,28 @@ def _needs(graph: Mapping[str, Any]) -> Iterable[_Need]:
             yield _Need(entity, relation, columns, [name for edge in mine for name in edge["changed"]])
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not the output of `quash graph -o json` of this release: {error!r}") from None
+
+
+def _inherited(graph: Mapping[str, Any], published: Mapping[str, Tracked]) -> Iterable[Finding]:
+    """What rules on a child wait for and a save of its parent alone does not tell."""
+    names = [node["name"] for node in graph["nodes"]]
+    edges = [(names[edge["from"]], edge.get("to"), edge) for edge in graph["edges"]]
+    waiting = {(entity, cache) for entity, cache, _ in edges}
+    for entity, cache, edge in edges:
+        one = published.get(entity)
+        if one is None or cache is None:
+            continue
+        for parent in unseen.parents(one):
+            columns = {name for field in parent._meta.local_concrete_fields for name in (field.name, field.attname)}
+            watched = set(edge["changed"])
+            if (watched and not watched & columns) or (parent._meta.label, cache) in waiting:
+                continue
+            yield Finding(
+                one.entity,
+                f"cache {names[cache]} does not hear of a row that is saved as {parent._meta.label}: "
+                f"add a rule `row: {parent._meta.label}` that maps its {parent._meta.pk.attname}",
+                is_gap=False,
+            )
 
 
 def _unpublished(entity: str, published: Mapping[str, Tracked]) -> Finding:

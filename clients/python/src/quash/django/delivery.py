@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connections
 
-from ..errors import QuashError
+from ..errors import PublishError, QuashError
 from ..scope import Documents
 from . import outbox
 from .conf import conf
@@ -30,11 +30,15 @@ class Delivery:
         """
         try:
             if conf().via == "background":
-                conf().publisher.send_later(documents, functools.partial(self._failed_later, documents))
+                conf().publisher.hand_over(documents, functools.partial(self._failed_later, documents))
             else:
                 conf().publisher.send(documents)
         except QuashError as error:
             self._failed(documents, error)
+        except Exception as error:
+            # Of a driver, or of a process that can start no thread. The rows are written.
+            logger.exception("cannot publish")
+            self._failed(documents, PublishError(f"{type(error).__name__}: {error}"))
 
     def _failed_later(self, documents: Documents, error: QuashError) -> None:
         try:
@@ -82,5 +86,5 @@ def summary(documents: Documents) -> str:
 def _name(document: dict[str, Any]) -> str:
     if "entity" not in document:
         return "a command"
-    key = document.get("key") or document.get("from") or {}
-    return f"{document['op']} {document['entity']} {next(iter(key.values()), '')}".rstrip()
+    key = document.get("key") or dict(list((document.get("from") or {}).items())[:1])
+    return f"{document['op']} {document['entity']} {'/'.join(map(str, key.values()))}".rstrip()

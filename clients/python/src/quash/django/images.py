@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import datetime
 import decimal
-import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,7 +14,10 @@ from django.utils import timezone
 
 from ..errors import EventError
 from ..values import Json, plain
-from .tracked import Column, Tracked
+from . import decimals, memory
+from .conf import conf
+from .guard import apart
+from .tracked import Column, Tracked, as_key, key_fields
 
 Image = dict[str, Any]
 
@@ -40,6 +42,8 @@ def spelt(field: Any, value: Any, using: str) -> Json:
             return plain(value)
         if hasattr(value, "resolve_expression"):
             raise Unknown
+        if getattr(field, "generated", False):
+            field = field.output_field
         return plain(_stored(field, field.to_python(value), using))
     except EventError:
         return _prepared(field, value)
@@ -76,16 +80,30 @@ def known(
     return image
 
 
+def rows_of(model: Any, using: str) -> Any:
+    """All rows of a model: its own managers may hide some."""
+    return models.QuerySet(model, using=using)
+
+
 def fetch(columns: Iterable[Column], rows: Any) -> dict[Any, Image]:
     """Reads the images of the rows of a query, by primary key."""
     columns = tuple(columns)
-    read = rows.values_list("pk", *(column.lookup for column in columns))
-    return {values[0]: _nested(columns, values[1:], rows.db) for values in read}
+    # A composite key by its columns: its pair of columns has no table that a lock could name.
+    keys = [field.attname for field in key_fields(rows.model)]
+    read = values_of(rows, *keys, *(column.lookup for column in columns))
+    return {as_key(values[: len(keys)]): _nested(columns, values[len(keys) :], rows.db) for values in read}
+
+
+def values_of(rows: Any, *names: Any) -> list[tuple[Any, ...]]:
+    """Reads these columns of the rows of a query."""
+    with apart(rows.db):
+        return list(rows.values_list(*names))
 
 
 def fetch_up_to(columns: Iterable[Column], rows: Any, limit: int) -> dict[Any, Image] | None:
     """Reads the images of the rows of a query, unless there are more than so many."""
-    found = fetch(columns, rows.order_by("pk")[: limit + 1])
+    keys = [field.attname for field in key_fields(rows.model)]
+    found = fetch(columns, rows.order_by(*keys)[: limit + 1])
     return None if len(found) > limit else found
 
 
@@ -99,7 +117,7 @@ def fetch_of(model: Any, columns: Iterable[Column], keys: Iterable[Any], using: 
     keys = list(keys)
     images: dict[Any, Image] = {}
     for start in range(0, len(keys), CHUNK):
-        rows = model._base_manager.using(using).filter(pk__in=keys[start : start + CHUNK])
+        rows = rows_of(model, using).filter(pk__in=keys[start : start + CHUNK])
         images |= fetch(columns, rows)
     return images
 
@@ -133,31 +151,55 @@ def _referred(field: Any, columns: tuple[Column, ...], instance: Any, value: Any
         return at_hand
     inner = [Column(column.path[1:], column.field) for column in columns]
     target = field.target_field.attname
-    rows = field.related_model._base_manager.using(using).filter(**{target: value})
+    rows = rows_of(field.related_model, using).filter(**{target: value})
     return next(({field.name: image} for image in fetch(inner, rows).values()), {})
 
 
 def _loaded(field: Any, columns: tuple[Column, ...], instance: Any, value: Any, using: str) -> Image | None:
-    """The columns of objects that are loaded; nothing when one is not."""
+    """The columns of objects that are loaded; nothing when one is not, or is not known to be as in the database."""
     image: Image = {}
     if getattr(instance, field.attname, None) != value:
         return None
     for column in columns:
-        owner = instance
-        for step in column.path[:-1]:
-            step_field = type(owner)._meta.get_field(step)
-            if not step_field.is_cached(owner):
-                return None
-            owner = step_field.get_cached_value(owner)
-            if owner is None:
-                return None
-        if column.path[-1] not in owner.__dict__:
+        row = _at_the_end(column, instance, value, using)
+        if row is None or column.path[-1] not in row:
             return None
         try:
-            image = merge(image, _at(column.path, spelt(column.field, owner.__dict__[column.path[-1]], using)))
+            image = merge(image, _at(column.path, spelt(column.field, row[column.path[-1]], using)))
         except Unknown:
             return None
     return image
+
+
+def _at_the_end(column: Column, instance: Any, value: Any, using: str) -> Mapping[str, Any] | None:
+    """What the database holds of the row at the end of a path, where each step of it leads to a loaded object.
+
+    An object may have been changed in memory, and never saved, or be another one than the row refers to.
+    """
+    owner = instance
+    row: Mapping[str, Any] | None = {instance._meta.get_field(column.path[0]).attname: value}
+    for step in column.path[:-1]:
+        field = owner._meta.get_field(step)
+        if not field.is_cached(owner) or row is None or field.attname not in row:
+            return None
+        key, owner = row[field.attname], field.get_cached_value(owner)
+        row = None if owner is None else held(owner, using)
+        target = field.target_field.attname
+        if row is None or target not in row or row[target] != key:
+            return None
+    return row
+
+
+def held(instance: Any, using: str) -> memory.Values | None:
+    """What the database holds of the row of an instance, if the instance came from it."""
+    state = instance._state
+    remembered = memory.of(instance)
+    if remembered is None or state.adding or not (state.db == using or state.db in conf().replicas):
+        return None
+    values = remembered.values()
+    keys = [field.attname for field in key_fields(type(instance))]
+    is_its_own = all(name in values and values[name] == getattr(instance, name) for name in keys)
+    return values if is_its_own else None
 
 
 def _nested(columns: tuple[Column, ...], values: Iterable[Any], using: str) -> Image:
@@ -179,7 +221,7 @@ def _at(path: tuple[str, ...], value: Json) -> Image:
 def _stored(field: Any, value: Any, using: str) -> Any:
     """As the database gives it back: with the decimals of the column, in the time zone of the connection."""
     if isinstance(value, decimal.Decimal) and getattr(field, "decimal_places", None) is not None and value.is_finite():
-        return value.quantize(*_digits(field.decimal_places, field.max_digits))
+        return decimals.stored(value, field.max_digits, field.decimal_places, using)
     if isinstance(value, bytes | bytearray | memoryview):
         # Always the same spelling for one column, which is what is said of its type.
         return base64.b64encode(bytes(value)).decode("ascii")
@@ -188,12 +230,6 @@ def _stored(field: Any, value: Any, using: str) -> Any:
             value = timezone.make_aware(value, timezone.get_default_timezone())
         return value.astimezone(connections[using].timezone or datetime.timezone.utc)
     return value
-
-
-@functools.cache
-def _digits(places: int, most: int | None) -> tuple[decimal.Decimal, None, decimal.Context | None]:
-    """What `quantize` takes for a column of so many digits."""
-    return decimal.Decimal(1).scaleb(-places), None, decimal.Context(prec=most) if most else None
 
 
 #: What `to_python` gives back as it is, and what needs no look at the column either. Most values of most rows.

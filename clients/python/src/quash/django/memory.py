@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import datetime
+import decimal
+import enum
+import uuid
 from collections.abc import Iterable
 from typing import Any
+
+from django.db.models.fields.files import FieldFile
 
 from .pending import Fate
 
 _NAME = "_quash_memory"
-_MUTABLE = (list, dict, set, bytearray)
+#: What nobody can change in place. Everything else is copied.
+_FIXED = (
+    *(type(None), bool, int, float, str, bytes),
+    *(decimal.Decimal, datetime.date, datetime.time, datetime.timedelta, uuid.UUID, enum.Enum),
+)
+_FIXED_TYPES = frozenset((*_FIXED, datetime.datetime))
 
 Values = dict[str, Any]
 
@@ -63,16 +75,49 @@ def of(instance: Any) -> Memory | None:
 
 def begin(instance: Any, names: Iterable[str]) -> Memory:
     """Remembers the instance as it is."""
-    memory = Memory(at_hand(instance, names))
+    memory = Memory(at_hand(instance, names, is_read=True))
     instance.__dict__[_NAME] = memory
     return memory
 
 
-def at_hand(instance: Any, names: Iterable[str]) -> Values:
-    """The values of those columns that are loaded. Those that can be changed in place are copied."""
+def forget(instance: Any) -> None:
+    """Knows nothing of the instance any more."""
+    instance.__dict__.pop(_NAME, None)
+
+
+def rewritten(before: Values, written: Iterable[str], values: Values) -> Values:
+    """The row once these columns were written. One of them that has no value here is unknown."""
+    return {name: value for name, value in before.items() if name not in written} | values
+
+
+def at_hand(instance: Any, names: Iterable[str], *, is_read: bool = False) -> Values:
+    """The values of those columns that are loaded: just read, or just written.
+
+    Those that could be changed in place are copied.
+    """
     own = instance.__dict__
-    return {name: _kept(own[name]) for name in names if name in own}
+    kept: Values = {}
+    for name in names:
+        if name not in own:
+            continue
+        value = own[name]
+        if type(value) in _FIXED_TYPES:
+            kept[name] = value
+            continue
+        # What cannot be copied, or not even be looked at, is unknown.
+        with contextlib.suppress(Exception):
+            kept[name] = _copied(value, instance, is_read)
+    return kept
 
 
-def _kept(value: Any) -> Any:
-    return copy.deepcopy(value) if isinstance(value, _MUTABLE) else value
+def _copied(value: Any, instance: Any, is_read: bool) -> Any:
+    if isinstance(value, _FIXED) or hasattr(value, "resolve_expression"):
+        return value
+    if isinstance(value, FieldFile):
+        # What stands in the row, where no file is written as an empty text. The object itself knows the instance, and
+        # is another file later.
+        return value.name if is_read else str(value)
+    if isinstance(value, memoryview):
+        return bytes(value)
+    # What leads back to the instance is no part of the value.
+    return copy.deepcopy(value, {id(instance): instance})

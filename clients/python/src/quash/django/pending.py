@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import logging
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import connections
 
 from .. import scope
 from ..coalesce import coalesced
+from ..errors import QuashError
 from . import outbox
 from .conf import conf
 from .delivery import delivery
+from .tenants import of_tenant
 
 logger = logging.getLogger("quash")
 
@@ -41,15 +44,18 @@ class _Hook:
     the hook, so that its end is the news.
     """
 
-    __slots__ = ("__weakref__", "_pending", "fate", "savepoints")
+    __slots__ = ("__weakref__", "fate", "pending", "savepoints")
 
     def __init__(self, pending: Pending, savepoints: tuple[Any, ...]) -> None:
-        self._pending = pending
+        self.pending = pending
         self.fate = Fate()
         self.savepoints = savepoints
 
     def __call__(self) -> None:
-        self._pending.commit()
+        if not self.fate.is_committed:
+            # Not by the end of a transaction, but by a test that never commits.
+            self.pending.committed()
+        self.pending.commit()
 
     def __del__(self) -> None:
         if not self.fate.is_committed:
@@ -73,6 +79,8 @@ class Pending:
         self._entries: list[_Entry] = []
         self._fates: list[Fate] = []
         self._last: weakref.ref[_Hook] | None = None
+        self._run_hooks = connection.run_and_clear_commit_hooks
+        connection.run_and_clear_commit_hooks = self._on_commit
 
     def fate(self) -> Fate:
         """The fate of what is done now."""
@@ -93,6 +101,7 @@ class Pending:
         """Takes in what happened now."""
         if scope.is_disabled() or not documents:
             return
+        documents = of_tenant(documents, self._using)
         fate = self.fate()
         if scope.capture(documents, fate):
             return
@@ -106,16 +115,23 @@ class Pending:
         if fate.is_committed:
             self.commit()
 
+    def committed(self, hooks: Iterable[_Hook] | None = None) -> None:
+        """What waits was committed: of these hooks, or all that was not rolled back."""
+        fates = self._fates if hooks is None else [hook.fate for hook in hooks]
+        for fate in fates:
+            fate.is_committed = not fate.is_lost
+        for fate in self._fates:
+            fate.is_lost = not fate.is_committed
+        self._fates = []
+        self._last = None
+
     def commit(self) -> None:
-        """Hands on everything that was not rolled back.
+        """Hands on everything that was committed.
 
         The first hook speaks for all: those of savepoints that were rolled back are gone by now.
         """
-        entries, self._entries = [entry for entry in self._entries if not entry.fate.is_lost], []
-        self._last = None
-        for fate in self._fates:
-            fate.is_committed = not fate.is_lost
-        self._fates = []
+        entries = [entry for entry in self._entries if entry.fate.is_committed]
+        self._entries = [entry for entry in self._entries if not entry.fate.is_committed and not entry.fate.is_lost]
         gathering = [entry for entry in entries if entry.batch is not None and entry.batch.is_open]
         for entry in gathering:
             if entry.batch is not None:
@@ -125,6 +141,23 @@ class Pending:
         documents += coalesced(entry.document for entry in entries if entry.batch and not entry.batch.is_open)
         if documents:
             self._deliver(documents)
+
+    def _on_commit(self) -> None:
+        """Runs in place of the connection's own `run_and_clear_commit_hooks`.
+
+        A hook that fails takes all that stand behind it along, and Django says nothing of that either.
+        """
+        hooks = [func for _, func, *_ in self._connection.run_on_commit if isinstance(func, _Hook)]
+        self.committed([hook for hook in hooks if hook.pending is self])
+        try:
+            self._run_hooks()
+        except BaseException:
+            # Of somebody else, and the one that is to be heard.
+            try:
+                self.commit()
+            except QuashError as error:
+                logger.error("another failure on commit hides this one: %s", error)
+            raise
 
 
 def pending(using: str) -> Pending:

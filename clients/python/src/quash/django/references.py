@@ -10,11 +10,14 @@ from django.apps import apps
 from django.db import models
 
 from .. import scope
+from ..scope import Documents
 from . import changes, images, relations
+from .computed import with_computed
 from .conf import conf
+from .guard import told
 from .images import Image
 from .pending import pending
-from .querysets import PublishingMixin
+from .querysets import publishes
 from .tracked import Tracked
 
 Handler = Callable[..., None]
@@ -36,40 +39,43 @@ def handlers(tracked: Iterable[Tracked]) -> Iterator[tuple[Any, Handler]]:
 
 def _of(model: Any, handler: Handler) -> Iterator[tuple[Any, Handler]]:
     # A child and a proxy are deleted under their own name; of a child the parent is as well.
-    for sender in apps.get_models():
+    for sender in apps.get_models() if hasattr(model, "_meta") else ():
         if sender._meta.concrete_model is model._meta.concrete_model:
             yield sender, handler
 
 
 def _writes(field: Any) -> bool:
-    on_delete = field.remote_field.on_delete
+    on_delete = getattr(field.remote_field, "on_delete", None)
     return on_delete is not None and getattr(on_delete, "__name__", "") not in _WRITES_NOTHING
 
 
 def _is_published(one: Tracked, field: Any) -> bool:
     """Whether the delete writes by an update of the base manager, which publishes itself."""
     by_update = getattr(field.remote_field.on_delete, "lazy_sub_objs", False)
-    publishes = isinstance(field.model._base_manager.all(), PublishingMixin)
-    return by_update and publishes and field.model._meta.concrete_model is one.model
+    return by_update and publishes(field.model._base_manager) and field.model._meta.concrete_model is one.model
 
 
 def _on_reference(one: Tracked, field: Any, sender: Any, instance: Any, using: str, **_: Any) -> None:
     if scope.is_disabled():
         return
-    limit = conf().bulk_rows_max
+    build = functools.partial(_updates, one, field, instance, using)
+    pending(using).add(told(one.entity, build, functools.partial(changes.truncated, one)))
+
+
+def _updates(one: Tracked, field: Any, instance: Any, using: str) -> Documents:
+    # With the manager that Django writes with: what that hides stays as it is.
     rows = one.model._base_manager.using(using).filter(**{field.name: instance})
-    before = images.fetch_up_to(one.columns, rows, limit)
-    waiting = pending(using)
+    before = images.fetch_up_to(one.columns, rows, conf().bulk_rows_max)
     if before is None:
-        waiting.add(changes.truncated(one))
-    elif before:
-        after = {key: _after(one, row, field, using) for key, row in before.items()}
-        waiting.add(changes.rows_updated(one, before, after, [field.attname]))
+        return changes.truncated(one)
+    after = {key: _after(one, row, field, using) for key, row in before.items()}
+    return changes.rows_updated(one, before, after, [field.attname])
 
 
 def _after(one: Tracked, before: Image, field: Any, using: str) -> Image:
     """The row as the delete leaves it; what hangs off the foreign key goes with it."""
-    row = {name: value for name, value in before.items() if name not in (field.attname, field.name)}
+    written = {field.name, *with_computed(one.model, [field.attname])}
+    row = {name: value for name, value in before.items() if name not in written}
     if field.attname not in before:
         return row
     on_delete = field.remote_field.on_delete

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
@@ -39,6 +39,17 @@ class Relation:
         return _types(tracked.columns, "from.") | _types(self.to_columns, "to.")
 
     @property
+    def is_of_django(self) -> bool:
+        """Whether its table in between can be asked; a field of somebody's own may keep it in another way."""
+        return isinstance(self.field, models.ManyToManyField)
+
+    @property
+    def is_symmetrical(self) -> bool:
+        """Whether both ends own it."""
+        # A field of somebody's own may say so of two models, as Django does where nobody asks.
+        return bool(getattr(self.field.remote_field, "symmetrical", False)) and self.target is self.field.model
+
+    @property
     def through(self) -> Any:
         """The model of the table in between."""
         return self.field.remote_field.through
@@ -59,10 +70,19 @@ class Tracked:
     columns: tuple[Column, ...]
     relations: tuple[Relation, ...]
 
-    @property
-    def key(self) -> str:
-        """The column of the primary key."""
-        return str(self.model._meta.pk.attname)
+    @functools.cached_property
+    def keys(self) -> tuple[str, ...]:
+        """The columns of the primary key."""
+        return tuple(field.attname for field in key_fields(self.model))
+
+    def key_in(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The primary key in a row, if all of it is there."""
+        key = {name: row[name] for name in self.keys if row.get(name) is not None}
+        return key if len(key) == len(self.keys) else None
+
+    def key_of(self, instance: Any) -> Any:
+        """The primary key of an instance: a value, of several columns a tuple."""
+        return as_key([getattr(instance, name) for name in self.keys])
 
     @functools.cached_property
     def types(self) -> dict[str, str]:
@@ -93,6 +113,17 @@ class Tracked:
         return {field.attname: field.name for field in self.model._meta.concrete_fields}
 
 
+def key_fields(model: Any) -> tuple[Any, ...]:
+    """The fields of a model's primary key: one, or those that a composite one is made of."""
+    # Before Django 5.2 there is but one.
+    return tuple(getattr(model._meta, "pk_fields", None) or (model._meta.pk,))
+
+
+def as_key(values: Sequence[Any]) -> Any:
+    """The values of a primary key's columns as Django takes them: of several columns a tuple."""
+    return values[0] if len(values) == 1 else tuple(values)
+
+
 #: A datetime field is a date field as well, and stands before it.
 _TYPES = (
     (models.DecimalField, "decimal"),
@@ -113,6 +144,8 @@ def _types(columns: Iterable[Column], prefix: str = "") -> dict[str, str]:
 def _type(field: Any) -> str:
     if field.remote_field is not None and hasattr(field, "target_field"):
         return _type(field.target_field)
+    if getattr(field, "generated", False):
+        return _type(field.output_field)
     return next((word for kind, word in _TYPES if isinstance(field, kind)), "")
 
 
@@ -125,8 +158,7 @@ def tracked(model: Any, names: Any) -> Tracked:
     label = model._meta.label
     if isinstance(names, str):
         names = [names]
-    pk = model._meta.pk
-    columns: dict[tuple[str, ...], Column] = {(pk.attname,): Column((pk.attname,), pk)}
+    columns: dict[tuple[str, ...], Column] = {(key.attname,): Column((key.attname,), key) for key in key_fields(model)}
     to_columns: dict[str, list[Column]] = {}
     for name in _expanded(model, names):
         first = _field(model, name.split(".")[0], label, name)
@@ -138,7 +170,8 @@ def tracked(model: Any, names: Any) -> Tracked:
         found = column(model, name.split("."), label, name)
         columns[found.path] = found
     # Inherited ones belong to the entity of the parent.
-    relations = tuple(_relation(field, to_columns.get(field.name, ())) for field in model._meta.local_many_to_many)
+    own = [field for field in model._meta.local_many_to_many if can_be_followed(field)]
+    relations = tuple(_relation(field, to_columns.get(field.name, ())) for field in own)
     return Tracked(model, label, tuple(columns.values()), relations)
 
 
@@ -148,6 +181,12 @@ def _expanded(model: Any, names: Iterable[str]) -> Iterable[str]:
             yield from (field.attname for field in model._meta.concrete_fields)
         else:
             yield name
+
+
+def can_be_followed(field: Any) -> bool:
+    """Whether a many-to-many field has what a relation needs. Fields of others only have to look like Django's."""
+    ends = (getattr(field, "related_model", None), getattr(field.remote_field, "through", None))
+    return all(hasattr(end, "_meta") for end in ends) and len(key_fields(field.related_model)) == 1
 
 
 def _relation(field: Any, to_columns: Iterable[Column]) -> Relation:

@@ -82,7 +82,11 @@ class AmqpLink:
     def _publish(self, message: Message) -> asyncio.Future[None]:
         confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         properties = pika.BasicProperties(
-            content_type="application/json", delivery_mode=2, message_id=message.id, app_id="quash-client"
+            content_type="application/json",
+            delivery_mode=2,
+            message_id=message.id,
+            app_id="quash-client",
+            headers=dict(message.headers) or None,
         )
         try:
             self._channel.basic_publish("", self._queue, message.body, properties, mandatory=True)

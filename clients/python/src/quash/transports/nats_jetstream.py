@@ -35,7 +35,7 @@ class NatsLink:
 
     async def _publish(self, message: Message) -> None:
         try:
-            headers = {"Nats-Msg-Id": message.id, "Content-Type": "application/json"}
+            headers = {**dict(message.headers), "Nats-Msg-Id": message.id, "Content-Type": "application/json"}
             await self._jetstream.publish(self._subject, message.body, timeout=_FOREVER, headers=headers)
         except nats.js.errors.NoStreamResponseError:
             raise Refused("no JetStream stream takes this subject", temporary=True) from None

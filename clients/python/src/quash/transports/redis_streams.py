@@ -36,7 +36,8 @@ class RedisLink:
         pipeline = self._client.pipeline(transaction=False)
         for message in messages:
             # Never with MAXLEN, which would trim what no worker has seen yet.
-            pipeline.execute_command("XADD", self._stream, "*", "body", message.body)
+            beside = (part for header in message.headers for part in header)
+            pipeline.execute_command("XADD", self._stream, "*", "body", message.body, *beside)
         try:
             answers = await pipeline.execute(raise_on_error=False)
         except exceptions.ResponseError as error:
