@@ -25,8 +25,8 @@ const EXAMPLES: [(&str, &[&str]); 26] = [
     ("run", &["quash run --config quash.yaml"]),
     ("dev", &["quash dev"]),
     ("health", &["quash health"]),
-    ("check", &["quash check --config quash.yaml", "quash check --connect --strict"]),
-    ("test", &["quash test --config quash.yaml", "quash test --coverage --junit results.xml"]),
+    ("check", &["quash check quash.yaml", "quash check --connect --strict"]),
+    ("test", &["quash test quash.yaml", "quash test --coverage --junit results.xml"]),
     (
         "explain",
         &[
@@ -35,11 +35,11 @@ const EXAMPLES: [(&str, &[&str]); 26] = [
             "quash explain --live shop:1:product:42",
         ],
     ),
-    ("graph", &["quash graph", "quash graph --format dot | dot -Tsvg > graph.svg"]),
+    ("graph", &["quash graph quash.yaml", "quash graph --format dot | dot -Tsvg > graph.svg"]),
     (
         "publish",
         &[
-            "quash publish -f events.ndjson",
+            "quash publish -f events.ndjson --check",
             "pg_recvlogical … -f - | quash publish --format wal2json -f -",
             "quash publish --outbox postgres://relay@db/shop",
         ],

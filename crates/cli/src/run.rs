@@ -29,9 +29,9 @@ pub struct Args {
 /// until it can be.
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let mut signals = Signals::listen().map_err(|error| CliError::Io(format!("cannot listen for signals: {error}")))?;
-    let watched: Option<&[PathBuf]> = args.watch.then_some(global.config.as_slice());
-    let mut reloads =
-        Reloads::listen(watched).map_err(|error| CliError::Io(format!("cannot listen for signals: {error}")))?;
+    let watched: Option<Vec<PathBuf>> = args.watch.then(|| global.paths());
+    let mut reloads = Reloads::listen(watched.as_deref())
+        .map_err(|error| CliError::Io(format!("cannot listen for signals: {error}")))?;
     let loaded = global.load()?;
     let running = start(&loaded).await?;
     introduce(&loaded.root, &running);

@@ -19,6 +19,9 @@ use quash_dispatch::config::TestCase;
 /// Runs the cases in the configuration.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Configuration files and directories, as with -c
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     /// Runs only cases whose names contain this text, in any case
     #[arg(long, value_name = "TEXT")]
     pub filter: Option<String>,
@@ -36,7 +39,7 @@ pub struct Args {
 /// [`CliError::Configuration`] when the configuration is wrong, [`CliError::Usage`] when the filter leaves no case,
 /// [`CliError::Io`] when the results cannot be written.
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
-    let loaded = global.load()?;
+    let loaded = global.with(&args.files).load()?;
     let (resolver, _) = rules::compile(&loaded)?;
     let cases = pick(&loaded.root.tests, args.filter.as_deref())?;
     let started = Instant::now();

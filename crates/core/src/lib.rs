@@ -7,6 +7,7 @@
 pub mod explain;
 pub mod resolve;
 pub mod scope;
+pub mod undeclared;
 pub mod whereabouts;
 
 // What changed.

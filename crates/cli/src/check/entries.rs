@@ -41,8 +41,8 @@ pub(super) async fn entries(
 
 #[cfg(test)]
 mod tests {
-    use quash_core::key::{Entries, Glob};
     use quash_config::Severity;
+    use quash_core::key::{Entries, Glob};
     use quash_store::memory::Memory;
 
     use super::*;

@@ -14,6 +14,7 @@ use quash_core::key::Glob;
 use quash_core::plan::{Plan, Share, TargetId, TargetSet};
 use quash_core::resolve::{Asked, Refused, Request, Resolution, Resolved, Widened};
 use quash_core::scope::{QueueId, QueueSet};
+use quash_core::undeclared::Undeclared;
 use quash_store::{
     Applied, Described, Identity, Refusal, Sought, Store, StoreConfig, StoreError, Survey, TargetConfig, TargetOptions,
 };
@@ -230,7 +231,12 @@ impl Rules for FakeRules {
             cache_matches: vec![(0, 1)],
             widened: vec![(0, Widened::TooManyActions)],
             handed_over: Vec::new(),
+            undeclared: Undeclared::default(),
         }
+    }
+
+    fn meant_by(&self, _: &str) -> Option<&str> {
+        None
     }
 
     fn targets(&self) -> &[String] {

@@ -65,6 +65,8 @@ pub trait Rules: Send + Sync {
     fn queues_but(&self, name: &str) -> QueueSet;
     /// See [`Resolver::everything_on`].
     fn everything_on(&self, target: TargetId) -> Vec<Action>;
+    /// See [`Resolver::meant_by`].
+    fn meant_by(&self, entity: &str) -> Option<&str>;
     /// See [`Resolver::trace`].
     fn trace(&self, request: &Request<'_>) -> Vec<String>;
 }
@@ -104,6 +106,10 @@ impl Rules for Resolver {
 
     fn everything_on(&self, target: TargetId) -> Vec<Action> {
         Self::everything_on(self, target)
+    }
+
+    fn meant_by(&self, entity: &str) -> Option<&str> {
+        Self::meant_by(self, entity)
     }
 
     fn trace(&self, request: &Request<'_>) -> Vec<String> {
