@@ -3,6 +3,7 @@
 mod cost;
 mod entries;
 mod environment;
+mod one_server;
 
 use std::path::PathBuf;
 

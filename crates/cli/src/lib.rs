@@ -20,6 +20,7 @@ pub mod test;
 mod absence;
 pub mod error;
 mod format;
+mod hint;
 
 pub mod help;
 mod logging;
@@ -197,13 +198,21 @@ impl Global {
     /// # Errors
     /// [`CliError::Io`] when a file cannot be read, [`CliError::Configuration`] with all problems when it is wrong.
     pub fn load(&self) -> Result<Loaded<Config>, CliError> {
-        let paths = self.paths();
-        Loader::load(&paths, &ProcessEnvironment).map_err(|error| match &error {
+        self.read().map_err(|error| self.explain(error))
+    }
+
+    fn read(&self) -> Result<Loaded<Config>, LoadError> {
+        Loader::load(&self.paths(), &ProcessEnvironment)
+    }
+
+    /// Why the configuration cannot be had, and where to begin when there is none.
+    fn explain(&self, error: LoadError) -> CliError {
+        match &error {
             LoadError::Read { file, source } if file == CONFIG && source.kind() == ErrorKind::NotFound => {
                 CliError::Io(format!("{error}; `quash init` writes one to start from, `-c PATH` names another"))
             }
             _ => error.into(),
-        })
+        }
     }
 }
 
@@ -213,11 +222,18 @@ pub async fn main() -> ExitCode {
         Ok(Cli { global, command }) => (global, command),
         Err(exit) => return exit,
     };
+    let is_logged = matches!(command, Command::Run(_)) && logging::is_json(global.log_format);
     match start(&global, command).await {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Failures) => ExitCode::from(1),
         Err(error) => {
-            error.print(global.output);
+            if is_logged && logging::is_set_up() {
+                tracing::error!(kind = error.kind(), exit = error.code(), "{error}");
+            }
+            // Whoever reads the logs of a worker by a program reads nothing else of it.
+            if !(is_logged && logging::is_set_up() && global.output == Output::Text) {
+                error.print(global.output);
+            }
             ExitCode::from(error.code())
         }
     }

@@ -139,7 +139,7 @@ async fn publish(file: &Path, whole: bool, strict: bool, work: Work) -> Result<T
         strict,
         complaints: std::io::stderr(),
     };
-    let about = |error: CliError| error.about(&format!("source {}", source.name));
+    let about = |error: CliError| source.about(error);
     flow.delivery.prepare(async || source.transport.prepare().await, &mut std::io::stderr()).await.map_err(about)?;
     flow.run().await.map_err(about)
 }

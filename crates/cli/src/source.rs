@@ -7,19 +7,31 @@ use quash_core::event::Format;
 use quash_transport::{Transport, TransportError};
 
 use super::{CliError, error};
-use quash_dispatch::config::Config;
+use quash_dispatch::config::{Config, address};
 
 /// A source, not connected yet.
 pub(super) struct Source {
     pub(super) name: String,
     pub(super) format: Format,
     pub(super) transport: Arc<dyn Transport>,
+    /// Where it is, with nothing secret in it.
+    pub(super) address: Option<String>,
 }
 
 impl Source {
     /// What a command says when this source's broker failed.
     pub(super) fn failed(&self, error: TransportError) -> CliError {
-        CliError::from(error).about(&format!("source {}", self.name))
+        self.about(CliError::from(error))
+    }
+
+    /// The error, saying first which source it is about and where that is.
+    pub(super) fn about(&self, error: CliError) -> CliError {
+        match &self.address {
+            Some(address) if !error.to_string().contains(address.as_str()) => {
+                error.about(&format!("source {} at {address}", self.name))
+            }
+            _ => error.about(&format!("source {}", self.name)),
+        }
     }
 }
 
@@ -34,7 +46,7 @@ pub(super) fn choose(config: &Config, name: Option<&str>) -> Result<Source, CliE
     let source = &config.sources[name];
     let wrong = |problem| CliError::Configuration(format!("source `{name}`: {}", error::describe(&problem)));
     let transport = source.kind.build().map_err(wrong)?;
-    Ok(Source { name: name.to_owned(), format: source.options.format, transport })
+    Ok(Source { name: name.to_owned(), format: source.options.format, transport, address: address(source) })
 }
 
 fn pick<'a>(declared: &[&'a str], wanted: Option<&str>) -> Result<&'a str, CliError> {

@@ -12,8 +12,10 @@ use quash_transport::TransportError;
 use serde::Serialize;
 
 use super::entries::entries;
+use super::one_server::one_server;
+use crate::hint;
 use crate::output::{Paint, escape_for_terminal};
-use quash_dispatch::config::{Config, SourceConfig};
+use quash_dispatch::config::{Config, SourceConfig, address};
 
 /// How long an inspection may take: longer than any driver's own limit for connecting.
 const INSPECTION_MAX: Duration = Duration::from_secs(20);
@@ -44,7 +46,13 @@ pub(super) enum Outcome {
 pub(super) async fn inspect(config: &Config, whereabouts: &[Whereabouts]) -> Vec<Inspected> {
     let targets = join_all(config.targets.iter().map(|(name, target)| target_is(name, target, whereabouts)));
     let sources = join_all(config.sources.iter().map(|(name, source)| source_is(name, source)));
-    let (targets, sources) = join(targets, sources).await;
+    let (targets, mut sources) = join(targets, sources).await;
+    for (name, finding) in one_server(config).await {
+        sources
+            .iter_mut()
+            .filter(|source| source.name == name)
+            .for_each(|source| source.findings.push(finding.clone()));
+    }
     targets.into_iter().chain(sources).collect()
 }
 
@@ -66,6 +74,7 @@ async fn source_is(name: &str, source: &SourceConfig) -> Inspected {
         Ok(transport) => within_limit(async { transport.inspect().await.map_err(Trouble::from) }).await,
         Err(problem) => Err(Trouble::Refused(problem.message)),
     };
+    let asked = asked.map_err(|trouble| trouble.at(address(source)));
     Inspected::new("source", name, source.kind.kind(), asked)
 }
 
@@ -78,6 +87,20 @@ async fn within_limit(asking: impl Future<Output = Result<Vec<Finding>, Trouble>
 enum Trouble {
     Unreachable(String),
     Refused(String),
+}
+
+impl Trouble {
+    /// The same with the address, where it does not say it.
+    fn at(self, address: Option<String>) -> Self {
+        let say = |what: String| match &address {
+            Some(address) if !what.contains(address.as_str()) => format!("{address}: {what}"),
+            _ => what,
+        };
+        match self {
+            Self::Unreachable(what) => Self::Unreachable(say(what)),
+            Self::Refused(what) => Self::Refused(say(what)),
+        }
+    }
 }
 
 impl From<StoreError> for Trouble {
@@ -102,7 +125,7 @@ impl Inspected {
     fn new(role: &'static str, name: &str, kind: &'static str, asked: Result<Vec<Finding>, Trouble>) -> Self {
         let (findings, unreachable) = match asked {
             Ok(findings) => (findings, None),
-            Err(Trouble::Unreachable(error)) => (Vec::new(), Some(error)),
+            Err(Trouble::Unreachable(error)) => (Vec::new(), Some(hint::plain(&error))),
             Err(Trouble::Refused(what)) => (vec![refused(what)], None),
         };
         Self { role, name: name.to_owned(), kind, findings, unreachable }
@@ -143,7 +166,8 @@ impl Inspected {
 }
 
 fn refused(what: String) -> Finding {
-    Finding { severity: Severity::Error, what, mend: "give this user the rights that inspecting needs".to_owned() }
+    let mend = hint::mend(&what).to_owned();
+    Finding { severity: Severity::Error, what: hint::plain(&what), mend }
 }
 
 fn outcome_of(finding: &Finding) -> Outcome {
