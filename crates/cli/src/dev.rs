@@ -156,6 +156,14 @@ type Shared = Arc<Shop>;
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn the_introduction_fits_eighty_columns() {
+        let admin = Some("off".to_owned());
+        let args = Args { duration: None, redis: None, rate: 1, admin, print_config: false };
+        let introduction = setup::open(&args).await.unwrap().introduction(output::Paint(false));
+        assert!(introduction.lines().all(|line| line.len() <= 80), "{introduction}");
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn whatever_is_broken_is_kept_and_nothing_stays_stale() {
         let admin = Some("off".to_owned());

@@ -153,12 +153,8 @@ impl From<io::Error> for CliError {
 impl From<TransportError> for CliError {
     fn from(error: TransportError) -> Self {
         match error {
-            TransportError::Unreachable(_) => Self::Unreachable(hint::plain(&error.to_string())),
-            TransportError::Refused(_) | TransportError::TooLarge(_) => {
-                let mend = hint::mend(&error.to_string());
-                let mend = if mend.is_empty() { String::new() } else { format!("; {mend}") };
-                Self::Refused(hint::plain(&error.to_string()) + &mend)
-            }
+            TransportError::Unreachable(_) => Self::Unreachable(hint::whole(&error.to_string())),
+            TransportError::Refused(_) | TransportError::TooLarge(_) => Self::Refused(hint::whole(&error.to_string())),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 /// What is said behind an error that only its author understands; each where the text holds one of the words.
 const PLAIN: [(&[&str], &str); 5] = [
-    (&["InvalidContentType", "wrong version number", "CorruptMessage"], "does this port speak TLS?"),
+    (&["InvalidContentType", "wrong version number", "CorruptMessage"], ASK_FOR_TLS),
     (
         &["CaUsedAsEndEntity", "UnknownIssuer", "SelfSigned", "self-signed", "invalid peer certificate: BadSignature"],
         "the certificate is its own authority's or of one that is not trusted here: name the authority's file as `tls.ca_file`",
@@ -23,6 +23,7 @@ const MENDS: [(&[&str], &str); 5] = [
             "ACCESS_REFUSED - Login",
             "authorization violation",
             "Authentication",
+            "credentials",
             "InvalidCredentials",
         ],
         "compare the user and the password with the server's",
@@ -36,12 +37,33 @@ const MENDS: [(&[&str], &str); 5] = [
     (&["LOADING"], "wait until the server has read its data"),
 ];
 
+/// Such a silence is all that there is when one side speaks TLS and the other does not.
+const SILENCE: [&str; 3] = ["timed out", "no answer", "unexpected end of file"];
+const ASK_FOR_TLS: &str = "does this port speak TLS?";
+
+/// The same of a server that is reached by TLS.
+pub(crate) fn plain_of(error: &str, encrypted: bool) -> String {
+    let is_silent = SILENCE.iter().any(|words| error.contains(words));
+    match encrypted && is_silent && !error.contains(ASK_FOR_TLS) {
+        true => format!("{error} ({ASK_FOR_TLS})"),
+        false => plain(error),
+    }
+}
+
 /// The error, with what it means in plain words where that is not plain.
 pub(crate) fn plain(error: &str) -> String {
     let meant =
         PLAIN.iter().filter(|(words, _)| words.iter().any(|word| error.contains(word))).map(|(_, meant)| *meant);
     let meant: Vec<&str> = meant.filter(|meant| !error.contains(meant)).collect();
     if meant.is_empty() { error.to_owned() } else { format!("{error} ({})", meant.join("; ")) }
+}
+
+/// The error in plain words, with what mends it where that is known.
+pub(crate) fn whole(error: &str) -> String {
+    match mend(error) {
+        "" => plain(error),
+        mend => format!("{}; {mend}", plain(error)),
+    }
 }
 
 /// What mends a refusal; empty where only its own words say it.
@@ -60,6 +82,8 @@ mod tests {
         assert!(said.ends_with("InvalidContentType (does this port speak TLS?)"), "{said}");
         assert_eq!(plain(&said), said);
         assert_eq!(plain("connection refused"), "connection refused");
+        assert_eq!(plain_of("timed out", true), "timed out (does this port speak TLS?)");
+        assert_eq!(plain_of("timed out", false), "timed out");
         assert!(plain("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))").contains("`tls.ca_file`"));
     }
 

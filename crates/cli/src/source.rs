@@ -6,8 +6,8 @@ use quash_config::nearest;
 use quash_core::event::Format;
 use quash_transport::{Transport, TransportError};
 
-use super::{CliError, error};
-use quash_dispatch::config::{Config, address};
+use super::{CliError, error, hint};
+use quash_dispatch::config::{Config, address, is_encrypted};
 
 /// A source, not connected yet.
 pub(super) struct Source {
@@ -16,6 +16,8 @@ pub(super) struct Source {
     pub(super) transport: Arc<dyn Transport>,
     /// Where it is, with nothing secret in it.
     pub(super) address: Option<String>,
+    /// Whether it is reached by TLS.
+    pub(super) encrypted: bool,
 }
 
 impl Source {
@@ -26,6 +28,10 @@ impl Source {
 
     /// The error, saying first which source it is about and where that is.
     pub(super) fn about(&self, error: CliError) -> CliError {
+        let error = match error {
+            CliError::Unreachable(words) => CliError::Unreachable(hint::plain_of(&words, self.encrypted)),
+            other => other,
+        };
         match &self.address {
             Some(address) if !error.to_string().contains(address.as_str()) => {
                 error.about(&format!("source {} at {address}", self.name))
@@ -46,7 +52,8 @@ pub(super) fn choose(config: &Config, name: Option<&str>) -> Result<Source, CliE
     let source = &config.sources[name];
     let wrong = |problem| CliError::Configuration(format!("source `{name}`: {}", error::describe(&problem)));
     let transport = source.kind.build().map_err(wrong)?;
-    Ok(Source { name: name.to_owned(), format: source.options.format, transport, address: address(source) })
+    let (address, encrypted) = (address(source), is_encrypted(source));
+    Ok(Source { name: name.to_owned(), format: source.options.format, transport, address, encrypted })
 }
 
 fn pick<'a>(declared: &[&'a str], wanted: Option<&str>) -> Result<&'a str, CliError> {

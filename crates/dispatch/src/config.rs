@@ -16,7 +16,7 @@ use quash_store::TargetConfig;
 use quash_transport::TransportConfig;
 use serde::Deserialize;
 
-pub use shared::{address, database_in};
+pub use shared::{address, database_in, is_encrypted};
 
 /// A source: which transport, and how to consume it.
 ///

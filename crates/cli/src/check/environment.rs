@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use quash_config::{Finding, Severity};
+use quash_config::{Finding, Secret, Severity};
 use quash_core::whereabouts::Whereabouts;
-use quash_store::{Store, StoreError, TargetConfig};
+use quash_store::{Store, StoreConfig, StoreError, TargetConfig};
 use quash_transport::TransportError;
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ use super::entries::entries;
 use super::one_server::one_server;
 use crate::hint;
 use crate::output::{Paint, escape_for_terminal};
-use quash_dispatch::config::{Config, SourceConfig, address};
+use quash_dispatch::config::{Config, SourceConfig, address, is_encrypted};
 
 /// How long an inspection may take: longer than any driver's own limit for connecting.
 const INSPECTION_MAX: Duration = Duration::from_secs(20);
@@ -66,7 +66,14 @@ async fn target_is(name: &str, target: &TargetConfig, whereabouts: &[Whereabouts
         Ok(store) => within_limit(async { asking(store).await.map_err(Trouble::from) }).await,
         Err(problem) => Err(Trouble::Refused(problem.message)),
     };
+    let asked = asked.map_err(|trouble| trouble.plain(is_target_encrypted(target)));
     Inspected::new("target", name, target.kind.kind(), asked)
+}
+
+fn is_target_encrypted(target: &TargetConfig) -> bool {
+    let StoreConfig::Redis(redis) = &target.kind else { return false };
+    let is_encrypted = |url: &Secret| url.expose().starts_with("rediss:") || url.expose().starts_with("valkeys:");
+    redis.url.iter().chain(&redis.cluster).any(is_encrypted)
 }
 
 async fn source_is(name: &str, source: &SourceConfig) -> Inspected {
@@ -74,7 +81,7 @@ async fn source_is(name: &str, source: &SourceConfig) -> Inspected {
         Ok(transport) => within_limit(async { transport.inspect().await.map_err(Trouble::from) }).await,
         Err(problem) => Err(Trouble::Refused(problem.message)),
     };
-    let asked = asked.map_err(|trouble| trouble.at(address(source)));
+    let asked = asked.map_err(|trouble| trouble.at(address(source)).plain(is_encrypted(source)));
     Inspected::new("source", name, source.kind.kind(), asked)
 }
 
@@ -103,6 +110,16 @@ impl Trouble {
     }
 }
 
+impl Trouble {
+    /// The same in plain words.
+    fn plain(self, encrypted: bool) -> Self {
+        match self {
+            Self::Unreachable(what) => Self::Unreachable(hint::plain_of(&what, encrypted)),
+            Self::Refused(what) => Self::Refused(hint::plain(&what)),
+        }
+    }
+}
+
 impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
         match error {
@@ -125,7 +142,7 @@ impl Inspected {
     fn new(role: &'static str, name: &str, kind: &'static str, asked: Result<Vec<Finding>, Trouble>) -> Self {
         let (findings, unreachable) = match asked {
             Ok(findings) => (findings, None),
-            Err(Trouble::Unreachable(error)) => (Vec::new(), Some(hint::plain(&error))),
+            Err(Trouble::Unreachable(error)) => (Vec::new(), Some(error)),
             Err(Trouble::Refused(what)) => (vec![refused(what)], None),
         };
         Self { role, name: name.to_owned(), kind, findings, unreachable }
@@ -149,6 +166,10 @@ impl Inspected {
         let mut out = format!("{}\n", paint.bold(&heading));
         if let Some(error) = &self.unreachable {
             out += &format!("  {} {}\n", paint.red("✗"), escape_for_terminal(error));
+            let mend = hint::mend(error);
+            if !mend.is_empty() {
+                out += &format!("    {} {mend}\n", paint.dim("mend:"));
+            }
         }
         for finding in &self.findings {
             let mark = match outcome_of(finding) {
@@ -167,7 +188,7 @@ impl Inspected {
 
 fn refused(what: String) -> Finding {
     let mend = hint::mend(&what).to_owned();
-    Finding { severity: Severity::Error, what: hint::plain(&what), mend }
+    Finding { severity: Severity::Error, what, mend }
 }
 
 fn outcome_of(finding: &Finding) -> Outcome {

@@ -12,12 +12,12 @@ pub(super) async fn one_server(config: &Config) -> Vec<(String, Finding)> {
     let mut wrong = Vec::new();
     for (name, source) in &config.sources {
         let Some((database, queue)) = queue_of(source) else { continue };
-        let Some(server) = identity(queue).await else { continue };
+        let Some(server) = runs(queue).await.pop() else { continue };
         for (target, cache) in &config.targets {
-            if database_of(cache).as_deref() == Some(&*database) && identity_of(cache).await.as_ref() == Some(&server) {
-                let what = format!(
-                    "this is the server and the database of target {target}: what empties the cache takes events along"
-                );
+            let Ok(store) = cache.kind.build() else { continue };
+            if database_of(cache).as_deref() == Some(&*database) && runs(store).await.contains(&server) {
+                let what =
+                    format!("this is the database of target {target}: what empties the cache takes events along");
                 let mend = "keep events on a server of their own, which evicts nothing".to_owned();
                 wrong.push((name.clone(), Finding { severity: Severity::Error, what, mend }));
             }
@@ -56,10 +56,9 @@ fn database_of(target: &TargetConfig) -> Option<String> {
     }
 }
 
-async fn identity_of(target: &TargetConfig) -> Option<Identity> {
-    identity(target.kind.build().ok()?).await
-}
-
-async fn identity(store: Arc<dyn Store>) -> Option<Identity> {
-    store.identity().await.ok()
+/// The run ids of the servers of a store, whatever their addresses are; none where they do not say.
+async fn runs(store: Arc<dyn Store>) -> Vec<String> {
+    let Ok(Identity(nodes)) = store.identity().await else { return Vec::new() };
+    let run = |node: &str| node.rsplit_once('=').map(|(_, run)| run.to_owned());
+    nodes.split(' ').filter_map(run).filter(|run| !run.starts_with('/')).collect()
 }

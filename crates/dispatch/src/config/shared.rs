@@ -21,7 +21,11 @@ impl Config {
             let path = ConfigPath::root().key("sources").key(name).key(source.kind.kind()).key("url");
             let message =
                 format!("the queue is in the database of target `{target}`: what empties the cache takes events along");
-            Some(Problem::error(path, message).help("keep events on a server of their own, which evicts nothing"))
+            Some(
+                Problem::error(path, message)
+                    .naming_no_value()
+                    .help("keep events on a server of their own, which evicts nothing"),
+            )
         })
     }
 
@@ -35,6 +39,7 @@ impl Config {
             let message = format!("it reads the queue of source `{first}`: each event goes to one of the two");
             Some(
                 Problem::warning(path, message)
+                    .naming_no_value()
                     .help("one source takes it all: raise its batch or in_flight, or run more workers"),
             )
         });
@@ -57,6 +62,14 @@ pub fn address(source: &SourceConfig) -> Option<String> {
     let servers = url.expose().split(',').filter_map(|url| Address::read(url, port));
     let servers: Vec<String> = servers.map(|address| address.shown).collect();
     (!servers.is_empty()).then(|| servers.join(", "))
+}
+
+/// Whether a source is reached by TLS.
+#[doc(hidden)]
+#[must_use]
+pub fn is_encrypted(source: &SourceConfig) -> bool {
+    url_of(source)
+        .is_some_and(|(url, _)| ["rediss:", "amqps:", "tls:", "wss:"].iter().any(|tls| url.expose().starts_with(tls)))
 }
 
 /// The URL of a source, and the port where it names none.
