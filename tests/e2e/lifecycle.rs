@@ -138,8 +138,7 @@ async fn a_reload_takes_new_rules_and_keeps_the_old_ones_when_the_new_ones_are_w
         worker.metric("quash_config_last_reload_successful", &[]).await == 0.0
     })
     .await;
-    let log = worker.log();
-    assert!(log.contains("quash.yaml\" line="), "the log says where: {log}");
+    assert!(worker.log().contains("quash.yaml:"), "the log says where: {}", worker.log());
     invalidates(&scene, 1, "product:1").await;
 
     std::fs::write(scene.quash.config(), good.replace("product:{id}", "renamed:{id}")).unwrap();

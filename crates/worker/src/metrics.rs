@@ -201,9 +201,15 @@ impl Metrics {
 pub fn config_problem(problem: &PlacedProblem) {
     let PlacedProblem { severity, file, line, column, path, message, help, .. } = problem;
     let (file, help) = (file.as_deref(), help.as_deref());
+    let at = match (file, line, column) {
+        (Some(file), Some(line), Some(column)) => format!("{file}:{line}:{column}: "),
+        _ => String::new(),
+    };
     match severity {
-        Severity::Error => tracing::error!(file, line, column, %path, help, "configuration: {message}"),
-        Severity::Warning | Severity::Ok => tracing::warn!(file, line, column, %path, help, "configuration: {message}"),
+        Severity::Error => tracing::error!(file, line, column, %path, help, "configuration: {at}{message}"),
+        Severity::Warning | Severity::Ok => {
+            tracing::warn!(file, line, column, %path, help, "configuration: {at}{message}");
+        }
     }
 }
 
