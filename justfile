@@ -36,5 +36,5 @@ fmt:
 
 # The figures of docs/performance.md
 bench:
-    cargo build --release -p quash-worker
-    cargo bench -p quash-benches
+    cargo build --profile dist -p quash-cli
+    cargo bench --profile dist -p quash-benches

@@ -1,7 +1,7 @@
 """Measures a partition wipe of drf-restflow beside the same wipe by Quash, and a hundred of them in one batch beside one.
 
-    ./test libraries -k restflow && cargo build --release
-    target/tools/libraries-django5/bin/python benches/restflow_wipe.py [target/release/quash]
+    ./test libraries -k restflow && cargo build --profile dist
+    target/tools/libraries-django5/bin/python benches/restflow_wipe.py [target/dist/quash]
 
 The library works as it does by default: django-redis with its own number of keys per SCAN. Quash works end to end: from
 before the event is published until its worker has settled it. All sides take turns, and what goes is put back in between.
@@ -121,7 +121,7 @@ def measure(application, wipe, partitions):
 
 
 def main():
-    servers.QUASH = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "target/release/quash").resolve()
+    servers.QUASH = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "target/dist/quash").resolve()
     cache, queue = servers.Redis(), servers.Redis(durable=True)
     quash = None
     try:

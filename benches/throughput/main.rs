@@ -1,6 +1,6 @@
 //! Measures publishing and the worker on every broker beside the bare driver; latency when idle; memory.
 //!
-//! `cargo build --release -p quash-cli && cargo bench -p quash-benches --bench throughput`; in the environment, `BROKERS`
+//! `cargo build --profile dist -p quash-cli && cargo bench --profile dist -p quash-benches --bench throughput`; in the environment, `BROKERS`
 //! (`redis_streams,amqp,nats`) chooses, `EVENTS` and `ROUNDS` change the load. Both sides carry the same messages through the
 //! same server, in turn, in one run: the ratio is what to compare, the rates depend on the machine.
 
@@ -36,8 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn main() -> Outcome<()> {
     // Cargo names the profile by the folder: a debug build would measure nothing.
     let binary = quash_e2e::binary();
-    if !binary.components().any(|part| part.as_os_str() == "release") {
-        return Err(format!("{} is no release build", binary.display()).into());
+    if !binary.components().any(|part| part.as_os_str() == "dist") {
+        return Err(format!("{} is not built with the profile dist", binary.display()).into());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     report::machine()?;

@@ -3,10 +3,12 @@
 // What the promises are proven with.
 mod foreign;
 mod harness;
+mod put_back;
 mod scene;
 
 // The promises.
 mod bad_input;
+mod borders;
 mod check;
 mod cli;
 mod cloud_events;
@@ -21,6 +23,7 @@ mod outage;
 mod outbox;
 mod oversized;
 mod postgres;
+mod recorded;
 mod sources;
 
 // The rules of the source tree.

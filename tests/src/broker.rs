@@ -191,6 +191,15 @@ impl Broker {
         }
     }
 
+    /// Runs `rabbitmqctl` with these arguments on a node of RabbitMQ and returns what it printed.
+    ///
+    /// # Panics
+    /// When it fails, or this is another kind.
+    pub async fn rabbitmqctl(&self, arguments: &[&str]) -> String {
+        let node = self.ctl().expect("a node of RabbitMQ");
+        node.run(arguments).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// What asks a RabbitMQ node about itself.
     pub(crate) fn ctl(&self) -> Option<Ctl> {
         match &self.0 {

@@ -26,6 +26,9 @@ mod queue;
 mod certificates;
 mod proxy;
 
+// What lay in brokers before.
+pub mod recorded;
+
 pub use broker::{Broker, Kind};
 pub use certificates::Certificates;
 pub use eventually::{becomes, eventually};

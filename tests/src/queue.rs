@@ -109,8 +109,16 @@ impl Queue {
     pub async fn publish(&self, bodies: impl IntoIterator<Item = impl Into<Bytes>>) {
         let messages: Vec<_> =
             bodies.into_iter().map(|body| Message { payload: body.into(), ..Message::default() }).collect();
+        self.publish_messages(&messages).await;
+    }
+
+    /// Publishes messages with their headers; again, if the broker is just coming back, which may double some.
+    ///
+    /// # Panics
+    /// When the broker does not take them.
+    pub async fn publish_messages(&self, messages: &[Message]) {
         self.declare().await;
-        patiently("publish", async || self.transport.publish(&messages).await).await;
+        patiently("publish", async || self.transport.publish(messages).await).await;
     }
 
     /// Takes this many messages out, in the order in which they come.

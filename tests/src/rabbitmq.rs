@@ -174,7 +174,8 @@ impl Ctl {
         if written.is_ok() && error.is_empty() { Ok(said) } else { Err(format!("erl_call: {said}{error}")) }
     }
 
-    async fn run(&self, arguments: &[&str]) -> Result<String, String> {
+    /// What `rabbitmqctl` prints, or why it fails.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new(format!("{PROGRAMS}/rabbitmqctl"));
         self.place(command.arg("--quiet").args(arguments));
         let output = tokio::process::Command::from(command).output().await.expect("rabbitmqctl is installed");

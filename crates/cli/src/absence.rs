@@ -1,8 +1,10 @@
 //! Says why entries are not where the configuration looks for them: another prefix or version, or another database.
 
+use std::time::Duration;
+
 use quash_config::{Finding, Severity};
 use quash_core::whereabouts::Whereabouts;
-use quash_store::{Sighted, Sought, Survey};
+use quash_store::{Sighted, Sought, Store, StoreError, Survey};
 
 use super::screen;
 
@@ -40,6 +42,14 @@ pub(super) fn is_of_another(place: &Whereabouts, head: &str, all: &[Whereabouts]
     let others = all.iter().filter(|other| other.target == place.target && other.cache != place.cache);
     let mut behind = others.filter(|other| other.heads.iter().any(|known| **known == *head));
     behind.any(|other| other.entries.keys.iter().any(|pattern| place.entries.keys.contains(pattern)))
+}
+
+/// Looks for keys, where the target can be asked.
+///
+/// # Errors
+/// As [`quash_store::Questions::survey`], and [`StoreError::Refused`] where it cannot.
+pub(crate) async fn survey(store: &dyn Store, sought: &[Sought], limit: Duration) -> Result<Survey, StoreError> {
+    store.ask()?.survey(sought, limit).await
 }
 
 /// One finding that says that no more could be found out.

@@ -86,6 +86,7 @@ impl serde::Serialize for Span {
     }
 }
 
+#[cfg(feature = "schema")]
 impl schemars::JsonSchema for Span {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Span".into()

@@ -12,10 +12,13 @@ mod merge;
 mod yaml;
 
 // Typing: the tree to a root type, and everything that does not fit.
+mod absent;
+#[cfg(feature = "schema")]
 mod blame;
 mod deserialize;
 mod mismatch;
 mod plugins;
+mod schema;
 mod tagged;
 mod typed;
 
@@ -46,5 +49,6 @@ pub use load::{Loaded, Loader, Root};
 pub use path::{ConfigPath, Segment};
 pub use plugins::Kind;
 pub use problems::{PlacedProblem, Problems};
+pub use schema::Schema;
 pub use secret::Secret;
 pub use tagged::Tagged;

@@ -12,13 +12,13 @@ use super::merge::merge;
 use super::node::{Node, Place};
 use super::typed::{self, Typed};
 use super::wording::{scrub, unshown};
-use super::{LoadError, Problem, Problems, Severity, mask, yaml};
+use super::{LoadError, Problem, Problems, Schema, Severity, mask, yaml};
 
 /// The longest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The root of a configuration: a type that a merged tree is read into.
-pub trait Root: serde::de::DeserializeOwned + schemars::JsonSchema {
+pub trait Root: serde::de::DeserializeOwned + Schema {
     /// The sections in whose values `${VAR}` is resolved. Everywhere else it is ordinary text.
     const ENVIRONMENT: &'static [&'static str];
 

@@ -1,5 +1,7 @@
 //! Makes the visible list of a kind of plug-in into the enum that configuration names them by.
 
+use crate::Schema;
+
 /// Declares the plug-ins of a kind: one line each, `key in YAML: Variant(configuration type)`.
 ///
 /// The result is an externally tagged enum (`redis: {…}`) with its keys in `KINDS`, and `build`, which calls the
@@ -11,7 +13,8 @@ macro_rules! plugins {
         $name:ident builds dyn $built:path { $( $(#[$kind_doc:meta])* $key:literal: $variant:ident($config:ty) ),+ $(,)? }
     ) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+        #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub enum $name {
             $( $(#[$kind_doc])* #[serde(rename = $key)] $variant(Box<$config>) ),+
         }
@@ -39,7 +42,7 @@ macro_rules! plugins {
 }
 
 /// An enum of plug-ins whose variants are told apart by their key.
-pub trait Kind: serde::de::DeserializeOwned + schemars::JsonSchema {
+pub trait Kind: serde::de::DeserializeOwned + Schema {
     /// The keys, in the order of the list.
     const KINDS: &'static [&'static str];
 }

@@ -6,8 +6,9 @@ use std::fmt;
 pub(super) const SECRET: &str = "quash::Secret";
 
 /// Text that must never reach a log, an error, a dead letter or a page: it prints as `***`.
-#[derive(Clone, PartialEq, Eq, schemars::JsonSchema)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(transparent))]
 pub struct Secret(String);
 
 impl Secret {

@@ -119,6 +119,7 @@ impl<'de> Deserializer<'de> for OneKind<'_> {
     }
 }
 
+#[cfg(feature = "schema")]
 impl<K: Kind, O: schemars::JsonSchema> schemars::JsonSchema for Tagged<K, O> {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         format!("{}With{}", K::schema_name(), O::schema_name()).into()
@@ -145,6 +146,7 @@ impl<K: Kind, O: schemars::JsonSchema> schemars::JsonSchema for Tagged<K, O> {
 }
 
 /// The kinds of an externally tagged enum's schema, each with its documentation.
+#[cfg(feature = "schema")]
 fn kinds_of(schema: &schemars::Schema) -> serde_json::Map<String, serde_json::Value> {
     let mut kinds = serde_json::Map::new();
     for variant in schema.get("oneOf").and_then(serde_json::Value::as_array).into_iter().flatten() {

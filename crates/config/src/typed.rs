@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+#[cfg(feature = "schema")]
 use super::blame::blame;
 use super::deserialize::{Learnt, Read};
 use super::fault::Fault;
@@ -49,6 +50,7 @@ pub(super) fn read<T: Root>(tree: &mut Node, incomplete: bool) -> Typed<T> {
 }
 
 /// Where several forms are possible, serde names the whole value: the schema knows what in it is wrong.
+#[cfg(feature = "schema")]
 fn narrow<T: Root>(found: Found, tree: &Node, schema: &mut Option<Json>) -> Found {
     if found.why != Why::NoVariant || found.at_key {
         return found;
@@ -58,6 +60,13 @@ fn narrow<T: Root>(found: Found, tree: &Node, schema: &mut Option<Json>) -> Foun
         Some((path, why)) => Found { path, at_key: matches!(why, Why::UnknownKey(_)), why, ..found },
         None => found,
     }
+}
+
+/// Without schemas the whole value is named.
+#[cfg(not(feature = "schema"))]
+#[expect(clippy::extra_unused_type_parameters, reason = "with schemas the type is asked for its own")]
+const fn narrow<T: Root>(found: Found, _: &Node, _: &mut Option<Json>) -> Found {
+    found
 }
 
 /// Drops a value from the tree; false when there is none to drop but the root.

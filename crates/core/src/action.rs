@@ -123,6 +123,58 @@ impl Action {
     }
 }
 
+/// Kinds of actions: what a store can do, or what removing something takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ActionSet(u8);
+
+impl ActionSet {
+    /// None.
+    pub const NONE: Self = Self(0);
+    /// Every kind.
+    pub const ALL: Self = Self((1 << Action::KINDS.len()) - 1);
+    /// [`Action::Delete`].
+    pub const DELETE: Self = Self(1);
+    /// [`Action::DeletePrefix`].
+    pub const DELETE_PREFIX: Self = Self(1 << 1);
+    /// [`Action::DeletePattern`].
+    pub const DELETE_PATTERN: Self = Self(1 << 2);
+    /// [`Action::Bump`].
+    pub const BUMP: Self = Self(1 << 3);
+    /// [`Action::Set`].
+    pub const SET: Self = Self(1 << 4);
+    /// [`Action::Publish`].
+    pub const PUBLISH: Self = Self(1 << 5);
+
+    /// The kind of an action.
+    #[must_use]
+    pub const fn of(action: &Action) -> Self {
+        Self(1 << action.kind_index())
+    }
+
+    /// Both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// These without those.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether all of those are among these.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        other.without(self).0 == 0
+    }
+
+    /// The kinds' names, as [`Action::kind`] gives them.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        (0..).zip(Action::KINDS).filter(move |(index, _)| self.0 & (1 << index) != 0).map(|(_, name)| name)
+    }
+}
+
 impl Number {
     /// The integer, given the time in microseconds since the Unix epoch and a random number.
     #[must_use]

@@ -4,6 +4,7 @@
 //! module to open next.
 
 // The flow: bytes to a plan.
+mod capability;
 pub mod explain;
 pub mod resolve;
 pub mod scope;

@@ -76,6 +76,16 @@ impl Resolver {
         (usable(&problems).then_some(resolver), problems)
     }
 
+    /// The same rules with another scheme for one cache: for tests of what happens when a scheme misbehaves.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn with_scheme(mut self, cache: &str, scheme: Box<dyn crate::key::Scheme>) -> Self {
+        if let Some(cache) = self.rules.caches.iter_mut().find(|known| known.name == cache) {
+            cache.scheme = scheme;
+        }
+        self
+    }
+
     /// Resolves a batch: decodes each request, finds what its changes make stale and merges what that takes.
     #[must_use]
     pub fn resolve(&self, requests: &[Request<'_>]) -> Resolution {

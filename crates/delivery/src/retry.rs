@@ -15,7 +15,8 @@ pub const UNREACHABLE_MAX: Duration = Duration::from_secs(30);
 const UNREACHABLE_PART: u32 = 20;
 
 /// When and how often failed shares are tried again.
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryConfig {
     /// Attempts on a target that answers with errors, the first included.
@@ -93,6 +94,18 @@ impl From<&RetryConfig> for RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// The same delays, and no end: for who counts attempts itself.
+    #[must_use]
+    pub fn never_giving_up(&self) -> Self {
+        Self { max_attempts: u32::MAX, give_up_after: Duration::MAX, ..self.clone() }
+    }
+
+    /// No further attempt, whatever went wrong.
+    #[must_use]
+    pub fn giving_up_at_once(&self) -> Self {
+        Self { max_attempts: 0, give_up_after: Duration::ZERO, ..self.clone() }
+    }
+
     /// The delay after this failed attempt, counted from 1. `random` is from 0 to 1; the configured maximum is never
     /// exceeded.
     #[must_use]

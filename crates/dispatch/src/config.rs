@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quash_config::{ConfigPath, Problem, Root, Secret, Severity, Span, Tagged};
+use quash_core::action::ActionSet;
 use quash_core::event::Format;
 use quash_core::resolve::{Declared, Resolver};
 use quash_core::rule::config::{CacheConfig, Limits};
@@ -45,7 +46,8 @@ pub type SourceConfig = Tagged<TransportConfig, SourceOptions>;
 /// assert_eq!(config.dispatch, None);     // as `queue`
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The version of this format: 1.
@@ -106,6 +108,9 @@ impl Config {
     pub fn compile(&self) -> (Option<Resolver>, Vec<Problem>) {
         let (rules, mut problems) = self.rules();
         problems.extend(self.check_rest());
+        if let Some(rules) = &rules {
+            problems.extend(self.check_reach(rules));
+        }
         let usable = problems.iter().all(|problem| problem.severity < Severity::Error);
         (rules.filter(|_| usable), problems)
     }
@@ -127,10 +132,18 @@ impl Config {
         problems
     }
 
+    /// What rules ask of targets that these cannot do.
+    fn check_reach(&self, rules: &Resolver) -> Vec<Problem> {
+        let can = |target: &TargetConfig| target.kind.build().map_or(ActionSet::ALL, |store| store.can().actions);
+        let can: Vec<ActionSet> = self.targets.values().map(can).collect();
+        rules.beyond(|target| can.get(usize::from(target.0)).copied().unwrap_or(ActionSet::ALL))
+    }
+
     /// What of the kinds' own values does not fit together.
     fn check_plugins(&self) -> Vec<Problem> {
         let at = |section: &str, name: &str, kind: &str| ConfigPath::root().key(section).key(name).key(kind);
-        let targets = self.targets.iter().filter_map(|(name, target)| {
+        // A program that only publishes has no use for a target, and is built without its driver.
+        let targets = self.targets.iter().filter(|_| cfg!(feature = "in_process")).filter_map(|(name, target)| {
             target.kind.build().err().map(|problem| problem.below(&at("targets", name, target.kind.kind())))
         });
         let sources = self.sources.iter().filter_map(|(name, source)| {
@@ -157,7 +170,8 @@ pub const DEFAULT: &str = include_str!("default.yaml");
 /// assert_eq!(config.sources["events"].options, SourceOptions { batch: 64, ..SourceOptions::default() });
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SourceOptions {
     /// The format of the events.
@@ -185,7 +199,8 @@ impl Default for SourceOptions {
 /// assert_eq!(config.admin, AdminConfig { listen: "127.0.0.1:9000".to_owned(), token: None });
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminConfig {
     /// Where to listen; `off` listens nowhere. A wider bind than loopback needs a token.
@@ -209,7 +224,8 @@ impl Default for AdminConfig {
 /// assert_eq!(config.worker, WorkerConfig { name: Some("worker-1".to_owned()), ..WorkerConfig::default() });
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerConfig {
     /// The worker's name, unique among those alive; host name and process id when left out.
@@ -240,7 +256,8 @@ impl Default for WorkerConfig {
 /// assert_eq!((name.as_str(), &event["op"]), ("a deleted book drops its page", &"delete".into()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TestCase {
     /// What the case shows.
@@ -267,7 +284,8 @@ pub struct TestCase {
 /// assert_eq!(config.tests[0].expect, expected);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Expectation {
     /// Exactly these caches, in any order.

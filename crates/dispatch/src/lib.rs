@@ -50,8 +50,10 @@
 //!
 //! # Features
 //!
-//! None is on by default, so that an application builds its own broker alone: `amqp` (RabbitMQ), `nats` (NATS JetStream),
-//! `redis_streams`. Messages in this process (`memory`, for tests) are always there.
+//! None is on by default, so that an application builds what it uses: its broker, `amqp` (RabbitMQ), `nats` (NATS JetStream) or
+//! `redis_streams`, and `in_process` where caches are dispatched by `inline`, `threadpool` or `task`: that brings the driver of
+//! the targets and evaluates conditions. `schema` (part of `in_process`) makes errors inside of alternatives say more. Messages
+//! in this process (`memory`, for tests) are always there.
 
 // What applications publish, and to whom.
 pub mod dispatcher;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Applied, Described, Sighted, Sought, Store, Survey};
-use quash_core::action::{Action, Life, Number, Write};
+use super::{Applied, Described, Questions, Sighted, Sought, Store, Survey};
+use quash_core::action::{Action, ActionSet, Life, Number, Write};
 use quash_core::key::{Glob, GlobBuilder};
 
 /// A store under test, and a way to see behind it.
@@ -39,35 +39,69 @@ pub trait Fixture: Send + Sync {
     async fn clear(&self);
 }
 
-/// Runs every promise, each on an empty cache.
+/// Runs every promise that the store claims by [`Store::can`], each on an empty cache.
 pub async fn all(fixture: &dyn Fixture) {
+    let can = fixture.store().can();
+    let asks = fixture.store().questions().is_some();
     macro_rules! run {
-        ($($promise:ident)+) => { $( fixture.clear().await; $promise(fixture).await; )+ };
+        ($($claimed:expr => $($promise:ident)+;)+) => {
+            $( if $claimed { $( fixture.clear().await; $promise(fixture).await; )+ } )+
+        };
     }
+    let does = |actions: &[ActionSet]| actions.iter().all(|kind| can.actions.contains(*kind));
+    let (delete, prefix, pattern) = (ActionSet::DELETE, ActionSet::DELETE_PREFIX, ActionSet::DELETE_PATTERN);
+    let (bump, set, publish) = (ActionSet::BUMP, ActionSet::SET, ActionSet::PUBLISH);
     run! {
-        removes_exactly_the_keys_that_are_named
-        takes_any_number_of_keys
-        a_missing_key_is_no_failure
-        a_prefix_removes_exactly_what_begins_with_it
-        several_prefixes_go_in_one_pass_and_are_counted_apart
-        a_prefix_finds_every_key_among_thousands
-        an_empty_prefix_removes_nothing
-        a_pattern_removes_exactly_what_it_matches
-        patterns_and_prefixes_share_a_pass
-        one_refused_action_costs_only_itself
-        a_refused_key_costs_its_prefix_and_no_other
-        a_bump_writes_a_fresh_integer
-        a_set_writes_an_integer_with_its_time_to_live
-        a_set_writes_the_time_in_microseconds
-        a_renewal_changes_what_exists_and_makes_nothing
-        a_publication_arrives
-        a_publication_comes_after_what_it_announces
-        repeating_is_harmless
-        no_actions_are_no_failure
-        the_identity_stays_the_same
-        asking_removes_nothing
-        a_survey_finds_keys_behind_another_head
+        true =>
+            what_is_not_claimed_is_refused_and_does_nothing
+            no_actions_are_no_failure;
+        does(&[delete]) =>
+            removes_exactly_the_keys_that_are_named
+            takes_any_number_of_keys;
+        does(&[delete, prefix]) =>
+            a_missing_key_is_no_failure
+            several_prefixes_go_in_one_pass_and_are_counted_apart
+            an_empty_prefix_removes_nothing;
+        does(&[prefix]) =>
+            a_prefix_removes_exactly_what_begins_with_it
+            a_refused_key_costs_its_prefix_and_no_other;
+        does(&[prefix]) && asks => a_prefix_finds_every_key_among_thousands;
+        does(&[pattern]) => a_pattern_removes_exactly_what_it_matches;
+        does(&[pattern, prefix]) && asks => patterns_and_prefixes_share_a_pass;
+        does(&[delete, bump]) => one_refused_action_costs_only_itself;
+        does(&[delete, bump, prefix]) => repeating_is_harmless;
+        does(&[bump]) => a_bump_writes_a_fresh_integer;
+        does(&[set]) =>
+            a_set_writes_an_integer_with_its_time_to_live
+            a_set_writes_the_time_in_microseconds
+            a_renewal_changes_what_exists_and_makes_nothing;
+        does(&[publish]) => a_publication_arrives;
+        does(&[publish, prefix]) => a_publication_comes_after_what_it_announces;
+        can.tells_restarts => the_identity_stays_the_same;
+        asks =>
+            asking_removes_nothing
+            a_survey_finds_keys_behind_another_head;
     }
+}
+
+/// An action of a kind that the store does not claim is an `Err` in its outcomes, and costs none of its neighbours.
+pub async fn what_is_not_claimed_is_refused_and_does_nothing(fixture: &dyn Fixture) {
+    let can = fixture.store().can().actions;
+    let publish = Action::Publish { channel: "quash:local".into(), message: "{}".into() };
+    let each = [
+        delete("k:1"),
+        Action::DeletePrefix("k:".into()),
+        pattern(&["k:", "1"]),
+        Action::Bump("t".into()),
+        set("t", Write::exactly(1)),
+        publish,
+    ];
+    let beyond: Vec<Action> = each.into_iter().filter(|action| !can.contains(ActionSet::of(action))).collect();
+    seed(fixture, &["k:1", "t"]).await;
+    let removed = outcomes(fixture, &beyond).await;
+    assert!(removed.iter().all(Result::is_err), "{removed:?}");
+    assert_eq!(left(fixture, &["k:1", "t"]).await, BTreeSet::from(["k:1", "t"]));
+    assert_eq!(fixture.get("t").await.as_deref(), Some("1"));
 }
 
 /// Keys of every awkward kind; none of them may be taken for another.
@@ -150,7 +184,7 @@ pub async fn a_prefix_finds_every_key_among_thousands(fixture: &dyn Fixture) {
     }
     let actions = ["kind1:", "kind3:"].map(|prefix| Action::DeletePrefix(prefix.into()));
     assert_eq!(outcomes(fixture, &actions).await, [Ok(1000), Ok(1000)]);
-    let counts = fixture.store().count_prefixes(&["kind0:", "kind1:", "kind2:", "kind"]).await;
+    let counts = questions(fixture).count_prefixes(&["kind0:", "kind1:", "kind2:", "kind"]).await;
     assert_eq!(counts, Ok(vec![1000, 0, 1000, 2000]));
 }
 
@@ -194,7 +228,7 @@ pub async fn patterns_and_prefixes_share_a_pass(fixture: &dyn Fixture) {
     }
     let actions = [pattern(&["kind0:", ":end1"]), Action::DeletePrefix("kind1:".into()), pattern(&["none:", "x"])];
     let counted: Vec<Glob> = actions.iter().filter_map(|action| Glob::parse(action.object())).collect();
-    let counts = fixture.store().count_patterns(&counted).await;
+    let counts = questions(fixture).count_patterns(&counted).await;
     assert_eq!(counts.map(|counts| counts[0]), Ok(500));
     let applied = applied(fixture, &actions).await;
     assert_eq!(applied.outcomes, [Ok(500), Ok(1000), Ok(0)]);
@@ -335,7 +369,8 @@ pub async fn no_actions_are_no_failure(fixture: &dyn Fixture) {
 pub async fn the_identity_stays_the_same(fixture: &dyn Fixture) {
     let before = fixture.store().identity().await;
     fixture.set("a", "1").await;
-    outcomes(fixture, &[delete("a"), Action::Bump("t".into())]).await;
+    let actions = [delete("a"), Action::Bump("t".into())];
+    outcomes(fixture, &actions).await;
     assert!(before.is_ok(), "{before:?}");
     assert_eq!(fixture.store().identity().await, before);
 }
@@ -344,10 +379,13 @@ pub async fn the_identity_stays_the_same(fixture: &dyn Fixture) {
 pub async fn asking_removes_nothing(fixture: &dyn Fixture) {
     seed(fixture, &AWKWARD).await;
     let store = fixture.store();
-    assert_eq!(store.exist(&["star*", "st", "nul\0byte", "{tag}:1"]).await, Ok(vec![true, false, true, true]));
-    assert_eq!(store.count_prefixes(&["star", "star*", "none", "a", ""]).await, Ok(vec![2, 1, 0, 1, 0]));
+    assert_eq!(
+        questions(fixture).exist(&["star*", "st", "nul\0byte", "{tag}:1"]).await,
+        Ok(vec![true, false, true, true])
+    );
+    assert_eq!(questions(fixture).count_prefixes(&["star", "star*", "none", "a", ""]).await, Ok(vec![2, 1, 0, 1, 0]));
     assert!(store.inspect().await.is_ok_and(|findings| !findings.is_empty()));
-    let described = store.describe(&["star*", "st"]).await;
+    let described = questions(fixture).describe(&["star*", "st"]).await;
     let Ok([Some(star), None]) = described.as_deref() else { panic!("{described:?}") };
     // The documented rights do not show the type and the time to live.
     let known = Described { kind: Some("string".to_owned()), expires: Some(false), ttl_ms: None };
@@ -362,7 +400,7 @@ pub async fn a_survey_finds_keys_behind_another_head(fixture: &dyn Fixture) {
     let sought = [Sought { logical, heads: vec![":1:".into()] }];
     let elsewhere = ["", ":2:", "shop:1:"].map(|head| (head.to_owned(), 1));
     let sighted = vec![Sighted { here: 1, under: 2, elsewhere: elsewhere.into() }];
-    let survey = fixture.store().survey(&sought, Duration::from_secs(60)).await;
+    let survey = questions(fixture).survey(&sought, Duration::from_secs(60)).await;
     assert_eq!(survey, Ok(Survey { sighted, keys: 6, complete: true }));
 }
 
@@ -412,6 +450,13 @@ async fn left<'a>(fixture: &dyn Fixture, keys: &[&'a str]) -> BTreeSet<&'a str> 
     left
 }
 
+fn questions(fixture: &dyn Fixture) -> &dyn Questions {
+    match fixture.store().ask() {
+        Ok(questions) => questions,
+        Err(error) => panic!("{error}"),
+    }
+}
+
 async fn applied(fixture: &dyn Fixture, actions: &[Action]) -> Applied {
     match fixture.store().apply(actions).await {
         Ok(applied) => {
@@ -428,8 +473,11 @@ async fn outcomes(fixture: &dyn Fixture, actions: &[Action]) -> Vec<Result<u64, 
 
 #[cfg(test)]
 mod tests {
+    use quash_config::Finding;
+
     use super::*;
     use crate::memory::Memory;
+    use crate::{Can, Identity, Refusal, StoreError};
 
     #[async_trait]
     impl Fixture for Memory {
@@ -468,5 +516,97 @@ mod tests {
     #[tokio::test]
     async fn the_store_in_memory_keeps_every_promise() {
         all(&Memory::new()).await;
+    }
+
+    /// A cache that does less than the one in memory, and what it claims.
+    struct Limited {
+        memory: Memory,
+        does: ActionSet,
+        claims: ActionSet,
+    }
+
+    impl Limited {
+        fn new(does: ActionSet, claims: ActionSet) -> Self {
+            Self { memory: Memory::new(), does, claims }
+        }
+    }
+
+    #[async_trait]
+    impl Store for Limited {
+        async fn apply(&self, actions: &[Action]) -> Result<Applied, StoreError> {
+            let mut outcomes = Vec::new();
+            for action in actions {
+                outcomes.push(match self.does.contains(ActionSet::of(action)) {
+                    true => self.memory.apply(std::slice::from_ref(action)).await?.outcomes.remove(0),
+                    false => Err(Refusal(format!("this cache cannot {}", action.kind()))),
+                });
+            }
+            Ok(Applied { outcomes, keys_visited: 0 })
+        }
+
+        async fn identity(&self) -> Result<Identity, StoreError> {
+            Err(StoreError::Refused("it does not tell".to_owned()))
+        }
+
+        async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        fn can(&self) -> Can {
+            Can { actions: self.claims, tells_restarts: false }
+        }
+    }
+
+    #[async_trait]
+    impl Fixture for Limited {
+        fn store(&self) -> &dyn Store {
+            self
+        }
+
+        async fn set(&self, key: &str, value: &str) {
+            self.memory.set(key, value);
+        }
+
+        async fn get(&self, key: &str) -> Option<String> {
+            Fixture::get(&self.memory, key).await
+        }
+
+        async fn ttl_ms(&self, key: &str) -> Option<u64> {
+            Fixture::ttl_ms(&self.memory, key).await
+        }
+
+        async fn refuse(&self, key: &str) {
+            self.memory.refuse(key);
+        }
+
+        async fn listen(&self, _: &str) {}
+
+        async fn next_message(&self) -> String {
+            Fixture::next_message(&self.memory).await
+        }
+
+        async fn clear(&self) {
+            Fixture::clear(&self.memory).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_of_exact_keys_and_one_of_tags_pass_with_what_they_claim() {
+        for does in [ActionSet::DELETE, ActionSet::BUMP] {
+            all(&Limited::new(does, does)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_claim_that_does_not_hold_fails_the_suite() {
+        for kind in
+            [ActionSet::DELETE, ActionSet::DELETE_PREFIX, ActionSet::DELETE_PATTERN, ActionSet::BUMP, ActionSet::SET]
+        {
+            let does = ActionSet::ALL.without(kind);
+            let too_much = tokio::spawn(async move { all(&Limited::new(does, ActionSet::ALL)).await });
+            assert!(too_much.await.is_err(), "it claims {:?}", kind.names().collect::<Vec<_>>());
+            let too_little = tokio::spawn(async move { all(&Limited::new(ActionSet::ALL, does)).await });
+            assert!(too_little.await.is_err(), "it hides {:?}", kind.names().collect::<Vec<_>>());
+        }
     }
 }

@@ -1,10 +1,59 @@
-//! Applies one share to its store and reports which deliveries are done.
+//! Applies one share to its store within bounds, and reports which deliveries are done.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quash_core::action::Action;
+use quash_core::plan::Share;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use crate::report::{ActionFailure, Outcome, Report};
-use crate::{Applied, Store, StoreError};
-use quash_core::plan::Share;
+use crate::{Applied, Store, StoreError, TargetOptions};
+
+/// How long a share with prefixes may take. Its pass over all keys takes as long as there are keys, and the store bounds
+/// each of its commands; this only ends what nobody foresaw.
+const SCAN_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How many shares of a target may be in flight, and how long each may take.
+#[derive(Debug)]
+pub struct Bounds {
+    permits: Semaphore,
+    timeout: Duration,
+}
+
+impl Bounds {
+    /// As the target is configured.
+    #[must_use]
+    pub fn new(options: &TargetOptions) -> Self {
+        let permits = Semaphore::new(options.concurrency.clamp(1, Semaphore::MAX_PERMITS));
+        Self { permits, timeout: options.timeout.0 }
+    }
+
+    /// Waits for the turn of a share; what is returned is held until the share is done. May be dropped while waiting.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // Nobody closes the semaphore; without a permit there would only be one more share in flight.
+        match self.permits.try_acquire() {
+            Ok(permit) => Some(permit),
+            Err(_) => self.permits.acquire().await.ok(),
+        }
+    }
+
+    /// How long these actions may take together.
+    #[must_use]
+    pub fn limit(&self, actions: &[Action]) -> Duration {
+        if actions.iter().any(Action::scans) { SCAN_TIMEOUT } else { self.timeout }
+    }
+
+    /// Applies a share as [`execute`] does. A store that does not answer in time counts as unreachable.
+    pub async fn execute(&self, share: &Share, store: &dyn Store) -> Outcome {
+        let limit = self.limit(&share.actions);
+        match timeout(limit, execute(share, store)).await {
+            Ok(report) => report.outcome,
+            Err(_) => Outcome::Unreachable { error: format!("no answer within {limit:?}") },
+        }
+    }
+}
 
 /// Applies a share and says which of its deliveries are done. Repeating it is harmless.
 pub async fn execute(share: &Share, store: &dyn Store) -> Report {

@@ -7,7 +7,10 @@ pub mod execute;
 pub mod report;
 
 pub mod memory;
+#[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(not(feature = "redis"))]
+quash_config::absent! { redis builds dyn crate::Store: "the driver of `redis` targets", "in_process" }
 mod survey;
 
 #[cfg(any(test, feature = "conformance"))]
@@ -21,7 +24,7 @@ use quash_config::Finding;
 pub use self::survey::{Sighted, Sought, Survey, places};
 
 use quash_config::{Span, Tagged};
-use quash_core::action::Action;
+use quash_core::action::{Action, ActionSet};
 use quash_core::key::{Glob, KeyFormat};
 
 quash_config::plugins! {
@@ -38,7 +41,8 @@ quash_config::plugins! {
 pub type TargetConfig = Tagged<StoreConfig, TargetOptions>;
 
 /// What all kinds of targets share.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct TargetOptions {
     /// How the application spells physical keys on this target.
@@ -86,6 +90,50 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Unreachable`] as above; [`StoreError::Refused`] when the rights do not allow to ask.
     async fn identity(&self) -> Result<Identity, StoreError>;
 
+    /// Inspects the cache for `check --connect`: reachability, rights, eviction policy, persistence. Removes nothing.
+    ///
+    /// # Errors
+    /// As [`Store::identity`].
+    async fn inspect(&self) -> Result<Vec<Finding>, StoreError>;
+
+    /// What this kind of cache can do. Configuration is refused where a rule asks for more, and the suite under
+    /// `conformance` holds the store to it.
+    fn can(&self) -> Can;
+
+    /// Who answers questions about single keys; `None` where this kind of cache cannot.
+    fn questions(&self) -> Option<&dyn Questions> {
+        None
+    }
+}
+
+impl dyn Store + '_ {
+    /// Who answers questions about single keys.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] where this kind of cache cannot.
+    pub fn ask(&self) -> Result<&dyn Questions, StoreError> {
+        let silent = || StoreError::Refused("this kind of target does not tell which keys it holds".to_owned());
+        self.questions().ok_or_else(silent)
+    }
+}
+
+/// What a kind of cache can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Can {
+    /// The kinds of actions that it carries out; it refuses all others, one by one.
+    pub actions: ActionSet,
+    /// Whether [`Store::identity`] tells that it restarted. Where it does not, nothing is applied again afterwards.
+    pub tells_restarts: bool,
+}
+
+impl Can {
+    /// Everything.
+    pub const ALL: Self = Self { actions: ActionSet::ALL, tells_restarts: true };
+}
+
+/// Answers what people ask about the keys of a cache. Removes nothing.
+#[async_trait]
+pub trait Questions: Send + Sync {
     /// Which of these keys exist, in their order. For `explain --live`; removes nothing.
     ///
     /// # Errors
@@ -116,12 +164,6 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// As [`Store::identity`].
     async fn describe(&self, keys: &[&str]) -> Result<Vec<Option<Described>>, StoreError>;
-
-    /// Inspects the cache for `check --connect`: reachability, rights, eviction policy, persistence. Removes nothing.
-    ///
-    /// # Errors
-    /// As [`Store::identity`].
-    async fn inspect(&self) -> Result<Vec<Finding>, StoreError>;
 }
 
 /// What a cache tells of one key, as far as it tells.

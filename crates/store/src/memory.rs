@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use async_trait::async_trait;
 
 use super::survey::Looker;
-use super::{Applied, Described, Identity, Refusal, Sought, Store, StoreError, Survey};
+use super::{Applied, Can, Described, Identity, Questions, Refusal, Sought, Store, StoreError, Survey};
 use quash_config::Problem;
 use quash_config::{Finding, Severity};
 use quash_core::action::{Action, Life, Write};
@@ -23,7 +23,8 @@ const PUBLISHED_MAX: usize = 1024;
 static STORES: LazyLock<Mutex<BTreeMap<String, Memory>>> = LazyLock::new(Mutex::default);
 
 /// A target in this process.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Targets of the same name are the same cache.
@@ -276,6 +277,23 @@ impl Store for Memory {
         Ok(Identity(format!("memory start {}", self.reached()?.starts)))
     }
 
+    async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
+        drop(self.reached()?);
+        let what = "entries are kept in this process and end with it".to_owned();
+        Ok(vec![Finding { severity: Severity::Ok, what, mend: String::new() }])
+    }
+
+    fn can(&self) -> Can {
+        Can::ALL
+    }
+
+    fn questions(&self) -> Option<&dyn Questions> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Questions for Memory {
     async fn exist(&self, keys: &[&str]) -> Result<Vec<bool>, StoreError> {
         let (state, now) = (self.reached()?, Instant::now());
         Ok(keys.iter().map(|key| state.entries.get(*key).is_some_and(|entry| entry.lives(now))).collect())
@@ -306,12 +324,6 @@ impl Store for Memory {
         let (state, now) = (self.reached()?, Instant::now());
         let living = |key: &&str| state.entries.get(*key).filter(|entry| entry.lives(now));
         Ok(keys.iter().map(|key| living(key).map(|entry| entry.described(now))).collect())
-    }
-
-    async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
-        drop(self.reached()?);
-        let what = "entries are kept in this process and end with it".to_owned();
-        Ok(vec![Finding { severity: Severity::Ok, what, mend: String::new() }])
     }
 }
 

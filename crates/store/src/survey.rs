@@ -87,6 +87,7 @@ impl Sighted {
     }
 
     /// Adds what was seen elsewhere in the same pass.
+    #[cfg(feature = "redis")]
     pub(super) fn merge(&mut self, other: &Self) {
         self.here += other.here;
         self.under += other.under;

@@ -23,13 +23,12 @@ pub mod redis_streams;
 pub mod tls;
 
 // Those that this program is built without: configuration still knows them, and says so.
-mod absent;
 #[cfg(not(feature = "amqp"))]
-absent::absent!(amqp, "amqp");
+quash_config::absent! { amqp builds dyn crate::Transport: "the transport `amqp`", "amqp" }
 #[cfg(not(feature = "nats"))]
-absent::absent!(nats, "nats");
+quash_config::absent! { nats builds dyn crate::Transport: "the transport `nats`", "nats" }
 #[cfg(not(feature = "redis_streams"))]
-absent::absent!(redis_streams, "redis_streams");
+quash_config::absent! { redis_streams builds dyn crate::Transport: "the transport `redis_streams`", "redis_streams" }
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

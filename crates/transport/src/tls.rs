@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use quash_config::{ConfigPath, Problem};
 
 /// Certificates, as PEM files.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {
     /// Who may vouch for the server, instead of those that the system trusts.

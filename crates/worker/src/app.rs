@@ -3,7 +3,6 @@
 mod build;
 mod refresh;
 mod reload;
-mod snapshot;
 mod watch;
 
 #[cfg(test)]
@@ -18,25 +17,27 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use quash_config::{LoadError, Loaded, Problem, Problems};
+use quash_core::resolve::Resolver;
 use quash_store::Store;
 use quash_transport::{Transport, TransportError};
 use tokio::sync::watch as channel;
 use tokio::task::JoinSet;
 
 use crate::admin::{self, Admin};
-use crate::consume::{Source, consume};
+use crate::consume::consume;
 use crate::drain::{Stop, Stopper, stop};
 use crate::metrics::Metrics;
+use crate::snapshot::Snapshot;
+use crate::source::Source;
 use quash_dispatch::config::Config;
 
 pub use build::compile;
-pub use snapshot::{Rules, Snapshot};
 pub use watch::{Files, Reloads};
 
 /// A worker that can be started.
 pub struct App {
     config: Config,
-    rules: Arc<dyn Rules>,
+    rules: Arc<Resolver>,
     plugins: Plugins,
 }
 
@@ -86,7 +87,7 @@ impl App {
 
     /// The same with rules that are compiled already.
     #[must_use]
-    pub fn with_rules(config: Config, rules: Arc<dyn Rules>) -> Self {
+    pub fn with_rules(config: Config, rules: Arc<Resolver>) -> Self {
         Self { config, rules, plugins: Plugins::default() }
     }
 
@@ -192,7 +193,7 @@ impl Running {
     ///
     /// # Errors
     /// The targets whose values do not fit together.
-    pub fn reload_with(&self, config: &Config, rules: Arc<dyn Rules>) -> Result<(), Vec<Problem>> {
+    pub fn reload_with(&self, config: &Config, rules: Arc<Resolver>) -> Result<(), Vec<Problem>> {
         let before = self.snapshot();
         let after = build::snapshot(config, rules, &self.plugins, &self.metrics, &self.changes, Some(&before))?;
         let mut running = self.config.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,52 +1,20 @@
 //! Takes batches from one source, several in flight, and pauses while no target can be reached.
 
-pub mod settle;
-
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use quash_transport::backoff::Pace;
-use quash_transport::{ConsumeOptions, Consumer, Delivery, Receiver, Settler, Transport, TransportError, Verdict};
+use quash_transport::{ConsumeOptions, Consumer, Delivery, Receiver, Settler, TransportError, Verdict};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::app::Snapshot;
 use crate::drain::Stop;
-use crate::hand_over::Peers;
 use crate::handle::handle;
-use crate::metrics::SourceMetrics;
+use crate::settle::settle;
+use crate::source::Source;
 use quash_dispatch::config::SourceOptions;
-
-/// A source, and what its messages are handled with.
-pub struct Source {
-    /// The configured name.
-    pub name: String,
-    /// How it is consumed.
-    pub options: SourceOptions,
-    /// The broker.
-    pub transport: Arc<dyn Transport>,
-    /// The worker's name.
-    pub worker: String,
-    /// Its counters.
-    pub metrics: SourceMetrics,
-    /// The rules and lanes in force; a reload swaps them.
-    pub rules: Arc<ArcSwap<Snapshot>>,
-    /// The queues of all sources, for caches that name another one as theirs.
-    pub peers: Arc<Peers>,
-    /// The settling half of its consumer, once it consumes.
-    pub settler: OnceLock<Arc<dyn Settler>>,
-}
-
-impl Source {
-    /// The rules and lanes in force now.
-    #[must_use]
-    pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.rules.load_full()
-    }
-}
 
 /// Consumes a source until the worker stops. When it returns, everything that was received is settled or handed back.
 pub async fn consume(source: Arc<Source>, stop: Stop, mut changes: watch::Receiver<()>) {
@@ -167,7 +135,7 @@ async fn handle_in_slot(
         // Handling forgives panics in itself: this one is from settling. Unless the deliveries are handed back, this
         // worker would go on holding them.
         let released: Vec<_> = batch.iter().map(|delivery| (delivery.tag, Verdict::Release)).collect();
-        settle::settle(&*settler, &batch, &released, &source, &stop).await;
+        settle(&*settler, &batch, &released, &source, &stop).await;
         drop(counted);
         drop(slot);
         std::panic::resume_unwind(panic);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use quash_core::plan::{Plan, Share, TargetId, TargetSet};
 
-use crate::decide::Trouble;
 use crate::lane::{Lane, LaneOutcome};
+use quash_delivery::decide::ShareError;
 
 /// Applies every share on its lane and waits for all of them. Each lane bounds its own wait.
 pub async fn fan_out(plan: Plan, lanes: &[Arc<Lane>]) -> Reports {
@@ -32,19 +32,19 @@ pub struct Reports(Vec<(TargetId, LaneOutcome)>);
 impl Reports {
     /// The targets that are not done for a delivery that asked for these. Allocates only when something went wrong.
     #[must_use]
-    pub fn troubles(&self, delivery: u32, asked: TargetSet) -> Vec<(TargetId, Trouble<'_>)> {
+    pub fn errors(&self, delivery: u32, asked: TargetSet) -> Vec<(TargetId, ShareError<&str>)> {
         let asked = self.0.iter().filter(|(target, _)| asked.contains(*target));
-        asked.filter_map(|(target, outcome)| Some((*target, trouble(outcome, delivery)?))).collect()
+        asked.filter_map(|(target, outcome)| Some((*target, error(outcome, delivery)?))).collect()
     }
 }
 
-fn trouble(outcome: &LaneOutcome, delivery: u32) -> Option<Trouble<'_>> {
+fn error(outcome: &LaneOutcome, delivery: u32) -> Option<ShareError<&str>> {
     match outcome {
-        LaneOutcome::Unreachable(error) => Some(Trouble::Unreachable { error, away: Duration::ZERO }),
-        LaneOutcome::Open { error, away } => Some(Trouble::Unreachable { error, away: *away }),
+        LaneOutcome::Unreachable(error) => Some(ShareError::Unreachable { error, away: Duration::ZERO }),
+        LaneOutcome::Open { error, away } => Some(ShareError::Unreachable { error, away: *away }),
         LaneOutcome::Answered(failed) => {
             let place = failed.binary_search_by_key(&delivery, |(delivery, _)| *delivery).ok()?;
-            Some(Trouble::Failed(&failed[place].1))
+            Some(ShareError::Failed(&failed[place].1))
         }
     }
 }

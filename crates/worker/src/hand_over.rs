@@ -5,66 +5,17 @@
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures_util::future::join_all;
+use quash_core::resolve::Resolver;
 use quash_core::scope::QueueId;
 use quash_delivery::headers;
 use quash_delivery::state::{State, write_attempts};
-use quash_transport::{Message, Transport, TransportError};
-use tokio::time::{Instant, timeout};
+use quash_transport::Message;
 
-use crate::app::Rules;
-use crate::decide::{Stray, Why};
-use crate::handle::Item;
-
-/// How long a queue may take for the copies of a batch.
-const PUBLISH_MAX: Duration = Duration::from_secs(5);
-
-/// How long a queue that could not be reached is not asked again, so that batches do not wait for it one after the other.
-const AWAY_FOR: Duration = Duration::from_secs(1);
-
-/// The queues that a worker can hand over to: all of its sources, by name.
-pub type Peers = BTreeMap<String, Peer>;
-
-/// A queue to hand over to.
-pub struct Peer {
-    transport: Arc<dyn Transport>,
-    /// Until when it is not asked, and why.
-    away: Mutex<Option<(Instant, String)>>,
-}
-
-impl Peer {
-    /// A queue that can be reached, as far as is known.
-    #[must_use]
-    pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Self { transport, away: Mutex::new(None) }
-    }
-
-    async fn publish(&self, messages: &[Message]) -> Result<(), String> {
-        if let Some(error) = self.away() {
-            return Err(error);
-        }
-        let silent = || TransportError::Unreachable(format!("no answer within {PUBLISH_MAX:?}"));
-        let published = timeout(PUBLISH_MAX, self.transport.publish(messages)).await;
-        published.unwrap_or_else(|_| Err(silent())).map_err(|error| {
-            let error = error.to_string();
-            *self.lock() = Some((Instant::now() + AWAY_FOR, error.clone()));
-            error
-        })
-    }
-
-    fn away(&self) -> Option<String> {
-        let away = self.lock();
-        away.as_ref().filter(|(until, _)| *until > Instant::now()).map(|(_, error)| error.clone())
-    }
-
-    /// Held for moments only, never across an await.
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Instant, String)>> {
-        self.away.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+use crate::item::Item;
+use crate::source::OtherSources;
+use quash_delivery::decide::{Stray, Why};
 
 /// What a batch had to hand over, and what became of it. Usually nothing.
 #[derive(Debug, Default)]
@@ -97,8 +48,8 @@ impl HandedOver {
 pub(crate) async fn hand_over(
     handed_over: &[(u32, u32)],
     items: &[Item<'_>],
-    rules: &dyn Rules,
-    peers: &Peers,
+    rules: &Resolver,
+    sources: &OtherSources,
 ) -> HandedOver {
     let mut outcome = HandedOver::default();
     let mut by_queue: BTreeMap<QueueId, BTreeMap<u32, String>> = BTreeMap::new();
@@ -113,8 +64,8 @@ pub(crate) async fn hand_over(
             .filter_map(|(asker, caches)| Some(copy(items.get(*asker as usize)?, caches, rules)))
             .collect();
         let name = rules.queues().get(usize::from(queue.0)).map_or("", String::as_str);
-        let published = match peers.get(name) {
-            Some(peer) => peer.publish(&copies).await,
+        let published = match sources.get(name) {
+            Some(source) => source.publish(&copies).await,
             None => Err("it is no source of this worker".to_owned()),
         };
         published.map(|()| copies.len()).map_err(|error| (caches, format!("cannot hand over to {name}: {error}")))
@@ -129,7 +80,7 @@ pub(crate) async fn hand_over(
 }
 
 /// The event as it goes to another queue: with what is left to do for these caches alone, and no history of its own yet.
-fn copy(item: &Item<'_>, caches: &str, rules: &dyn Rules) -> Message {
+fn copy(item: &Item<'_>, caches: &str, rules: &Resolver) -> Message {
     let mut message = item.delivery.message.clone();
     let headers = &mut message.headers;
     State { attempt: 1, first_failure_ms: None, ..item.state }.write(headers, rules.targets());

@@ -6,19 +6,18 @@ mod handled;
 mod tests;
 
 use quash_core::resolve::{Request, Resolved};
-use quash_core::scope::{QueueSet, Scope};
 use quash_transport::{Delivery, Settler};
 
-use crate::app::Snapshot;
-use crate::consume::{Source, settle::settle};
-use crate::decide::{DELIVERIES_MAX, Happened, Stray, Why};
 use crate::drain::Stop;
 use crate::fan_out::fan_out;
 use crate::hand_over::hand_over;
+use crate::item::Item;
 use crate::metrics::CacheMetrics;
-use crate::verdict::payload;
+use crate::settle::settle;
+use crate::snapshot::Snapshot;
+use crate::source::Source;
 use handled::{Handled, unwinding};
-use quash_delivery::state::{State, read_scope, unconfigured_caches};
+use quash_delivery::decide::{Happened, Stray};
 
 /// Handles a batch. When it returns, the broker has heard what becomes of every delivery, or the worker has stopped and
 /// the broker hands them out again. The whole batch sees one set of rules.
@@ -41,22 +40,13 @@ struct Work<'a> {
     snapshot: &'a Snapshot,
 }
 
-/// A delivery with what it has behind it.
-pub(crate) struct Item<'d> {
-    pub(crate) delivery: &'d Delivery,
-    pub(crate) state: State,
-    /// Which caches it is about, where not all of them.
-    scope: Option<Scope>,
-    /// The caches that it names and that are not configured here, separated by commas.
-    unconfigured: Option<String>,
-}
-
 impl<'w> Work<'w> {
     async fn at_once<'d>(self, batch: &'d [Delivery]) -> Handled<'w, 'd> {
         let (spared, todo): (Vec<_>, Vec<_>) =
             batch.iter().map(|delivery| self.item(delivery)).partition(|item| item.spared().is_some());
         let elsewhere = self.snapshot.rules.queues_but(&self.source.name);
-        let requests: Vec<Request<'_>> = todo.iter().map(|item| self.request(item, elsewhere)).collect();
+        let requests: Vec<Request<'_>> =
+            todo.iter().map(|item| item.request(self.source.options.format, elsewhere)).collect();
 
         let resolution = self.snapshot.rules.resolve(&requests);
         CacheMetrics::resolved(&self.snapshot.caches, &resolution);
@@ -64,18 +54,18 @@ impl<'w> Work<'w> {
         self.source.metrics.undeclared(&resolution.undeclared, |entity| rules.meant_by(entity));
         let (reports, handed_over) = tokio::join!(
             fan_out(resolution.plan, &self.snapshot.lanes),
-            hand_over(&resolution.handed_over, &todo, rules, &self.source.peers),
+            hand_over(&resolution.handed_over, &todo, rules, &self.source.others),
         );
 
         self.source.metrics.handed_over(handed_over.taken);
         let mut handled = Handled::new(self, batch.len());
         for (item, (asker, resolved)) in todo.iter().zip((0..).zip(&resolution.outcomes)) {
-            let troubles = match resolved {
-                Resolved::Asked(asked) => reports.troubles(asker, asked.targets),
+            let errors = match resolved {
+                Resolved::Asked(asked) => reports.errors(asker, asked.targets),
                 Resolved::Unmatched { .. } | Resolved::Refused(_) => Vec::new(),
             };
             let strays: Vec<Stray<'_>> = item.unconfigured().into_iter().chain(handed_over.strays(asker)).collect();
-            let happened = Happened::Resolved { resolved, troubles: &troubles, strays: &strays };
+            let happened = Happened::Resolved { resolved, errors: &errors, strays: &strays };
             // A letter for what was refused stands for the whole, also for what may not have gone over.
             let gone = if matches!(resolved, Resolved::Refused(_)) { "" } else { handed_over.of(asker) };
             handled.decide(item, happened, gone);
@@ -109,40 +99,6 @@ impl<'w> Work<'w> {
     }
 
     fn item(self, delivery: &Delivery) -> Item<'_> {
-        let (headers, rules) = (&delivery.message.headers, &self.snapshot.rules);
-        Item {
-            delivery,
-            state: State::read(headers, |name| rules.target(name)),
-            scope: read_scope(headers, |name| rules.cache(name)),
-            unconfigured: unconfigured_caches(headers, |name| rules.cache(name)),
-        }
-    }
-
-    fn request<'i>(self, item: &'i Item<'_>, elsewhere: QueueSet) -> Request<'i> {
-        Request {
-            targets: item.state.targets,
-            pass: item.state.pass,
-            scope: item.scope.as_ref(),
-            elsewhere,
-            ..Request::fresh(payload(&item.delivery.message), self.source.options.format)
-        }
-    }
-}
-
-impl Item<'_> {
-    /// The caches that wait for a worker that knows them: while a new configuration is rolled out, workers know different
-    /// ones.
-    fn unconfigured(&self) -> Option<Stray<'_>> {
-        let caches = self.unconfigured.as_deref()?;
-        Some(Stray { caches, why: Why::Unconfigured, error: "the cache is not configured" })
-    }
-
-    /// Why it is not resolved at all, if so.
-    fn spared(&self) -> Option<Happened<'static>> {
-        if self.delivery.deliveries >= DELIVERIES_MAX {
-            Some(Happened::KillsWorkers(self.delivery.deliveries))
-        } else {
-            self.state.targets.is_empty().then_some(Happened::Unconfigured)
-        }
+        Item::read(delivery, &self.snapshot.rules)
     }
 }

@@ -17,11 +17,10 @@ use std::time::Duration;
 
 use quash_core::action::Action;
 use quash_core::plan::Share;
-use quash_store::execute::execute;
+use quash_store::execute::Bounds;
 use quash_store::report::{ActionFailure, Outcome};
 use quash_store::{Store, TargetConfig, TargetOptions};
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::metrics::TargetMetrics;
 use breaker::Breaker;
@@ -29,16 +28,12 @@ use history::History;
 use rate::Rate;
 use watch::Watched;
 
-/// How long a share with prefixes may take. Its pass over all keys takes as long as there are keys, and the store bounds
-/// each of its commands; this only ends what nobody foresaw.
-const SCAN_TIMEOUT: Duration = Duration::from_secs(600);
-
 /// The way to one target. Shared by all batches, and by the rule sets before and after a reload that leaves the target
 /// as it is.
 pub struct Lane {
     config: TargetConfig,
     store: Arc<dyn Store>,
-    permits: Semaphore,
+    bounds: Bounds,
     rate: Rate,
     breaker: Breaker,
     history: Mutex<History>,
@@ -71,10 +66,10 @@ impl Lane {
     /// last handle on the lane.
     #[must_use]
     pub fn start(config: TargetConfig, store: Arc<dyn Store>, metrics: TargetMetrics, changes: Changes) -> Arc<Self> {
-        let TargetOptions { concurrency, max_actions_per_second, replay_window, .. } = config.options;
+        let TargetOptions { max_actions_per_second, replay_window, .. } = config.options;
         let lane = Arc::new(Self {
             store,
-            permits: Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)),
+            bounds: Bounds::new(&config.options),
             rate: Rate::new(max_actions_per_second),
             breaker: Breaker::new(changes),
             history: Mutex::new(History::new(replay_window.0)),
@@ -82,7 +77,7 @@ impl Lane {
             metrics,
             config,
         });
-        if !replay_window.is_zero() {
+        if !replay_window.is_zero() && lane.store.can().tells_restarts {
             tokio::spawn(watch::watch(Arc::downgrade(&lane)));
         }
         lane
@@ -135,11 +130,10 @@ impl Lane {
     }
 
     async fn apply_in_turn(self: &Arc<Self>, share: Share) -> LaneOutcome {
-        // Nobody closes the semaphore; without a permit there would only be one more share in flight.
-        let _permit = self.permits.acquire().await.ok();
+        let _turn = self.bounds.turn().await;
         self.rate.take(share.actions.len()).await;
         let sent = Instant::now();
-        let outcome = self.send(&share).await;
+        let outcome = self.bounds.execute(&share, &*self.store).await;
         self.metrics.took(sent.elapsed());
         match outcome {
             Outcome::Answered { failed, keys_removed, keys_visited } => {
@@ -154,19 +148,6 @@ impl Lane {
                 LaneOutcome::Unreachable(error)
             }
         }
-    }
-
-    async fn send(&self, share: &Share) -> Outcome {
-        let limit = self.limit(&share.actions);
-        match timeout(limit, execute(share, &*self.store)).await {
-            Ok(report) => report.outcome,
-            Err(_) => Outcome::Unreachable { error: format!("no answer within {limit:?}") },
-        }
-    }
-
-    fn limit(&self, actions: &[Action]) -> Duration {
-        let scans = actions.iter().any(Action::scans);
-        if scans { SCAN_TIMEOUT } else { self.config.options.timeout.0 }
     }
 
     /// Opens the lane, and sets one task to close it again.

@@ -3,15 +3,26 @@
 //! [`handle`] holds the whole flow: a batch of deliveries, settled. Each verb in it is the module to open next.
 
 // The flow: receive, resolve, fan out, decide, settle.
-pub mod app;
 pub mod consume;
-pub mod decide;
-pub mod drain;
-pub mod fan_out;
-pub mod hand_over;
+
 pub mod handle;
+
+pub mod fan_out;
+
 pub mod lane;
-pub mod verdict;
+
+pub mod hand_over;
+
+pub mod settle;
+
+// What the flow works with.
+pub mod drain;
+mod item;
+pub mod snapshot;
+pub mod source;
+
+// Builds all of it from a configuration, swaps it on reload.
+pub mod app;
 
 // What could not be done, kept and explained.
 pub mod dead_letter;

@@ -25,7 +25,7 @@ pub(super) async fn entries(
     let asked = match sought.as_slice() {
         // No pass finds what looks like any key.
         [] => Ok(Survey { sighted: Vec::new(), keys: 0, complete: true }),
-        sought => store.survey(sought, SURVEY_MAX).await,
+        sought => absence::survey(store, sought, SURVEY_MAX).await,
     };
     let survey = match asked {
         Ok(survey) => survey,

@@ -7,8 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quash_config::Finding;
 use quash_core::action::Action;
-use quash_core::key::Glob;
-use quash_store::{Applied, Described, Identity, Sought, Store, StoreError, Survey};
+use quash_store::{Applied, Can, Identity, Questions, Store, StoreError};
 use quash_transport::{
     Backlog, ConsumeOptions, Consumer, DeadLetters, Delivery, Message, Place, Receiver, Settler, Tag, Transport,
     TransportError, Verdict,
@@ -44,24 +43,12 @@ impl Store for ObservedStore {
         self.inner.identity().await
     }
 
-    async fn exist(&self, keys: &[&str]) -> Result<Vec<bool>, StoreError> {
-        self.inner.exist(keys).await
+    fn can(&self) -> Can {
+        self.inner.can()
     }
 
-    async fn count_prefixes(&self, prefixes: &[&str]) -> Result<Vec<u64>, StoreError> {
-        self.inner.count_prefixes(prefixes).await
-    }
-
-    async fn count_patterns(&self, patterns: &[Glob]) -> Result<Vec<u64>, StoreError> {
-        self.inner.count_patterns(patterns).await
-    }
-
-    async fn survey(&self, sought: &[Sought], limit: Duration) -> Result<Survey, StoreError> {
-        self.inner.survey(sought, limit).await
-    }
-
-    async fn describe(&self, keys: &[&str]) -> Result<Vec<Option<Described>>, StoreError> {
-        self.inner.describe(keys).await
+    fn questions(&self) -> Option<&dyn Questions> {
+        self.inner.questions()
     }
 
     async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {

@@ -61,7 +61,8 @@ pub(super) async fn show(scene: &Scene, to: Screen) -> Result<(), CliError> {
 }
 
 async fn entries(store: &dyn Store, keys: &[&str]) -> u64 {
-    let exist = store.exist(keys).await.unwrap_or_default();
+    let Ok(questions) = store.ask() else { return 0 };
+    let exist = questions.exist(keys).await.unwrap_or_default();
     exist.iter().filter(|is| **is).count() as u64
 }
 

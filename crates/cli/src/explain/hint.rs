@@ -50,7 +50,7 @@ pub(super) async fn hints(
         target: target.to_owned(),
         finding,
     };
-    match store.survey(&sought, SURVEY_MAX).await {
+    match absence::survey(store, &sought, SURVEY_MAX).await {
         Ok(survey) => {
             let mut sighted = survey.sighted.iter();
             let mut take = |number| sighted.by_ref().take(number).cloned().collect::<Vec<Sighted>>();

@@ -129,7 +129,7 @@ impl Known {
     ) -> Result<(), StoreError> {
         let mut written: Vec<_> = self.caches.iter_mut().flat_map(|claim| &mut claim.writes).collect();
         let keys: Vec<&str> = std::iter::once(key).chain(written.iter().map(|written| written.key.as_str())).collect();
-        let mut described = store.describe(&keys).await?.into_iter();
+        let mut described = store.ask()?.describe(&keys).await?.into_iter();
         let there = described.next().flatten();
         let exists = there.is_some();
         self.there = Some(there);
@@ -158,7 +158,7 @@ impl Known {
         let whose = place.map_or(Whose::Target(&self.target), whose);
         let cache = place.into_iter().flat_map(absence::sought);
         let sought: Vec<_> = std::iter::once(Sought { logical: exact, heads: known.clone() }).chain(cache).collect();
-        let survey = match store.survey(&sought, SURVEY_MAX).await {
+        let survey = match absence::survey(store, &sought, SURVEY_MAX).await {
             Ok(survey) => survey,
             Err(StoreError::Refused(why)) => return Ok(vec![absence::unanswered(&why)]),
             Err(error) => return Err(error),

@@ -87,17 +87,19 @@ async fn look(
     live: &mut Live,
 ) -> Result<(), StoreError> {
     if !keys.is_empty() {
-        let exist = store.exist(&keys.iter().map(|(_, key)| *key).collect::<Vec<_>>()).await?;
+        let exist = store.ask()?.exist(&keys.iter().map(|(_, key)| *key).collect::<Vec<_>>()).await?;
         keys.iter().zip(exist).for_each(|((kind, key), is)| live.note(target, kind, key, u64::from(is)));
     }
     if !prefixes.is_empty() {
-        let counts = store.count_prefixes(&prefixes.iter().map(|(_, prefix)| *prefix).collect::<Vec<_>>()).await?;
+        let counts =
+            store.ask()?.count_prefixes(&prefixes.iter().map(|(_, prefix)| *prefix).collect::<Vec<_>>()).await?;
         prefixes.iter().zip(counts).for_each(|((kind, prefix), count)| live.note(target, kind, prefix, count));
     }
     let globs: Vec<(&str, &str, Glob)> =
         patterns.into_iter().filter_map(|(kind, text)| Some((kind, text, Glob::parse(text)?))).collect();
     if !globs.is_empty() {
-        let counts = store.count_patterns(&globs.iter().map(|(_, _, glob)| glob.clone()).collect::<Vec<_>>()).await?;
+        let counts =
+            store.ask()?.count_patterns(&globs.iter().map(|(_, _, glob)| glob.clone()).collect::<Vec<_>>()).await?;
         globs.iter().zip(counts).for_each(|((kind, text, _), count)| live.note(target, kind, text, count));
     }
     Ok(())

@@ -10,7 +10,8 @@ use super::problem::{self, malformed};
 use super::{Change, debezium, json, limit, wal2json};
 
 /// The formats of events. `auto` recognises all of them by their shape.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// Recognise the format of each message.
@@ -41,7 +42,8 @@ impl Format {
 }
 
 /// Bounds on what one message may contain; past them it is refused, never truncated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct EventLimits {
     /// Bytes of one message, checked before it is parsed.

@@ -7,7 +7,8 @@ use super::problem::{described, malformed};
 use super::value::{Row, Value};
 
 /// What a value is in the application. Most are published as text; only with its type can it be spelt as Python spells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Type {
     /// Text.

@@ -16,7 +16,8 @@ const INCLUSION_TAG: &str = "argcache.extras.template.CachedInclusionNode.render
 const RESOLVED_ARGS: &str = "resolved_args";
 
 /// Keys that `@cache_function` of ArgCache wrote.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The decorated function: as the library names it, `app.models.Book.detail`, or as Python does, `app.models:Book.detail`.
@@ -35,12 +36,13 @@ pub struct Config {
     /// Whether entries are searched for where no token fits, instead of dropping more with a wider token.
     pub scan: bool,
     /// Cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub derived_field: Option<Cannot>,
 }
 
 /// How a state of the library lays out its keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
     /// The name, `|`, the arguments as text.

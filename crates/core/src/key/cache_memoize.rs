@@ -16,7 +16,8 @@ use quash_config::{ConfigPath, Problem};
 const DIGITS: usize = 32;
 
 /// Keys that `@cache_memoize` wrote.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The decorated function as `module:qualname`, as `shop.views:price`; the colon may be a dot from release 0.1.9 on.
@@ -39,15 +40,16 @@ pub struct Config {
     /// Whether everything that the library wrote on the alias may go, of every function, where exact keys do not do.
     pub wipe: bool,
     /// Cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub key_generator_callable: Option<Cannot>,
     /// Cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub args_rewrite: Option<Cannot>,
 }
 
 /// One way to call the function.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Call {
     /// The positional arguments, as `args_rewrite` leaves them.
@@ -57,7 +59,8 @@ pub struct Call {
 }
 
 /// A positional argument.
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Positional {
     /// The argument of this name.
@@ -67,7 +70,8 @@ pub enum Positional {
 }
 
 /// The characters of a text: `{ chars: email }`.
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Chars {
     /// The argument.

@@ -9,7 +9,8 @@ use sha2::{Digest as _, Sha224, Sha256, Sha384, Sha512};
 const SHA256_BLOCK: usize = 64;
 
 /// A digest algorithm, by the name that Python's `hashlib` gives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Digest {
     /// MD5, 32 digits.

@@ -17,7 +17,8 @@ use quash_config::{ConfigPath, Problem};
 const CHUNKS_MAX: usize = 1000;
 
 /// Keys that `cache_memoize` and its like of Djblets wrote.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The key that the code gives: a text with arguments, `stats:{user}`, or the list of its parts, which are escaped.
@@ -35,15 +36,16 @@ pub struct Config {
     /// The release that writes the keys, or several while a deployment rolls over; the newest known when left out.
     pub release: Option<OneOrMany<String>>,
     /// Cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub force_overwrite: Option<Cannot>,
     /// Cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub lock: Option<Cannot>,
 }
 
 /// A site: its domain, or that with the `SITE_ROOT` of the settings.
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Site {
     /// The domain alone.
@@ -53,7 +55,8 @@ pub enum Site {
 }
 
 /// A site whose settings have a `SITE_ROOT`.
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Rooted {
     /// The domain of the `Site` row.
@@ -79,7 +82,8 @@ impl Site {
 }
 
 /// How keys are encrypted, by names of secrets.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Encryption {
     /// The secret that is `encryption_key` or `DJBLETS_CACHE_DEFAULT_ENCRYPTION_KEY`, or several of them.

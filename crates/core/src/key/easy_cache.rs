@@ -12,7 +12,8 @@ use crate::action::{Life, Number, Write};
 use quash_config::{ConfigPath, Problem, Span};
 
 /// Keys that `@ecached` and `@ecached_property` wrote.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The decorator's `cache_key`: a template of `str.format`, as `shop:{self.id}`, or a list of names.
@@ -38,15 +39,16 @@ pub struct Config {
     /// is missed early. As long as the application gave it when left out.
     pub tag_ttl: Option<Span>,
     /// Cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub callable: Option<Cannot>,
     /// Cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub refresh: Option<Cannot>,
 }
 
 /// The decorator's `cache_key`.
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Key {
     /// A template.
@@ -56,7 +58,8 @@ pub enum Key {
 }
 
 /// One way to call the function.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Call {
     /// The positional arguments, without `self`.

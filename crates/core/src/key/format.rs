@@ -5,7 +5,8 @@ use serde::Deserialize;
 use quash_config::{ConfigPath, Problem};
 
 /// How an application spells physical keys on a target, given the logical key of a cache.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KeyFormat {
     /// The logical key itself.
@@ -64,7 +65,8 @@ impl KeyFormat {
 }
 
 /// A prefix before the logical key; several while a deployment rolls over. An empty one has no delimiter either.
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PrefixedFormat {
     /// What keys begin with, or a list of that.
@@ -79,7 +81,8 @@ fn colon() -> String {
 }
 
 /// Django's `KEY_PREFIX` and `VERSION`; several of them while a deployment rolls over.
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct DjangoFormat {
     /// `KEY_PREFIX`, or a list of them.
@@ -95,7 +98,8 @@ impl Default for DjangoFormat {
 }
 
 /// One value, or a list of them.
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum OneOrMany<T> {
     /// One.

@@ -94,6 +94,7 @@ impl<'de> serde::Deserialize<'de> for Cannot {
     }
 }
 
+#[cfg(feature = "schema")]
 impl schemars::JsonSchema for Cannot {
     fn inline_schema() -> bool {
         true

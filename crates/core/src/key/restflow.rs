@@ -16,7 +16,8 @@ use crate::rule::config::Scalar;
 use quash_config::{ConfigPath, Problem};
 
 /// Keys that functions under `@cache_result` and `@cache_response` of drf-restflow wrote.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// `Meta.namespace`.
@@ -37,36 +38,37 @@ pub struct Config {
     /// The release that writes the keys, or several while a deployment rolls over; the newest known when left out.
     pub release: Option<OneOrMany<String>>,
     /// Said elsewhere, or cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub rewarm: Option<Cannot>,
     /// Said elsewhere, or cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub invalidator: Option<Cannot>,
     /// Said elsewhere, or cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub field_mapping: Option<Cannot>,
     /// Said elsewhere, or cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub require_args: Option<Cannot>,
     /// Said elsewhere, or cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub trigger_on_create: Option<Cannot>,
     /// Said elsewhere, or cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub watch_fields: Option<Cannot>,
     /// Said elsewhere, or cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub invalidate_when: Option<Cannot>,
     /// Said elsewhere, or cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub dispatcher: Option<Cannot>,
     /// Said elsewhere, or cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub raise_exception: Option<Cannot>,
 }
 
 /// A field of a key constructor: exactly one of `args`, `constant`, `request` and `any`.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct FieldConfig {
     /// `ArgsKeyField` and `ViewKwargsKeyField`: the arguments; for `"*"` all that the function has, but for a view `self`,
@@ -88,16 +90,16 @@ pub struct FieldConfig {
     /// The path from the argument to the value: the argument of this name is `author.id` then.
     pub path: Option<String>,
     /// Cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub normalizer: Option<Cannot>,
     /// Cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub query: Option<Cannot>,
     /// Cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub model: Option<Cannot>,
     /// Cannot be had from outside.
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub serializer: Option<Cannot>,
 }
 

@@ -9,6 +9,7 @@ use cel::context::VariableResolver;
 use cel::{Context, Env, ExecutionError, Program};
 
 use super::known::Side;
+use super::selected::gather;
 use crate::event::{Event, Op, Row, Value};
 
 /// The environment of every condition: CEL's standard functions and macros.
@@ -97,9 +98,11 @@ impl Condition {
         &self.source
     }
 
-    /// The condition as an expression.
-    pub(super) fn expression(&self) -> &Expr {
-        &self.program.expression().expr
+    /// The longest paths that it selects, each from its variable on.
+    pub(super) fn selected(&self) -> Vec<Vec<String>> {
+        let mut paths = Vec::new();
+        gather(&self.program.expression().expr, &mut paths);
+        paths
     }
 
     /// Evaluates the condition on an event.

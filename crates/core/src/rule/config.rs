@@ -39,7 +39,8 @@ macro_rules! cache_config {
 
 cache_config! {
     /// A declared cached function: its keys are spelt by exactly one of `key`, `tags` alone, and a library.
-    #[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+    #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+    #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
     #[serde(deny_unknown_fields, default)]
     pub struct CacheConfig {
         /// The targets that hold its entries; all declared targets when left out.
@@ -93,7 +94,8 @@ impl CacheConfig {
 }
 
 /// What makes a cache stale. Exactly one of `row`, `m2m`, `cache`.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct DependencyConfig {
     /// A row of this entity.
@@ -117,7 +119,8 @@ pub struct DependencyConfig {
 }
 
 /// Where an argument comes from.
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Mapped {
     /// A path into the row (`author.country.id`), or `"*"` for any.
@@ -127,7 +130,8 @@ pub enum Mapped {
 }
 
 /// A constant argument: `{ value: 3 }`.
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Constant {
     /// The value.
@@ -135,7 +139,8 @@ pub struct Constant {
 }
 
 /// A scalar as YAML spells it.
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Scalar {
     /// A truth value.
@@ -147,7 +152,8 @@ pub enum Scalar {
 }
 
 /// What an unknown column in a mapped argument means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnUnknown {
     /// The argument becomes any.
@@ -160,7 +166,8 @@ pub enum OnUnknown {
 }
 
 /// What a null in a mapped argument means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Nulls {
     /// No entry depends on the image.
@@ -171,7 +178,8 @@ pub enum Nulls {
 }
 
 /// Bounds that protect the worker and the targets.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Bytes of one message.

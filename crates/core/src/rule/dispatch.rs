@@ -9,9 +9,10 @@ use super::config::CacheConfig;
 use quash_config::{ConfigPath, Problem, Span};
 
 /// Where resolving and executing runs, seen from the code that changed something. A word alone (`inline`) has the defaults.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename = "quash::OrAlone", rename_all = "snake_case")]
-#[schemars(rename = "DispatchConfig", rename_all = "snake_case", transform = or_alone)]
+#[cfg_attr(feature = "schema", schemars(rename = "DispatchConfig", rename_all = "snake_case", transform = or_alone))]
 pub enum DispatchConfig {
     /// In the caller, before the call returns.
     Inline(Inline),
@@ -30,7 +31,8 @@ impl Default for DispatchConfig {
 }
 
 /// In the caller.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Inline {
     /// Attempts in this process, the first included.
@@ -44,7 +46,8 @@ pub struct Inline {
 }
 
 /// On threads of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Threadpool {
     /// Threads.
@@ -64,7 +67,8 @@ pub struct Threadpool {
 }
 
 /// On the tokio runtime that the caller runs on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Task {
     /// Events that wait or run at most.
@@ -82,7 +86,8 @@ pub struct Task {
 }
 
 /// In a worker.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Queue {
     /// The source to publish to; the only one when left out.
@@ -94,7 +99,8 @@ pub struct Queue {
 }
 
 /// How events of many callers are published together.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Batch {
     /// Messages that are published together at most.
@@ -109,7 +115,8 @@ pub struct Batch {
 }
 
 /// What happens to an event when a dispatcher in this process has no room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFull {
     /// The caller waits for room, and gets the event back after `timeout`.
@@ -122,7 +129,8 @@ pub enum WhenFull {
 }
 
 /// What happens to an event when the buffer of a queue has no room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WhenBufferFull {
     /// The caller waits for room, and gets the event back after `timeout`.
@@ -133,7 +141,8 @@ pub enum WhenBufferFull {
 }
 
 /// What becomes of an event that failed in this process as often as it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Failures {
     /// The rest of it goes to the source's queue, where workers go on with the whole retry policy.
@@ -334,6 +343,7 @@ impl DispatchConfig {
 const WORKERS_MAX: usize = 256;
 
 /// Lets the schema take a word alone, as the loader does.
+#[cfg(feature = "schema")]
 fn or_alone(schema: &mut schemars::Schema) {
     let alone = serde_json::json!({
         "description": "With the defaults.",
@@ -350,7 +360,8 @@ mod tests {
     use super::*;
     use quash_config::{Environment, Loader, Root};
 
-    #[derive(Debug, Deserialize, schemars::JsonSchema)]
+    #[derive(Debug, Deserialize)]
+    #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
     #[serde(deny_unknown_fields, default)]
     #[derive(Default)]
     struct Config {

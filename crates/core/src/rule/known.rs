@@ -28,6 +28,7 @@ impl<'e> Side<'e> {
     }
 
     /// The image as the event carries it.
+    #[cfg(feature = "rules")]
     pub(super) const fn image(self) -> Option<&'e Row<'e>> {
         self.image
     }

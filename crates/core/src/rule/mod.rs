@@ -10,9 +10,15 @@ pub(crate) mod set;
 pub(crate) mod cascade;
 pub(crate) mod dependency;
 
+#[cfg(feature = "rules")]
+pub(crate) mod condition;
+#[cfg(not(feature = "rules"))]
+#[path = "unevaluated.rs"]
 pub(crate) mod condition;
 mod known;
 pub(crate) mod reads;
+#[cfg(feature = "rules")]
+mod selected;
 
 /// Why a rule cannot be applied to an event. Trying again cannot help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

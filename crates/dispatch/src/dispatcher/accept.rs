@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use quash_core::event::{Format, Payload};
-use quash_core::plan::TargetSet;
 use quash_core::resolve::{Refused, Request, Resolution, Resolved};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -78,7 +77,7 @@ impl Inner {
             let (mut seated, is_refused) = found.map_or_else(|_| (Vec::new(), true), |works| (works, false));
             self.seat(&mut seated, caller).await?;
             if self.always_publishes || is_refused {
-                let done = seated.iter().flat_map(|seated| seated.work.caches.iter().map(String::as_str));
+                let done = seated.iter().flat_map(|seated| seated.work.caches().iter().map(String::as_str));
                 self.leave_to_workers(&parcel, done.collect(), &mut outbox);
                 receipt.is_queued = true;
             }
@@ -93,8 +92,8 @@ impl Inner {
             self.publish(outbox, &mut receipt).await?;
         }
         for (running, work, seat) in jobs {
-            receipt.background.extend(work.caches.iter().cloned());
-            let ticket = Ticket::open(self, Arc::clone(&work.parcel.events));
+            receipt.background.extend(work.caches().iter().cloned());
+            let ticket = Ticket::open(self, Arc::clone(&work.parcel().events));
             running.start(Job { work, group: Arc::clone(&running.group), ticket, seat });
         }
         Ok(receipt)
@@ -136,17 +135,8 @@ impl Inner {
         if caches.is_empty() && group.scope.only.is_some() {
             return Ok(None);
         }
-        Ok(Some(Work {
-            parcel: parcel.clone(),
-            caches,
-            shares: resolution.plan.shares,
-            has_later: asked.next_pass.is_some() && !self.always_publishes,
-            attempts_made: 0,
-            failures: Vec::new(),
-            first_failure_ms: None,
-            done: TargetSet::EMPTY,
-            troubles: Vec::new(),
-        }))
+        let has_later = asked.next_pass.is_some() && !self.always_publishes;
+        Ok(Some(Work::new(parcel.clone(), resolution.plan.shares, caches, has_later)))
     }
 
     /// Takes a seat for everything that goes on in the background, before anything is done.
@@ -182,12 +172,12 @@ impl Inner {
         while let Next::Again(delay) = work.attempt(group, self.scene(), now_ms).await {
             tokio::time::sleep(delay).await;
         }
-        receipt.is_handed_over |= !work.shares.is_empty();
+        receipt.is_handed_over |= !work.is_done();
         if let Some(remains) = work.remains(group, self.scene(), now_ms()) {
             outbox.of(&group.source, group.timeout).add(remains);
         }
-        if work.shares.is_empty() {
-            receipt.add_done(work.caches);
+        if work.is_done() {
+            receipt.add_done(work.caches().to_vec());
         }
     }
 

@@ -237,7 +237,8 @@ fn origin() -> String {
 }
 
 /// The configuration as an application reads it: what only workers need is nobody's business here.
-#[derive(Deserialize, schemars::JsonSchema)]
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 struct Application(Config);
 

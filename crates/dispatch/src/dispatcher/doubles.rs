@@ -7,9 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quash_config::Finding;
 use quash_core::action::Action;
-use quash_core::key::Glob;
 use quash_store::memory::Memory;
-use quash_store::{Applied, Described, Identity, Sought, Store, StoreError, Survey};
+use quash_store::{Applied, Can, Identity, Questions, Store, StoreError};
 use tokio::sync::watch;
 
 use quash_transport::{Backlog, ConsumeOptions, Consumer, DeadLetters, LetterId, Message, Transport, TransportError};
@@ -159,24 +158,12 @@ impl Store for Slow {
         self.memory.identity().await
     }
 
-    async fn exist(&self, keys: &[&str]) -> Result<Vec<bool>, StoreError> {
-        self.memory.exist(keys).await
+    fn can(&self) -> Can {
+        self.memory.can()
     }
 
-    async fn count_prefixes(&self, prefixes: &[&str]) -> Result<Vec<u64>, StoreError> {
-        self.memory.count_prefixes(prefixes).await
-    }
-
-    async fn count_patterns(&self, patterns: &[Glob]) -> Result<Vec<u64>, StoreError> {
-        self.memory.count_patterns(patterns).await
-    }
-
-    async fn survey(&self, sought: &[Sought], limit: Duration) -> Result<Survey, StoreError> {
-        self.memory.survey(sought, limit).await
-    }
-
-    async fn describe(&self, keys: &[&str]) -> Result<Vec<Option<Described>>, StoreError> {
-        self.memory.describe(keys).await
+    fn questions(&self) -> Option<&dyn Questions> {
+        self.memory.questions()
     }
 
     async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quash_config::Problem;
+use quash_config::{ConfigPath, Problem};
 use quash_core::resolve::Resolver;
 use quash_core::rule::dispatch::{Batch, DispatchConfig, Failures, Inline, Queue, Task, Threadpool, WhenFull};
 use quash_core::scope::{CacheSet, Scope};
@@ -68,6 +68,11 @@ impl Layout {
             if !distinct.contains(&choice) {
                 distinct.push(choice);
             }
+        }
+        if !cfg!(feature = "in_process") && !distinct.is_empty() {
+            let message = "this program is built to publish only, and some cache is dispatched in the process";
+            let help = "enable the feature `in_process` of quash-dispatch, or write `dispatch: queue`";
+            return Err(vec![Problem::error(ConfigPath::root().key("dispatch"), message).help(help)]);
         }
         let groups = distinct.into_iter().map(|choice| {
             let places = |same: bool| {

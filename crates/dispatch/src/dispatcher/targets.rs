@@ -6,21 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use quash_core::action::Action;
 use quash_core::plan::Share;
-use quash_store::execute::execute;
+use quash_delivery::decide::ShareError;
+use quash_store::execute::Bounds;
 use quash_store::report::Outcome;
 use quash_store::{Store, TargetConfig};
 use tokio::runtime::{self, Handle};
-use tokio::sync::Semaphore;
 
 /// How long a target that could not be reached is not asked again: one caller in this time finds out, and all others go
 /// on without waiting for it.
 const SHUT_FOR: Duration = Duration::from_secs(1);
-
-/// How long a share with prefixes may take: its pass over all keys takes as long as there are keys, and the store bounds
-/// each of its commands.
-const SCAN_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Runtimes that have connections at most. Tests make one each; when there are more, all connect anew.
 const RUNTIMES_MAX: usize = 1024;
@@ -38,23 +33,14 @@ struct Target {
     config: TargetConfig,
     /// In the place of what is configured.
     given: Option<Arc<dyn Store>>,
-    permits: Semaphore,
+    bounds: Bounds,
     gate: Gate,
-}
-
-/// Why a target is not done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Trouble {
-    /// It answered with an error.
-    Failed(String),
-    /// It could not be reached, or was not asked because of that.
-    Unreachable(String),
 }
 
 impl Targets {
     pub(super) fn new(targets: impl IntoIterator<Item = (TargetConfig, Option<Arc<dyn Store>>)>) -> Self {
         let target = |(config, given): (TargetConfig, Option<_>)| Target {
-            permits: Semaphore::new(config.options.concurrency.clamp(1, Semaphore::MAX_PERMITS)),
+            bounds: Bounds::new(&config.options),
             gate: Gate::default(),
             config,
             given,
@@ -63,34 +49,34 @@ impl Targets {
     }
 
     /// Applies the shares at once, and says which of them are not done, by their places.
-    pub(super) async fn execute(&self, shares: &[Share]) -> Vec<(usize, Trouble)> {
+    pub(super) async fn execute(&self, shares: &[Share]) -> Vec<(usize, ShareError<String>)> {
         let stores = match self.stores() {
             Ok(stores) => stores,
-            Err(error) => return (0..shares.len()).map(|place| (place, Trouble::Unreachable(error.clone()))).collect(),
+            Err(error) => return (0..shares.len()).map(|place| (place, unreachable(error.clone()))).collect(),
         };
         // Most events concern one target.
         if let [share] = shares {
-            return self.apply(share, &stores).await.map(|trouble| (0, trouble)).into_iter().collect();
+            return self.apply(share, &stores).await.map(|error| (0, error)).into_iter().collect();
         }
         let applied = join_all(shares.iter().map(|share| self.apply(share, &stores))).await;
-        applied.into_iter().enumerate().filter_map(|(place, trouble)| Some((place, trouble?))).collect()
+        applied.into_iter().enumerate().filter_map(|(place, error)| Some((place, error?))).collect()
     }
 
-    async fn apply(&self, share: &Share, stores: &Stores) -> Option<Trouble> {
+    async fn apply(&self, share: &Share, stores: &Stores) -> Option<ShareError<String>> {
         let place = usize::from(share.target.0);
         let (Some(target), Some(store)) = (self.targets.get(place), stores.get(place)) else {
             // Rules and targets are made from one configuration; should they ever differ, nothing is lost.
-            return Some(Trouble::Unreachable("the target is not configured".to_owned()));
+            return Some(unreachable("the target is not configured".to_owned()));
         };
         if let Some(error) = target.gate.why_shut() {
-            return Some(Trouble::Unreachable(error));
+            return Some(unreachable(error));
         }
-        let trouble = target.apply(share, &**store).await;
-        match &trouble {
-            Some(Trouble::Unreachable(error)) => target.gate.shut_because(error),
-            Some(Trouble::Failed(_)) | None => target.gate.open(),
+        let undone = target.apply(share, &**store).await;
+        match &undone {
+            Some(ShareError::Unreachable { error, .. }) => target.gate.shut_because(error),
+            Some(ShareError::Failed(_)) | None => target.gate.open(),
         }
-        trouble
+        undone
     }
 
     /// The stores of the runtime that this runs on.
@@ -126,24 +112,20 @@ impl Target {
         }
     }
 
-    async fn apply(&self, share: &Share, store: &dyn Store) -> Option<Trouble> {
-        let _permit = match self.permits.try_acquire() {
-            Ok(permit) => Some(permit),
-            // Nobody closes the semaphore; without a permit there would only be one more share in flight.
-            Err(_) => self.permits.acquire().await.ok(),
-        };
-        let limit = if share.actions.iter().any(Action::scans) { SCAN_TIMEOUT } else { self.config.options.timeout.0 };
-        match tokio::time::timeout(limit, execute(share, store)).await {
-            Ok(report) => match report.outcome {
-                Outcome::Answered { failed, .. } => {
-                    let (_, failure) = failed.into_iter().next()?;
-                    Some(Trouble::Failed(format!("{}: {}", failure.action, failure.error)))
-                }
-                Outcome::Unreachable { error } => Some(Trouble::Unreachable(error)),
-            },
-            Err(_) => Some(Trouble::Unreachable(format!("no answer within {limit:?}"))),
+    async fn apply(&self, share: &Share, store: &dyn Store) -> Option<ShareError<String>> {
+        let _turn = self.bounds.turn().await;
+        match self.bounds.execute(share, store).await {
+            Outcome::Answered { failed, .. } => {
+                let (_, failure) = failed.into_iter().next()?;
+                Some(ShareError::Failed(format!("{}: {}", failure.action, failure.error)))
+            }
+            Outcome::Unreachable { error } => Some(unreachable(error)),
         }
     }
+}
+
+const fn unreachable(error: String) -> ShareError<String> {
+    ShareError::Unreachable { error, away: Duration::ZERO }
 }
 
 /// Lets nobody ask a target for a while after it could not be reached.

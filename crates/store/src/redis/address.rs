@@ -24,7 +24,8 @@ pub(super) enum Place {
 }
 
 /// Sentinels, and which master they are asked for.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SentinelConfig {
     /// The sentinels, as `redis://host:26379`; a user and a password in them are those of the sentinels.
@@ -37,7 +38,8 @@ pub struct SentinelConfig {
 }
 
 /// The files of a TLS connection; they are read anew for every connection.
-#[derive(Debug, Clone, PartialEq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct TlsFiles {
     /// The certificate authority of the server, PEM; without it, the authorities of the system are trusted.

@@ -35,7 +35,8 @@ use quash_core::action::Action;
 use quash_core::key::Glob;
 
 /// How to reach the cache: one of `url`, `cluster` and `sentinel`.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// One server: `redis://host:6379/0`, `rediss://` for TLS, `redis+unix:///path`; `valkey` works for `redis`.
@@ -56,7 +57,7 @@ pub struct Config {
     pub response_timeout: Span,
     /// How long a pass over the keys rests after each step, as a multiple of what the step took: 0 never rests, 1 leaves
     /// the cache half of the time to others.
-    #[schemars(range(min = 0.0, max = 100.0))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 100.0)))]
     pub scan_pace: f64,
 }
 
@@ -125,6 +126,23 @@ impl super::Store for Redis {
         self.connector.check(&link, identity).await
     }
 
+    async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
+        let link = self.connector.link().await?;
+        let findings = inspect::inspect(&link).await;
+        self.connector.check(&link, findings).await
+    }
+
+    fn can(&self) -> super::Can {
+        super::Can::ALL
+    }
+
+    fn questions(&self) -> Option<&dyn super::Questions> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl super::Questions for Redis {
     async fn exist(&self, keys: &[&str]) -> Result<Vec<bool>, StoreError> {
         let link = self.connector.link().await?;
         let exist = question::exist(&link, keys).await;
@@ -155,11 +173,5 @@ impl super::Store for Redis {
         let link = self.connector.link().await?;
         let described = question::describe(&link, keys).await;
         self.connector.check(&link, described).await
-    }
-
-    async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
-        let link = self.connector.link().await?;
-        let findings = inspect::inspect(&link).await;
-        self.connector.check(&link, findings).await
     }
 }

@@ -81,8 +81,8 @@ async fn a_command_follows_its_slot_while_it_moves_and_after() {
         ids.push(text(&server.admin(&["CLUSTER", "MYID"]).await));
     }
     let scanner = crate::fixture::store(json!({"cluster": urls(&servers)}));
-    assert_eq!(store.exist(&[staying, going]).await, Ok(vec![true, true]));
-    assert_eq!(scanner.exist(&[staying, going]).await, Ok(vec![true, true]));
+    assert_eq!(store.ask().unwrap().exist(&[staying, going]).await, Ok(vec![true, true]));
+    assert_eq!(scanner.ask().unwrap().exist(&[staying, going]).await, Ok(vec![true, true]));
 
     servers[0].admin(&["CLUSTER", "SETSLOT", slot, "IMPORTING", &ids[2]]).await;
     servers[2].admin(&["CLUSTER", "SETSLOT", slot, "MIGRATING", &ids[0]]).await;

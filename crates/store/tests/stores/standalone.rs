@@ -79,11 +79,11 @@ async fn a_survey_ends_with_its_time_and_says_so() {
         server.admin(&keys.iter().map(String::as_str).collect::<Vec<_>>()).await;
     }
     let sought = [Sought { logical: Glob::parse("a:*").unwrap(), heads: vec![":1:".into()] }];
-    let over = store.survey(&sought, Duration::ZERO).await.unwrap();
+    let over = store.ask().unwrap().survey(&sought, Duration::ZERO).await.unwrap();
     assert_eq!((over.complete, over.keys, over.sighted[0].here), (false, 3000, 0));
-    let whole = store.survey(&sought, Duration::from_secs(60)).await.unwrap();
+    let whole = store.ask().unwrap().survey(&sought, Duration::from_secs(60)).await.unwrap();
     assert!(whole.complete && whole.sighted[0].here >= 3000, "{whole:?}");
-    let none = store.survey(&[], Duration::from_secs(60)).await.unwrap();
+    let none = store.ask().unwrap().survey(&[], Duration::from_secs(60)).await.unwrap();
     assert!(none.complete && none.keys == 3000, "{none:?}");
 }
 
@@ -165,7 +165,7 @@ async fn a_full_server_still_makes_everything_under_a_token_stale() {
         Action::Set { key: "generation".into(), write: Write::RENEW },
     ];
     assert_eq!(store.apply(&actions).await.unwrap().outcomes, [Ok(1), Ok(1), Ok(1), Ok(1)]);
-    assert_eq!(store.exist(&["token", "a", "tag", "generation"]).await, Ok(vec![false; 4]));
+    assert_eq!(store.ask().unwrap().exist(&["token", "a", "tag", "generation"]).await, Ok(vec![false; 4]));
     let set = [Action::Set { key: "k".into(), write: Write::exactly(1) }];
     assert!(why_unreachable(store.as_ref(), &set).await.starts_with("OOM"));
 }
@@ -187,7 +187,7 @@ async fn the_server_and_the_pattern_agree_on_every_byte() {
         let prefixes: Vec<String> = (0..random.usize(1..5)).map(|_| word(&mut random)).collect();
         let texts: Vec<&str> = prefixes.iter().map(String::as_str).collect();
         let expected = texts.iter().map(|text| keys.iter().filter(|key| key.starts_with(text)).count() as u64);
-        assert_eq!(store.count_prefixes(&texts).await, Ok(expected.collect()), "{prefixes:?}");
+        assert_eq!(store.ask().unwrap().count_prefixes(&texts).await, Ok(expected.collect()), "{prefixes:?}");
     }
     for _ in 0..60 {
         let (begin, middle, end) = (word(&mut random), word(&mut random), letters[random.usize(..letters.len())]);
@@ -198,7 +198,7 @@ async fn the_server_and_the_pattern_agree_on_every_byte() {
             let matchers: Vec<_> = globs.iter().map(Glob::matcher).collect();
             let count = |matcher: &Matcher| keys.iter().filter(|key| matcher.matches(key.as_bytes())).count() as u64;
             let expected: Vec<u64> = matchers.iter().map(count).collect();
-            assert_eq!(store.count_patterns(&globs).await, Ok(expected), "{globs:?}");
+            assert_eq!(store.ask().unwrap().count_patterns(&globs).await, Ok(expected), "{globs:?}");
         }
     }
 }

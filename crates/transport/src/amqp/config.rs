@@ -22,7 +22,8 @@ const NAME_MAX: usize = 200;
 const HEARTBEAT_MAX: Duration = Duration::from_secs(300);
 
 /// Which queue, and where. RabbitMQ 3.10 or newer.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// `amqp://host:5672/vhost`, or `amqps://…` for TLS. Without a virtual host it is `/`; a slash in its name is `%2f`.
@@ -54,7 +55,8 @@ pub struct Config {
 }
 
 /// What kind of queue holds the messages.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum QueueType {
     /// Replicated where the broker is a cluster, and written to the disk before it is confirmed.

@@ -16,7 +16,8 @@ use super::{Backlog, ConsumeOptions, Consumer, DeadLetters, LetterId, Message, T
 use quash_config::{Finding, Severity};
 
 /// A queue in this process, shared by everybody in it who uses the same name.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The queue's name.

@@ -15,7 +15,8 @@ use crate::Transport;
 use crate::tls::{Tls, wrong};
 
 /// Which streams, and where. A NATS server with JetStream (2.9 or newer), or a cluster of them.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// `nats://host:4222`, or `tls://…`; several servers of one cluster are separated by commas.
@@ -79,7 +80,8 @@ pub struct Config {
 }
 
 /// What a stream keeps.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Retention {
     /// What nobody has settled; for one consumer.

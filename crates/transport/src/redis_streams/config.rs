@@ -13,7 +13,8 @@ use crate::Transport;
 use crate::tls::{Tls, read, wrong};
 
 /// Which stream, and where. One Redis or Valkey server (6.2 or newer), not a cluster, and never the cache itself.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// `redis://host:6379/0`, `rediss://…` for TLS, or `unix:///path`.

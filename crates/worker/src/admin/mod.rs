@@ -20,10 +20,10 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::app::Snapshot;
-use crate::consume::Source;
 use crate::drain::Stop;
 use crate::metrics::Metrics;
+use crate::snapshot::Snapshot;
+use crate::source::Source;
 pub use health::Health;
 use quash_dispatch::config::AdminConfig;
 use token::Token;

@@ -4,7 +4,7 @@ use quash_config::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::app::doubles::{FakeRules, FakeStore, Mode, app, config, until};
+use crate::app::doubles::{FakeStore, Mode, app, config, until};
 use crate::app::{App, Plugins, Running};
 use quash_store::TargetOptions;
 
@@ -23,13 +23,12 @@ fn status(answer: &str) -> &str {
 }
 
 async fn worker(token: Option<&str>) -> Running {
-    let rules = FakeRules::over(&["main"]);
-    let mut config = config(&rules, TargetOptions::default());
+    let mut config = config(&["main"], TargetOptions::default());
     config.admin.listen = "127.0.0.1:0".to_owned();
     config.admin.token = token.map(Secret::new);
     let store = FakeStore::new(Mode::Works);
     let plugins = Plugins { stores: [("main".to_owned(), store as _)].into(), ..Plugins::default() };
-    App::with_rules(config, rules).plugins(plugins).start().await.unwrap()
+    App::new(config).unwrap().plugins(plugins).start().await.unwrap()
 }
 
 #[tokio::test]
@@ -73,7 +72,7 @@ fn the_scheme_of_a_token_is_read_in_any_case() {
 #[tokio::test]
 async fn a_worker_that_can_reach_no_target_is_not_ready() {
     let store = FakeStore::new(Mode::Dead);
-    let (app, broker) = app(FakeRules::over(&["main"]), &[("main", &store)]);
+    let (app, broker) = app(&[("main", &store)]);
     let running = app.listening("127.0.0.1:0").start().await.unwrap();
     broker.send(&["main:a"]);
     until("the lane opens", || running.snapshot().lanes[0].is_open()).await;

@@ -12,11 +12,11 @@ use quash_store::TargetConfig;
 use quash_transport::{Transport, TransportError};
 use tokio::time::timeout;
 
-use super::{Plugins, Rules, Snapshot, StartError};
-use crate::consume::Source;
-use crate::hand_over::{Peer, Peers};
+use super::{Plugins, StartError};
 use crate::lane::{Changes, Lane};
 use crate::metrics::Metrics;
+use crate::snapshot::Snapshot;
+use crate::source::{OtherSource, OtherSources, Source};
 use quash_delivery::retry::RetryPolicy;
 use quash_dispatch::config::{Config, SourceConfig};
 
@@ -36,7 +36,7 @@ pub fn compile(config: &Config) -> Result<Resolver, Vec<Problem>> {
 /// Rules with lanes. Targets that are configured as before keep their lanes, with what these know.
 pub(super) fn snapshot(
     config: &Config,
-    rules: Arc<dyn Rules>,
+    rules: Arc<Resolver>,
     plugins: &Plugins,
     metrics: &Metrics,
     changes: &Changes,
@@ -92,9 +92,9 @@ pub(super) fn sources(
         None => source.kind.build().map_err(|problem| placed("sources", name, source.kind.kind(), problem)),
     });
     let transports = all(transports.collect())?;
-    let peer = |transport: &Arc<dyn Transport>| Peer::new(Arc::clone(transport));
-    let peers: Peers = config.sources.keys().cloned().zip(transports.iter().map(peer)).collect();
-    let peers = Arc::new(peers);
+    let other = |transport: &Arc<dyn Transport>| OtherSource::new(Arc::clone(transport));
+    let others: OtherSources = config.sources.keys().cloned().zip(transports.iter().map(other)).collect();
+    let others = Arc::new(others);
     let source = |((name, source), transport): ((&String, &SourceConfig), Arc<dyn Transport>)| {
         Arc::new(Source {
             name: name.clone(),
@@ -103,7 +103,7 @@ pub(super) fn sources(
             worker: worker.clone(),
             metrics: metrics.source(name),
             rules: Arc::clone(rules),
-            peers: Arc::clone(&peers),
+            others: Arc::clone(&others),
             settler: OnceLock::new(),
         })
     };

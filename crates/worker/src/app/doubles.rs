@@ -1,4 +1,4 @@
-//! Stands in for stores, brokers and rules in the tests of this crate.
+//! Stands in for stores and brokers in the tests of this crate.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -9,23 +9,17 @@ use async_trait::async_trait;
 use quash_config::Finding;
 use quash_config::Tagged;
 use quash_core::action::Action;
-use quash_core::event::DecodeError;
-use quash_core::key::Glob;
-use quash_core::plan::{Plan, Share, TargetId, TargetSet};
-use quash_core::resolve::{Asked, Refused, Request, Resolution, Resolved, Widened};
-use quash_core::scope::{QueueId, QueueSet};
-use quash_core::undeclared::Undeclared;
-use quash_store::{
-    Applied, Described, Identity, Refusal, Sought, Store, StoreConfig, StoreError, Survey, TargetConfig, TargetOptions,
-};
+use quash_core::key::{ArgSet, KeyError, KeySet, Reach, Remover, Scheme};
+use quash_store::{Applied, Can, Identity, Refusal, Store, StoreConfig, StoreError, TargetConfig, TargetOptions};
 use quash_transport::{
     Backlog, ConsumeOptions, Consumer, DeadLetters, Delivery, Headers, LetterId, Message, Place, Receiver, Settler,
     Tag, Transport, TransportError, Verdict,
 };
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{App, Plugins, Rules};
+use super::{App, Plugins, compile};
 use quash_dispatch::config::{Config, SourceOptions};
 
 /// A target configured as by default.
@@ -33,26 +27,36 @@ pub(crate) fn target(options: TargetOptions) -> TargetConfig {
     TargetConfig { kind: StoreConfig::Memory(Box::default()), options }
 }
 
-/// A worker of these stores, not yet started, with its broker: source `events`, no admin endpoint, no jitter.
-pub(crate) fn app(rules: Arc<FakeRules>, stores: &[(&str, &Arc<FakeStore>)]) -> (App, Arc<FakeBroker>) {
+/// A worker of these stores, not yet started, with its broker: source `events`, no admin endpoint, no jitter. Its rules are
+/// those of [`config`].
+pub(crate) fn app(stores: &[(&str, &Arc<FakeStore>)]) -> (App, Arc<FakeBroker>) {
     let broker = FakeBroker::new();
-    let mut config = config(&rules, TargetOptions::default());
+    let names: Vec<&str> = stores.iter().map(|(name, _)| *name).collect();
+    let mut config = config(&names, TargetOptions::default());
     let kind = serde_json::from_str(r#"{"memory":{}}"#).unwrap();
     let options = SourceOptions { batch: 10, ..SourceOptions::default() };
     config.sources.insert("events".to_owned(), Tagged { kind, options });
     let stores = stores.iter().map(|(name, store)| ((*name).to_owned(), Arc::clone(*store) as Arc<dyn Store>));
     let transport: Arc<dyn Transport> = Arc::new(Shared(Arc::clone(&broker)));
     let plugins = Plugins { stores: stores.collect(), transports: BTreeMap::from([("events".to_owned(), transport)]) };
-    (App::with_rules(config, rules).plugins(plugins), broker)
+    let rules = compile(&config).unwrap().with_scheme("panic", Box::new(Panicking(["id".to_owned()])));
+    (App::with_rules(config, Arc::new(rules)).plugins(plugins), broker)
 }
 
-/// A configuration of the rules' targets, with quick retries.
-pub(crate) fn config(rules: &FakeRules, options: TargetOptions) -> Config {
-    let mut config: Config = serde_json::from_str(r#"{"version":1,"admin":{"listen":"off"}}"#).unwrap();
-    config.worker.name = Some("tester".to_owned());
-    config.retry.jitter = 0.0;
-    config.retry.max_attempts = 3;
-    config.targets = rules.targets.iter().map(|name| (name.clone(), target(options.clone()))).collect();
+/// A configuration of these targets, with quick retries; its rules are those that [`body`] speaks of.
+pub(crate) fn config(targets: &[&str], options: TargetOptions) -> Config {
+    let mut config: Config = serde_json::from_str(
+        r#"{
+            "version": 1, "admin": {"listen": "off"}, "worker": {"name": "tester"}, "retry": {"jitter": 0, "max_attempts": 3},
+            "caches": {
+                "product": {"key": "product:{id}", "depends_on": [{"row": "Product"}]},
+                "again": {"key": "again:{id}", "depends_on": [{"row": "Again"}], "again_after": ["1s", "30s"]},
+                "panic": {"key": "panic:{id}", "depends_on": [{"row": "panic"}]}
+            }
+        }"#,
+    )
+    .unwrap();
+    config.targets = targets.iter().map(|name| ((*name).to_owned(), target(options.clone()))).collect();
     config
 }
 
@@ -144,136 +148,55 @@ impl Store for FakeStore {
         self.identity.lock().unwrap().clone()
     }
 
-    async fn exist(&self, keys: &[&str]) -> Result<Vec<bool>, StoreError> {
-        Ok(vec![false; keys.len()])
-    }
-
-    async fn count_prefixes(&self, prefixes: &[&str]) -> Result<Vec<u64>, StoreError> {
-        Ok(vec![0; prefixes.len()])
-    }
-
-    async fn count_patterns(&self, patterns: &[Glob]) -> Result<Vec<u64>, StoreError> {
-        Ok(vec![0; patterns.len()])
-    }
-
-    async fn survey(&self, _: &[Sought], _: Duration) -> Result<Survey, StoreError> {
-        Ok(Survey::default())
-    }
-
-    async fn describe(&self, keys: &[&str]) -> Result<Vec<Option<Described>>, StoreError> {
-        Ok(vec![None; keys.len()])
-    }
-
     async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
         Ok(Vec::new())
     }
-}
 
-/// Rules over bodies of words: `main:k` deletes `k` on `main`, `again:1000` asks for a later pass after so many
-/// milliseconds, `nothing` matches nothing, `garbage` cannot be decoded, `panic` panics.
-pub(crate) struct FakeRules {
-    pub(crate) targets: Vec<String>,
-    pub(crate) caches: Vec<String>,
-    /// Stands before every key, to tell one set of rules from another.
-    pub(crate) mark: &'static str,
-}
-
-impl FakeRules {
-    pub(crate) fn over(targets: &[&str]) -> Arc<Self> {
-        let targets = targets.iter().map(|name| (*name).to_owned()).collect();
-        Arc::new(Self { targets, caches: vec!["product".to_owned()], mark: "" })
-    }
-
-    fn one(&self, asker: u32, request: &Request<'_>, shares: &mut BTreeMap<TargetId, Share>) -> Resolved {
-        let body = String::from_utf8_lossy(request.payload.body);
-        assert!(!body.contains("panic"), "the rules panicked");
-        let (mut targets, mut next_pass) = (TargetSet::EMPTY, None);
-        for word in body.split_whitespace() {
-            match word.split_once(':') {
-                Some(("again", ms)) => {
-                    let pass = Duration::from_millis(ms.parse().unwrap());
-                    next_pass = next_pass.or((pass > request.pass).then_some(pass));
-                }
-                Some((target, key)) => {
-                    let target = self.target(target).unwrap();
-                    if request.targets.contains(target) {
-                        targets.insert(target);
-                        let share = shares.entry(target).or_insert_with(|| Share {
-                            target,
-                            actions: Vec::new(),
-                            asked_by: Vec::new(),
-                        });
-                        share.actions.push(Action::Delete(format!("{}{key}", self.mark).into()));
-                        share.asked_by.push(std::iter::once(asker).collect());
-                    }
-                }
-                None if word == "garbage" => {
-                    return Resolved::Refused(Refused::Decode(DecodeError::Malformed("no event".to_owned())));
-                }
-                None => {}
-            }
-        }
-        match targets.is_empty() {
-            true => Resolved::Unmatched { time_us: None },
-            false => Resolved::Asked(Asked { targets, next_pass, time_us: Some(1) }),
-        }
+    fn can(&self) -> Can {
+        Can::ALL
     }
 }
 
-impl Rules for FakeRules {
-    fn resolve(&self, requests: &[Request<'_>]) -> Resolution {
-        let mut shares = BTreeMap::new();
-        let outcomes = (0..).zip(requests).map(|(asker, request)| self.one(asker, request, &mut shares)).collect();
-        let plan = Plan { shares: shares.into_values().collect() };
-        Resolution {
-            plan,
-            outcomes,
-            cache_matches: vec![(0, 1)],
-            widened: vec![(0, Widened::TooManyActions)],
-            handed_over: Vec::new(),
-            undeclared: Undeclared::default(),
-        }
+/// A scheme that panics whatever it is asked for.
+#[derive(Debug)]
+struct Panicking([String; 1]);
+
+impl Scheme for Panicking {
+    fn args(&self) -> &[String] {
+        &self.0
     }
 
-    fn meant_by(&self, _: &str) -> Option<&str> {
-        None
+    fn reach(&self, _: ArgSet, _: usize) -> Reach {
+        Reach::keys("panic:{id}", 1)
     }
 
-    fn targets(&self) -> &[String] {
-        &self.targets
+    fn actions(&self, _: ArgSet, _: usize) -> usize {
+        1
     }
 
-    fn target(&self, name: &str) -> Option<TargetId> {
-        (0..).map(TargetId).zip(&self.targets).find(|(_, known)| *known == name).map(|(id, _)| id)
+    fn remove(&self, _: &KeySet<'_>, _: usize, _: &mut String, _: &mut dyn Remover) -> Result<(), KeyError> {
+        panic!("the rules panicked")
     }
 
-    fn caches(&self) -> &[String] {
-        &self.caches
-    }
+    fn remove_all(&self, _: &mut dyn Remover) {}
+}
 
-    fn cache(&self, name: &str) -> Option<u32> {
-        (0..).zip(&self.caches).find(|(_, known)| *known == name).map(|(place, _)| place)
+/// A message for the rules of [`config`], in words: `main:k` deletes `k` on `main`, `product:k` is a change of that product,
+/// and `product:` of one that it does not name, `again:k` one of what has later passes, `nothing` is a change that nothing depends on, `panic` one that panics.
+/// `garbage` is no event.
+pub(crate) fn body(words: &str) -> String {
+    if words == "garbage" {
+        return words.to_owned();
     }
-
-    fn queues(&self) -> &[String] {
-        &[]
-    }
-
-    fn queue_of(&self, _: u32) -> Option<QueueId> {
-        None
-    }
-
-    fn queues_but(&self, _: &str) -> QueueSet {
-        QueueSet::NONE
-    }
-
-    fn everything_on(&self, _: TargetId) -> Vec<Action> {
-        vec![Action::DeletePrefix("everything".into())]
-    }
-
-    fn trace(&self, request: &Request<'_>) -> Vec<String> {
-        vec![format!("asked for {}", String::from_utf8_lossy(request.payload.body))]
-    }
+    let created = |entity: &str, row: Value| json!({"entity": entity, "op": "create", "after": row, "time": 1});
+    let event = |word: &str| match word.split_once(':') {
+        Some(("product", "")) => created("Product", json!({})),
+        Some(("product", id)) => created("Product", json!({"id": id})),
+        Some(("again", id)) => created("Again", json!({"id": id})),
+        Some((target, key)) => json!({"invalidate": {"key": key, "target": target}}),
+        None => created(word, json!({"id": "1"})),
+    };
+    json!({"events": words.split_whitespace().map(event).collect::<Vec<_>>()}).to_string()
 }
 
 /// A broker in this process whose failures are told to it.
@@ -303,8 +226,9 @@ impl FakeBroker {
         Arc::default()
     }
 
-    pub(crate) fn send(&self, bodies: &[&str]) {
-        bodies.iter().for_each(|body| self.send_with(body, Headers::default(), 1));
+    /// Messages in the words of [`body`].
+    pub(crate) fn send(&self, messages: &[&str]) {
+        messages.iter().for_each(|words| self.send_with(&body(words), Headers::default(), 1));
     }
 
     pub(crate) fn send_with(&self, body: &str, headers: Headers, deliveries: u32) {
@@ -344,7 +268,7 @@ impl FakeBroker {
     /// Bodies of what is neither received nor settled, with the headers of each.
     pub(crate) fn waiting(&self) -> Vec<(String, Headers)> {
         let state = self.state.lock().unwrap();
-        state.waiting.iter().map(|(_, delivery)| (body(&delivery.message), delivery.message.headers.clone())).collect()
+        state.waiting.iter().map(|(_, delivery)| (text(&delivery.message), delivery.message.headers.clone())).collect()
     }
 
     pub(crate) fn received(&self) -> usize {
@@ -372,7 +296,7 @@ impl Held {
     fn takes(&self, verdict: &Verdict) -> bool {
         let fits = |bytes| self.bytes_max.is_none_or(|max| bytes <= max);
         match verdict {
-            Verdict::Replace(copies) => copies.iter().all(|copy| fits(crate::consume::settle::size(&copy.message))),
+            Verdict::Replace(copies) => copies.iter().all(|copy| fits(crate::settle::size(&copy.message))),
             Verdict::Ack | Verdict::Release => true,
         }
     }
@@ -394,7 +318,7 @@ impl Held {
     }
 }
 
-pub(crate) fn body(message: &Message) -> String {
+pub(crate) fn text(message: &Message) -> String {
     String::from_utf8_lossy(&message.payload).into_owned()
 }
 

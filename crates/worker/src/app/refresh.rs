@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use quash_transport::{Message, TransportError};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::consume::Source;
+use crate::source::Source;
 use quash_delivery::headers;
 use quash_delivery::record::Record;
 

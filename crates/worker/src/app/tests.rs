@@ -6,20 +6,24 @@ use std::time::Duration;
 use quash_store::TargetOptions;
 use tokio::time::{Instant, sleep};
 
-use super::doubles::{FakeRules, FakeStore, Mode, app, config, until};
+use super::doubles::{FakeStore, Mode, app, config, until};
 use super::*;
+
+fn reload(running: &Running, config: &Config) {
+    running.reload_with(config, Arc::new(compile(config).unwrap())).unwrap();
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_source_pauses_while_no_target_can_be_reached_and_loses_nothing() {
     let store = FakeStore::new(Mode::Dead);
-    let (app, broker) = app(FakeRules::over(&["main"]), &[("main", &store)]);
+    let (app, broker) = app(&[("main", &store)]);
     let running = app.start().await.unwrap();
     broker.send(&["main:first"]);
     until("the lane opens", || running.snapshot().lanes[0].is_open()).await;
     sleep(Duration::from_secs(1)).await;
     let received = broker.received();
-    for _ in 0..30 {
-        broker.send(&["main:more"]);
+    for key in 0..30 {
+        broker.send(&[&format!("main:{key}")]);
         sleep(Duration::from_secs(1)).await;
     }
     assert_eq!(broker.received(), received, "the broker is the buffer");
@@ -36,10 +40,10 @@ async fn a_source_pauses_while_no_target_can_be_reached_and_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_target_that_hangs_does_not_slow_the_other_one_down_for_longer_than_one_time_out() {
     let (healthy, hanging) = (FakeStore::new(Mode::Works), FakeStore::new(Mode::Hangs));
-    let (app, broker) = app(FakeRules::over(&["eu", "main"]), &[("eu", &hanging), ("main", &healthy)]);
+    let (app, broker) = app(&[("eu", &hanging), ("main", &healthy)]);
     let _running = app.start().await.unwrap();
     let begun = Instant::now();
-    (0..1_000).for_each(|_| broker.send(&["main:a eu:a"]));
+    (0..1_000).for_each(|key| broker.send(&[&format!("main:{key} eu:{key}")]));
     until("the healthy target is done", || healthy.applied().len() >= 1_000).await;
     let limit = TargetOptions::default().timeout.0 + Duration::from_secs(1);
     assert!(begun.elapsed() < limit, "took {:?}", begun.elapsed());
@@ -52,54 +56,53 @@ async fn a_target_that_hangs_does_not_slow_the_other_one_down_for_longer_than_on
 #[tokio::test(start_paused = true)]
 async fn a_batch_ends_with_the_rules_that_it_began_with_and_the_next_one_sees_the_new_ones() {
     let store = FakeStore::new(Mode::Hangs);
-    let rules = FakeRules::over(&["main"]);
-    let (app, broker) = app(Arc::clone(&rules), &[("main", &store)]);
+    let (app, broker) = app(&[("main", &store)]);
     let running = app.start().await.unwrap();
-    broker.send(&["main:a"]);
+    broker.send(&["product:a"]);
     until("it is in flight", || broker.received() == 1).await;
 
     let lane = Arc::clone(&running.snapshot().lanes[0]);
-    let new = Arc::new(FakeRules { targets: rules.targets.clone(), caches: Vec::new(), mark: "new-" });
-    running.reload_with(&config(&rules, TargetOptions::default()), new).unwrap();
+    let mut after = config(&["main"], TargetOptions::default());
+    let product = r#"{"key": "new:{id}", "depends_on": [{"row": "Product"}]}"#;
+    after.caches.insert("product".to_owned(), serde_json::from_str(product).unwrap());
+    reload(&running, &after);
     assert!(Arc::ptr_eq(&lane, &running.snapshot().lanes[0]), "a target that did not change keeps its lane");
     store.set(Mode::Works);
     until("it is done", || broker.is_empty()).await;
-    broker.send(&["main:a"]);
+    broker.send(&["product:a"]);
     until("it is done", || broker.is_empty()).await;
-    assert_eq!(store.applied(), ["delete a", "delete new-a"]);
+    assert_eq!(store.applied(), ["delete product:a", "delete new:a"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_target_that_changed_gets_a_new_lane() {
     let store = FakeStore::new(Mode::Works);
-    let rules = FakeRules::over(&["main"]);
-    let (app, _broker) = app(Arc::clone(&rules), &[("main", &store)]);
+    let (app, _broker) = app(&[("main", &store)]);
     let running = app.start().await.unwrap();
     let before = running.snapshot();
     let options = TargetOptions { concurrency: 9, ..TargetOptions::default() };
-    running.reload_with(&config(&rules, options), Arc::clone(&rules) as Arc<dyn Rules>).unwrap();
+    reload(&running, &config(&["main"], options));
     assert!(!Arc::ptr_eq(&before.lanes[0], &running.snapshot().lanes[0]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_reload_is_shown_until_one_is_taken() {
     let store = FakeStore::new(Mode::Works);
-    let rules = FakeRules::over(&["main"]);
-    let (app, _broker) = app(Arc::clone(&rules), &[("main", &store)]);
+    let (app, _broker) = app(&[("main", &store)]);
     let running = app.start().await.unwrap();
     let before = running.snapshot();
     let source = std::io::ErrorKind::NotFound.into();
     running.reload_refused(&LoadError::Read { file: "quash.yaml".to_owned(), source });
     assert!(Arc::ptr_eq(&before, &running.snapshot()));
     assert!(running.metrics().encode().contains("quash_config_last_reload_successful 0"));
-    running.reload_with(&config(&rules, TargetOptions::default()), rules).unwrap();
+    reload(&running, &config(&["main"], TargetOptions::default()));
     assert!(running.metrics().encode().contains("quash_config_last_reload_successful 1"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_refuses_ends_the_start() {
     let store = FakeStore::new(Mode::Works);
-    let (app, broker) = app(FakeRules::over(&["main"]), &[("main", &store)]);
+    let (app, broker) = app(&[("main", &store)]);
     broker.refuse_to_prepare();
     let error = app.start().await.err().unwrap().to_string();
     assert_eq!(error, "source events: the broker refused: the stream is a list");
@@ -108,7 +111,7 @@ async fn a_broker_that_refuses_ends_the_start() {
 #[tokio::test(start_paused = true)]
 async fn an_idle_worker_stops_at_once() {
     let store = FakeStore::new(Mode::Works);
-    let (app, _broker) = app(FakeRules::over(&["main"]), &[("main", &store)]);
+    let (app, _broker) = app(&[("main", &store)]);
     let running = app.start().await.unwrap();
     let begun = Instant::now();
     running.stop().await;
@@ -118,32 +121,32 @@ async fn an_idle_worker_stops_at_once() {
 #[tokio::test(start_paused = true)]
 async fn every_metric_is_there_under_its_name() {
     let store = FakeStore::new(Mode::Picky);
-    let (app, broker) = app(FakeRules::over(&["main"]), &[("main", &store)]);
+    let (app, broker) = app(&[("main", &store)]);
     let running = app.start().await.unwrap();
-    broker.send(&["main:a", "nothing", "garbage", "main:bad"]);
+    broker.send(&["product:a", "nothing", "garbage", "product:bad", "product:"]);
     until("everything is settled", || broker.is_empty()).await;
     sleep(Duration::from_secs(6)).await;
     let page = running.metrics().encode();
     for line in [
         "quash_build_info{version=",
-        "quash_events_received_total{source=\"events\"} 6",
-        "quash_events_total{source=\"events\",outcome=\"done\"} 1",
+        "quash_events_received_total{source=\"events\"} 7",
+        "quash_events_total{source=\"events\",outcome=\"done\"} 2",
         "quash_events_total{source=\"events\",outcome=\"unmatched\"} 1",
         "quash_events_total{source=\"events\",outcome=\"parked\"} 2",
         "quash_events_total{source=\"events\",outcome=\"dead_letter\"} 2",
-        "quash_staleness_seconds_count{source=\"events\"} 1",
-        "quash_batch_events_sum 6.0",
+        "quash_staleness_seconds_count{source=\"events\"} 2",
+        "quash_batch_events_sum 7.0",
         "quash_process_duration_seconds_bucket{le=\"+Inf\",source=\"events\"}",
         "quash_source_lag_messages{source=\"events\"} 0",
         "quash_source_connected{source=\"events\"} 1",
         "quash_inflight_events{source=\"events\"} 0",
-        "quash_cache_matches_total{cache=\"product\"} 3",
-        "quash_widened_total{cache=\"product\",why=\"too_many_actions\"} 3",
-        "quash_widened_total{cache=\"product\",why=\"unknown_column\"} 0",
+        "quash_cache_matches_total{cache=\"product\"} 5",
+        "quash_widened_total{cache=\"product\",why=\"too_many_actions\"} 0",
+        "quash_widened_total{cache=\"product\",why=\"unknown_column\"} 1",
         "quash_actions_total{target=\"main\",action=\"delete\",outcome=\"done\"} 1",
         "quash_actions_total{target=\"main\",action=\"delete\",outcome=\"failed\"} 3",
         "quash_action_duration_seconds_count{target=\"main\"} 3",
-        "quash_keys_removed_total{target=\"main\"} 1",
+        "quash_keys_removed_total{target=\"main\"} 2",
         "quash_scan_keys_visited_total{target=\"main\"} 0",
         "quash_retries_total{target=\"main\",error=\"failed\"} 2",
         "quash_lane_open{target=\"main\"} 0",

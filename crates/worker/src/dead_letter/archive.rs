@@ -1,10 +1,11 @@
 //! Writes dead letters as lines of JSON, and reads such lines back as the messages that they were.
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use quash_transport::{Headers, Message};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Letter, base64};
+use super::Letter;
 use quash_delivery::headers;
 
 /// One letter as an object of JSON. The payload is text where it is UTF-8, and base64 where it is not.
@@ -42,7 +43,7 @@ impl Archived {
             id: Some(letter.id.0.clone()),
             headers: headers.collect(),
             payload: text.map(str::to_owned),
-            payload_base64: text.is_none().then(|| base64::encode(&message.payload)),
+            payload_base64: text.is_none().then(|| BASE64_STANDARD.encode(&message.payload)),
             record,
         }
     }
@@ -54,7 +55,7 @@ impl Archived {
     pub fn into_message(self) -> Result<Message, String> {
         let payload = match (self.payload, self.payload_base64) {
             (Some(text), None) => text.into_bytes(),
-            (None, Some(text)) => base64::decode(&text).ok_or("payload_base64 is no base64")?,
+            (None, Some(text)) => BASE64_STANDARD.decode(&text).map_err(|_| "payload_base64 is no base64")?,
             (None, None) => return Err("there is neither payload nor payload_base64".to_owned()),
             (Some(_), Some(_)) => return Err("there are both payload and payload_base64".to_owned()),
         };

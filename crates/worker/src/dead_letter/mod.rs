@@ -14,7 +14,6 @@ pub mod select;
 
 // What can be done with them.
 pub mod archive;
-mod base64;
 pub mod discard;
 pub mod replay;
 

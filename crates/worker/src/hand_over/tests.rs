@@ -85,7 +85,7 @@ async fn what_was_handed_over_has_attempts_and_dead_letters_of_its_own() {
     let scene = Scene::start(CONFIG).await;
     scene.store.set(Mode::Picky);
     let body = r#"{"entity": "Product", "op": "create", "key": {"id": "bad"}, "after": {"id": "bad"}}"#;
-    scene.events.send(&[body]);
+    scene.events.send_with(body, Headers::default(), 1);
     scene.ends().await;
     for (broker, cache) in [(&scene.events, None), (&scene.bulk, Some("report"))] {
         let letters = broker.letters();
@@ -168,7 +168,7 @@ async fn what_is_refused_in_part_stands_for_the_whole_also_for_what_did_not_go_o
         {"entity": "Product", "op": "create", "key": {"id": "1"}, "after": {"id": "1"}},
         {"invalidate": {"cache": "nope"}}
     ]}"#;
-    scene.events.send(&[body]);
+    scene.events.send_with(body, Headers::default(), 1);
     scene.ends().await;
     let letter = scene.events.letters().remove(0);
     assert_eq!(letter.headers.get(headers::CACHES_HANDED_OVER), None);

@@ -9,12 +9,13 @@ use futures_util::FutureExt;
 use quash_core::resolve::Resolved;
 use quash_transport::{Delivery, Tag, Verdict};
 
-use super::{Item, Work};
-use crate::app::Snapshot;
-use crate::consume::Source;
-use crate::decide::{Case, Decision, Happened, Why, decide};
+use super::Work;
+use crate::item::Item;
 use crate::metrics::RetryError;
-use crate::verdict::Scene;
+use crate::snapshot::Snapshot;
+use crate::source::Source;
+use quash_delivery::decide::{Case, Decision, Happened, Why, decide};
+use quash_delivery::verdict::Scene;
 
 /// What was decided about a batch, not yet known to the broker.
 pub(super) struct Handled<'w, 'd> {

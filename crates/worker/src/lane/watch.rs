@@ -90,7 +90,7 @@ impl Lane {
         let recent = self.history().recent(Instant::now());
         self.metrics.restarted(recent.actions.len(), recent.everything);
         for actions in recent.actions.chunks(REPLAY_CHUNK) {
-            let limit = self.limit(actions);
+            let limit = self.bounds.limit(actions);
             let applied = timeout(limit, self.store.apply(actions)).await;
             applied.map_err(|_| format!("no answer within {limit:?}"))?.map_err(|error| error.to_string())?;
         }

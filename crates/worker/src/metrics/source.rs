@@ -9,7 +9,7 @@ use quash_core::undeclared::Undeclared;
 use quash_transport::{Backlog, TransportError};
 
 use super::{Histogram, Limiter, Metrics, labels};
-use crate::decide::{Decision, Park, Why};
+use quash_delivery::decide::{Decision, Park, Why};
 use quash_delivery::record::Reason;
 
 /// Lines a second about dead letters of one source; more of them say nothing new.

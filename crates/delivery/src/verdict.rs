@@ -1,20 +1,17 @@
-//! Turns decisions into verdicts: copies with rewritten headers, and the records of dead letters.
+//! Turns decisions about deliveries into verdicts for the broker.
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use quash_core::event::{Change, EventLimits, Format, Payload, decode};
-use quash_core::plan::TargetId;
-use quash_core::resolve::Request;
+use quash_core::resolve::{Request, Resolver};
 use quash_transport::{Copy, Delivery, Message, Place, Verdict};
 
-use crate::app::Rules;
-use crate::decide::{Decision, Letter, Park, Why};
-use quash_delivery::headers;
-use quash_delivery::record::{Attempt, Reason, Record};
-use quash_delivery::state::{
-    ATTEMPTS_KEPT, State, add_caches, read_attempts, read_replays, read_scope, shorten, unconfigured, write_attempts,
-};
+use crate::copies::{self, Origin};
+use crate::decide::{Decision, Letter};
+use crate::headers;
+use crate::record::Reason;
+use crate::state::{State, add_caches, read_scope, shorten};
 
 /// What a letter says about where it was written.
 #[derive(Clone, Copy)]
@@ -28,7 +25,7 @@ pub struct Scene<'a> {
     /// The limits that decoding keeps.
     pub limits: EventLimits,
     /// The rules that were used.
-    pub rules: &'a dyn Rules,
+    pub rules: &'a Resolver,
     /// The time, in milliseconds since the Unix epoch.
     pub now_ms: i64,
 }
@@ -42,7 +39,10 @@ impl Scene<'_> {
             Decision::Ack => Verdict::Ack,
             Decision::Release => Verdict::Release,
             Decision::Replace { parks, letters } => {
-                let parked = parks.iter().map(|park| (self.parked(&delivery.message, park), &park.caches));
+                let parked = parks.iter().map(|park| {
+                    let message = copies::parked(&delivery.message, park, self.rules.targets(), self.now_ms);
+                    (Copy { message, place: Place::Later(park.delay) }, &park.caches)
+                });
                 let dead = letters.iter().map(|letter| (self.dead(delivery, letter), &letter.caches));
                 let copies = parked.chain(dead).map(|(copy, caches)| about(copy, caches.as_deref(), handed_over));
                 Verdict::Replace(copies.collect())
@@ -50,97 +50,31 @@ impl Scene<'_> {
         }
     }
 
-    fn parked(&self, original: &Message, park: &Park) -> Copy {
-        let mut message = original.clone();
-        park.state.write(&mut message.headers, self.rules.targets());
-        match park.why {
-            Why::NextPass => {
-                write_attempts(&mut message.headers, &[]);
-                message.headers.remove(headers::CACHES_DONE);
-            }
-            Why::Unreachable | Why::Unconfigured | Why::NotHandedOver => {}
-            Why::Failed | Why::Panicked => {
-                let failed = park.failures.iter().map(|(target, error)| self.attempt(*target, error));
-                let attempts: Vec<Attempt> = read_attempts(&original.headers).into_iter().chain(failed).collect();
-                write_attempts(&mut message.headers, &attempts);
-            }
-        }
-        message.headers.remove(headers::RECORD);
-        Copy { message, place: Place::Later(park.delay) }
-    }
-
-    fn attempt(&self, target: Option<TargetId>, error: &str) -> Attempt {
-        let target = target.and_then(|id| self.rules.targets().get(usize::from(id.0)).cloned());
-        Attempt { at_ms: self.now_ms, target, error: shorten(error) }
-    }
-
-    /// The letter keeps what a replay needs to act on this share alone, and starts its attempts afresh.
     fn dead(&self, delivery: &Delivery, letter: &Letter) -> Copy {
-        let record = self.record(delivery, letter);
-        let mut message = delivery.message.clone();
-        State { attempt: 1, first_failure_ms: None, ..letter.state }.write(&mut message.headers, self.rules.targets());
-        write_attempts(&mut message.headers, &record.attempts);
-        // A record is plain text, numbers and lists: it always has a JSON form.
-        message.headers.set(headers::RECORD, serde_json::to_string(&record).unwrap_or_default());
-        Copy { message, place: Place::DeadLetters }
-    }
-
-    fn record(&self, delivery: &Delivery, letter: &Letter) -> Record {
-        let target = self.target(delivery, letter);
-        let origin = self.origin(&delivery.message, letter.reason);
-        Record {
-            version: Record::VERSION,
-            id: delivery.message.headers.get(headers::ID).map(shorten).or(origin.id),
-            source: self.source.to_owned(),
-            broker_id: delivery.broker_id.clone(),
-            entity: origin.entity,
-            reason: letter.reason,
-            error: shorten(&letter.error),
-            cache: letter.cache.clone(),
-            attempts_made: letter.attempts_made,
-            attempts: self.attempts(delivery, target.as_deref(), &letter.error),
-            target,
-            first_failure_ms: letter.first_failure_ms,
-            last_failure_ms: self.now_ms,
+        let changed = self.changed(&delivery.message, letter.reason);
+        let origin = Origin {
+            id: delivery.message.headers.get(headers::ID).map(shorten).or(changed.id),
+            entity: changed.entity,
+            source: self.source,
+            broker_id: &delivery.broker_id,
+            worker: self.worker,
             trace: self.trace(&delivery.message, letter.state, letter.reason),
-            worker: self.worker.to_owned(),
-            quash: env!("CARGO_PKG_VERSION").to_owned(),
-            replays: read_replays(&delivery.message.headers),
-        }
-    }
-
-    /// The target that a letter is about, also one that is not configured here.
-    fn target(&self, delivery: &Delivery, letter: &Letter) -> Option<String> {
-        let names = self.rules.targets();
-        match letter.target {
-            Some(id) => names.get(usize::from(id.0)).cloned(),
-            None if letter.state.targets.is_empty() => unconfigured(&delivery.message.headers, names),
-            None => None,
-        }
-    }
-
-    /// The failed attempts that concern this letter, the last one included.
-    fn attempts(&self, delivery: &Delivery, target: Option<&str>, error: &str) -> Vec<Attempt> {
-        let concerns =
-            |attempt: &Attempt| target.is_none() || attempt.target.is_none() || attempt.target.as_deref() == target;
-        let earlier = read_attempts(&delivery.message.headers).into_iter().filter(concerns);
-        let last = Attempt { at_ms: self.now_ms, target: target.map(str::to_owned), error: shorten(error) };
-        let mut attempts: Vec<Attempt> = earlier.chain([last]).collect();
-        attempts.drain(..attempts.len().saturating_sub(ATTEMPTS_KEPT));
-        attempts
+        };
+        let message = copies::letter(&delivery.message, letter, origin, self.rules.targets(), self.now_ms);
+        Copy { message, place: Place::DeadLetters }
     }
 
     /// What changed, by decoding once more: letters are rare, and the hot path need not keep it. Not for what panicked:
     /// decoding may be what panics, or what ends the process.
-    fn origin(&self, message: &Message, reason: Reason) -> Origin {
+    fn changed(&self, message: &Message, reason: Reason) -> Changed {
         if reason == Reason::Panic {
-            return Origin::default();
+            return Changed::default();
         }
         catch_unwind(AssertUnwindSafe(|| {
             let mut changes = Vec::new();
             match decode(payload(message), self.format, &self.limits, &mut changes) {
-                Ok(()) => changes.first().map(Origin::of).unwrap_or_default(),
-                Err(_) => Origin::default(),
+                Ok(()) => changes.first().map(Changed::of).unwrap_or_default(),
+                Err(_) => Changed::default(),
             }
         }))
         .unwrap_or_default()
@@ -180,12 +114,12 @@ pub fn payload(message: &Message) -> Payload<'_> {
 
 /// Shortened: an event may be all name.
 #[derive(Default)]
-struct Origin {
+struct Changed {
     id: Option<String>,
     entity: Option<String>,
 }
 
-impl Origin {
+impl Changed {
     fn of(change: &Change<'_>) -> Self {
         let short = |id: &Option<Cow<'_, str>>| id.as_deref().map(shorten);
         match change {
@@ -197,7 +131,8 @@ impl Origin {
 
 #[cfg(test)]
 mod tests {
-    use quash_core::resolve::{Declared, Resolver};
+    use quash_core::plan::TargetId;
+    use quash_core::resolve::Declared;
     use quash_transport::Tag;
 
     use super::*;

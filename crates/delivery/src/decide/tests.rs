@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use quash_core::rule::RuleError;
 
 use super::*;
-use quash_delivery::retry::RetryConfig;
+use crate::retry::RetryConfig;
 
 const NOW_MS: i64 = 1_700_000_000_000;
 const DAY_MS: i64 = 24 * 3600 * 1000;
@@ -40,8 +40,8 @@ fn brief(decision: &Decision) -> String {
 }
 
 #[track_caller]
-fn check(state: State, resolved: &Resolved, troubles: &[(TargetId, Trouble<'_>)], expected: &str) {
-    assert_eq!(brief(&of(state, Happened::Resolved { resolved, troubles, strays: &[] })), expected);
+fn check(state: State, resolved: &Resolved, errors: &[(TargetId, ShareError<&str>)], expected: &str) {
+    assert_eq!(brief(&of(state, Happened::Resolved { resolved, errors, strays: &[] })), expected);
 }
 
 const FRESH: State =
@@ -51,16 +51,16 @@ const fn failing(attempt: u32, for_ms: i64) -> State {
     State { attempt, first_failure_ms: Some(NOW_MS - for_ms), ..FRESH }
 }
 
-const fn failed(target: u8) -> (TargetId, Trouble<'static>) {
-    (TargetId(target), Trouble::Failed("ERR no"))
+const fn failed(target: u8) -> (TargetId, ShareError<&'static str>) {
+    (TargetId(target), ShareError::Failed("ERR no"))
 }
 
-const fn unreachable(target: u8) -> (TargetId, Trouble<'static>) {
+const fn unreachable(target: u8) -> (TargetId, ShareError<&'static str>) {
     away(target, 0)
 }
 
-const fn away(target: u8, seconds: u64) -> (TargetId, Trouble<'static>) {
-    (TargetId(target), Trouble::Unreachable { error: "refused", away: Duration::from_secs(seconds) })
+const fn away(target: u8, seconds: u64) -> (TargetId, ShareError<&'static str>) {
+    (TargetId(target), ShareError::Unreachable { error: "refused", away: Duration::from_secs(seconds) })
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_rule_error_names_its_cache() {
     let rule = RuleError { cache: Some("product".to_owned()), error: "column id is missing".to_owned() };
     let resolved = Resolved::Refused(Refused::Rule(rule));
     let Decision::Replace { letters, .. } =
-        of(FRESH, Happened::Resolved { resolved: &resolved, troubles: &[], strays: &[] })
+        of(FRESH, Happened::Resolved { resolved: &resolved, errors: &[], strays: &[] })
     else {
         panic!("a rule error is a dead letter");
     };
@@ -203,11 +203,11 @@ fn what_a_stopping_worker_did_not_finish_goes_back() {
     assert_eq!(of(failing(3, 5), Happened::Interrupted), Decision::Release);
 }
 
-fn any_trouble() -> impl Strategy<Value = Option<Trouble<'static>>> {
+fn any_trouble() -> impl Strategy<Value = Option<ShareError<&'static str>>> {
     prop_oneof![
         Just(None),
-        Just(Some(Trouble::Failed("ERR"))),
-        Just(Some(Trouble::Unreachable { error: "refused", away: Duration::ZERO })),
+        Just(Some(ShareError::Failed("ERR"))),
+        Just(Some(ShareError::Unreachable { error: "refused", away: Duration::ZERO })),
     ]
 }
 
@@ -225,17 +225,17 @@ proptest! {
         let targets: TargetSet = (0..8).filter(|bit| asked_bits & (1 << bit) != 0).map(TargetId).collect();
         let pass = Duration::from_millis(pass_ms);
         let state = State { attempt, pass, first_failure_ms: failing_ms.map(|ms| NOW_MS - ms), ..FRESH };
-        let troubles: Vec<_> = (0..8)
+        let errors: Vec<_> = (0..8)
             .map(TargetId)
             .zip(&fates)
             .filter(|(id, _)| targets.contains(*id))
             .filter_map(|(id, fate)| fate.map(|trouble| (id, trouble)))
             .collect();
         let resolved = Resolved::Asked(Asked { targets, next_pass: next_ms.map(Duration::from_millis), time_us: None });
-        let happened = Happened::Resolved { resolved: &resolved, troubles: &troubles, strays: &[] };
+        let happened = Happened::Resolved { resolved: &resolved, errors: &errors, strays: &[] };
         let decision = decide(Case { state, happened, policy: &policy(), now_ms: NOW_MS, random });
 
-        let troubled: TargetSet = troubles.iter().map(|(id, _)| *id).collect();
+        let troubled: TargetSet = errors.iter().map(|(id, _)| *id).collect();
         let (parks, letters) = match decision {
             Decision::Ack => (Vec::new(), Vec::new()),
             Decision::Replace { parks, letters } => {

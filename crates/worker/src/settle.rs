@@ -3,8 +3,8 @@
 use quash_transport::backoff::Pace;
 use quash_transport::{Copy, Delivery, Message, Settler, Tag, Verdict};
 
-use super::Source;
 use crate::drain::Stop;
+use crate::source::Source;
 use quash_delivery::headers;
 use quash_delivery::record::Record;
 
@@ -101,7 +101,7 @@ mod tests {
     use quash_transport::{Headers, Place};
 
     use super::*;
-    use crate::app::doubles::{FakeBroker, FakeRules, FakeStore, Mode, app, until};
+    use crate::app::doubles::{FakeBroker, FakeStore, Mode, app, until};
     use quash_delivery::record::Attempt;
     use quash_delivery::state::write_attempts;
 
@@ -116,7 +116,7 @@ mod tests {
     /// A worker whose broker takes so many bytes, and that is handed a message it cannot decode after many attempts.
     async fn given_garbage(bytes_max: usize) -> (Arc<FakeBroker>, crate::app::Running) {
         let store = FakeStore::new(Mode::Works);
-        let (app, broker) = app(FakeRules::over(&["main"]), &[("main", &store)]);
+        let (app, broker) = app(&[("main", &store)]);
         broker.take_at_most(bytes_max);
         let running = app.start().await.unwrap();
         broker.send_with("garbage", tried_often(), 1);

@@ -1,15 +1,16 @@
-//! Stands in for a transport that this program is built without: any configuration of it says which feature is missing.
+//! Stands in for a kind of plug-in that this program is built without: any configuration of it says which feature is
+//! missing.
 
-/// Makes the module of a transport whose feature is off.
-#[cfg(any(test, not(all(feature = "amqp", feature = "nats", feature = "redis_streams"))))]
+/// Makes the module of a plug-in whose feature is off: `absent! { amqp builds dyn Transport: "the transport `amqp`", "amqp" }`.
+#[macro_export]
 macro_rules! absent {
-    ($module:ident, $feature:literal) => {
+    ($module:ident builds dyn $built:path: $what:literal, $feature:literal) => {
         pub mod $module {
-            //! Built without this transport; see the features of `quash-dispatch`.
+            //! Built without this; see the features of `quash-dispatch`.
 
             use std::sync::Arc;
 
-            use quash_config::{ConfigPath, Problem};
+            use $crate::{ConfigPath, Problem};
 
             /// Any values: nobody here can read them.
             #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +21,8 @@ macro_rules! absent {
                 ///
                 /// # Errors
                 /// Always.
-                pub fn build(&self) -> Result<Arc<dyn crate::Transport>, Problem> {
-                    let message = concat!("this program is built without the transport `", $feature, "`");
+                pub fn build(&self) -> Result<Arc<dyn $built>, Problem> {
+                    let message = concat!("this program is built without ", $what);
                     let help = concat!("enable the feature `", $feature, "` of quash-dispatch");
                     Err(Problem::error(ConfigPath::root(), message).help(help))
                 }
@@ -33,6 +34,7 @@ macro_rules! absent {
                 }
             }
 
+            #[cfg(feature = "schema")]
             impl schemars::JsonSchema for Config {
                 fn schema_name() -> std::borrow::Cow<'static, str> {
                     concat!("absent_", $feature).into()
@@ -46,16 +48,13 @@ macro_rules! absent {
     };
 }
 
-#[cfg(not(all(feature = "amqp", feature = "nats", feature = "redis_streams")))]
-pub(super) use absent;
-
 #[cfg(test)]
 #[expect(unreachable_pub, reason = "elsewhere the macro makes a module that everybody sees")]
 mod tests {
-    absent!(gone, "gone");
+    absent! { gone builds dyn std::fmt::Debug: "the transport `gone`", "gone" }
 
     #[test]
-    fn a_transport_that_is_not_built_in_is_named_with_its_feature() {
+    fn what_is_not_built_in_is_named_with_its_feature() {
         let values = serde_json::json!({ "url": "gone://user:secret@host", "any": [1] });
         let config: gone::Config = serde_json::from_value(values).unwrap();
         let problem = config.build().err().unwrap();

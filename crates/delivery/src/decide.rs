@@ -6,9 +6,9 @@ use quash_core::event::DecodeError;
 use quash_core::plan::{TargetId, TargetSet};
 use quash_core::resolve::{Asked, Refused, Resolved};
 
-use quash_delivery::record::Reason;
-use quash_delivery::retry::RetryPolicy;
-use quash_delivery::state::State;
+use crate::record::Reason;
+use crate::retry::RetryPolicy;
+use crate::state::State;
 
 #[cfg(test)]
 mod tests;
@@ -40,7 +40,7 @@ pub enum Happened<'a> {
         /// What it asked for.
         resolved: &'a Resolved,
         /// The targets that are not done, each with what went wrong; targets that are not named are done.
-        troubles: &'a [(TargetId, Trouble<'a>)],
+        errors: &'a [(TargetId, ShareError<&'a str>)],
         /// The caches that could neither be done here nor go to where they belong.
         strays: &'a [Stray<'a>],
     },
@@ -65,18 +65,28 @@ pub struct Stray<'a> {
     pub error: &'a str,
 }
 
-/// Why one target is not done for one delivery.
+/// Why one target is not done for one delivery. `E` is text: borrowed from a report, or owned by who keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble<'a> {
+pub enum ShareError<E> {
     /// The target answered with an error.
-    Failed(&'a str),
-    /// The target could not be reached, or was not asked because its lane is open.
+    Failed(E),
+    /// The target could not be reached, or was not asked because of that.
     Unreachable {
         /// What the driver said.
-        error: &'a str,
-        /// How long the target has been away, as far as this worker knows.
+        error: E,
+        /// How long the target has been away, as far as is known here.
         away: Duration,
     },
+}
+
+impl<E: AsRef<str>> ShareError<E> {
+    /// The same with borrowed text.
+    pub fn as_ref(&self) -> ShareError<&str> {
+        match self {
+            Self::Failed(error) => ShareError::Failed(error.as_ref()),
+            Self::Unreachable { error, away } => ShareError::Unreachable { error: error.as_ref(), away: *away },
+        }
+    }
 }
 
 /// What becomes of a delivery.
@@ -154,9 +164,7 @@ pub struct Letter {
 #[must_use]
 pub fn decide(case: Case<'_>) -> Decision {
     match case.happened {
-        Happened::Resolved { resolved: Resolved::Asked(asked), troubles, strays } => {
-            case.shares(asked, troubles, strays)
-        }
+        Happened::Resolved { resolved: Resolved::Asked(asked), errors, strays } => case.shares(asked, errors, strays),
         Happened::Resolved { resolved: Resolved::Unmatched { .. }, strays, .. } => case.shares(&NOTHING, &[], strays),
         Happened::Unconfigured => case.shares(&NOTHING, &[], &[]),
         Happened::Resolved { resolved: Resolved::Refused(refused), .. } => case.refuse(refused),
@@ -179,32 +187,32 @@ const NOTHING: Asked = Asked { targets: TargetSet::EMPTY, next_pass: None, time_
 
 impl Case<'_> {
     /// Sorts the targets by their fate; those with the same fate travel in one copy.
-    fn shares(&self, asked: &Asked, troubles: &[(TargetId, Trouble<'_>)], strays: &[Stray<'_>]) -> Decision {
-        if troubles.is_empty() && strays.is_empty() && asked.next_pass.is_none() && !self.state.elsewhere {
+    fn shares(&self, asked: &Asked, errors: &[(TargetId, ShareError<&str>)], strays: &[Stray<'_>]) -> Decision {
+        if errors.is_empty() && strays.is_empty() && asked.next_pass.is_none() && !self.state.elsewhere {
             return Decision::Ack;
         }
         let mut failed = self.park(Why::Failed, self.state.attempt.saturating_add(1));
         failed.delay = self.policy.delay(self.state.attempt, self.random);
         let mut unreachable = self.park(Why::Unreachable, self.state.attempt);
         let mut letters = Vec::new();
-        for (target, trouble) in troubles.iter().filter(|(target, _)| asked.targets.contains(*target)) {
-            match trouble {
-                Trouble::Failed(error) if self.state.attempt >= self.policy.max_attempts => {
+        for (target, error) in errors.iter().filter(|(target, _)| asked.targets.contains(*target)) {
+            match error {
+                ShareError::Failed(error) if self.state.attempt >= self.policy.max_attempts => {
                     letters.push(self.letter(Reason::TargetError, Some(*target), error));
                 }
-                Trouble::Failed(error) => failed.add(*target, error),
-                Trouble::Unreachable { error, .. } if self.failing_for() >= self.policy.give_up_after => {
+                ShareError::Failed(error) => failed.add(*target, error),
+                ShareError::Unreachable { error, .. } if self.failing_for() >= self.policy.give_up_after => {
                     letters.push(self.letter(Reason::GaveUp, Some(*target), error));
                 }
-                Trouble::Unreachable { away, .. } => {
+                ShareError::Unreachable { away, .. } => {
                     unreachable.state.targets.insert(*target);
                     let failing = self.failing_for().max(*away);
                     unreachable.delay = unreachable.delay.max(self.policy.delay_unreachable(failing, self.random));
                 }
             }
         }
-        let troubled = troubles.iter().map(|(target, _)| *target).collect();
-        let again = self.next_pass(asked, asked.targets.difference(troubled));
+        let undone = errors.iter().map(|(target, _)| *target).collect();
+        let again = self.next_pass(asked, asked.targets.difference(undone));
         let failing = [failed, unreachable].into_iter().filter(|park| !park.state.targets.is_empty());
         let mut parks: Vec<Park> = again.into_iter().chain(failing).collect();
         let targets_elsewhere = self.state.elsewhere.then_some(Waiting {

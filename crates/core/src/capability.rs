@@ -1,0 +1,169 @@
+//! Compares what the rules ask for with what the targets can do, so that a rule that can never work is a mistake in the
+//! configuration and not a dead letter later.
+
+use quash_config::{ConfigPath, Problem};
+
+use crate::action::{ActionSet, Write};
+use crate::key::{Glob, KeyError, Reach, ReachBy, Remover, Scheme};
+use crate::plan::TargetId;
+use crate::resolve::Resolver;
+use crate::rule::set::Cache;
+
+impl Resolver {
+    /// What some target cannot do though a rule asks it to: as errors where the rule can never work, as warnings where it
+    /// cannot when an event leaves a column out. `can` says what each target can do.
+    #[must_use]
+    pub fn beyond(&self, can: impl Fn(TargetId) -> ActionSet) -> Vec<Problem> {
+        let caches = ConfigPath::root().key("caches");
+        let mut problems = Vec::new();
+        for cache in &self.rules.caches {
+            let path = caches.key(&cache.name);
+            let whole = removing_all(&*cache.scheme);
+            for target in cache.targets.iter() {
+                let (can, name) = (can(target), &self.targets()[usize::from(target.0)]);
+                let missing = |takes: ActionSet| (!can.contains(takes)).then(|| kinds(takes.without(can)));
+                let publishes = if cache.publish.is_some() { ActionSet::PUBLISH } else { ActionSet::NONE };
+                problems.extend(missing(publishes).map(|kinds| {
+                    Problem::error(path.key("publish"), format!("target `{name}` cannot {kinds}"))
+                        .help("leave `publish` out, or name targets that can")
+                }));
+                problems.extend(self.out_of_reach(cache, whole).filter_map(|(index, reach, takes)| {
+                    let message = format!("this needs `{}` of `{}`, which target `{name}` cannot", missing(takes)?, reach.template);
+                    let help = "map every argument of the key, give the cache a tag that its readers check, or name other targets";
+                    Some(Problem::error(path.key("depends_on").index(index), message).help(help))
+                }));
+                problems.extend(missing(whole).map(|kinds| {
+                    let message = format!(
+                        "where an event leaves a mapped column out, this takes {kinds}, which target `{name}` cannot"
+                    );
+                    Problem::warning(path.clone(), message)
+                        .help("such an event becomes a dead letter: let publishers send whole rows")
+                }));
+            }
+        }
+        problems
+    }
+
+    /// What each dependency of a cache takes when every mapped column is known, by its index.
+    fn out_of_reach(&self, cache: &Cache, whole: ActionSet) -> impl Iterator<Item = (usize, Reach, ActionSet)> {
+        let reaches = self.reaches().into_iter().filter(|at| at.cache == cache.name);
+        reaches.map(move |at| {
+            let takes = match at.reach.by {
+                ReachBy::Keys => ActionSet::DELETE,
+                ReachBy::Tag => tokens(whole),
+                ReachBy::Prefix => ActionSet::DELETE_PREFIX,
+                ReachBy::Pattern => ActionSet::DELETE_PATTERN,
+                ReachBy::WholeCache => whole,
+                ReachBy::Nothing => ActionSet::NONE,
+            };
+            (at.place, at.reach, takes)
+        })
+    }
+}
+
+/// How a scheme renews its tokens: some write one, the others bump.
+fn tokens(whole: ActionSet) -> ActionSet {
+    if whole.contains(ActionSet::SET) { ActionSet::SET } else { ActionSet::BUMP }
+}
+
+fn removing_all(scheme: &dyn Scheme) -> ActionSet {
+    let mut kinds = Kinds(ActionSet::NONE);
+    scheme.remove_all(&mut kinds);
+    kinds.0
+}
+
+fn kinds(set: ActionSet) -> String {
+    set.names().collect::<Vec<_>>().join(", ")
+}
+
+/// Remembers what kinds of actions it is asked for.
+struct Kinds(ActionSet);
+
+impl Kinds {
+    fn note(&mut self, kind: ActionSet) -> Result<(), KeyError> {
+        self.0 = self.0.and(kind);
+        Ok(())
+    }
+}
+
+impl Remover for Kinds {
+    fn delete(&mut self, _: &str) -> Result<(), KeyError> {
+        self.note(ActionSet::DELETE)
+    }
+
+    fn delete_prefix(&mut self, _: &str) -> Result<(), KeyError> {
+        self.note(ActionSet::DELETE_PREFIX)
+    }
+
+    fn delete_pattern(&mut self, _: &Glob) -> Result<(), KeyError> {
+        self.note(ActionSet::DELETE_PATTERN)
+    }
+
+    fn bump(&mut self, _: &str) -> Result<(), KeyError> {
+        self.note(ActionSet::BUMP)
+    }
+
+    fn set(&mut self, _: &str, _: Write) -> Result<(), KeyError> {
+        self.note(ActionSet::SET)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolve::Declared;
+    use crate::rule::config::Limits;
+
+    /// What is wrong with a cache on a target that can only do this, as `severity path: message`.
+    fn beyond(cache: &str, can: ActionSet) -> Vec<String> {
+        let targets = [("web".to_owned(), Default::default())].into();
+        let caches = serde_json::from_str(&format!(r#"{{"page": {cache}}}"#)).unwrap();
+        let declared = Declared { targets: &targets, caches: &caches, secrets: &[].into(), limits: Limits::default() };
+        let (resolver, problems) = Resolver::compile(declared);
+        let resolver = resolver.unwrap_or_else(|| panic!("{problems:?}"));
+        let told = |problem: Problem| format!("{:?} {}: {}", problem.severity, problem.path, problem.message);
+        resolver.beyond(|_| can).into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn what_a_target_cannot_do_is_said_at_the_rule_that_asks_for_it() {
+        let exact = r#"{"key": "page:{id}", "depends_on": [{"row": "shop.Page"}]}"#;
+        let below = r#"{"key": "page:{author}:{id}", "depends_on": [{"row": "shop.Author", "map": {"author": "id"}}]}"#;
+        let tagged = r#"{"key": "page:{author}:{id}", "tags": ["author:{author}"],
+            "depends_on": [{"row": "shop.Author", "map": {"author": "id"}}]}"#;
+        let told = r#"{"key": "page:{id}", "publish": "changes", "depends_on": [{"row": "shop.Page"}]}"#;
+        let keys = ActionSet::DELETE;
+        let tags = ActionSet::BUMP;
+        let widened = "Warning caches.page: where an event leaves a mapped column out, this takes delete_prefix, which target \
+                       `web` cannot";
+        let cases: [(&str, ActionSet, &[&str]); 6] = [
+            (exact, ActionSet::ALL, &[]),
+            (exact, keys, &[widened]),
+            (
+                below,
+                keys,
+                &[
+                    "Error caches.page.depends_on[0]: this needs `delete_prefix` of `page:{author}:*`, which target `web` cannot",
+                    widened,
+                ],
+            ),
+            (
+                exact,
+                tags,
+                &[
+                    "Error caches.page.depends_on[0]: this needs `delete` of `page:{id}`, which target `web` cannot",
+                    widened,
+                ],
+            ),
+            (tagged, tags.and(ActionSet::DELETE_PREFIX), &[]),
+            (
+                told,
+                ActionSet::ALL.without(ActionSet::PUBLISH),
+                &["Error caches.page.publish: target `web` cannot publish"],
+            ),
+        ];
+        for (cache, can, expected) in cases {
+            assert_eq!(beyond(cache, can), expected, "{cache} on {:?}", can.names().collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Reads what a delivery has behind it, and what of it is still to do.
+
+use quash_core::event::Format;
+use quash_core::resolve::{Request, Resolver};
+use quash_core::scope::{QueueSet, Scope};
+use quash_delivery::state::{State, read_scope, unconfigured_caches};
+use quash_transport::Delivery;
+
+use quash_delivery::decide::{DELIVERIES_MAX, Happened, Stray, Why};
+use quash_delivery::verdict::payload;
+
+/// A delivery with what it has behind it.
+pub(crate) struct Item<'d> {
+    pub(crate) delivery: &'d Delivery,
+    pub(crate) state: State,
+    /// Which caches it is about, where not all of them.
+    scope: Option<Scope>,
+    /// The caches that it names and that are not configured here, separated by commas.
+    unconfigured: Option<String>,
+}
+
+impl<'d> Item<'d> {
+    /// Reads the headers of a delivery.
+    pub(crate) fn read(delivery: &'d Delivery, rules: &Resolver) -> Self {
+        let headers = &delivery.message.headers;
+        Self {
+            delivery,
+            state: State::read(headers, |name| rules.target(name)),
+            scope: read_scope(headers, |name| rules.cache(name)),
+            unconfigured: unconfigured_caches(headers, |name| rules.cache(name)),
+        }
+    }
+
+    /// What of it is asked for here; caches that name one of the queues `elsewhere` are reported instead.
+    pub(crate) fn request(&self, format: Format, elsewhere: QueueSet) -> Request<'_> {
+        Request {
+            targets: self.state.targets,
+            pass: self.state.pass,
+            scope: self.scope.as_ref(),
+            elsewhere,
+            ..Request::fresh(payload(&self.delivery.message), format)
+        }
+    }
+
+    /// The caches that wait for a worker that knows them: while a new configuration is rolled out, workers know different
+    /// ones.
+    pub(crate) fn unconfigured(&self) -> Option<Stray<'_>> {
+        let caches = self.unconfigured.as_deref()?;
+        Some(Stray { caches, why: Why::Unconfigured, error: "the cache is not configured" })
+    }
+
+    /// Why it is not resolved at all, if so.
+    pub(crate) fn spared(&self) -> Option<Happened<'static>> {
+        if self.delivery.deliveries >= DELIVERIES_MAX {
+            Some(Happened::KillsWorkers(self.delivery.deliveries))
+        } else {
+            self.state.targets.is_empty().then_some(Happened::Unconfigured)
+        }
+    }
+}
