@@ -4,7 +4,7 @@ use async_nats::jetstream::stream;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
-use quash_e2e::{Broker, Kind, Queue};
+use quash_e2e::{Broker, Kind, Quash, Queue, RedisServer};
 use redis::AsyncCommands;
 
 use crate::scene::{PRODUCT, Scene, on_every_broker};
@@ -14,7 +14,49 @@ on_every_broker!(
     a_check_changes_nothing,
     an_unsafe_broker_is_named_with_what_mends_it,
     a_check_asks_what_the_configuration_names_and_says_what_is_away,
+    a_refusal_comes_with_the_cure_that_fits_and_names_the_server,
 );
+
+async fn a_refusal_comes_with_the_cure_that_fits_and_names_the_server(kind: Kind) {
+    let scene = Scene::on(Broker::start(kind).await, PRODUCT).await;
+    let address = scene.broker.address();
+    let right = std::fs::read_to_string(scene.quash.config()).unwrap();
+    let url = scene.broker.url();
+    let stranger = url.replacen("://", "://nobody:wrong@", 1).replace("guest:guest@", "");
+    std::fs::write(scene.quash.config(), right.replace(&url, &stranger)).unwrap();
+    let ran = scene.quash.run(&["check", "--connect"]).await;
+    let told = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(!told.contains("the rights that"), "{told}");
+    match kind {
+        // It asks for no password, and takes any.
+        Kind::Nats => {}
+        Kind::Amqp | Kind::RedisStreams => {
+            assert!(told.contains("compare the user and the password"), "{told}");
+            assert!(told.contains(&address), "{address} in {told}");
+            assert!(!told.contains("wrong@"), "{told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_queue_in_the_database_of_a_cache_is_found_by_the_server_s_own_id() {
+    let server = RedisServer::durable().await;
+    let port = server.address().rsplit_once(':').unwrap().1.to_owned();
+    let config = |queue: &str| {
+        format!(
+            "version: 1\ntargets: {{ main: {{ redis: {{ url: \"{}\" }} }} }}\n\
+             sources: {{ events: {{ redis_streams: {{ url: \"{queue}\" }} }} }}\n{PRODUCT}",
+            server.url(0)
+        )
+    };
+    Quash::with(&config(&server.url(0))).run(&["check"]).await.ended_with(78);
+    // 127.0.0.1 as one number: an alias as no address tells it.
+    let elsewhere = Quash::with(&config(&format!("redis://2130706433:{port}/0")));
+    elsewhere.run(&["check"]).await.done();
+    let told = elsewhere.run(&["check", "--connect"]).await;
+    let words = "the database of target main";
+    assert!(told.code != 0 && told.stdout.contains(words), "{}{}", told.stdout, told.stderr);
+}
 
 async fn a_healthy_broker_has_nothing_to_mend_before_it_may_be_used(kind: Kind) {
     let scene = Scene::with(kind, PRODUCT).await;

@@ -108,6 +108,44 @@ async fn a_configuration_that_is_not_there_is_an_io_error() {
     assert!(ran.stderr.contains("/nowhere/quash.yaml"), "{}", ran.stderr);
 }
 
+#[tokio::test]
+async fn configuration_files_may_be_arguments() {
+    let quash = Quash::with("").env("QUASH_CONFIG", "/nowhere/quash.yaml");
+    let file = quash.home().write("shop.yaml", SHOP).display().to_string();
+    let more =
+        quash.home().write("more.yaml", "version: 1\ncaches: { cart: { key: \"cart:{id}\" } }\n").display().to_string();
+    assert!(quash.run(&["check", &file, &more]).await.done().stdout.contains("4 caches"));
+    assert!(quash.run(&["check", "-c", &file, &more]).await.done().stdout.contains("4 caches"));
+    quash.run(&["test", &file]).await.done();
+    quash.run(&["graph", &file]).await.done();
+    quash.run(&["explain", &file, "-e", r#"{"entity":"shop.Book","op":"truncate"}"#]).await.done();
+    quash.run(&["explain", &file, "page:1:2:3"]).await.done();
+}
+
+#[tokio::test]
+async fn a_newcomer_without_a_configuration_is_told_where_to_begin() {
+    let quash = Quash::with("").env("QUASH_CONFIG", "");
+    std::fs::remove_file(quash.config()).unwrap();
+    let ran = quash.run(&["check"]).await.ended_with(74);
+    assert!(ran.stderr.contains("quash init"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_start_says_so_in_records_one_for_each_problem() {
+    let wrong = "version: 1\ntargets: { main: { redis: { url: \"redis://127.0.0.1:1\" } } }\ncaches:\n  \
+                 a: { key: \"a:{id}\", depends_upon: [] }\n  b: { kee: \"b:{id}\" }\n";
+    let ran = Quash::with(wrong).run(&["run"]).await.ended_with(78);
+    let records: Vec<Value> = ran.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (fatal, problems) = records.split_last().unwrap();
+    assert_eq!((&fatal["kind"], &fatal["exit"]), (&"configuration".into(), &78.into()), "{}", ran.stderr);
+    assert_eq!(fatal["message"], format!("the configuration is wrong: {} errors", problems.len()), "{}", ran.stderr);
+    for problem in problems {
+        assert!(problem["line"].is_u64() && problem["file"].is_string() && problem["path"].is_string(), "{problem}");
+        assert!(problem["message"].as_str().unwrap().starts_with("configuration: "), "{problem}");
+        assert!(problem["module"].as_str().unwrap().starts_with("quash_") && problem["target"].is_null(), "{problem}");
+    }
+}
+
 /// The top of the source tree.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()

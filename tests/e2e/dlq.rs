@@ -42,7 +42,26 @@ on_every_broker!(
     a_letter_that_fails_again_comes_back_with_its_history,
     discarded_letters_are_gone_and_others_stay,
     letters_travel_from_one_queue_to_another_byte_for_byte,
+    what_an_export_discards_is_in_its_file,
 );
+
+async fn what_an_export_discards_is_in_its_file(kind: Kind) {
+    let (scene, keys) = with_letters(kind, 200).await;
+    let file = scene.quash.home().path().join("letters.ndjson").display().to_string();
+    let export = ["dlq", "export", "--file", &file, "--discard", "--limit", "150"];
+    scene.quash.run(&export).await.done();
+    assert_eq!(scene.queue.dead_letters().await, 50);
+    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 150);
+    scene.quash.run(&export).await.ended_with(77);
+    assert_eq!(scene.queue.dead_letters().await, 50, "the file is the only copy of what is gone");
+
+    permit(&scene.cache).await;
+    let _worker = scene.quash.worker("second").await;
+    scene.quash.run(&["dlq", "import", "--replay", "--file", &file]).await.done();
+    scene.quash.run(&["dlq", "replay", "--all"]).await.done();
+    scene.gone(&keys).await;
+    assert_eq!(scene.settled().await, 0);
+}
 
 async fn a_letter_says_what_failed_where_and_how_often(kind: Kind) {
     let (scene, _) = with_letters(kind, 3).await;
@@ -79,7 +98,8 @@ async fn a_replay_after_mending_invalidates_and_leaves_no_letter(kind: Kind) {
 async fn a_letter_that_fails_again_comes_back_with_its_history(kind: Kind) {
     let (scene, _) = with_letters(kind, 1).await;
     let _worker = scene.quash.worker("second").await;
-    scene.quash.run(&["dlq", "replay"]).await.done();
+    scene.quash.run(&["dlq", "replay"]).await.ended_with(2);
+    scene.quash.run(&["dlq", "replay", "--all"]).await.done();
     eventually(LIMIT, "it is a dead letter again", async || {
         let letters = scene.quash.dead_letters().await;
         letters.len() == 1 && letters[0]["replays"] == 1
@@ -114,7 +134,7 @@ async fn letters_travel_from_one_queue_to_another_byte_for_byte(kind: Kind) {
     let keys = products(0..5);
     other.cache.fill(&keys).await;
     let _worker = other.quash.worker("other").await;
-    other.quash.run(&["dlq", "replay"]).await.done();
+    other.quash.run(&["dlq", "replay", "--all"]).await.done();
     other.gone(&keys).await;
     assert_eq!(other.settled().await, 0);
 }

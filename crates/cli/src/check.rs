@@ -3,6 +3,9 @@
 mod cost;
 mod entries;
 mod environment;
+mod one_server;
+
+use std::path::PathBuf;
 
 use quash_config::{LoadError, Loaded, Loader, PlacedProblem, ProcessEnvironment};
 use quash_core::explain::DependencyReach;
@@ -17,6 +20,9 @@ use quash_dispatch::config::Config;
 /// Checks the configuration, and with `--connect` what it names.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Configuration files and directories, as with -c
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     /// Also asks every target and source whether it is reachable and set up as its promises need
     #[arg(long)]
     pub connect: bool,
@@ -30,6 +36,7 @@ pub struct Args {
 /// # Errors
 /// [`CliError::Configuration`] with everything that is wrong, [`CliError::Io`] when a file cannot be read.
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
+    let global = &global.with(&args.files);
     let loaded = match global.output {
         Output::Text => global.load()?,
         Output::Json => load_or_print(global)?,
@@ -58,7 +65,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
 
 /// Loads the configuration; what is wrong with it is printed as JSON before it is reported.
 fn load_or_print(global: &Global) -> Result<Loaded<Config>, CliError> {
-    match Loader::load(&global.config, &ProcessEnvironment) {
+    match Loader::load(&global.paths(), &ProcessEnvironment) {
         Err(LoadError::Invalid(problems)) => {
             output::print_json(&Wrong { fine: false, problems: problems.iter().collect() })?;
             Err(CliError::Configuration(problems.to_string()))
@@ -69,7 +76,7 @@ fn load_or_print(global: &Global) -> Result<Loaded<Config>, CliError> {
 }
 
 fn names(global: &Global) -> String {
-    global.config.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+    global.paths().iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 #[derive(Serialize)]

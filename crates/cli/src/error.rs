@@ -7,8 +7,8 @@ use std::io::{self, IsTerminal, Write};
 use quash_config::{LoadError, ProcessEnvironment};
 use quash_transport::TransportError;
 
-use super::Output;
-use super::output::{Paint, escape_for_terminal, wants_colour};
+use super::output::{Paint, escape_for_terminal, escape_json, wants_colour};
+use super::{Output, hint};
 
 /// How a command ended well enough to say so; the codes are API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,8 +100,8 @@ impl CliError {
         let message = self.to_string();
         match output {
             Output::Json => {
-                serde_json::json!({ "error": { "kind": self.kind(), "exit": self.code(), "message": message } })
-                    .to_string()
+                let error = serde_json::json!({ "kind": self.kind(), "exit": self.code(), "message": message });
+                escape_json(&serde_json::json!({ "error": error }).to_string()).into_owned()
             }
             Output::Text => format!("{} {}", paint.red("error:"), escape_lines(&message)),
         }
@@ -144,8 +144,8 @@ impl From<io::Error> for CliError {
 impl From<TransportError> for CliError {
     fn from(error: TransportError) -> Self {
         match error {
-            TransportError::Unreachable(_) => Self::Unreachable(error.to_string()),
-            _ => Self::Refused(error.to_string()),
+            TransportError::Unreachable(_) => Self::Unreachable(hint::whole(&error.to_string())),
+            _ => Self::Refused(hint::whole(&error.to_string())),
         }
     }
 }

@@ -7,6 +7,7 @@ mod live;
 mod story;
 
 use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use quash_config::Loaded;
 use quash_core::event::{Format, Payload, decode};
@@ -24,11 +25,12 @@ use quash_dispatch::config::Config;
 
 /// Shows what one event would invalidate and why, or which caches write a key.
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("what").required(true).args(["key", "event"])))]
+#[command(override_usage = "quash explain [OPTIONS] [FILE.yaml]... <KEY|--event <FILE|-|JSON>>")]
 pub struct Args {
-    /// A key as it is on the target, to see which caches write such keys
-    #[arg(value_name = "KEY")]
-    pub key: Option<String>,
+    /// A key as it is on the target, to see which caches write such keys; files that end with .yaml or .yml are the
+    /// configuration, as with -c
+    #[arg(value_name = "KEY|FILE.yaml")]
+    pub arguments: Vec<String>,
     /// The message: a file, `-` for standard input, or JSON itself
     #[arg(short, long, value_name = "FILE|-|JSON", allow_hyphen_values = true)]
     pub event: Option<String>,
@@ -49,12 +51,14 @@ pub struct Args {
 /// [`CliError::Configuration`] when the configuration is wrong, [`CliError::Io`] when the message cannot be read,
 /// [`CliError::Unreachable`] when `--live` reaches a target not at all.
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
-    let loaded = global.load()?;
+    let (files, what) = told(&args)?;
+    let loaded = global.with(&files).load()?;
     let (resolver, _) = rules::compile(&loaded)?;
-    if let Some(key) = &args.key {
-        return key::run(key, args.live, global, &loaded.root, &resolver).await;
-    }
-    let body = read(args.event.as_deref().unwrap_or_default())?;
+    let event = match what {
+        What::Key(key) => return key::run(key, args.live, global, &loaded.root, &resolver).await,
+        What::Event(event) => event,
+    };
+    let body = read(event)?;
     let payload = Payload { body: &body, headers: &[] };
     let request = Request::fresh(payload, args.format);
     match resolver.explain(&request) {
@@ -70,6 +74,34 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
             Ok(Exit::Failures)
         }
     }
+}
+
+/// What is to be explained.
+#[derive(Debug, PartialEq)]
+enum What<'a> {
+    Key(&'a str),
+    Event(&'a str),
+}
+
+/// Tells configuration files among the arguments from the key.
+fn told(args: &Args) -> Result<(Vec<PathBuf>, What<'_>), CliError> {
+    let is_file = |argument: &&String| {
+        let name = argument.to_lowercase();
+        (name.ends_with(".yaml") || name.ends_with(".yml")) && Path::new(argument.as_str()).exists()
+    };
+    let (files, keys): (Vec<_>, Vec<_>) = args.arguments.iter().partition(is_file);
+    let what = match (keys.as_slice(), &args.event) {
+        ([key], None) => What::Key(key),
+        ([], Some(event)) => What::Event(event),
+        ([], None) => return Err(CliError::Usage("say what to explain: a key, or an event with --event".to_owned())),
+        ([key, ..], Some(_)) => {
+            return Err(CliError::Usage(format!("either a key or --event, not both; there is no file `{key}`")));
+        }
+        ([one, other, ..], None) => {
+            return Err(CliError::Usage(format!("one key at a time, and `{one}` and `{other}` are two")));
+        }
+    };
+    Ok((files.into_iter().map(PathBuf::from).collect(), what))
 }
 
 async fn explained(
@@ -141,6 +173,28 @@ fn read(event: &str) -> Result<Vec<u8>, CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_of_the_configuration_are_told_from_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("quash.yaml");
+        std::fs::write(&file, "").unwrap();
+        let file = file.to_str().unwrap();
+        let told_of = |arguments: &[&str], event: Option<&str>| {
+            let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+            let args =
+                Args { arguments, event: event.map(str::to_owned), format: Format::Auto, live: false, all: false };
+            told(&args).map(|(files, what)| format!("{} files, {what:?}", files.len())).map_err(|error| error.code())
+        };
+        assert_eq!(told_of(&["shop:1"], None), Ok("0 files, Key(\"shop:1\")".to_owned()));
+        assert_eq!(told_of(&[file, "shop:1"], None), Ok("1 files, Key(\"shop:1\")".to_owned()));
+        assert_eq!(told_of(&[file], Some("{}")), Ok("1 files, Event(\"{}\")".to_owned()));
+        assert_eq!(told_of(&["a.yaml"], None), Ok("0 files, Key(\"a.yaml\")".to_owned()), "it is not there");
+        for (arguments, event) in [(vec![], None), (vec![file], None), (vec!["a", "b"], None), (vec!["a"], Some("{}"))]
+        {
+            assert_eq!(told_of(&arguments, event), Err(2), "{arguments:?}");
+        }
+    }
 
     #[test]
     fn a_message_may_stand_on_the_command_line() {

@@ -2,12 +2,17 @@
 
 mod draw;
 
+use std::path::PathBuf;
+
 use super::{CliError, Exit, Global, Output, rules};
 use super::{output, screen};
 
 /// Draws what depends on what.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Configuration files and directories, as with -c
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     /// The language of the drawing
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -29,7 +34,7 @@ pub enum Format {
 /// # Errors
 /// [`CliError::Configuration`] when the configuration is wrong.
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
-    let loaded = global.load()?;
+    let loaded = global.with(&args.files).load()?;
     let (resolver, _) = rules::compile(&loaded)?;
     let graph = draw::Graph::new(resolver.graph(), resolver.caches());
     match (global.output, args.format) {

@@ -1,4 +1,4 @@
-//! `quash health`: asks a running worker whether it is well.
+//! `quash health`: asks a running worker whether it is well, or whether it lives.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::output::escape_for_terminal;
+use super::output::{escape_for_terminal, escape_json};
 use super::{CliError, Exit, Global, Output, output};
 use quash_worker::admin::{Health, OFF};
 
@@ -18,8 +18,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ANSWER_BYTES: u64 = 64 * 1024;
 
 /// Asks a running worker whether it is well: 0 when it is, 1 when it is not, 69 when nobody answers.
+///
+/// It is well when its brokers are connected and at least one target can be reached; one that cannot be is called degraded, and
+/// ends with 0. `--live` asks only whether the process answers: that is for whoever restarts it, because a restart brings no
+/// cache back.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Ask only whether the process answers, whatever it can reach
+    #[arg(long)]
+    pub live: bool,
     /// The worker's admin endpoint, as `http://127.0.0.1:9464`; that of the configuration when left out
     #[arg(long)]
     pub url: Option<String>,
@@ -40,32 +47,49 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     };
     let unreachable =
         |error: std::io::Error| CliError::Unreachable(format!("cannot ask the worker at {address}: {error}"));
-    let asked = timeout(PATIENCE, ask(&address, token.as_ref())).await;
+    let (path, token) = if args.live { ("/livez", None) } else { ("/readyz", token) };
+    let asked = timeout(PATIENCE, ask(&address, path, token.as_ref())).await;
     let answer = asked.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map_err(unreachable)?;
     let (status, body) = parse(&answer)
         .ok_or_else(|| CliError::Unreachable(format!("what listens at {address} does not answer in HTTP")))?;
-    report(global.output, status, body)
+    match args.live {
+        true => report_life(global.output, status),
+        false => report(global.output, status, body),
+    }
 }
 
-async fn ask(address: &str, token: Option<&Secret>) -> std::io::Result<String> {
+async fn ask(address: &str, path: &str, token: Option<&Secret>) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let authorization = token.map_or_else(String::new, |token| format!("Authorization: Bearer {}\r\n", token.expose()));
-    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{authorization}\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{authorization}\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES).read_to_end(&mut answer).await?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
+fn report_life(output: Output, status: u16) -> Result<Exit, CliError> {
+    if status != 200 {
+        return Err(CliError::Unreachable(format!("the worker answered with HTTP status {status}")));
+    }
+    output::say(match output {
+        Output::Json => r#"{"live":true}"#,
+        Output::Text => "it lives",
+    })?;
+    Ok(Exit::Done)
+}
+
 fn report(output: Output, status: u16, body: &str) -> Result<Exit, CliError> {
+    let is_degraded = || serde_json::from_str::<Health>(body).is_ok_and(|health| health.is_degraded());
     let (word, exit) = match status {
+        200 if is_degraded() => ("degraded", Exit::Done),
         200 => ("well", Exit::Done),
         503 => ("not well", Exit::Failures),
         401 => return Err(CliError::Refused("the worker wants another token (admin.token)".to_owned())),
         other => return Err(CliError::Unreachable(format!("the worker answered with HTTP status {other}"))),
     };
     let line = match output {
-        Output::Json => body.trim().to_owned(),
+        Output::Json => escape_json(body.trim()).into_owned(),
         Output::Text => format!("{word}: {}", in_words(body)),
     };
     output::say(&line)?;
@@ -92,10 +116,23 @@ fn address_of(url: &str) -> Result<String, CliError> {
     let rest = url.strip_prefix("http://").unwrap_or(url);
     let address = rest.split('/').next().unwrap_or_default();
     match address.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() && !rest.contains("//") => {
+        Some((host, port))
+            if !host.is_empty() && port.parse::<u16>().is_ok() && !rest.contains("//") && !rest.contains('@') =>
+        {
             Ok(address.to_owned())
         }
-        _ => Err(CliError::Usage(format!("`{url}` is no endpoint; write http://HOST:PORT"))),
+        _ => Err(CliError::Usage(format!("`{}` is no endpoint; write http://HOST:PORT", without_secrets(url)))),
+    }
+}
+
+/// The URL without what stands before an `@` or behind a `?`.
+fn without_secrets(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}***@{host}"),
+        None => format!("{scheme}{rest}"),
     }
 }
 
@@ -143,6 +180,17 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_in_the_url_is_never_shown() {
+        let urls =
+            ["http://u:hush@host", "http://u:hush@host:9464", "u:hush@host:9464", "https://hush@h:1/?token=hush"];
+        for url in urls {
+            let error = address_of(url).unwrap_err();
+            assert_eq!(error.code(), 2);
+            assert!(error.to_string().contains("***@h") && !error.to_string().contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
     fn people_are_told_in_words() {
         let body = r#"{"ready":false,"draining":true,"sources":[{"name":"events","connected":true}],"lanes":[{"target":"main","open":true}]}"#;
         assert_eq!(in_words(body), "draining, source events is connected, target main cannot be reached");
@@ -152,6 +200,8 @@ mod tests {
     #[test]
     fn the_exit_says_how_it_is() {
         assert_eq!(report(Output::Text, 200, "{}").unwrap(), Exit::Done);
+        assert_eq!(report_life(Output::Text, 200).unwrap(), Exit::Done);
+        assert_eq!(report_life(Output::Text, 404).unwrap_err().code(), 69);
         assert_eq!(report(Output::Json, 503, "{}").unwrap(), Exit::Failures);
         assert_eq!(
             report(Output::Text, 401, "").unwrap_err().to_string(),

@@ -24,9 +24,9 @@ const GROUPS: [(&str, &[&str]); 5] = [
 const EXAMPLES: [(&str, &[&str]); 26] = [
     ("run", &["quash run --config quash.yaml"]),
     ("dev", &["quash dev"]),
-    ("health", &["quash health"]),
-    ("check", &["quash check --config quash.yaml", "quash check --connect --strict"]),
-    ("test", &["quash test --config quash.yaml", "quash test --coverage --junit results.xml"]),
+    ("health", &["quash health", "quash health --live"]),
+    ("check", &["quash check quash.yaml", "quash check --connect --strict"]),
+    ("test", &["quash test quash.yaml", "quash test --coverage --junit results.xml"]),
     (
         "explain",
         &[
@@ -35,11 +35,11 @@ const EXAMPLES: [(&str, &[&str]); 26] = [
             "quash explain --live shop:1:product:42",
         ],
     ),
-    ("graph", &["quash graph", "quash graph --format dot | dot -Tsvg > graph.svg"]),
+    ("graph", &["quash graph quash.yaml", "quash graph --format dot | dot -Tsvg > graph.svg"]),
     (
         "publish",
         &[
-            "quash publish -f events.ndjson",
+            "quash publish -f events.ndjson --check",
             "pg_recvlogical … -f - | quash publish --format wal2json -f -",
             "quash publish --outbox postgres://relay@db/shop",
         ],
@@ -57,11 +57,21 @@ const EXAMPLES: [(&str, &[&str]); 26] = [
     ("dlq ls", &["quash dlq ls", "quash dlq ls --filter 'reason:target_error cache:product age:<1h -error:timeout'"]),
     ("dlq groups", &["quash dlq groups --source events"]),
     ("dlq show", &["quash dlq show 1700000000000-0"]),
-    ("dlq replay", &["quash dlq replay 1700000000000-0", "quash dlq replay --filter 'target:eu' --rate 100/s"]),
+    (
+        "dlq replay",
+        &[
+            "quash dlq replay 1700000000000-0",
+            "quash dlq replay --filter 'target:eu' --rate 100/s",
+            "quash dlq replay --all",
+        ],
+    ),
     ("dlq discard", &["quash dlq discard 1700000000000-0", "quash dlq discard --filter 'reason:decode' --dry-run"]),
     (
         "dlq export",
-        &["quash dlq export > letters.ndjson", "quash dlq export --filter 'reason:panic' --file panics.ndjson"],
+        &[
+            "quash dlq export > letters.ndjson",
+            "quash dlq export --filter 'reason:panic' --file panics.ndjson --discard",
+        ],
     ),
     ("dlq import", &["quash dlq import --file letters.ndjson", "quash dlq import --replay < letters.ndjson"]),
     ("dlq purge", &["quash dlq purge", "quash dlq purge --yes"]),

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{CliError, Exit, Global, screen};
@@ -29,14 +30,15 @@ pub async fn run(args: Args, _global: &Global) -> Result<Exit, CliError> {
     }
     write(&args.file, args.force)?;
     let file = args.file.display();
-    let told = writeln!(io::stderr().lock(), "wrote {file}; check it with: quash check -c {file}");
+    let told = writeln!(io::stderr().lock(), "wrote {file}; check it with: quash check {file}");
     told.map_err(|error| CliError::Io(format!("cannot write to the terminal: {error}")))?;
     Ok(Exit::Done)
 }
 
 fn write(file: &Path, force: bool) -> Result<(), CliError> {
     let mut options = OpenOptions::new();
-    options.write(true);
+    // Whoever fills it in may write passwords into it.
+    options.write(true).mode(0o600);
     // The operating system refuses, so that nobody can put a file there in between.
     let options = if force { options.create(true).truncate(true) } else { options.create_new(true) };
     let written = options.open(file).and_then(|mut file| file.write_all(DEFAULT.as_bytes()));
@@ -58,6 +60,8 @@ mod tests {
         let file = directory.path().join("quash.yaml");
         write(&file, false).expect("written");
         assert_eq!(std::fs::read_to_string(&file).expect("read"), DEFAULT);
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).expect("there").permissions());
+        assert_eq!(mode & 0o777, 0o600, "passwords may be written into it");
         std::fs::write(&file, "mine").expect("written");
         assert!(matches!(write(&file, false), Err(CliError::Refused(_))));
         assert_eq!(std::fs::read_to_string(&file).expect("read"), "mine");

@@ -20,6 +20,7 @@ pub mod test;
 mod absence;
 pub mod error;
 mod format;
+mod hint;
 
 pub mod help;
 mod logging;
@@ -31,14 +32,18 @@ mod source;
 pub mod table;
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{FromArgMatches, Parser};
-use quash_config::{Loaded, Loader, ProcessEnvironment};
+use quash_config::{LoadError, Loaded, Loader, ProcessEnvironment};
 
 pub use self::error::{CliError, Exit};
 use quash_dispatch::config::Config;
+
+/// The configuration when none is named.
+const CONFIG: &str = "quash.yaml";
 
 /// Invalidates what was cached from data that changed.
 #[derive(Debug, Parser)]
@@ -53,12 +58,11 @@ pub struct Cli {
 }
 
 /// Options of every command.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Everywhere")]
 pub struct Global {
-    /// Configuration files and directories; several merge
-    #[arg(short, long, global = true, env = "QUASH_CONFIG", hide_env_values = true, value_name = "PATH")]
-    #[arg(default_value = "quash.yaml", value_delimiter = ',')]
+    /// Configuration files and directories; several merge [env: QUASH_CONFIG] [default: quash.yaml]
+    #[arg(short, long, global = true, value_name = "PATH", value_delimiter = ',')]
     pub config: Vec<PathBuf>,
     /// How results and errors are printed: text or json
     #[arg(short, long, global = true, value_enum, value_name = "FORM", hide_possible_values = true)]
@@ -169,12 +173,46 @@ impl Command {
 }
 
 impl Global {
+    /// The files and directories that make up the configuration: those on the command line, else those of `QUASH_CONFIG`,
+    /// else `quash.yaml`.
+    #[must_use]
+    pub fn paths(&self) -> Vec<PathBuf> {
+        if !self.config.is_empty() {
+            return self.config.clone();
+        }
+        let named = std::env::var("QUASH_CONFIG").unwrap_or_default();
+        let named: Vec<PathBuf> = named.split(',').filter(|path| !path.is_empty()).map(PathBuf::from).collect();
+        if named.is_empty() { vec![PathBuf::from(CONFIG)] } else { named }
+    }
+
+    /// The same with more configuration files, which a command took as arguments.
+    #[must_use]
+    pub fn with(&self, files: &[PathBuf]) -> Self {
+        let mut more = self.clone();
+        more.config.extend_from_slice(files);
+        more
+    }
+
     /// Loads the configuration.
     ///
     /// # Errors
     /// [`CliError::Io`] when a file cannot be read, [`CliError::Configuration`] with all problems when it is wrong.
     pub fn load(&self) -> Result<Loaded<Config>, CliError> {
-        Ok(Loader::load(&self.config, &ProcessEnvironment)?)
+        self.read().map_err(|error| self.explain(error))
+    }
+
+    fn read(&self) -> Result<Loaded<Config>, LoadError> {
+        Loader::load(&self.paths(), &ProcessEnvironment)
+    }
+
+    /// Why the configuration cannot be had, and where to begin when there is none.
+    fn explain(&self, error: LoadError) -> CliError {
+        match &error {
+            LoadError::Read { file, source } if file == CONFIG && source.kind() == ErrorKind::NotFound => {
+                CliError::Io(format!("{error}; `quash init` writes one to start from, `-c PATH` names another"))
+            }
+            _ => error.into(),
+        }
     }
 }
 
@@ -184,11 +222,18 @@ pub async fn main() -> ExitCode {
         Ok(Cli { global, command }) => (global, command),
         Err(exit) => return exit,
     };
+    let is_logged = matches!(command, Command::Run(_)) && logging::is_json(global.log_format);
     match start(&global, command).await {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Failures) => ExitCode::from(1),
         Err(error) => {
-            error.print(global.output);
+            if is_logged && logging::is_set_up() {
+                tracing::error!(kind = error.kind(), exit = error.code(), "{error}");
+            }
+            // Whoever reads the logs of a worker by a program reads nothing else of it.
+            if !(is_logged && logging::is_set_up() && global.output == Output::Text) {
+                error.print(global.output);
+            }
             ExitCode::from(error.code())
         }
     }

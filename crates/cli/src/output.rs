@@ -41,8 +41,29 @@ pub fn say(line: &str) -> Result<(), CliError> {
 /// # Errors
 /// When the writer fails.
 pub fn write_json(out: &mut (impl Write + ?Sized), value: &impl Serialize) -> Result<(), CliError> {
-    serde_json::to_writer_pretty(&mut *out, value).map_err(io::Error::from)?;
-    Ok(writeln!(out)?)
+    let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
+    Ok(writeln!(out, "{}", escape_json(&text))?)
+}
+
+/// JSON text that means the same and has nothing in it that a terminal would obey: `\u009b` stands where the character was.
+#[must_use]
+pub fn escape_json(text: &str) -> Cow<'_, str> {
+    // Outside of strings, JSON has none of them but the ends of lines.
+    let is_hidden = |character: char| is_obeyed(character) && character != '\n';
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        match is_hidden(character) {
+            true => character.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
+                // Writing to a string cannot fail.
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }),
+            false => escaped.push(character),
+        }
+    }
+    Cow::Owned(escaped)
 }
 
 /// The text without anything that a terminal would obey: control characters, and those that turn or hide text.
@@ -216,6 +237,18 @@ mod tests {
         for (text, expect) in cases {
             assert_eq!(escape_for_terminal(text), expect);
         }
+    }
+
+    #[test]
+    fn json_means_the_same_without_anything_that_a_terminal_obeys() {
+        for text in ["plain é 日本 👩‍🚀", "a\nb\x1b[31m\x7f", "\u{9b}31m \u{202e}txt.exe \u{e0041}"] {
+            let mut written = Vec::new();
+            write_json(&mut written, &serde_json::json!({ text: [text] })).unwrap();
+            let written = String::from_utf8(written).unwrap();
+            assert!(!written.contains(|character| is_obeyed(character) && character != '\n'), "{written}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&written).unwrap()[text][0], text, "{written}");
+        }
+        assert_eq!(escape_json("{\"a\":\"\u{202e}\"}"), r#"{"a":"\u202e"}"#);
     }
 
     #[test]

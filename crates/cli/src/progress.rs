@@ -1,9 +1,10 @@
 //! Shows how far long work is: a bar on a terminal, a line now and then elsewhere, nothing when it is over soon.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::output::thousands;
 
@@ -63,11 +64,24 @@ impl Drop for Progress {
 
 fn style(total: Option<u64>) -> ProgressStyle {
     let template = match total {
-        Some(_) => "{msg} [{wide_bar}] {human_pos}/{human_len} {per_sec} {eta}",
-        None => "{spinner} {msg} {human_pos} {per_sec}",
+        Some(_) => "{msg} [{wide_bar}] {human_pos}/{human_len} {rate} {eta}",
+        None => "{spinner} {msg} {human_pos} {rate}",
+    };
+    let write_rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // Writing to a string cannot fail.
+        let _ = out.write_str(&rate(state.per_sec()));
     };
     ProgressStyle::with_template(template)
-        .map_or_else(|_| ProgressStyle::default_bar(), |style| style.progress_chars("=> "))
+        .map_or_else(|_| ProgressStyle::default_bar(), |style| style.progress_chars("=> ").with_key("rate", write_rate))
+}
+
+/// So many a second, as exactly as anybody reads it.
+fn rate(per_second: f64) -> String {
+    match per_second {
+        // A float beyond the range of an integer becomes the nearest one.
+        per_second if per_second >= 10.0 => format!("{}/s", thousands(per_second.round() as u64)),
+        per_second => format!("{per_second:.1}/s"),
+    }
 }
 
 fn line(doing: &str, done: u64, total: Option<u64>) -> String {
@@ -85,5 +99,12 @@ mod tests {
     fn a_line_says_how_far_it_is() {
         assert_eq!(line("replaying", 1000, Some(20_000)), "replaying: 1,000 of 20,000");
         assert_eq!(line("reading", 1000, None), "reading: 1,000");
+    }
+
+    #[test]
+    fn a_rate_has_no_more_digits_than_anybody_reads() {
+        for (per_second, expect) in [(10_134.013_2, "10,134/s"), (12.5, "13/s"), (0.25, "0.2/s"), (0.0, "0.0/s")] {
+            assert_eq!(rate(per_second), expect);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `quash publish`: publishes events from a file, standard input or an outbox.
 
 mod deliver;
+mod doubt;
 mod flow;
 mod input;
 pub mod outbox;
@@ -18,17 +19,20 @@ use serde::Serialize;
 use super::format::format;
 use super::output::thousands;
 use super::source::Source;
-use super::{CliError, Exit, Global, Output, output, source};
+use super::{CliError, Exit, Global, Output, output, rules, source};
 use deliver::Delivery;
+use doubt::Doubts;
 use flow::{Flow, Pace};
 use stop::Stop;
 use validate::Validator;
 
 /// Publishes events from a file or standard input, one JSON document a line, or from a table in PostgreSQL.
 ///
-/// Every line is decoded first: one that is wrong is reported and left out, and the exit code is then 1. Lines that carry
-/// nothing to invalidate (transaction boundaries) are left out in silence. While the broker cannot be reached, publishing
-/// waits; no line is dropped. Ctrl-C, SIGTERM and the end of the input finish what was read; a second Ctrl-C gives up.
+/// Every line is decoded first. One that a worker cannot read is reported and published all the same, so that it becomes a dead
+/// letter with its reason; only what is larger than the broker takes is left out. The exit code is then 1. Lines that carry
+/// nothing to invalidate (transaction boundaries) are left out in silence. While the broker cannot be reached, publishing waits;
+/// no line is dropped. Ctrl-C, SIGTERM and the end of the input finish what was read. What the broker has not taken within
+/// `worker.drain` of the first Ctrl-C, or at a second one, is given up: 69, or 77 where the broker refuses.
 ///
 /// With `--outbox`, the oldest rows of a table are published and removed again and again; `quash schema outbox` prints the SQL
 /// that makes it. Rows go when the broker has confirmed their events. One that can never be published stays, marked with its
@@ -47,9 +51,12 @@ pub struct Args {
     /// Take the whole input as one document
     #[arg(long)]
     whole: bool,
-    /// Stop at the first line that is wrong
+    /// Stop at the first line that is wrong, and do not publish it
     #[arg(long)]
     strict: bool,
+    /// Compare entities with the rules, and warn of each that no cache depends on before it is sent
+    #[arg(long)]
+    check: bool,
     /// Lines or rows published together at most
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: u32,
@@ -66,11 +73,13 @@ pub struct Args {
 /// What was done with the input.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 struct Tally {
-    /// Messages that the broker has.
+    /// Messages that the broker has; those that cannot be read are among them.
     published: u64,
+    /// Lines that no worker can read: they become dead letters.
+    unreadable: u64,
     /// Lines or rows with nothing to invalidate in them.
     nothing: u64,
-    /// Lines or rows that are no event.
+    /// Lines or rows that did not go to the broker, because they are no events or because it takes none so large.
     refused: u64,
 }
 
@@ -79,7 +88,9 @@ struct Tally {
 /// # Errors
 /// As [`CliError`] says.
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
-    let config = global.load()?.root;
+    let loaded = global.load()?;
+    let doubts = args.check.then(|| rules::compile(&loaded)).transpose()?.map(|(rules, _)| Doubts::new(rules));
+    let config = loaded.root;
     let source = source::choose(&config, args.source.as_deref())?;
     let format = agreed_format(args.format, source.format, &source.name)?;
     let mut headers = Headers::default();
@@ -89,8 +100,9 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let (started, name) = (Instant::now(), source.name.clone());
     let work = Work {
         source,
-        validator: Validator { format, limits: config.limits.event(), headers },
+        validator: Validator { format, limits: config.limits.event(), headers, doubts },
         stop: Stop::on_signals(),
+        drain: config.worker.drain.0,
         pace: args.rate.map(Pace::new),
         batch: args.rate.map_or(args.batch, |rate| args.batch.min((rate / 10).max(1))),
     };
@@ -99,7 +111,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
         None => (publish(&args.file, args.whole, args.strict, work).await?, ("line", "lines")),
     };
     summarise(tally, unit, &name, started.elapsed(), global.output)?;
-    Ok(if tally.refused == 0 { Exit::Done } else { Exit::Failures })
+    Ok(if tally.refused == 0 && tally.unreadable == 0 { Exit::Done } else { Exit::Failures })
 }
 
 /// What it takes to publish, wherever the events come from.
@@ -107,26 +119,29 @@ struct Work {
     source: Source,
     validator: Validator,
     stop: Stop,
+    /// How long what was read is still tried after somebody wants to stop.
+    drain: Duration,
     pace: Option<Pace>,
     /// Events published together at most; at least 1.
     batch: u32,
 }
 
 async fn publish(file: &Path, whole: bool, strict: bool, work: Work) -> Result<Tally, CliError> {
-    let Work { source, validator, stop, pace, batch } = work;
+    let Work { source, validator, stop, drain, pace, batch } = work;
+    let send = async |messages: &[Message]| source.transport.publish(messages).await;
     let mut flow = Flow {
-        lines: input::open(file, validator.limits.max_message_bytes, whole).await?,
+        lines: input::open(file, whole).await?,
         validator,
-        delivery: Delivery::new(async |messages: &[Message]| source.transport.publish(messages).await, stop.clone()),
+        delivery: Delivery::new(send, stop.clone(), drain),
         stop,
         pace,
         batch: usize::try_from(batch).unwrap_or(usize::MAX),
         strict,
         complaints: std::io::stderr(),
     };
-    let about = |error: CliError| error.about(&format!("source {}", source.name));
+    let about = |error: CliError| source.about(error);
     flow.delivery.prepare(async || source.transport.prepare().await, &mut std::io::stderr()).await.map_err(about)?;
-    flow.run().await
+    flow.run().await.map_err(about)
 }
 
 /// What a worker could not decode must not be published to it.
@@ -161,6 +176,9 @@ fn in_words(tally: Tally, unit: (&str, &str), seconds: f64) -> String {
     let events = if tally.published == 1 { "event" } else { "events" };
     let asides: Vec<String> = [
         (tally.nothing > 0).then(|| format!("{} {} carried nothing", thousands(tally.nothing), lines(tally.nothing))),
+        (tally.unreadable == 1).then(|| "1 cannot be read and becomes a dead letter".to_owned()),
+        (tally.unreadable > 1)
+            .then(|| format!("{} cannot be read and become dead letters", thousands(tally.unreadable))),
         (tally.refused > 0).then(|| format!("{} {} refused", thousands(tally.refused), were(tally.refused))),
     ]
     .into_iter()
@@ -184,14 +202,19 @@ mod tests {
     #[test]
     fn the_summary_reads_as_a_sentence() {
         let cases = [
-            (Tally { published: 1, nothing: 0, refused: 0 }, "published 1 event in 2.1 s"),
+            (Tally { published: 1, ..Tally::default() }, "published 1 event in 2.1 s"),
             (
-                Tally { published: 1234, nothing: 12, refused: 1 },
+                Tally { published: 3, unreadable: 1, ..Tally::default() },
+                "published 3 events in 2.1 s (1 cannot be read and becomes a dead letter)",
+            ),
+            (
+                Tally { published: 1234, nothing: 12, refused: 1, ..Tally::default() },
                 "published 1,234 events in 2.1 s (12 lines carried nothing, 1 was refused)",
             ),
             (
-                Tally { published: 1_234_567, nothing: 1, refused: 2 },
-                "published 1,234,567 events in 2.1 s (1 line carried nothing, 2 were refused)",
+                Tally { published: 1_234_567, unreadable: 3, nothing: 1, refused: 2 },
+                "published 1,234,567 events in 2.1 s (1 line carried nothing, 3 cannot be read and become dead letters, \
+                 2 were refused)",
             ),
         ];
         for (tally, expected) in cases {

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use quash_config::{LoadError, Loaded};
 
-use super::{CliError, Exit, Global};
+use super::output::count;
+use super::{CliError, Exit, Global, logging};
 use quash_dispatch::config::Config;
 use quash_worker::app::{App, Reloads, Running, StartError};
 use quash_worker::drain::Signals;
+use quash_worker::metrics::config_problem;
 
 /// Runs a worker until it is told to stop.
 ///
@@ -29,11 +31,11 @@ pub struct Args {
 /// until it can be.
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let mut signals = Signals::listen().map_err(|error| CliError::Io(format!("cannot listen for signals: {error}")))?;
-    let watched: Option<&[PathBuf]> = args.watch.then_some(global.config.as_slice());
-    let mut reloads =
-        Reloads::listen(watched).map_err(|error| CliError::Io(format!("cannot listen for signals: {error}")))?;
-    let loaded = global.load()?;
-    let running = start(&loaded).await?;
+    let watched: Option<Vec<PathBuf>> = args.watch.then(|| global.paths());
+    let mut reloads = Reloads::listen(watched.as_deref())
+        .map_err(|error| CliError::Io(format!("cannot listen for signals: {error}")))?;
+    let loaded = global.read().map_err(|error| refused(global, error))?;
+    let running = start(&loaded, global).await?;
     introduce(&loaded.root, &running);
     loop {
         tokio::select! {
@@ -50,10 +52,9 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-async fn start(loaded: &Loaded<Config>) -> Result<Running, CliError> {
-    let warnings = loaded.place(loaded.warnings.clone()).to_string();
-    warnings.lines().filter(|line| !line.trim().is_empty()).for_each(|line| tracing::warn!("{line}"));
-    let invalid = |problems| LoadError::Invalid(loaded.place(problems)).into();
+async fn start(loaded: &Loaded<Config>, global: &Global) -> Result<Running, CliError> {
+    loaded.place(loaded.warnings.clone()).iter().for_each(config_problem);
+    let invalid = |problems| refused(global, LoadError::Invalid(loaded.place(problems)));
     let started = async { App::new(loaded.root.clone())?.start().await };
     started.await.map_err(|error| match error {
         StartError::Invalid(problems) => invalid(problems),
@@ -62,10 +63,24 @@ async fn start(loaded: &Loaded<Config>) -> Result<Running, CliError> {
     })
 }
 
+/// Why there is no worker. Where logs are for programs, each problem is one record, and the error just counts them.
+fn refused(global: &Global, error: LoadError) -> CliError {
+    match error {
+        LoadError::Invalid(problems) if logging::is_json(global.log_format) => {
+            problems.iter().for_each(config_problem);
+            CliError::Configuration(format!(
+                "the configuration is wrong: {}",
+                count(problems.errors() as u64, "error", "errors")
+            ))
+        }
+        error => global.explain(error),
+    }
+}
+
 /// One line for each thing that somebody who starts a worker wants to see.
 fn introduce(config: &Config, running: &Running) {
     for (name, target) in &config.targets {
-        tracing::info!(target_name = %name, kind = target.kind.kind(), "target");
+        tracing::info!(target = %name, kind = target.kind.kind(), "target");
     }
     for (source, running) in config.sources.values().zip(running.sources()) {
         let (kind, batch, in_flight) = (source.kind.kind(), source.options.batch, source.options.in_flight);
@@ -75,7 +90,7 @@ fn introduce(config: &Config, running: &Running) {
 }
 
 fn reload(global: &Global, running: &Running) {
-    match global.load() {
+    match global.read() {
         // What is wrong is in the log by now.
         Ok(loaded) => drop(running.reload(&loaded)),
         Err(error) => running.reload_refused(&error),

@@ -6,20 +6,38 @@ use quash_config::{Problem, nearest};
 use quash_core::event::Format;
 use quash_transport::{Transport, TransportError};
 
-use super::CliError;
-use quash_dispatch::config::Config;
+use super::{CliError, error, hint};
+use quash_dispatch::config::{Config, address, is_encrypted};
 
 /// A source, not connected yet.
 pub(super) struct Source {
     pub(super) name: String,
     pub(super) format: Format,
     pub(super) transport: Arc<dyn Transport>,
+    /// Where it is, with nothing secret in it.
+    pub(super) address: Option<String>,
+    /// Whether it is reached by TLS.
+    pub(super) encrypted: bool,
 }
 
 impl Source {
     /// What a command says when this source's broker failed.
     pub(super) fn failed(&self, error: TransportError) -> CliError {
-        CliError::from(error).about(&format!("source {}", self.name))
+        self.about(CliError::from(error))
+    }
+
+    /// The error, saying first which source it is about and where that is.
+    pub(super) fn about(&self, error: CliError) -> CliError {
+        let error = match error {
+            CliError::Unreachable(words) => CliError::Unreachable(hint::plain_of(&words, self.encrypted)),
+            other => other,
+        };
+        match &self.address {
+            Some(address) if !error.to_string().contains(address.as_str()) => {
+                error.about(&format!("source {} at {address}", self.name))
+            }
+            _ => error.about(&format!("source {}", self.name)),
+        }
     }
 }
 
@@ -34,7 +52,8 @@ pub(super) fn choose(config: &Config, name: Option<&str>) -> Result<Source, CliE
     let source = &config.sources[name];
     let wrong = |problem: Problem| CliError::Configuration(format!("source `{name}`: {problem}"));
     let transport = source.kind.build().map_err(wrong)?;
-    Ok(Source { name: name.to_owned(), format: source.options.format, transport })
+    let (address, encrypted) = (address(source), is_encrypted(source));
+    Ok(Source { name: name.to_owned(), format: source.options.format, transport, address, encrypted })
 }
 
 fn pick<'a>(declared: &[&'a str], wanted: Option<&str>) -> Result<&'a str, CliError> {

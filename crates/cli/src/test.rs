@@ -14,11 +14,15 @@ use self::coverage::Coverage;
 use super::output::{self, Paint, Screen, escape_for_terminal};
 use super::screen::{self, count};
 use super::{CliError, Exit, Global, Output, rules};
-use quash_dispatch::config::TestCase;
+use quash_config::{ConfigPath, Loaded, Problem};
+use quash_dispatch::config::{Config, TestCase};
 
 /// Runs the cases in the configuration.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Configuration files and directories, as with -c
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     /// Runs only cases whose names contain this text, in any case
     #[arg(long, value_name = "TEXT")]
     pub filter: Option<String>,
@@ -36,11 +40,12 @@ pub struct Args {
 /// [`CliError::Configuration`] when the configuration is wrong, [`CliError::Usage`] when the filter leaves no case,
 /// [`CliError::Io`] when the results cannot be written.
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
-    let loaded = global.load()?;
+    let loaded = global.with(&args.files).load()?;
     let (resolver, _) = rules::compile(&loaded)?;
     let cases = pick(&loaded.root.tests, args.filter.as_deref())?;
     let started = Instant::now();
-    let results: Vec<Ran> = cases.iter().map(|case| case::run(&resolver, case)).collect();
+    let results: Vec<Ran> =
+        cases.iter().map(|(index, case)| located(case::run(&resolver, case), *index, &loaded)).collect();
     let results = Results { coverage: args.coverage.then(|| Coverage::of(&resolver, &results)), cases: results };
     if let Some(file) = &args.junit {
         std::fs::write(file, junit::xml(&results.cases))
@@ -53,11 +58,20 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     Ok(if results.failed() > 0 { Exit::Failures } else { Exit::Done })
 }
 
-/// The cases whose names contain the filter.
-fn pick<'c>(cases: &'c [TestCase], filter: Option<&str>) -> Result<Vec<&'c TestCase>, CliError> {
-    let Some(filter) = filter else { return Ok(cases.iter().collect()) };
-    let wanted = filter.to_lowercase();
-    let picked: Vec<_> = cases.iter().filter(|case| case.name.to_lowercase().contains(&wanted)).collect();
+/// What came of a case, with the line that it stands on.
+fn located(ran: Ran, index: usize, loaded: &Loaded<Config>) -> Ran {
+    let path = ConfigPath::root().key("tests").index(index);
+    let problems = loaded.place(vec![Problem::warning(path, "")]);
+    let (file, line) = problems.iter().next().map_or((None, None), |found| (found.file.clone(), found.line));
+    Ran { file, line, ..ran }
+}
+
+/// The cases whose names contain the filter, with their indices.
+fn pick<'c>(cases: &'c [TestCase], filter: Option<&str>) -> Result<Vec<(usize, &'c TestCase)>, CliError> {
+    let wanted = filter.unwrap_or_default().to_lowercase();
+    let all = cases.iter().enumerate();
+    let picked: Vec<_> = all.filter(|(_, case)| case.name.to_lowercase().contains(&wanted)).collect();
+    let Some(filter) = filter else { return Ok(picked) };
     if picked.is_empty() {
         return Err(CliError::Usage(format!("none of {} is called like `{filter}`", count(cases.len(), "case"))));
     }
@@ -112,7 +126,11 @@ fn shown(ran: &Ran, paint: Paint) -> String {
         };
         format!("    {painted}\n")
     });
-    format!("{} {name}\n{}", paint.red("✗"), lines.collect::<String>())
+    let at = match (&ran.file, ran.line) {
+        (Some(file), Some(line)) => format!("  {}", paint.dim(&escape_for_terminal(&format!("{file}:{line}")))),
+        _ => String::new(),
+    };
+    format!("{} {name}{at}\n{}", paint.red("✗"), lines.collect::<String>())
 }
 
 #[cfg(test)]
@@ -122,6 +140,8 @@ mod tests {
     fn ran(name: &str, differences: &[&str]) -> Ran {
         Ran {
             name: name.to_owned(),
+            file: (!differences.is_empty()).then(|| "shop.yaml".to_owned()),
+            line: (!differences.is_empty()).then_some(7),
             passed: differences.is_empty(),
             differences: differences.iter().map(|&line| line.to_owned()).collect(),
             exercised: Vec::new(),
@@ -134,7 +154,7 @@ mod tests {
         let text = Results { cases, coverage: None }.text(3, Paint(false));
         let expect = "\
 ✓ a price changes
-✗ a book\\nmoves
+✗ a book\\nmoves  shop.yaml:7
     actions:
     - main bump a:3
 2 cases: 1 passed, 1 failed in 3 ms

@@ -19,13 +19,22 @@ pub struct Problem {
     pub help: Option<String>,
     /// Whether it is about the key at the end of the path, and not about that key's value.
     pub at_key: bool,
+    /// Whether its words hold nothing of the value, so that no secret can be among them.
+    pub names_no_value: bool,
 }
 
 impl Problem {
     /// An error at a place.
     #[must_use]
     pub fn error(path: ConfigPath, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, path, message: message.into(), help: None, at_key: false }
+        Self {
+            severity: Severity::Error,
+            path,
+            message: message.into(),
+            help: None,
+            at_key: false,
+            names_no_value: false,
+        }
     }
 
     /// A warning at a place.
@@ -51,6 +60,13 @@ impl Problem {
     #[must_use]
     pub fn at_key(mut self) -> Self {
         self.at_key = true;
+        self
+    }
+
+    /// The same, with words that hold nothing of the value: what looks like a part of a secret is chance.
+    #[must_use]
+    pub fn naming_no_value(mut self) -> Self {
+        self.names_no_value = true;
         self
     }
 

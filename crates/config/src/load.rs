@@ -92,7 +92,7 @@ impl<T> Loaded<T> {
     }
 
     fn fault(&self, mut problem: Problem) -> Fault {
-        if let Some(node) = self.tree.at(&problem.path) {
+        if let Some(node) = self.tree.at(&problem.path).filter(|_| !problem.names_no_value) {
             let unshown = unshown(node, &problem.path, false);
             problem.message = scrub(&problem.message, &unshown);
             problem.help = problem.help.map(|help| scrub(&help, &unshown));

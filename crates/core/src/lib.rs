@@ -8,6 +8,7 @@ mod capability;
 pub mod explain;
 pub mod resolve;
 pub mod scope;
+pub mod undeclared;
 pub mod whereabouts;
 
 // What changed.

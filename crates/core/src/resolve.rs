@@ -12,6 +12,7 @@ use crate::rule::config::{CacheConfig, Limits};
 use crate::rule::set::{Cache, Found, RuleSet};
 use crate::rule::{compile, emit};
 use crate::scope::{QUEUES_MAX, QueueId, QueueSet, Scope};
+use crate::undeclared::Undeclared;
 use quash_config::{ConfigPath, Problem, Secret, Severity};
 
 /// The compiled rules. Immutable and cheap to share; a reload makes another one.
@@ -266,6 +267,8 @@ pub struct Resolution {
     /// The requests, by their places, and the caches, by theirs, that have to go to the queues that these caches name.
     /// Ascending by request; usually none.
     pub handed_over: Vec<(u32, u32)>,
+    /// The entities of its events that no cache depends on.
+    pub undeclared: Undeclared,
 }
 
 /// Why more is removed than the event names.

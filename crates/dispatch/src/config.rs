@@ -1,6 +1,7 @@
 //! The root of the configuration, and the parts of it that the worker owns.
 
 mod check;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use quash_delivery::retry::RetryConfig;
 use quash_store::TargetConfig;
 use quash_transport::TransportConfig;
 use serde::Deserialize;
+
+pub use shared::{address, database_in, is_encrypted};
 
 /// A source: which transport, and how to consume it.
 ///
@@ -125,6 +128,7 @@ impl Config {
     pub(crate) fn check_rest(&self) -> Vec<Problem> {
         let mut problems = self.check_parts();
         problems.extend(self.check_plugins());
+        problems.extend(self.check_shared());
         problems
     }
 

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use quash_config::{Loaded, Problem, Problems};
+use quash_config::{LoadError, Loaded, Problem, Problems};
 use quash_core::resolve::Resolver;
 use quash_store::Store;
 use quash_transport::{Transport, TransportError};
@@ -184,7 +184,7 @@ impl Running {
         let taken = compile(&loaded.root).and_then(|rules| self.reload_with(&loaded.root, Arc::new(rules)));
         taken.map_err(|problems| {
             let problems = loaded.place(problems);
-            self.reload_refused(&problems);
+            self.reload_refused(&LoadError::Invalid(problems.clone()));
             problems
         })
     }
@@ -210,8 +210,8 @@ impl Running {
     }
 
     /// Says in the log that the files cannot be taken into force; the configuration from before stays.
-    pub fn reload_refused(&self, problems: &impl std::fmt::Display) {
-        self.metrics.reload_refused(&problems.to_string());
+    pub fn reload_refused(&self, error: &LoadError) {
+        self.metrics.reload_refused(error);
     }
 
     /// Stops receiving, finishes what is in flight within `worker.drain`, hands the rest back to the broker.

@@ -51,6 +51,7 @@ impl<'w> Work<'w> {
         let resolution = self.snapshot.rules.resolve(&requests);
         CacheMetrics::resolved(&self.snapshot.caches, &resolution);
         let rules = &*self.snapshot.rules;
+        self.source.metrics.undeclared(&resolution.undeclared, |entity| rules.meant_by(entity));
         let (reports, handed_over) = tokio::join!(
             fan_out(resolution.plan, &self.snapshot.lanes),
             hand_over(&resolution.handed_over, &todo, rules, &self.source.others),

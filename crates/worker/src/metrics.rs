@@ -16,6 +16,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use quash_config::{LoadError, PlacedProblem, Severity};
 use quash_core::resolve::{Resolution, Widened};
 
 pub use histogram::Histogram;
@@ -182,12 +183,33 @@ impl Metrics {
     }
 
     /// A reload was refused; the configuration from before stays in force.
-    pub fn reload_refused(&self, problems: &str) {
-        tracing::error!("configuration not reloaded, the one from before stays in force");
-        // A line each: a log line has no line breaks, and people have to read this.
-        problems.lines().filter(|line| !line.trim().is_empty()).for_each(|line| tracing::error!("{line}"));
+    pub fn reload_refused(&self, error: &LoadError) {
+        const REFUSED: &str = "configuration not reloaded, the one from before stays in force";
+        match error {
+            LoadError::Invalid(problems) => {
+                tracing::error!(problems = problems.errors(), "{REFUSED}");
+                problems.iter().for_each(config_problem);
+            }
+            _ => tracing::error!(%error, "{REFUSED}"),
+        }
         // Whoever sees it finds the reason in the log already.
         self.last_reload_successful.set(0);
+    }
+}
+
+/// Something is wrong or doubtful with the configuration: one record, with its place.
+pub fn config_problem(problem: &PlacedProblem) {
+    let PlacedProblem { severity, file, line, column, path, message, help, .. } = problem;
+    let (file, help) = (file.as_deref(), help.as_deref());
+    let at = match (file, line, column) {
+        (Some(file), Some(line), Some(column)) => format!("{file}:{line}:{column}: "),
+        _ => String::new(),
+    };
+    match severity {
+        Severity::Error => tracing::error!(file, line, column, %path, help, "configuration: {at}{message}"),
+        Severity::Warning | Severity::Ok => {
+            tracing::warn!(file, line, column, %path, help, "configuration: {at}{message}");
+        }
     }
 }
 

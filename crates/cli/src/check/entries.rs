@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quash_config::Finding;
 use quash_core::whereabouts::Whereabouts;
-use quash_store::{Sought, Store, StoreError};
+use quash_store::{Sought, Store, StoreError, Survey};
 
 use crate::absence::{self, Seen};
 
@@ -22,10 +22,12 @@ pub(super) async fn entries(
 ) -> Result<Vec<Finding>, StoreError> {
     let places: Vec<_> = whereabouts.iter().filter(|place| place.target == target).collect();
     let sought: Vec<Sought> = places.iter().flat_map(|place| absence::sought(place)).collect();
-    if sought.is_empty() {
-        return Ok(Vec::new());
-    }
-    let survey = match absence::survey(store, &sought, SURVEY_MAX).await {
+    let asked = match sought.as_slice() {
+        // No pass finds what looks like any key.
+        [] => Ok(Survey { sighted: Vec::new(), keys: 0, complete: true }),
+        sought => absence::survey(store, sought, SURVEY_MAX).await,
+    };
+    let survey = match asked {
         Ok(survey) => survey,
         Err(StoreError::Refused(why)) => return Ok(vec![absence::unanswered(&why)]),
         Err(error) => return Err(error),
@@ -52,6 +54,16 @@ mod tests {
         let entries = Entries { keys, tags: Vec::new(), shared: false };
         let heads = vec![":1:".into()];
         Whereabouts { cache: cache.to_owned(), target: "main".to_owned(), heads, own_format: false, entries }
+    }
+
+    #[tokio::test]
+    async fn a_cache_whose_keys_look_like_any_has_its_line_when_it_is_the_only_one() {
+        let findings = entries(&Memory::new(), "main", &[place("none", &[])]).await.unwrap();
+        assert!(
+            findings.len() == 1 && findings[0].what.contains("cache none: its keys cannot be told"),
+            "{findings:?}"
+        );
+        assert_eq!(entries(&Memory::new(), "other", &[place("none", &[])]).await.unwrap(), []);
     }
 
     #[tokio::test]

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use quash_config::{Finding, Severity};
+use quash_config::{Finding, Secret, Severity};
 use quash_core::whereabouts::Whereabouts;
-use quash_store::{Store, StoreError, TargetConfig};
+use quash_store::{Store, StoreConfig, StoreError, TargetConfig};
 use quash_transport::TransportError;
 use serde::Serialize;
 
 use super::entries::entries;
+use super::one_server::one_server;
+use crate::hint;
 use crate::output::{Paint, escape_for_terminal};
-use quash_dispatch::config::{Config, SourceConfig};
+use quash_dispatch::config::{Config, SourceConfig, address, is_encrypted};
 
 /// How long an inspection may take: longer than any driver's own limit for connecting.
 const INSPECTION_MAX: Duration = Duration::from_secs(20);
@@ -44,7 +46,13 @@ pub(super) enum Outcome {
 pub(super) async fn inspect(config: &Config, whereabouts: &[Whereabouts]) -> Vec<Inspected> {
     let targets = join_all(config.targets.iter().map(|(name, target)| target_is(name, target, whereabouts)));
     let sources = join_all(config.sources.iter().map(|(name, source)| source_is(name, source)));
-    let (targets, sources) = join(targets, sources).await;
+    let (targets, mut sources) = join(targets, sources).await;
+    for (name, finding) in one_server(config).await {
+        sources
+            .iter_mut()
+            .filter(|source| source.name == name)
+            .for_each(|source| source.findings.push(finding.clone()));
+    }
     targets.into_iter().chain(sources).collect()
 }
 
@@ -58,7 +66,14 @@ async fn target_is(name: &str, target: &TargetConfig, whereabouts: &[Whereabouts
         Ok(store) => within_limit(async { asking(store).await.map_err(Trouble::from) }).await,
         Err(problem) => Err(Trouble::Refused(problem.message)),
     };
+    let asked = asked.map_err(|trouble| trouble.plain(is_target_encrypted(target)));
     Inspected::new("target", name, target.kind.kind(), asked)
+}
+
+fn is_target_encrypted(target: &TargetConfig) -> bool {
+    let StoreConfig::Redis(redis) = &target.kind else { return false };
+    let is_encrypted = |url: &Secret| url.expose().starts_with("rediss:") || url.expose().starts_with("valkeys:");
+    redis.url.iter().chain(&redis.cluster).any(is_encrypted)
 }
 
 async fn source_is(name: &str, source: &SourceConfig) -> Inspected {
@@ -66,6 +81,7 @@ async fn source_is(name: &str, source: &SourceConfig) -> Inspected {
         Ok(transport) => within_limit(async { transport.inspect().await.map_err(Trouble::from) }).await,
         Err(problem) => Err(Trouble::Refused(problem.message)),
     };
+    let asked = asked.map_err(|trouble| trouble.at(address(source)).plain(is_encrypted(source)));
     Inspected::new("source", name, source.kind.kind(), asked)
 }
 
@@ -78,6 +94,30 @@ async fn within_limit(asking: impl Future<Output = Result<Vec<Finding>, Trouble>
 enum Trouble {
     Unreachable(String),
     Refused(String),
+}
+
+impl Trouble {
+    /// The same with the address, where it does not say it.
+    fn at(self, address: Option<String>) -> Self {
+        let say = |what: String| match &address {
+            Some(address) if !what.contains(address.as_str()) => format!("{address}: {what}"),
+            _ => what,
+        };
+        match self {
+            Self::Unreachable(what) => Self::Unreachable(say(what)),
+            Self::Refused(what) => Self::Refused(say(what)),
+        }
+    }
+}
+
+impl Trouble {
+    /// The same in plain words.
+    fn plain(self, encrypted: bool) -> Self {
+        match self {
+            Self::Unreachable(what) => Self::Unreachable(hint::plain_of(&what, encrypted)),
+            Self::Refused(what) => Self::Refused(hint::plain(&what)),
+        }
+    }
 }
 
 impl From<StoreError> for Trouble {
@@ -128,6 +168,10 @@ impl Inspected {
         let mut out = format!("{}\n", paint.bold(&heading));
         if let Some(error) = &self.unreachable {
             out += &format!("  {} {}\n", paint.red("✗"), escape_for_terminal(error));
+            let mend = hint::mend(error);
+            if !mend.is_empty() {
+                out += &format!("    {} {mend}\n", paint.dim("mend:"));
+            }
         }
         for finding in &self.findings {
             let mark = match outcome_of(finding) {
@@ -142,6 +186,11 @@ impl Inspected {
         }
         out
     }
+}
+
+fn refused(what: String) -> Finding {
+    let mend = hint::mend(&what).to_owned();
+    Finding::error(what, mend)
 }
 
 fn outcome_of(finding: &Finding) -> Outcome {

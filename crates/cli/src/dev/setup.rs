@@ -144,11 +144,13 @@ impl Scene {
         };
         let title = paint.bold("quash dev");
         format!(
-            "{title}: a shop with {products} products caches its pages in {cache}. Its writer changes rows and publishes an\n\
-             event for each; a worker removes what went stale; readers fill it again. One message in {BROKEN_EVERY} is broken on purpose.\n\n  \
+            "{title}: a shop with {products} products caches its pages in\n{cache}. Its writer changes rows and publishes\n\
+             an event for each; a worker removes what went stale; readers fill it again.\n\
+             One message in {BROKEN_EVERY} is broken on purpose.\n\n  \
              rules    quash dev --print-config > shop.yaml\n  \
-             cases    quash test -c shop.yaml\n  \
-             explain  quash explain -c shop.yaml -e '{{\"entity\": \"shop.Category\", \"op\": \"update\", \"key\": {{\"id\": 3}}}}'\n  \
+             cases    quash test shop.yaml\n  \
+             explain  quash explain shop.yaml -e '{{\"entity\": \"shop.Category\",\n           \
+             \"op\": \"update\", \"key\": {{\"id\": 3}}}}'\n  \
              metrics  {admin}\n  \
              stop     Ctrl-C, which also compares the cache with the database\n\n"
         )

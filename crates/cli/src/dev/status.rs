@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use quash_store::Store;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use unicode_width::UnicodeWidthStr;
 
 use super::database::Page;
 use super::letters::listed;
 use super::setup::Scene;
 use super::tally::Tally;
-use crate::output::{Screen, thousands};
+use crate::output::{Paint, Screen, thousands};
 use crate::table::cut;
 use crate::{CliError, screen};
 
@@ -27,7 +28,7 @@ pub(super) async fn show(scene: &Scene, to: Screen) -> Result<(), CliError> {
     let tally = &scene.shop.tally;
     let keys: Vec<String> = Page::all().into_iter().map(|page| scene.shop.shelf.physical(&page.key())).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    let (mut before, mut shown) = (Totals::of(tally), false);
+    let (mut before, mut shown) = (Totals::of(tally), String::new());
     let mut ticks = interval_at(Instant::now() + EVERY, EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -46,12 +47,16 @@ pub(super) async fn show(scene: &Scene, to: Screen) -> Result<(), CliError> {
             second: tally.started.elapsed().as_secs(),
         };
         drop(letters);
-        let text = match std::io::stdout().is_terminal() {
-            true => over(&glance.block(to), shown),
-            false => glance.line(),
-        };
-        screen::print(&text)?;
-        (before, shown) = (now, true);
+        match std::io::stdout().is_terminal() {
+            true => {
+                // It may have another width by now.
+                let to = Screen { width: Screen::stdout().width, ..to };
+                screen::print(&over(&glance.block(to), rows_of(&shown, to.width)))?;
+                shown = glance.block(Screen { paint: Paint(false), ..to });
+            }
+            false => screen::print(&glance.line())?,
+        }
+        before = now;
     }
 }
 
@@ -61,11 +66,17 @@ async fn entries(store: &dyn Store, keys: &[&str]) -> u64 {
     exist.iter().filter(|is| **is).count() as u64
 }
 
-/// The block in the place of the one before it.
-fn over(block: &str, shown: bool) -> String {
-    let up = if shown { format!("\u{1b}[{}A", block.lines().count()) } else { String::new() };
-    let lines = block.lines().map(|line| format!("\r\u{1b}[2K{line}\n"));
-    up + &lines.collect::<String>()
+/// The block where the one before it is, which takes so many rows.
+fn over(block: &str, rows: usize) -> String {
+    // Everything below goes, also what was wrapped.
+    let up = if rows > 0 { format!("\u{1b}[{rows}A") } else { String::new() };
+    format!("{up}\r\u{1b}[J{block}")
+}
+
+/// The rows that a block takes on a screen which has become so wide since: terminals wrap what no longer fits.
+fn rows_of(block: &str, width: Option<usize>) -> usize {
+    let wrapped = |line: &str| width.map_or(1, |width| line.width().div_ceil(width.max(1)).max(1));
+    block.lines().map(wrapped).sum()
 }
 
 /// Numbers that only grow, at one moment.
@@ -149,13 +160,10 @@ impl Glance {
         let (waiting, entries) = (thousands(self.waiting), thousands(self.entries));
         let dead = thousands(self.letters.values().sum());
         [
-            ("shop", format!("{published} messages/s published, {reads} reads/s, {hits_percent:.1} % hits")),
+            ("shop", format!("{published} messages/s, {reads} reads/s, {hits_percent:.1} % hits")),
             ("worker", format!("{handled} messages/s handled, {waiting} waiting")),
             ("cache", format!("{entries} entries, {removed} removed/s")),
-            (
-                "stale",
-                format!("{stale} of {reads} reads just now showed what was about to be removed ({stale_percent:.2} %)"),
-            ),
+            ("stale", format!("{stale} of {reads} reads showed what was about to be removed ({stale_percent:.2} %)")),
             ("staleness", format!("from commit to removal: half within {p50}, 99 % within {p99}")),
             ("dead", format!("{dead} letters: {}", listed(&self.letters))),
             ("running", format!("{} s, until Ctrl-C or --for", thousands(self.second))),
@@ -219,6 +227,21 @@ mod tests {
         assert!(block.contains("dead       12 letters: decode 9, rule 3"), "{block}");
         let narrow = glance().block(Screen { width: Some(40), ..Screen::PLAIN });
         assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
-        assert!(!over(&block, false).contains("\u{1b}[7A") && over(&block, true).starts_with("\u{1b}[7A"));
+        assert_eq!(over("a\n", rows_of("", Some(80))), "\r\u{1b}[Ja\n");
+        assert_eq!(over("a\n", rows_of(&block, None)), "\u{1b}[7A\r\u{1b}[Ja\n");
+    }
+
+    #[test]
+    fn a_block_is_found_again_when_the_screen_became_narrower() {
+        let block = "1234567890\n\n12345\n";
+        for (width, rows) in [(80, 3), (10, 3), (9, 4), (5, 4), (4, 6)] {
+            assert_eq!(rows_of(block, Some(width)), rows, "{width}");
+        }
+    }
+
+    #[test]
+    fn a_block_fits_eighty_columns_uncut() {
+        let block = glance().block(Screen::PLAIN);
+        assert!(block.lines().all(|line| line.width() <= 80), "{block}");
     }
 }

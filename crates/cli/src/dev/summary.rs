@@ -170,7 +170,7 @@ impl Summary {
         fact(
             "reads",
             format!(
-                "{}, {hits:.1} % from the cache; {} showed data that was about to be removed",
+                "{}, {hits:.1} % from the cache; {} showed data about to be removed",
                 thousands(self.reads),
                 thousands(self.stale_reads)
             ),
@@ -178,7 +178,7 @@ impl Summary {
         if self.refilled_stale > 0 {
             let closed = if self.differing.is_empty() { "; `again_after` removed them" } else { "" };
             let refilled = thousands(self.refilled_stale);
-            fact("races", format!("{refilled} entries were filled with old data just after their removal{closed}"));
+            fact("races", format!("{refilled} entries refilled with old data{closed}"));
         }
         let by_reason =
             if self.dead_letters.is_empty() { String::new() } else { format!(": {}", listed(&self.dead_letters)) };
@@ -222,6 +222,13 @@ mod tests {
             entries: 300,
             ..Summary::default()
         }
+    }
+
+    #[test]
+    fn a_summary_fits_eighty_columns() {
+        let much = Summary { reads: 99_999, hits: 81_300, stale_reads: 999, refilled_stale: 999, ..well() };
+        let text = much.text(Paint(false));
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::ops::ControlFlow;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use quash_transport::{LetterId, Message};
 use serde::Serialize;
 
-use super::{Chosen, Desk};
-use crate::output::{count, thousands, write_json};
+use super::{Chosen, Desk, stopped_by_ctrl_c};
+use crate::output::{count, escape_json, thousands, write_json};
 use crate::progress::Progress;
 use crate::{CliError, Exit};
 use quash_worker::dead_letter::Letter;
@@ -27,6 +28,9 @@ pub(super) struct ExportArgs {
     /// Where to write; standard output when left out
     #[arg(long, short, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Remove the exported letters, once they are in the file and the file is on the disk; it must be a new one
+    #[arg(long, requires = "file")]
+    discard: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -52,21 +56,27 @@ struct Imported {
 impl Desk<'_> {
     pub(super) async fn export(&mut self, args: ExportArgs) -> Result<Exit, CliError> {
         let selection = match args.file.as_deref().filter(|file| *file != Path::new("-")) {
+            None if args.discard => {
+                return Err(CliError::Usage(
+                    "only what is in a file can be discarded: name one with --file".to_owned(),
+                ));
+            }
             None => self.export_to(None, &args).await?,
             Some(path) => {
-                let wrong = |error| CliError::file("write", path.display(), &error);
-                let mut file = BufWriter::new(File::create(path).map_err(wrong)?);
+                let mut file = BufWriter::new(create(path, args.discard)?);
                 let selection = self.export_to(Some(&mut file), &args).await?;
-                file.into_inner()
-                    .map_err(io::IntoInnerError::into_error)
-                    .and_then(|file| file.sync_all())
-                    .map_err(wrong)?;
+                let file = file.into_inner().map_err(io::IntoInnerError::into_error);
+                let kept = file.and_then(|file| keep(&file, path, args.discard));
+                kept.map_err(|error| CliError::file("write", path.display(), &error))?;
                 selection
             }
         };
         self.note_missing(&selection.missing);
         let exported = count(selection.chosen.len() as u64, "dead letter", "dead letters");
         self.note(&format!("exported {exported} of {}", self.source));
+        if args.discard {
+            return self.remove(selection, false, stopped_by_ctrl_c()).await;
+        }
         Ok(if selection.missing.is_empty() { Exit::Done } else { Exit::Failures })
     }
 
@@ -191,9 +201,33 @@ impl Desk<'_> {
     }
 }
 
+/// Opens the file of an export for its owner alone: letters hold what the applications' events hold. When letters are to go, it
+/// must be a new one: a second run must not write over the only copy of what the first one removed.
+fn create(path: &Path, new: bool) -> Result<File, CliError> {
+    let mut options = File::options();
+    options.write(true).mode(0o600);
+    let options = if new { options.create_new(true) } else { options.create(true).truncate(true) };
+    options.open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => CliError::Refused(format!(
+            "{} is there already: what is discarded goes to a new file, so that none is overwritten",
+            path.display()
+        )),
+        _ => CliError::file("write", path.display(), &error),
+    })
+}
+
+/// Returns when the file is on the disk, and its name too where nothing else will hold the letters.
+fn keep(file: &File, path: &Path, with_its_name: bool) -> io::Result<()> {
+    file.sync_all()?;
+    if !with_its_name {
+        return Ok(());
+    }
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(dir)?.sync_all()
+}
+
 fn write_line(out: &mut (dyn Write + Send), letter: &Letter) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &Archived::of(letter))?;
-    writeln!(out)
+    writeln!(out, "{}", escape_json(&serde_json::to_string(&Archived::of(letter))?))
 }
 
 /// The message of a line, `None` where it is empty.
@@ -205,6 +239,7 @@ fn parse_line(line: &[u8]) -> Option<Result<Message, String>> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::super::testing::{check, json, run};
     use crate::Exit;
@@ -228,6 +263,47 @@ mod tests {
         let expect = "appended 300 letters to the dead letters of events\n";
         check(&to, &format!("import --file {}", file.display()), Exit::Done, expect).await;
         assert_eq!(to.letters(), from.letters());
+    }
+
+    #[tokio::test]
+    async fn a_letter_leaves_only_once_it_is_in_a_new_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("letters.ndjson");
+        let command = format!("export --discard --filter reason:decode --file {}", file.display());
+        let broker = letters(12);
+        let (ended, out, err) = run(&broker, &command, None).await;
+        assert_eq!((ended.unwrap(), out.as_str()), (Exit::Done, "discarded 2 dead letters of events\n"));
+        assert_eq!((err.as_str(), broker.ids().len()), ("exported 2 dead letters of events\n", 10));
+        let exported = fs::read_to_string(&file).unwrap();
+        assert_eq!(exported.lines().count(), 2);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+
+        let (ended, ..) = run(&broker, &command.replace("decode", "limit"), None).await;
+        assert_eq!((ended.unwrap_err().code(), broker.ids().len()), (77, 10));
+        assert_eq!(fs::read_to_string(&file).unwrap(), exported, "the only copy of what is gone");
+        let (ended, ..) = run(&broker, "export --discard --file -", None).await;
+        assert_eq!((ended.unwrap_err().code(), broker.ids().len()), (2, 10));
+    }
+
+    #[tokio::test]
+    async fn nothing_leaves_when_the_export_broke() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("nowhere").join("letters.ndjson");
+        for file in [file.as_path(), std::path::Path::new("/dev/full")] {
+            let broker = letters(3);
+            let (ended, ..) = run(&broker, &format!("export --discard --file {}", file.display()), None).await;
+            assert!([74, 77].contains(&ended.unwrap_err().code()), "{}", file.display());
+            assert_eq!(broker.ids().len(), 3);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_export_shows_nothing_that_a_terminal_obeys_and_keeps_it() {
+        let payload = "{\"a\":\"\u{9b}31m\u{202e}\"}";
+        let broker = Broker::with([message(&record(Reason::Decode), payload)]);
+        let (_, out, _) = run(&broker, "export", None).await;
+        assert!(!out.contains(['\u{9b}', '\u{202e}']), "{out}");
+        assert_eq!(super::read_line(out.trim()).unwrap().payload, payload);
     }
 
     #[tokio::test]

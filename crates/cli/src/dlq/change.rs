@@ -21,11 +21,14 @@ const DRY_RUN_SHOWN: usize = 20;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ReplayArgs {
-    /// The letters' ids; all when left out
+    /// The letters' ids
     #[arg(value_name = "ID")]
     ids: Vec<String>,
     #[command(flatten)]
     chosen: Chosen,
+    /// Every letter there is; needed where no ids, no filter and no limit say which
+    #[arg(long, conflicts_with_all = ["ids", "filter", "limit"])]
+    all: bool,
     /// So many in a time, as 100/s, 30/m or 5/h
     #[arg(long, value_name = "RATE")]
     rate: Option<Rate>,
@@ -89,6 +92,11 @@ impl Desk<'_> {
     pub(super) async fn replay(&mut self, args: ReplayArgs, mut stop: watch::Receiver<bool>) -> Result<Exit, CliError> {
         let replays_below = (!args.force).then_some(REPLAYS_MAX);
         let choice = Choice { replays_below, ..args.chosen.choice(&args.ids)? };
+        let is_all = choice.ids.is_none() && choice.filter.is_empty() && choice.limit.is_none();
+        if is_all && !args.all && !args.dry_run {
+            let message = "say which letters: ids, a --filter (`quash dlq groups` has one for each cause), or --all";
+            return Err(CliError::Usage(message.to_owned()));
+        }
         let selection = self.pick(&choice, args.dry_run, "replay").await?;
         let mut so_far = Replayed::default();
         let mut ended = Ok(());
@@ -121,7 +129,8 @@ impl Desk<'_> {
         self.remove(selection, args.dry_run, stopped_by_ctrl_c()).await
     }
 
-    async fn remove(
+    /// Removes a set for good and reports it.
+    pub(super) async fn remove(
         &mut self,
         selection: Selection,
         dry_run: bool,
@@ -293,11 +302,23 @@ mod tests {
         let broker = broker(&[0, 3, 2]);
         let expect = "replayed 2 dead letters of events\n\
                       skipped 1 letter that came back after 3 replays; --force sends them again: 2\n";
-        check(&broker, "replay", Exit::Failures, expect).await;
+        check(&broker, "replay --all", Exit::Failures, expect).await;
         assert_eq!((broker.ids(), broker.published().concat().len()), (vec![2], 2));
-        check(&broker, "replay --force --rate 1000/s", Exit::Done, "replayed 1 dead letter of events\n").await;
+        check(&broker, "replay --all --force --rate 1000/s", Exit::Done, "replayed 1 dead letter of events\n").await;
         assert_eq!(broker.ids(), [0u64; 0]);
-        check(&broker, "replay", Exit::Done, "replayed 0 dead letters of events\n").await;
+        check(&broker, "replay --all", Exit::Done, "replayed 0 dead letters of events\n").await;
+    }
+
+    #[tokio::test]
+    async fn a_replay_needs_to_be_told_what() {
+        let broker = broker(&[0, 0]);
+        let (ended, out, err) = run(&broker, "replay", None).await;
+        let error = ended.unwrap_err();
+        assert_eq!((error.code(), out.as_str(), err.as_str()), (2, "", ""));
+        assert!(error.to_string().contains("or --all"), "{error}");
+        assert_eq!((broker.ids().len(), broker.published().len()), (2, 0));
+        check(&broker, "replay --limit 1", Exit::Done, "replayed 1 dead letter of events\n").await;
+        check(&broker, "replay --all", Exit::Done, "replayed 1 dead letter of events\n").await;
     }
 
     #[tokio::test]
@@ -325,7 +346,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_broken_replay_did_is_said_before_the_error() {
         let broker = broker(&[0; 300]).fail_after(1);
-        let (ended, out, _) = run(&broker, "replay", None).await;
+        let (ended, out, _) = run(&broker, "replay --all", None).await;
         assert_eq!(ended.unwrap_err().code(), 69);
         let expect = "replayed 128 dead letters of events; 44 were not tried; \
                       128 may be both sent and still here; sending them again is harmless\n";
@@ -373,7 +394,7 @@ mod tests {
 
     #[tokio::test]
     async fn programs_are_told_the_same() {
-        let report = json(&broker(&[0, 3]), "replay").await;
+        let report = json(&broker(&[0, 3]), "replay --all").await;
         assert_eq!((&report["replayed"], &report["skipped"][0], &report["left"]), (&1.into(), &"2".into(), &0.into()));
         let report = json(&broker(&[0, 3]), "discard 1 --dry-run").await;
         assert_eq!(

@@ -127,7 +127,7 @@ impl Desk<'_> {
         write_json(self.out, &serde_json::json!({ "source": self.source, "total": total, "groups": groups }))
     }
 
-    /// Four lines: how many and what, the error, and the two commands to look further.
+    /// How many and what, the error, and the commands: two to look further, two to be done with them.
     fn say_group(&mut self, place: usize, group: &Group) -> Result<(), CliError> {
         if place > 0 {
             writeln!(self.out)?;
@@ -138,7 +138,9 @@ impl Desk<'_> {
         writeln!(self.out, "{}  {}", paint.bold(&escape_for_terminal(&title)), paint.dim(&ages(group, self.now_ms)))?;
         self.say(&format!("  {}", group.cause.error.as_deref().unwrap_or("no error is known")))?;
         self.say(&format!("  quash dlq ls{} --filter {filter}", self.hint))?;
-        self.say(&format!("  quash dlq show{} {}", self.hint, group.example.0))
+        self.say(&format!("  quash dlq show{} {}", self.hint, group.example.0))?;
+        self.say(&format!("  quash dlq replay{} --filter {filter}", self.hint))?;
+        self.say(&format!("  quash dlq discard{} --filter {filter}", self.hint))
     }
 }
 
@@ -279,21 +281,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn groups_count_causes_and_name_the_commands_to_look_further() {
+    async fn groups_count_causes_and_name_the_commands_to_look_further_and_to_be_done_with_them() {
         let expect = r#"2 × target_error on main, cache product  1m ago
   OOM at * MB
   quash dlq ls --filter 'reason:target_error target:main cache:product error:"OOM at * MB"'
   quash dlq show 4
+  quash dlq replay --filter 'reason:target_error target:main cache:product error:"OOM at * MB"'
+  quash dlq discard --filter 'reason:target_error target:main cache:product error:"OOM at * MB"'
 
 1 × -  nobody knows since when
   no error is known
   quash dlq ls --filter 'reason:- target:- cache:-'
   quash dlq show 3
+  quash dlq replay --filter 'reason:- target:- cache:-'
+  quash dlq discard --filter 'reason:- target:- cache:-'
 
 1 × decode  1m ago
   no JSON*[*
   quash dlq ls --filter 'reason:decode target:- cache:- error:"no JSON*[*"'
   quash dlq show 2
+  quash dlq replay --filter 'reason:decode target:- cache:- error:"no JSON*[*"'
+  quash dlq discard --filter 'reason:decode target:- cache:- error:"no JSON*[*"'
 "#;
         check(&mixed(), "groups", Exit::Done, expect).await;
     }

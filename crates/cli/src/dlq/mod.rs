@@ -82,7 +82,9 @@ impl Chosen {
 /// As [`CliError`] says.
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let config = global.load()?.root;
-    let Source { name: source, transport, .. } = source::choose(&config, args.source.as_deref())?;
+    let chosen = source::choose(&config, args.source.as_deref())?;
+    let Source { name: source, transport, .. } = &chosen;
+    let source = source.clone();
     // Not locked: an import reads standard input too.
     let (mut out, mut input) = (output::stdout(), BufReader::new(io::stdin()));
     let asks = io::stdin().is_terminal() && io::stderr().is_terminal();
@@ -97,9 +99,8 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
         err: &mut io::stderr(),
         answers: asks.then_some(&mut input),
     };
-    let about = format!("source {}", desk.source);
     // A refusal is Quash's own, or names the command that the broker refused.
-    let unreachable = |error| if matches!(error, CliError::Unreachable(_)) { error.about(&about) } else { error };
+    let unreachable = |error| if matches!(error, CliError::Unreachable(_)) { chosen.about(error) } else { error };
     let exit = desk.run(args.command).await.map_err(unreachable)?;
     out.flush()?;
     Ok(exit)

@@ -63,6 +63,9 @@ struct Known {
     there: Option<Option<Described>>,
     /// The caches that write such keys, the most specific first.
     caches: Vec<Claim>,
+    /// The caches whose keys cannot be told from others: any of them may have written it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    untold: Vec<String>,
     /// Why it is not there, and what is.
     hints: Vec<Finding>,
 }
@@ -111,7 +114,9 @@ impl Known {
         let is_meant = ranked.iter().any(|(_, claim)| claim.writes.is_empty());
         let meant = ranked.into_iter().map(|(_, claim)| claim).filter(|claim| !is_meant || claim.writes.is_empty());
         let caches = meant.take(CLAIMS_MAX).collect();
-        Self { target: target.to_owned(), there: None, caches, hints: Vec::new() }
+        let untold = whereabouts.iter().filter(|place| place.target == target && place.entries.keys.is_empty());
+        let untold = untold.map(|place| place.cache.clone()).collect();
+        Self { target: target.to_owned(), there: None, caches, untold, hints: Vec::new() }
     }
 
     /// Asks the target for the key and for what is written in its place; where none of them exists, looks further.
@@ -245,7 +250,14 @@ fn tell(key: &str, targets: &[Known], paint: Paint) -> String {
             out += &format!("  {}\n", there_is(there.as_ref(), paint));
         }
         if known.caches.is_empty() {
-            out += &format!("  {} no declared cache writes such a key\n", paint.yellow("–"));
+            let none = match known.untold.as_slice() {
+                [] => "no declared cache writes such a key".to_owned(),
+                untold => format!(
+                    "no declared cache is known to write such a key; it may be one of {}, whose keys look like any",
+                    escape_for_terminal(&untold.join(", "))
+                ),
+            };
+            out += &format!("  {} {none}\n", paint.yellow("–"));
         }
         out.extend(known.caches.iter().map(|claim| claim.tell(paint)));
         out.extend(known.hints.iter().map(|hint| told(hint, "  ", paint)));

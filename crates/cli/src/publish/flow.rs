@@ -10,8 +10,9 @@ use super::Tally;
 use super::deliver::Delivery;
 use super::input::{Line, Lines};
 use super::stop::Stop;
-use super::validate::{Judged, Validator};
+use super::validate::{Judged, Unreadable, Validator};
 use crate::CliError;
+use crate::output::{count, escape_for_terminal, thousands};
 
 /// How long the first line of a batch waits for more: short beside the way to the broker and back, and enough for a
 /// producer that writes a transaction line by line.
@@ -19,6 +20,8 @@ const LINGER: Duration = Duration::from_millis(10);
 /// How long what already stands in the pipe is still read after somebody wants to stop. A producer may have told its
 /// database that these lines are safe.
 const DRAIN: Duration = Duration::from_secs(1);
+/// Bytes of the lines of one batch, the last one aside: a producer may write many long ones at once.
+const BATCH_BYTES: usize = 16 * 1024 * 1024;
 
 /// All that takes part.
 pub(super) struct Flow<P, W> {
@@ -29,9 +32,9 @@ pub(super) struct Flow<P, W> {
     pub(super) pace: Option<Pace>,
     /// Lines of one batch at most; at least 1.
     pub(super) batch: usize,
-    /// Whether the first refused line ends it.
+    /// Whether the first line that is wrong ends it.
     pub(super) strict: bool,
-    /// Where refused lines are reported.
+    /// Where lines that are wrong are reported.
     pub(super) complaints: W,
 }
 
@@ -60,8 +63,8 @@ impl<P: AsyncFn(&[Message]) -> Result<(), TransportError>, W: Write> Flow<P, W> 
         let mut drained_by = None;
         loop {
             let collected = self.collect(&mut drained_by).await?;
-            let messages = self.judge(collected.lines, &mut tally);
-            self.publish(&messages, &mut tally).await?;
+            let (numbers, messages) = self.judge(collected.lines, &mut tally).into_iter().unzip();
+            self.publish(numbers, messages, &mut tally).await?;
             if collected.ended || self.strict && tally.refused > 0 {
                 return Ok(tally);
             }
@@ -72,9 +75,11 @@ impl<P: AsyncFn(&[Message]) -> Result<(), TransportError>, W: Write> Flow<P, W> 
     async fn collect(&mut self, drained_by: &mut Option<Instant>) -> Result<Collected, CliError> {
         let mut collected = Collected::default();
         let mut patience = drained_by.map(|_| Instant::now() + LINGER);
-        while collected.lines.len() < self.batch {
+        let mut bytes = 0;
+        while collected.lines.len() < self.batch && bytes < BATCH_BYTES {
             match self.next(patience, drained_by.is_some()).await? {
                 Next::Line(line) => {
+                    bytes += line.bytes.len();
                     collected.lines.push(line);
                     patience = patience.or_else(|| Some(Instant::now() + LINGER));
                 }
@@ -113,18 +118,30 @@ impl<P: AsyncFn(&[Message]) -> Result<(), TransportError>, W: Write> Flow<P, W> 
         }
     }
 
-    fn judge(&mut self, lines: Vec<Line>, tally: &mut Tally) -> Vec<Message> {
+    /// What is to be published, with the numbers of its lines.
+    fn judge(&mut self, lines: Vec<Line>, tally: &mut Tally) -> Vec<(u64, Message)> {
         let mut messages = Vec::with_capacity(lines.len());
         for line in lines {
             let number = line.number;
             match self.validator.judge(line) {
-                Judged::Event(message) => messages.push(message),
+                Judged::Event { message, doubts } => {
+                    doubts.iter().for_each(|doubt| self.complain(number, doubt));
+                    if self.strict && !doubts.is_empty() {
+                        tally.refused += 1;
+                        break;
+                    }
+                    messages.push((number, message));
+                }
                 Judged::Nothing => tally.nothing += 1,
                 Judged::Blank => {}
-                Judged::Refused(error, excerpt) => {
+                Judged::Unreadable(Unreadable { error, excerpt, message: Some(message) }) if !self.strict => {
+                    tally.unreadable += 1;
+                    self.complain(number, &format!("{error}; it becomes a dead letter: {excerpt}"));
+                    messages.push((number, message));
+                }
+                Judged::Unreadable(Unreadable { error, excerpt, .. }) => {
                     tally.refused += 1;
-                    // Nobody may be reading stderr; that is no reason to stop.
-                    let _ = writeln!(self.complaints, "line {number}: {error}: {excerpt}");
+                    self.complain(number, &format!("{error}; it is left out: {excerpt}"));
                     if self.strict {
                         break;
                     }
@@ -134,16 +151,37 @@ impl<P: AsyncFn(&[Message]) -> Result<(), TransportError>, W: Write> Flow<P, W> 
         messages
     }
 
-    async fn publish(&mut self, messages: &[Message], tally: &mut Tally) -> Result<(), CliError> {
+    fn complain(&mut self, line: u64, words: &str) {
+        // Nobody may be reading stderr; that is no reason to stop.
+        let _ = writeln!(self.complaints, "line {line}: {}", escape_for_terminal(words));
+    }
+
+    async fn publish(&mut self, lines: Vec<u64>, messages: Vec<Message>, tally: &mut Tally) -> Result<(), CliError> {
         if messages.is_empty() {
             return Ok(());
         }
         if let Some(pace) = &mut self.pace {
             pace.wait(messages.len()).await;
         }
-        self.delivery.send(messages, &mut self.complaints).await?;
-        tally.published += messages.len() as u64;
+        let sent = self.delivery.send(&messages, &mut self.complaints).await;
+        let too_large = sent.map_err(|error| gave_up(error, messages.len() as u64, tally.published))?;
+        for (place, why) in &too_large {
+            self.complain(lines[*place], &format!("{why}; it is left out"));
+        }
+        tally.refused += too_large.len() as u64;
+        tally.published += (messages.len() - too_large.len()) as u64;
         Ok(())
+    }
+}
+
+/// What was not done, and what was.
+fn gave_up(error: TransportError, unsent: u64, published: u64) -> CliError {
+    let unsent = count(unsent, "event", "events");
+    let words =
+        format!("{error}; gave up with {unsent} read and not known to be published, {} before", thousands(published));
+    match error {
+        TransportError::Unreachable(_) => CliError::Unreachable(words),
+        TransportError::Refused(_) | TransportError::TooLarge(_) => CliError::Refused(words),
     }
 }
 

@@ -10,12 +10,16 @@ use crate::CliError;
 /// Bytes read at once.
 const BUFFER: usize = 256 * 1024;
 
+/// Bytes of a line that are held at most. What is longer than a worker reads becomes a dead letter with its reason, so it is
+/// sent as far as brokers take it: RabbitMQ up to 128 MiB, NATS up to 64 MiB, both less by default.
+const LINE_MAX: usize = 128 * 1024 * 1024;
+
 /// A line of the input, without its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
     /// Its place, from 1.
     pub(super) number: u64,
-    /// Its bytes, cut one past the limit of a message.
+    /// Its bytes, cut one past the most that is read of a line.
     pub(super) bytes: Vec<u8>,
     /// How many bytes were cut off.
     pub(super) cut: usize,
@@ -32,13 +36,13 @@ pub(super) struct Lines {
 }
 
 /// Opens a file, or standard input for `-`.
-pub(super) async fn open(path: &Path, max_bytes: usize, whole: bool) -> Result<Lines, CliError> {
+pub(super) async fn open(path: &Path, whole: bool) -> Result<Lines, CliError> {
     if path == Path::new("-") {
-        return Ok(Lines::new(standard_input(), max_bytes, whole));
+        return Ok(Lines::new(standard_input(), LINE_MAX, whole));
     }
     let file = tokio::fs::File::open(path).await;
     let file = file.map_err(|error| CliError::Io(format!("cannot read {}: {error}", path.display())))?;
-    Ok(Lines::new(file, max_bytes, whole))
+    Ok(Lines::new(file, LINE_MAX, whole))
 }
 
 /// A pipe or terminal is opened once more, without blocking: a thread that is stuck in reading it would keep the process

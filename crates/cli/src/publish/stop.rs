@@ -1,9 +1,11 @@
 //! Counts how often somebody asked the process to stop.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// How often Ctrl-C or SIGTERM came. Once: finish what was read. Twice: give up.
+/// How often Ctrl-C or SIGTERM came. Once: finish what was read, within a limit. Twice: give up.
 #[derive(Clone)]
 pub(super) struct Stop(watch::Receiver<u32>);
 
@@ -19,6 +21,18 @@ impl Stop {
     pub(super) async fn asked(&self, times: u32) {
         if self.0.clone().wait_for(|count| *count >= times).await.is_err() {
             std::future::pending().await
+        }
+    }
+
+    /// Returns once what is in hand should be given up: it was asked twice, or once and so long ago.
+    pub(super) async fn insisted(&self, patience: Duration) {
+        let late = async {
+            self.asked(1).await;
+            tokio::time::sleep(patience).await;
+        };
+        tokio::select! {
+            () = self.asked(2) => {}
+            () = late => {}
         }
     }
 

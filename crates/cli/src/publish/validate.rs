@@ -4,6 +4,7 @@ use bytes::Bytes;
 use quash_core::event::{DecodeError, EventLimits, Format, Payload, decode};
 use quash_transport::{Headers, Message};
 
+use super::doubt::Doubts;
 use super::input::Line;
 
 /// Characters of a refused line that are shown.
@@ -14,39 +15,67 @@ pub(super) struct Validator {
     pub(super) format: Format,
     pub(super) limits: EventLimits,
     pub(super) headers: Headers,
+    /// Whether entities are looked up in the rules, and what that said.
+    pub(super) doubts: Option<Doubts>,
 }
 
 /// What becomes of a line.
 #[derive(Debug, PartialEq)]
 pub(super) enum Judged {
     /// It asks for something.
-    Event(Message),
+    Event {
+        /// What goes to the broker.
+        message: Message,
+        /// What is doubtful about it, where that is asked for.
+        doubts: Vec<String>,
+    },
     /// It is right, and asks for nothing.
     Nothing,
     /// It is empty, as the line after the last one often is.
     Blank,
-    /// It is no event: why, and how it begins.
-    Refused(DecodeError, String),
+    /// It is no event that a worker could read.
+    Unreadable(Unreadable),
+}
+
+/// A line that is no event.
+#[derive(Debug, PartialEq)]
+pub(super) struct Unreadable {
+    /// Why.
+    pub(super) error: DecodeError,
+    /// How it begins.
+    pub(super) excerpt: String,
+    /// The whole of it, for a worker to make a dead letter of; `None` when it is too long to be held.
+    pub(super) message: Option<Message>,
 }
 
 impl Validator {
     /// Judges one line.
-    pub(super) fn judge(&self, line: Line) -> Judged {
+    pub(super) fn judge(&mut self, line: Line) -> Judged {
         if line.bytes.trim_ascii().is_empty() && line.cut == 0 {
             return Judged::Blank;
         }
         match self.decoded(&line) {
-            Ok(0) => Judged::Nothing,
-            Ok(_) => Judged::Event(Message { payload: Bytes::from(line.bytes), headers: self.headers.clone() }),
-            Err(error) => Judged::Refused(error, excerpt(&line.bytes)),
+            Ok(None) => Judged::Nothing,
+            Ok(Some(doubts)) => Judged::Event { message: self.message(line.bytes), doubts },
+            Err(error) => {
+                let excerpt = excerpt(&line.bytes);
+                let message = (line.cut == 0).then(|| self.message(line.bytes));
+                Judged::Unreadable(Unreadable { error, excerpt, message })
+            }
         }
     }
 
-    fn decoded(&self, line: &Line) -> Result<usize, DecodeError> {
+    fn message(&self, bytes: Vec<u8>) -> Message {
+        Message { payload: Bytes::from(bytes), headers: self.headers.clone() }
+    }
+
+    /// What is doubtful about an event; `None` where there is nothing to invalidate in it.
+    fn decoded(&mut self, line: &Line) -> Result<Option<Vec<String>>, DecodeError> {
         let mut changes = Vec::new();
         let payload = Payload { body: &line.bytes, headers: self.headers.as_slice() };
         match decode(payload, self.format, &self.limits, &mut changes) {
-            Ok(()) => Ok(changes.len()),
+            Ok(()) if changes.is_empty() => Ok(None),
+            Ok(()) => Ok(Some(self.doubts.as_mut().map_or_else(Vec::new, |doubts| doubts.about(&changes)))),
             // The line was cut on reading; what counts is how long it was.
             Err(DecodeError::Limit { what, actual, limit, setting }) if line.cut > 0 => {
                 Err(DecodeError::Limit { what, actual: actual + line.cut, limit, setting })
@@ -79,24 +108,32 @@ mod tests {
 
     fn judge(text: &str, cut: usize) -> Judged {
         let limits = EventLimits { max_message_bytes: 200, ..EventLimits::default() };
-        let validator = Validator { format: Format::Auto, limits, headers: Headers::default() };
+        let mut validator = Validator { format: Format::Auto, limits, headers: Headers::default(), doubts: None };
         validator.judge(Line { number: 7, bytes: text.as_bytes().to_vec(), cut })
     }
 
     #[test]
     fn lines_are_judged_as_the_worker_would_decode_them() {
         let event = r#"{"entity":"a.B","op":"truncate"}"#;
-        assert_eq!(judge(event, 0), Judged::Event(Message { payload: event.into(), headers: Headers::default() }));
+        let message = Message { payload: event.into(), headers: Headers::default() };
+        assert_eq!(judge(event, 0), Judged::Event { message, doubts: Vec::new() });
         assert_eq!(judge(r#"{"action":"C"}"#, 0), Judged::Nothing);
         assert_eq!(judge(" ", 0), Judged::Blank);
     }
 
     #[test]
-    fn a_refused_line_is_explained_and_shown_without_control_characters() {
-        let Judged::Refused(error, excerpt) = judge("{\"entity\":\"\u{1b}[2J", 0) else { panic!("not refused") };
+    fn an_unreadable_line_is_explained_and_shown_without_control_characters() {
+        let unreadable = |text, cut| match judge(text, cut) {
+            Judged::Unreadable(Unreadable { error, excerpt, message }) => (error, excerpt, message),
+            other => panic!("readable: {other:?}"),
+        };
+        let (error, excerpt, message) = unreadable("{\"entity\":\"\u{1b}[2J", 0);
+        assert_eq!(message.unwrap().payload, "{\"entity\":\"\u{1b}[2J", "it goes out as it came");
         assert!(error.to_string().starts_with("not valid JSON"), "{error}");
         assert_eq!(excerpt, r#"{"entity":"\u{1b}[2J"#);
-        let Judged::Refused(error, excerpt) = judge(&"x".repeat(201), 1000) else { panic!("not refused") };
+        let too_long = "x".repeat(201);
+        let (error, excerpt, message) = unreadable(&too_long, 1000);
+        assert_eq!(message, None, "what was cut must not go out");
         assert!(error.to_string().contains("message size is 1201, the limit is 200"), "{error}");
         assert_eq!(excerpt.chars().count(), SHOWN + 1);
     }

@@ -14,6 +14,12 @@ use quash_dispatch::config::{Expectation, TestCase};
 #[derive(Debug, Serialize)]
 pub(crate) struct Ran {
     pub(crate) name: String,
+    /// The file that the case stands in, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) file: Option<String>,
+    /// Its line there, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) line: Option<usize>,
     pub(crate) passed: bool,
     /// Lines for people: `-` was expected and is missing, `+` is there and was not expected.
     pub(crate) differences: Vec<String>,
@@ -38,7 +44,14 @@ pub(crate) fn run(resolver: &Resolver, case: &TestCase) -> Ran {
     let request = Request::fresh(payload, Format::Auto);
     let given = Given::of(resolver, &request);
     let differences = compare(&case.expect, &given);
-    Ran { name: case.name.clone(), passed: differences.is_empty(), differences, exercised: given.exercised }
+    Ran {
+        name: case.name.clone(),
+        file: None,
+        line: None,
+        passed: differences.is_empty(),
+        differences,
+        exercised: given.exercised,
+    }
 }
 
 /// What an event asks for.

@@ -72,7 +72,7 @@ mod tests {
         let declared = declared.map(|(cache, place, on)| (cache.to_owned(), place, on.to_owned())).into();
         let on = |on: &str, place| Exercised { cache: "page".to_owned(), on: on.to_owned(), place };
         let exercised = vec![on("row shop.Book", Some(0)), on("cache product", None)];
-        let ran = Ran { name: String::new(), passed: true, differences: Vec::new(), exercised };
+        let ran = Ran { name: String::new(), file: None, line: None, passed: true, differences: Vec::new(), exercised };
         let text = Coverage::compare(declared, &[ran]).text(Paint(false));
         assert_eq!(text, "coverage: 2 of 3 dependencies exercised\n  ! caches.page.depends_on[2]: row shop.Book\n");
     }

@@ -12,6 +12,7 @@ use crate::key::{Glob, KeyError, KeySet, Remover};
 use crate::plan::{ActionKind, Plan, ShareBuilder, TargetId, TargetSet};
 use crate::resolve::{Asked, Refused, Resolution, Resolved, Resolver, Terms, Widened};
 use crate::scope::{Part, Scope};
+use crate::undeclared::Undeclared;
 
 /// What each event of a message adds to what all of them together may ask for beyond one event's limit. Events of a few
 /// hundred bytes can name thousands of entries each; a message full of them must not fill the memory.
@@ -27,6 +28,7 @@ pub(crate) struct Batch<'r> {
     cache_matches: Vec<(u32, u32)>,
     widened: Vec<(u32, Widened)>,
     handed_over: Vec<(u32, u32)>,
+    undeclared: Undeclared,
     /// Scratch space for rendered keys: logical and physical.
     logical: String,
     physical: String,
@@ -39,6 +41,7 @@ impl<'r> Batch<'r> {
             cache_matches: Vec::new(),
             widened: Vec::new(),
             handed_over: Vec::new(),
+            undeclared: Undeclared::default(),
             logical: String::with_capacity(KEY_BYTES_EXPECTED),
             physical: String::with_capacity(KEY_BYTES_EXPECTED),
             resolver,
@@ -65,8 +68,8 @@ impl<'r> Batch<'r> {
     pub(crate) fn finish(mut self, outcomes: Vec<Resolved>) -> Resolution {
         let built = std::mem::take(&mut self.shares);
         let shares = (0..).map(TargetId).zip(built).filter_map(|(target, share)| share.finish(target)).collect();
-        let Self { cache_matches, widened, handed_over, .. } = self;
-        Resolution { plan: Plan { shares }, outcomes, cache_matches, widened, handed_over }
+        let Self { cache_matches, widened, handed_over, undeclared, .. } = self;
+        Resolution { plan: Plan { shares }, outcomes, cache_matches, widened, handed_over, undeclared }
     }
 
     fn hand_over(&mut self, asker: u32, cache: u32) {
@@ -112,7 +115,12 @@ impl Asking<'_, '_, '_> {
         }
         let only = match change {
             Change::Command(command) => self.command(command),
-            Change::Event(_) => self.terms.targets,
+            Change::Event(event) => {
+                if found.undeclared {
+                    self.batch.undeclared.add(&event.entity);
+                }
+                self.terms.targets
+            }
         };
         for (place, mut sets) in found.stale {
             let cache = &self.batch.resolver.rules.caches[place as usize];

@@ -114,6 +114,8 @@ pub(crate) struct Found<'e> {
     pub(crate) widened: SmallVec<[(u32, Widened); 2]>,
     /// The first rule that could not be applied; what the others found still counts.
     pub(crate) error: Option<RuleError>,
+    /// Whether it is of an entity that no cache depends on.
+    pub(crate) undeclared: bool,
 }
 
 impl<'e> Found<'e> {
@@ -166,7 +168,10 @@ impl RuleSet {
     }
 
     fn find_event<'e>(&'e self, event: &'e Event<'e>, found: &mut Found<'e>) {
-        let Some(by_op) = self.by_op(event) else { return };
+        let Some(by_op) = self.by_op(event) else {
+            found.undeclared = !self.is_declared(&event.entity);
+            return;
+        };
         for id in by_op.candidates(event) {
             let dependency = &self.dependencies[id as usize];
             match dependency.consider(event, self.max_sets) {
@@ -183,6 +188,16 @@ impl RuleSet {
                 Err(error) => found.fail(Some(&self.caches[dependency.cache as usize].name), error),
             }
         }
+    }
+
+    /// Whether some cache depends on rows or relations of this entity.
+    pub(crate) fn is_declared(&self, entity: &str) -> bool {
+        self.entities.contains_key(entity)
+    }
+
+    /// The entities that caches depend on, in no order.
+    pub(crate) fn entities(&self) -> impl Iterator<Item = &str> {
+        self.entities.keys().map(AsRef::as_ref)
     }
 
     /// The dependencies that an explanation of this event walks through, matching or not.

@@ -46,6 +46,14 @@ impl Health {
     }
 }
 
+impl Health {
+    /// Whether a target cannot be reached. The worker may be ready all the same.
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.open)
+    }
+}
+
 /// `draining, source events is connected, target main cannot be reached`.
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

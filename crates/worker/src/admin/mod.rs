@@ -83,8 +83,7 @@ fn router(admin: Arc<Admin>) -> Router {
 
 /// Liveness alone is told to everybody: whoever restarts the worker needs no secret for that.
 async fn authorised(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
-    let given =
-        request.headers().get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
     match &admin.token {
         Some(token) if !given.is_some_and(|given| token.is(given)) => {
             (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], "a bearer token is needed\n")
@@ -92,6 +91,12 @@ async fn authorised(State(admin): State<Arc<Admin>>, request: Request, next: Nex
         }
         _ => next.run(request).await,
     }
+}
+
+/// The token of an `Authorization` header. Names of schemes are read in any case (RFC 9110, 11.1).
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii_start())
 }
 
 async fn index() -> &'static str {

@@ -59,6 +59,16 @@ async fn everything_but_liveness_asks_for_the_token_where_there_is_one() {
     assert_eq!(status(&get(&running, "/livez", None).await), "200");
 }
 
+#[test]
+fn the_scheme_of_a_token_is_read_in_any_case() {
+    for value in ["Bearer s3cret", "bearer s3cret", "BEARER  s3cret"] {
+        assert_eq!(super::bearer(value.as_bytes()), Some(b"s3cret".as_slice()), "{value}");
+    }
+    for value in ["", "Bearer", "Basic s3cret", "Bearers3cret"] {
+        assert_eq!(super::bearer(value.as_bytes()), None, "{value}");
+    }
+}
+
 #[tokio::test]
 async fn a_worker_that_can_reach_no_target_is_not_ready() {
     let store = FakeStore::new(Mode::Dead);

@@ -92,7 +92,8 @@ async fn a_refused_reload_is_shown_until_one_is_taken() {
     let (app, _broker) = app(&[("main", &store)]);
     let running = app.start().await.unwrap();
     let before = running.snapshot();
-    running.reload_refused(&"quash.yaml:3:5: unknown key");
+    let source = std::io::ErrorKind::NotFound.into();
+    running.reload_refused(&LoadError::Read { file: "quash.yaml".to_owned(), source });
     assert!(Arc::ptr_eq(&before, &running.snapshot()));
     assert!(running.metrics().encode().contains("quash_config_last_reload_successful 0"));
     reload(&running, &config(&["main"], TargetOptions::default()));

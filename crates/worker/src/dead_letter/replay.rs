@@ -51,15 +51,15 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Letters of one batch: small enough for four batches a second, so that a slow replay flows and can be stopped.
+    /// Letters of one batch: small enough for ten batches a second, so that a slow replay flows, and can be stopped.
     fn batch(self) -> usize {
         // A float beyond the range of an integer becomes the nearest one; the clamp does the rest.
-        ((self.per_second / 4.0) as usize).clamp(1, PAGE)
+        ((self.per_second / 10.0) as usize).clamp(1, PAGE)
     }
 
-    /// When the next letter may go, counted from the start, after so many have gone.
-    fn due(self, sent: u64) -> Duration {
-        Duration::try_from_secs_f64(sent as f64 / self.per_second).unwrap_or(Duration::MAX)
+    /// How long so many letters take.
+    fn time_of(self, letters: usize) -> Duration {
+        Duration::try_from_secs_f64(letters as f64 / self.per_second).unwrap_or(Duration::MAX)
     }
 }
 
@@ -110,7 +110,7 @@ pub async fn replay(
 ) -> Result<(), TransportError> {
     let mut wanted: HashSet<&LetterId> = selection.chosen.iter().collect();
     let mut pages = Pages::of_first(transport.dead_letters(), selection.looked_at);
-    let start = Instant::now();
+    let mut pace = Pace { rate, next: None };
     so_far.left = wanted.len() as u64;
     while !wanted.is_empty() {
         let mut page = pages.next().await?;
@@ -119,7 +119,7 @@ pub async fn replay(
         }
         page.retain(|letter| wanted.remove(&letter.id));
         for batch in page.chunks(rate.map_or(PAGE, Rate::batch)) {
-            if !pace(rate, so_far.replayed, start, stop).await {
+            if !pace.wait(batch.len(), stop).await {
                 return Ok(());
             }
             send(transport, batch, so_far).await?;
@@ -142,15 +142,26 @@ async fn send(transport: &dyn Transport, batch: &[Letter], so_far: &mut Replayed
     Ok(())
 }
 
-/// Waits until the next batch may go; `false` when it was stopped.
-async fn pace(rate: Option<Rate>, sent: u64, start: Instant, stop: &mut watch::Receiver<bool>) -> bool {
-    let Some(due) = rate.and_then(|rate| start.checked_add(rate.due(sent))) else {
-        return !*stop.borrow();
-    };
-    tokio::select! {
-        biased;
-        _ = wait_for_stop(stop) => false,
-        () = tokio::time::sleep_until(due) => true,
+/// Spreads batches over time. What was late is not caught up: a broker that comes back must not get all at once what it missed.
+struct Pace {
+    rate: Option<Rate>,
+    /// When the next batch may go.
+    next: Option<Instant>,
+}
+
+impl Pace {
+    /// Waits until a batch of so many letters may go; the next one then waits as long as the rate gives these. `false` when
+    /// it was stopped.
+    async fn wait(&mut self, letters: usize, stop: &mut watch::Receiver<bool>) -> bool {
+        let Some(rate) = self.rate else { return !*stop.borrow() };
+        let now = Instant::now();
+        let due = self.next.map_or(now, |next| next.max(now));
+        self.next = due.checked_add(rate.time_of(letters)).or(self.next);
+        tokio::select! {
+            biased;
+            _ = wait_for_stop(stop) => false,
+            () = tokio::time::sleep_until(due) => true,
+        }
     }
 }
 
@@ -229,13 +240,29 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_says_when_the_next_batch_may_go() {
+    fn a_rate_says_how_long_letters_take() {
         let rate: Rate = "100/s".parse().unwrap();
-        assert_eq!((rate.batch(), rate.due(0), rate.due(250)), (25, Duration::ZERO, Duration::from_millis(2500)));
+        assert_eq!((rate.batch(), rate.time_of(250)), (10, Duration::from_millis(2500)));
         let slow: Rate = "1e-300".parse().unwrap();
-        assert_eq!((slow.batch(), slow.due(1)), (1, Duration::MAX));
+        assert_eq!((slow.batch(), slow.time_of(1)), (1, Duration::MAX));
         let fast: Rate = "1e300".parse().unwrap();
-        assert_eq!((fast.batch(), fast.due(u64::MAX)), (PAGE, Duration::ZERO));
+        assert_eq!((fast.batch(), fast.time_of(usize::MAX)), (PAGE, Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_begins_with_no_burst_and_catches_nothing_up() {
+        let (_stop, mut stopped) = watch::channel(false);
+        let mut pace = Pace { rate: Some("100/s".parse().unwrap()), next: None };
+        let started = Instant::now();
+        for due_ms in [0, 100, 200] {
+            assert!(pace.wait(10, &mut stopped).await);
+            assert_eq!(started.elapsed().as_millis(), due_ms);
+        }
+        tokio::time::advance(Duration::from_secs(60)).await;
+        for due_ms in [60_200, 60_300, 60_400] {
+            assert!(pace.wait(10, &mut stopped).await);
+            assert_eq!(started.elapsed().as_millis(), due_ms);
+        }
     }
 
     #[tokio::test]

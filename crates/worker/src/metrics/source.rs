@@ -1,9 +1,11 @@
 //! Counts and logs what happens to the messages of one source.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
+use quash_core::undeclared::Undeclared;
 use quash_transport::{Backlog, TransportError};
 
 use super::{Histogram, Limiter, Metrics, labels};
@@ -33,6 +35,8 @@ pub struct SourceMetrics {
     retries_panic: Counter,
     letter_lines: Limiter,
     broker_lines: Limiter,
+    /// The entities that were named in the log.
+    undeclared: Mutex<Undeclared>,
 }
 
 /// What became of a message. A closed set: these names are API.
@@ -103,6 +107,7 @@ impl SourceMetrics {
             retries_panic: metrics.retries.get_or_create_owned(&labels([("target", ""), ("error", "panic")])),
             letter_lines: Limiter::new(LETTER_LINES),
             broker_lines: Limiter::new(1),
+            undeclared: Mutex::default(),
         }
     }
 
@@ -160,6 +165,22 @@ impl SourceMetrics {
             }
             (_, None) => {
                 tracing::warn!(source = %self.source, %broker_id, suppressed, "a share names a target that is not configured here, it waits for it");
+            }
+        }
+    }
+
+    /// Events came of entities that no cache depends on: each is named once, and as a warning where it is near a declared
+    /// one. Beyond a hundred names there are no more lines.
+    pub fn undeclared<'r>(&self, undeclared: &Undeclared, meant_by: impl Fn(&str) -> Option<&'r str>) {
+        for entity in undeclared.names() {
+            if !self.undeclared.lock().unwrap_or_else(PoisonError::into_inner).add(entity) {
+                continue;
+            }
+            match meant_by(entity) {
+                Some(meant) => {
+                    tracing::warn!(source = %self.source, entity, "no cache depends on this entity, did you mean `{meant}`?");
+                }
+                None => tracing::info!(source = %self.source, entity, "no cache depends on this entity"),
             }
         }
     }

@@ -139,30 +139,30 @@ impl TargetMetrics {
     /// The lane opened.
     pub fn opened(&self, error: &str) {
         self.lane_open.set(1);
-        tracing::warn!(target_name = %self.target, %error, "target cannot be reached, its lane is open");
+        tracing::warn!(target = %self.target, %error, "target cannot be reached, its lane is open");
     }
 
     /// The lane closed.
     pub fn closed(&self, open_for: Duration) {
         self.lane_open.set(0);
-        tracing::info!(target_name = %self.target, open_for_ms = u64::try_from(open_for.as_millis()).unwrap_or(u64::MAX), "target can be reached again, its lane is closed");
+        tracing::info!(target = %self.target, open_for_ms = u64::try_from(open_for.as_millis()).unwrap_or(u64::MAX), "target can be reached again, its lane is closed");
     }
 
     /// The target restarted or failed over; these actions are applied again.
     pub fn restarted(&self, actions: usize, everything: bool) {
         self.restarts.inc();
-        tracing::warn!(target_name = %self.target, actions, everything, "target restarted or failed over, recent actions are applied again");
+        tracing::warn!(target = %self.target, actions, everything, "target restarted or failed over, recent actions are applied again");
     }
 
     /// The target does not say who it is, so that a restart cannot be noticed.
     pub fn identity_refused(&self, error: &str) {
-        tracing::warn!(target_name = %self.target, %error, "target does not say who it is: restarts go unnoticed, nothing is applied again");
+        tracing::warn!(target = %self.target, %error, "target does not say who it is: restarts go unnoticed, nothing is applied again");
     }
 
     fn refused(&self, failure: &ActionFailure, deliveries: usize) {
         if let Some(suppressed) = self.refusal_lines.allow() {
             let ActionFailure { action, error } = failure;
-            tracing::warn!(target_name = %self.target, %action, %error, deliveries, suppressed, "target refused an action");
+            tracing::warn!(target = %self.target, %action, %error, deliveries, suppressed, "target refused an action");
         }
     }
 

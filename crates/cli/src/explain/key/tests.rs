@@ -114,3 +114,15 @@ fn what_is_under_a_key_is_told_as_far_as_the_target_tells() {
     assert_eq!(tell(described(None, None, None)), "exists");
     assert_eq!(there_is(None, Paint(false)), "not there");
 }
+
+#[test]
+fn what_is_not_known_of_a_key_is_said_and_not_denied() {
+    let whereabouts = [place("argcache", ":1:", &[], &[]), place("product", ":1:", &["product:*"], &[])];
+    let text = tell("v1:x", &[Known::of("v1:x", "main", &whereabouts)], Paint(false));
+    assert!(
+        text.contains("is known to write such a key; it may be one of argcache, whose keys look like any"),
+        "{text}"
+    );
+    let own = tell(":1:product:1", &[Known::of(":1:product:1", "main", &whereabouts)], Paint(false));
+    assert!(own.contains("is an entry of cache product") && !own.contains("argcache"), "{own}");
+}

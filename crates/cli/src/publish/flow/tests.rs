@@ -1,12 +1,17 @@
 //! Promises of publishing, against a broker of a few lines.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use quash_core::event::{EventLimits, Format};
+use quash_core::key::KeyFormat;
+use quash_core::resolve::{Declared, Resolver};
+use quash_core::rule::config::Limits;
 use quash_transport::Headers;
 use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::sync::watch;
 
+use super::super::doubt::Doubts;
 use super::*;
 
 const EVENT: &str = r#"{"entity":"a.B","op":"truncate"}"#;
@@ -30,13 +35,13 @@ async fn publish(
         batches.borrow_mut().push(messages.iter().map(text).collect());
         Ok(())
     };
-    let mut validator = Validator { format: Format::Auto, limits: EventLimits::default(), headers: Headers::default() };
+    let mut validator = validator();
     let (mut batch, mut strict) = (500, false);
     change(&mut validator, &mut batch, &mut strict);
     let mut flow = Flow {
         lines: Lines::new(input, 1024, false),
         validator,
-        delivery: Delivery::new(broker, stop.clone()),
+        delivery: Delivery::new(broker, stop.clone(), Duration::ZERO),
         stop,
         pace: None,
         batch,
@@ -54,21 +59,67 @@ async fn publish_text(input: &str, change: impl FnOnce(&mut Validator, &mut usiz
     publish(std::io::Cursor::new(input.to_owned().into_bytes()), asked, change).await
 }
 
+fn validator() -> Validator {
+    Validator { format: Format::Auto, limits: EventLimits::default(), headers: Headers::default(), doubts: None }
+}
+
 #[tokio::test]
-async fn a_bad_line_is_reported_and_the_others_are_published() {
-    let input = format!("{EVENT}\nrubbish\n{{\"action\":\"B\"}}\n\n{EVENT}");
-    let published = publish_text(&input, |_, _, _| {}).await;
-    assert_eq!(published.tally, Tally { published: 2, nothing: 1, refused: 1 });
-    assert_eq!(published.batches, [[EVENT, EVENT]]);
-    assert!(published.complaints.starts_with("line 2: not valid JSON"), "{}", published.complaints);
-    assert_eq!(published.complaints.lines().count(), 1);
+async fn what_cannot_be_read_is_published_all_the_same_and_reported() {
+    let long = format!("{{\"entity\":\"a.B\",\"op\":\"truncate\",\"source\":\"{}\"}}", "x".repeat(500));
+    let input = format!("{EVENT}\nrubbish\n{{\"action\":\"B\"}}\n\n{EVENT}\n{long}");
+    let published = publish_text(&input, |validator, _, _| validator.limits.max_message_bytes = 400).await;
+    assert_eq!(published.tally, Tally { published: 4, unreadable: 2, nothing: 1, refused: 0 });
+    assert_eq!(published.batches, [[EVENT, "rubbish", EVENT, &long]]);
+    let complaints: Vec<&str> = published.complaints.lines().collect();
+    assert!(complaints[0].starts_with("line 2: not valid JSON"), "{complaints:?}");
+    assert!(complaints[0].ends_with("; it becomes a dead letter: rubbish"), "{complaints:?}");
+    assert!(complaints[1].starts_with("line 6: message size is"), "{complaints:?}");
+    assert_eq!(complaints.len(), 2);
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_go_out_as_they_came() {
+    let (_ask, asked) = watch::channel(0);
+    let input = b"{\"entity\":\"a.B\",\"op\":\"truncate\",\"x\":\"caf\xe9\"}\n";
+    let published = publish(std::io::Cursor::new(input.to_vec()), asked, |_, _, _| ()).await;
+    assert_eq!(published.tally, Tally { published: 1, unreadable: 1, ..Tally::default() });
+    assert!(published.complaints.contains("not valid UTF-8"), "{}", published.complaints);
+}
+
+#[tokio::test]
+async fn an_entity_that_no_cache_depends_on_is_doubted_once_and_sent() {
+    let rules = || {
+        let caches = [(
+            "product".to_owned(),
+            serde_json::from_value(serde_json::json!({
+                "key": "product:{id}", "depends_on": [{ "row": "shop.Product" }],
+            }))
+            .expect("a cache"),
+        )];
+        let targets = [("main".to_owned(), KeyFormat::default())];
+        let (caches, targets) = (BTreeMap::from(caches), BTreeMap::from(targets));
+        let limits = Limits::default();
+        let declared = Declared { targets: &targets, caches: &caches, secrets: &BTreeMap::new(), limits };
+        Doubts::new(Resolver::compile(declared).0.expect("right rules"))
+    };
+    let event = |entity: &str| format!("{{\"entity\":\"{entity}\",\"op\":\"truncate\"}}\n");
+    let input = event("shop.Prodct").repeat(2) + &event("shop.Product") + &event("audit.Log");
+    let published = publish_text(&input, |validator, _, _| validator.doubts = Some(rules())).await;
+    assert_eq!(published.tally, Tally { published: 4, ..Tally::default() });
+    let expect = "line 1: no cache depends on `shop.Prodct`, did you mean `shop.Product`?\n\
+                  line 4: no cache depends on `audit.Log`\n";
+    assert_eq!(published.complaints, expect);
+    let published = publish_text(&input, |validator, _, strict| {
+        (validator.doubts, *strict) = (Some(rules()), true);
+    });
+    assert_eq!(published.await.tally, Tally { refused: 1, ..Tally::default() });
 }
 
 #[tokio::test]
 async fn strict_publishes_what_came_before_the_bad_line_and_stops() {
     let input = format!("{EVENT}\nrubbish\n{EVENT}\n");
     let published = publish_text(&input, |_, _, strict| *strict = true).await;
-    assert_eq!(published.tally, Tally { published: 1, nothing: 0, refused: 1 });
+    assert_eq!(published.tally, Tally { published: 1, refused: 1, ..Tally::default() });
     assert_eq!(published.batches, [[EVENT]]);
 }
 
@@ -80,9 +131,9 @@ async fn batches_have_at_most_the_lines_asked_for() {
 }
 
 #[tokio::test]
-async fn another_format_than_the_one_asked_for_is_refused() {
+async fn another_format_than_the_one_asked_for_cannot_be_read() {
     let published = publish_text(EVENT, |validator, _, _| validator.format = Format::Wal2json).await;
-    assert_eq!(published.tally, Tally { published: 0, nothing: 0, refused: 1 });
+    assert_eq!(published.tally, Tally { published: 1, unreadable: 1, ..Tally::default() });
     assert!(published.complaints.contains("wal2json event: no `action`"), "{}", published.complaints);
 }
 
@@ -92,6 +143,6 @@ async fn what_stands_in_the_pipe_is_published_before_stopping() {
     let (_ask, asked) = watch::channel(1);
     write.write_all(format!("{EVENT}\n{EVENT}\nhalf a li").as_bytes()).await.expect("writing memory");
     let published = publish(read, asked, |_, batch, _| *batch = 1).await;
-    assert_eq!(published.tally, Tally { published: 2, nothing: 0, refused: 0 });
+    assert_eq!(published.tally, Tally { published: 2, ..Tally::default() });
     drop(write);
 }

@@ -52,11 +52,11 @@ impl Relay {
         let (mut tally, mut backoff) = (Tally::default(), Backoff::of_reconnects());
         let (mut went_well, mut complained) = (false, false);
         let mut progress = Progress::new("relaying", None);
-        let stop = self.work.stop.clone();
+        let (stop, drain) = (self.work.stop.clone(), self.work.drain);
         while !stop.is_asked() {
             let moved = tokio::select! {
                 moved = self.move_batch(&mut tally, !went_well) => moved,
-                () = stop.asked(2) => return Err(gave_up()),
+                () = stop.insisted(drain) => return Err(gave_up()),
             };
             match moved {
                 Ok(moved) => {
@@ -167,16 +167,20 @@ impl Broker<'_> {
 }
 
 /// Decodes rows as the worker would.
-fn sort(rows: Vec<Row>, validator: &Validator) -> Sorted {
+fn sort(rows: Vec<Row>, validator: &mut Validator) -> Sorted {
     let mut sorted = Sorted::default();
     for Row { id, body, cut } in rows {
         match validator.judge(Line { number: 0, bytes: body.into_bytes(), cut }) {
-            Judged::Event(message) => sorted.messages.push((id, message)),
+            Judged::Event { message, doubts } => {
+                doubts.iter().for_each(|doubt| tracing::warn!(row = id, "{doubt}"));
+                sorted.messages.push((id, message));
+            }
             Judged::Nothing => sorted.nothing.push(id),
             Judged::Blank => sorted.refused.push((id, "the body is empty".to_owned())),
             // PostgreSQL takes no NUL in text, and people read it on terminals.
-            Judged::Refused(error, _) => {
-                sorted.refused.push((id, output::escape_for_terminal(&error.to_string()).into_owned()));
+            Judged::Unreadable(unreadable) => {
+                let error = unreadable.error.to_string();
+                sorted.refused.push((id, output::escape_for_terminal(&error).into_owned()));
             }
         }
     }
@@ -227,7 +231,7 @@ mod tests {
     #[test]
     fn every_row_is_published_removed_or_refused() {
         let limits = EventLimits { max_message_bytes: 100, ..EventLimits::default() };
-        let validator = Validator { format: Format::Auto, limits, headers: Headers::default() };
+        let mut validator = Validator { format: Format::Auto, limits, headers: Headers::default(), doubts: None };
         let event = r#"{"entity":"a.B","op":"truncate"}"#;
         let bodies = [
             (event, 0),
@@ -238,7 +242,7 @@ mod tests {
             (&"x".repeat(101), 1000),
         ];
         let rows = (1..).zip(bodies).map(|(id, (body, cut))| Row { id, body: body.to_owned(), cut });
-        let sorted = sort(rows.collect(), &validator);
+        let sorted = sort(rows.collect(), &mut validator);
         assert_eq!(sorted.messages, [(1, Message { payload: event.into(), headers: Headers::default() })]);
         assert_eq!(sorted.nothing, [2]);
         assert_eq!(sorted.refused.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [3, 4, 5, 6]);
