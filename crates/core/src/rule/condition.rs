@@ -302,6 +302,42 @@ mod tests {
     }
 
     #[test]
+    fn arithmetic_past_every_limit_is_an_error_and_no_panic() {
+        let sources = [
+            "-after.low == 1",
+            "after.low / -1 == 1",
+            "after.low % -1 == 1",
+            "after.low % 0 == 1",
+            "after.low / 0 == 1",
+            "after.low - 1 == 1",
+            "after.low * after.low == 1",
+            "after.high + 1u == 1u",
+            "after.high * after.high == 1u",
+            "int(after.high) == 1",
+            "int(after.huge) == 1",
+            "uint(after.huge) == 1u",
+            "uint(after.low) == 1u",
+            "int(after.text) == 1",
+            "double(after.text) == 1.0",
+            "string(after.huge) == 'x'",
+            "after.list[after.low] == 1",
+            "after.list[9223372036854775807] == 1",
+        ];
+        let after = image(&[
+            ("low", Value::Int(i64::MIN.into())),
+            ("high", Value::Int(u64::MAX.into())),
+            ("huge", Value::Float(f64::MAX)),
+            ("text", Value::Text("9".repeat(400).into())),
+            ("list", Value::List(vec![Value::Int(1)])),
+        ]);
+        let event = event(Op::Update, None, Some(after));
+        for source in sources {
+            let evaluated = Condition::compile(source, &ROW).unwrap().evaluate(&event);
+            assert_ne!(evaluated, Ok(Truth::Yes), "{source}");
+        }
+    }
+
+    #[test]
     fn unknown_names_are_refused_when_compiled() {
         let cases = [
             ("befor.x == 1", "unknown name `befor`", Some("did you mean `before`?")),

@@ -110,3 +110,17 @@ fn a_message_full_of_events_that_each_name_much_is_widened_as_a_whole() {
         assert!(asked.contains(&key) || asked.contains(&prefix), "shop {shop} is not removed");
     }
 }
+
+#[test]
+fn a_number_that_no_key_could_hold_is_refused() {
+    let rules = one(json!({"key": "c:{p:.2f}", "depends_on": [{"row": "e"}]}));
+    let event = |p: &str| json!({"entity": "e", "op": "create", "types": {"p": "decimal"}, "after": {"p": p}});
+    check(&rules, event("1E-70000"), &["delete c:0.00"]);
+    for (number, why) in [
+        ("1.5E-9223372036854775808", "no decimal number, but its type is decimal"),
+        ("1E-9223372036854775808", "no decimal number, but its type is decimal"),
+        ("1E+70000", "a value that the format in its template does not fit"),
+    ] {
+        check(&rules, event(number), &[&format!("refused: cache c: argument p is {why}")]);
+    }
+}
