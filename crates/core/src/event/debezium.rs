@@ -98,7 +98,7 @@ pub(super) fn profile<'a>(
             place: Place { db: profile.db.clone(), schema: profile.schema.clone(), table: profile.table.clone() },
             connector: profile.connector.clone(),
             id: None,
-            source: profile.name.clone(),
+            source: profile.name.clone().map(Into::into),
             time_us: profile.ts_ms.and_then(super::time::ms_us),
             before: object("before", fields.before.take())?,
             after: object("after", fields.after.take())?,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::cloud_events::{self, Headers};
 use super::fields::{self, Fields, Shape};
 use super::problem::{self, malformed};
-use super::{Change, debezium, json, limit, wal2json};
+use super::{Change, debezium, json, limit, owned, wal2json};
 
 /// The formats of events. `auto` recognises all of them by their shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
@@ -198,7 +198,7 @@ fn text(body: &[u8]) -> Result<&str, DecodeError> {
 pub(super) fn native_inside(body: &[u8], limits: &EventLimits) -> Result<Vec<Change<'static>>, DecodeError> {
     let mut changes = Vec::new();
     json::decode(&mut fields_inside(body, limits)?, &mut changes)?;
-    Ok(changes.into_iter().map(Change::into_owned).collect())
+    Ok(owned::all(changes))
 }
 
 /// Reads the JSON that another message carries in an encoding.

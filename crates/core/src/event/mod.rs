@@ -2,6 +2,7 @@
 //!
 //! An event borrows from the payload it was decoded from, so that decoding allocates only for text that JSON escaped.
 
+pub mod shared;
 pub mod types;
 pub mod value;
 
@@ -33,6 +34,7 @@ mod testing;
 use std::borrow::Cow;
 
 pub use decode::{DecodeError, EventLimits, Format, Payload, decode};
+pub use shared::SharedText;
 pub use types::{Type, Types};
 pub use value::{Row, Value};
 
@@ -52,7 +54,7 @@ pub struct Event<'a> {
     /// The publisher's identifier of this change; repeats mean the same change.
     pub id: Option<Cow<'a, str>>,
     /// Who published it, as the publisher spells it.
-    pub source: Option<Cow<'a, str>>,
+    pub source: Option<SharedText<'a>>,
     /// What changed, as `app.Model` or `schema.table`.
     pub entity: Cow<'a, str>,
     /// What happened to it.
@@ -73,9 +75,9 @@ pub struct Event<'a> {
     /// When the change was committed, in microseconds since the Unix epoch.
     pub time_us: Option<i64>,
     /// The process that caused the change.
-    pub origin: Option<Cow<'a, str>>,
+    pub origin: Option<SharedText<'a>>,
     /// W3C trace context of the producer.
-    pub traceparent: Option<Cow<'a, str>>,
+    pub traceparent: Option<SharedText<'a>>,
 }
 
 /// A change of a many-to-many relation.

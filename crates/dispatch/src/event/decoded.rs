@@ -50,7 +50,7 @@ impl Change {
         let is_of_row = !self.op.is_of_relation();
         decoded::Event {
             id: Some(Cow::Borrowed(&self.id)),
-            source: self.source.as_deref().map(Cow::Borrowed),
+            source: self.source.as_deref().map(Into::into),
             entity: Cow::Borrowed(&self.entity),
             op: self.op,
             key: self.key.as_ref().map(decoded_row).unwrap_or_default(),
@@ -60,8 +60,8 @@ impl Change {
             types: Types(types.collect()),
             relation: self.decoded_relation(),
             time_us: self.time.map(id::time_us),
-            origin: self.origin.as_deref().map(Cow::Borrowed),
-            traceparent: self.traceparent.as_deref().map(Cow::Borrowed),
+            origin: self.origin.as_deref().map(Into::into),
+            traceparent: self.traceparent.as_deref().map(Into::into),
         }
     }
 

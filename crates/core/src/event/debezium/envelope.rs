@@ -8,7 +8,7 @@ use super::logical::Schemas;
 use super::{UNAVAILABLE, UNAVAILABLE_BYTES};
 use crate::event::fields::{Fields, object, text};
 use crate::event::problem::{malformed, quoted};
-use crate::event::{DecodeError, Event, Op, Row, Types, Value, time};
+use crate::event::{DecodeError, Event, Op, Row, SharedText, Types, Value, time};
 
 /// The parts of an envelope.
 pub(super) struct Envelope<'a> {
@@ -16,7 +16,7 @@ pub(super) struct Envelope<'a> {
     pub(super) place: Place<'a>,
     pub(super) connector: Option<Cow<'a, str>>,
     pub(super) id: Option<String>,
-    pub(super) source: Option<Cow<'a, str>>,
+    pub(super) source: Option<SharedText<'a>>,
     pub(super) time_us: Option<i64>,
     pub(super) before: Option<Row<'a>>,
     pub(super) after: Option<Row<'a>>,
@@ -60,7 +60,7 @@ impl<'a> Envelope<'a> {
             place: Place { db: column("db"), schema: column("schema"), table: column("table") },
             connector: column("connector"),
             id: id(&source, fields.other("transaction")),
-            source: column("name"),
+            source: column("name").map(Into::into),
             time_us: time_us(&source).or_else(|| time_us(&fields.others)),
             before: object("before", fields.before.take())?,
             after: object("after", fields.after.take())?,

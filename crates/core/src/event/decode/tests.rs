@@ -230,3 +230,47 @@ proptest! {
         prop_assert!(refused);
     }
 }
+
+#[test]
+fn what_stands_beside_the_events_is_kept_once_however_many_there_are() {
+    let events = [r#"{"entity":"a.B","op":"truncate"}"#; 100].join(",");
+    for said in ["plain", "\\n escaped"] {
+        let native = format!(r#"{{"source":"{said}","origin":"{said}","traceparent":"{said}","events":[{events}]}}"#);
+        let encoded = encode(native.as_bytes());
+        let text = serde_json::Value::from(native.as_str());
+        for body in [
+            native.clone(),
+            format!(r#"{{"action":"M","prefix":"quash","content":{text}}}"#),
+            format!(r#"{{"op":"m","source":{{"name":"{said}"}},"message":{{"prefix":"quash","content":"{encoded}"}}}}"#),
+            format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","data":{native}}}"#),
+            format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"{encoded}"}}"#),
+        ] {
+            let mut changes = Vec::new();
+            let payload = Payload { body: body.as_bytes(), headers: &[] };
+            decode(payload, Format::Auto, &EventLimits::default(), &mut changes).unwrap();
+            let said = |of: fn(&Event<'_>) -> Option<*const u8>| {
+                let texts = changes.iter().map(|change| match change {
+                    Change::Event(event) => of(event).unwrap(),
+                    Change::Command(_) => panic!("no event"),
+                });
+                texts.collect::<std::collections::BTreeSet<_>>().len()
+            };
+            let kept = [
+                said(|event| event.source.as_deref().map(str::as_ptr)),
+                said(|event| event.origin.as_deref().map(str::as_ptr)),
+                said(|event| event.traceparent.as_deref().map(str::as_ptr)),
+            ];
+            assert_eq!((changes.len(), kept), (100, [1, 1, 1]), "{body}");
+        }
+    }
+}
+
+/// Base64.
+fn encode(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |three: &[u8]| {
+        let bits = (0..3).fold(0, |bits, place| bits << 8 | usize::from(three.get(place).copied().unwrap_or_default()));
+        (0..=three.len()).map(|place| char::from(DIGITS[bits >> (18 - 6 * place) & 63])).collect::<String>()
+    };
+    bytes.chunks(3).map(group).collect()
+}
