@@ -7,7 +7,7 @@ use crate::event::{Change, DecodeError, Event, Invalidate, Row, decode};
 use crate::key::text::show;
 use crate::key::{ArgSet, KeySet, Reach, ReachBy};
 use crate::plan::Share;
-use crate::resolve::{Request, Resolution, Resolver};
+use crate::resolve::{Request, Resolution, Resolver, Widened};
 use crate::rule::cascade::EdgeOrigin;
 use crate::rule::dependency::{Clause, Considered, Dependency, Origin, Stale};
 use crate::rule::emit::Batch;
@@ -138,8 +138,8 @@ pub struct DependencyReach {
 #[derive(Default)]
 struct Planned {
     actions: Vec<PlannedAction>,
-    /// More goes than the key sets name.
-    widened: bool,
+    /// Why more goes than the key sets name.
+    widened: Vec<Widened>,
     error: Option<String>,
 }
 
@@ -161,9 +161,16 @@ impl Resolver {
         const LINES_MAX: usize = 20;
         /// Characters of one line: a key set may be as long as the event.
         const LINE_MAX: usize = 300;
-        let Ok(explanation) = self.explain(request) else { return Vec::new() };
+        let mut changes = Vec::new();
+        if decode(request.payload, request.format, &self.limits.event(), &mut changes).is_err() {
+            return Vec::new();
+        }
         let mut lines = Vec::new();
-        for change in explanation.changes {
+        for change in &changes {
+            if lines.len() >= LINES_MAX {
+                break;
+            }
+            let change = self.explain_change(change, request);
             let matched = change.rules.iter().filter_map(|rule| match &rule.verdict {
                 RuleVerdict::Matched { key_sets, .. } => {
                     Some(format!("{} matched {}: {}", rule.cache, rule.on, key_sets.join(", ")))
@@ -251,9 +258,11 @@ impl Resolver {
             sets.iter().for_each(|set| alone.add(*place, set.clone()));
             let Planned { actions, widened, error } = self.planned(change, alone, request);
             refused = refused.or(error);
-            let limit = self.limits.max_actions_per_event;
-            let widened =
-                widened.then(|| format!("widened: too many actions, limits.max_actions_per_event is {limit}"));
+            let (actions_max, bytes_max) = (self.limits.max_actions_per_event, self.limits.max_plan_bytes);
+            let widened = widened.first().map(|why| match why {
+                Widened::TooManyBytes => format!("widened: too long keys, limits.max_plan_bytes is {bytes_max}"),
+                _ => format!("widened: too many actions, limits.max_actions_per_event is {actions_max}"),
+            });
             caches.push(ExplainedCache {
                 cache: cache.name.clone(),
                 through: self.through(*place, &found),
@@ -292,7 +301,8 @@ impl Resolver {
         };
         let Resolution { plan, widened, .. } = batch.finish(Vec::new());
         let actions = plan.shares.iter().flat_map(|share| self.planned_on(share)).collect();
-        Planned { actions, widened: !widened.is_empty(), error }
+        let widened = widened.into_iter().map(|(_, why)| why).collect();
+        Planned { actions, widened, error }
     }
 
     fn planned_on<'s>(&'s self, share: &'s Share) -> impl Iterator<Item = PlannedAction> + 's {
@@ -306,7 +316,7 @@ impl Resolver {
 
     fn explain_rule(&self, dependency: &Dependency, event: &Event<'_>) -> ExplainedRule {
         let cache = &self.rules.caches[dependency.cache as usize];
-        let verdict = match dependency.consider(event, self.rules.max_sets) {
+        let verdict = match dependency.consider(event, self.rules.bounds) {
             Ok(Considered::Skipped(clause)) => skipped(dependency, event, clause),
             Ok(Considered::Stale(stale)) => matched(cache, &stale),
             Err(error) => RuleVerdict::Failed { error },

@@ -76,11 +76,19 @@ impl Resolver {
     }
 
     /// Resolves a batch: decodes each request, finds what its changes make stale and merges what that takes.
+    ///
+    /// A batch whose plan would take more than `limits.max_plan_bytes` is split: only the first requests have outcomes then,
+    /// at least one, and the caller resolves the rest when it is done with these.
     #[must_use]
     pub fn resolve(&self, requests: &[Request<'_>]) -> Resolution {
         let mut batch = emit::Batch::new(self);
-        let outcomes =
-            (0..).zip(requests).map(|(asker, request)| self.resolve_one(asker, request, &mut batch)).collect();
+        let mut outcomes = Vec::with_capacity(requests.len());
+        for (asker, request) in (0..).zip(requests) {
+            outcomes.push(self.resolve_one(asker, request, &mut batch));
+            if batch.is_full() {
+                break;
+            }
+        }
         batch.finish(outcomes)
     }
 
@@ -247,7 +255,7 @@ impl Terms<'_> {
 pub struct Resolution {
     /// All actions of the batch, one share per target.
     pub plan: Plan,
-    /// What became of each request, in their order.
+    /// What became of each request, in their order; of the first ones only, where the batch was split.
     pub outcomes: Vec<Resolved>,
     /// How often each cache matched, by its place in [`Resolver::caches`]; caches that did not match are left out.
     pub cache_matches: Vec<(u32, u32)>,
@@ -267,6 +275,8 @@ pub enum Widened {
     UnknownCondition,
     /// More actions than `limits.max_actions_per_event`.
     TooManyActions,
+    /// Keys of more bytes than `limits.max_plan_bytes`.
+    TooManyBytes,
 }
 
 impl Widened {
@@ -277,6 +287,7 @@ impl Widened {
             Self::UnknownColumn => "unknown_column",
             Self::UnknownCondition => "unknown_condition",
             Self::TooManyActions => "too_many_actions",
+            Self::TooManyBytes => "too_many_bytes",
         }
     }
 }

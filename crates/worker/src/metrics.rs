@@ -195,7 +195,7 @@ impl Metrics {
 #[derive(Debug, Clone)]
 pub struct CacheMetrics {
     matches: Counter,
-    widened: [Counter; 3],
+    widened: [Counter; 4],
 }
 
 impl CacheMetrics {
@@ -204,7 +204,13 @@ impl CacheMetrics {
             |why: Widened| metrics.widened.get_or_create_owned(&labels([("cache", cache), ("why", why.name())]));
         Self {
             matches: metrics.cache_matches.get_or_create_owned(&labels([("cache", cache)])),
-            widened: [Widened::UnknownColumn, Widened::UnknownCondition, Widened::TooManyActions].map(widened),
+            widened: [
+                Widened::UnknownColumn,
+                Widened::UnknownCondition,
+                Widened::TooManyActions,
+                Widened::TooManyBytes,
+            ]
+            .map(widened),
         }
     }
 

@@ -23,6 +23,21 @@ pub enum Value<'a> {
     Object(Row<'a>),
 }
 
+impl Value<'_> {
+    /// How many bytes it holds, as a measure of what keeping and spelling it costs.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        /// What any value takes beside its text.
+        const EACH: usize = 8;
+        EACH + match self {
+            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) => 0,
+            Self::Text(text) => text.len(),
+            Self::List(items) => items.iter().map(Self::bytes).sum(),
+            Self::Object(row) => row.0.iter().map(|(name, value)| name.len() + value.bytes()).sum(),
+        }
+    }
+}
+
 /// A row's columns in the order of the payload. Names are unique; lookups are linear, rows are short.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Row<'a>(pub Vec<(Cow<'a, str>, Value<'a>)>);

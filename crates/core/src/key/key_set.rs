@@ -14,12 +14,19 @@ pub const MAX_ARGS: usize = 64;
 pub struct KeySet<'a>(SmallVec<[Option<Arg<'a>>; 4]>);
 
 /// The value of an exact argument, with the type that the event declares for it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Arg<'a> {
     /// The value.
     pub value: &'a Value<'a>,
     /// Its type, where the event says it.
     pub declared: Option<Type>,
+}
+
+/// The same value of the same event is not compared text by text.
+impl PartialEq for Arg<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.declared == other.declared && (std::ptr::eq(self.value, other.value) || self.value == other.value)
+    }
 }
 
 impl<'a> From<&'a Value<'a>> for Arg<'a> {
@@ -67,6 +74,12 @@ impl<'a> KeySet<'a> {
         }
     }
 
+    /// How many bytes the values of its exact arguments hold: what a key that spells them takes, and what spelling it costs.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.iter().flatten().map(|arg| arg.value.bytes()).fold(0, usize::saturating_add)
+    }
+
     /// The arguments that are exact.
     #[must_use]
     pub fn exact(&self) -> ArgSet {
@@ -80,9 +93,11 @@ const COMPARED_MAX: usize = 256;
 
 /// Adds a key set, unless one of those that are there covers it; those that it covers go. Among very many some that are
 /// covered may stay: that costs nothing, since the plan asks for each key once.
-pub(crate) fn add_widest<'a, const N: usize>(sets: &mut SmallVec<[KeySet<'a>; N]>, set: KeySet<'a>) {
+///
+/// Says whether it was added.
+pub(crate) fn add_widest<'a, const N: usize>(sets: &mut SmallVec<[KeySet<'a>; N]>, set: KeySet<'a>) -> bool {
     if sets.iter().take(COMPARED_MAX).any(|known| known.covers(&set)) {
-        return;
+        return false;
     }
     if sets.len() <= COMPARED_MAX {
         sets.retain(|known| !set.covers(known));
@@ -90,6 +105,7 @@ pub(crate) fn add_widest<'a, const N: usize>(sets: &mut SmallVec<[KeySet<'a>; N]
         sets.clear();
     }
     sets.push(set);
+    true
 }
 
 /// A set of a cache's arguments, by their places.
@@ -181,7 +197,7 @@ mod tests {
     fn very_many_sets_are_kept_and_all_of_them_is_one() {
         let values: Vec<Value<'_>> = (0..10_000).map(Value::Int).collect();
         let mut sets: SmallVec<[KeySet<'_>; 2]> = smallvec![];
-        values.iter().for_each(|value| add_widest(&mut sets, set(&[Some(value), None])));
+        assert!(values.iter().all(|value| add_widest(&mut sets, set(&[Some(value), None]))));
         assert_eq!(sets.len(), values.len());
         add_widest(&mut sets, set(&[None, None]));
         assert_eq!(sets.as_slice(), [KeySet::all(2)]);

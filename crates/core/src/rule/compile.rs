@@ -68,7 +68,7 @@ impl<'a> Compiler<'a> {
                 cache.feeds.push(edge);
             }
         }
-        RuleSet::new(caches, dependencies, self.declared.limits.max_actions_per_event)
+        RuleSet::new(caches, dependencies, self.declared.limits.key_sets())
     }
 
     /// The caches, each behind those it depends on; what stands in a cycle is reported and comes last.
@@ -232,18 +232,19 @@ impl<'a> Compiler<'a> {
         let maps = self.maps(cache, config, relation.is_some(), path);
         let (on_unknown, nulls) = (config.on_unknown.unwrap_or_default(), config.nulls.unwrap_or_default());
         let (ops, changed) = (config.ops.clone(), config.changed.clone());
-        let whole = self.whole(cache);
+        let whole = self.typed(cache, Type::is_whole);
+        let typed = self.typed(cache, |_| true);
         let cache = place;
-        Some(Dependency { cache, place: index, entity, relation, ops, changed, when, maps, whole, on_unknown, nulls })
+        let place = index;
+        Some(Dependency { cache, place, entity, relation, ops, changed, when, maps, whole, typed, on_unknown, nulls })
     }
 
-    /// The arguments of which a list is one value.
-    fn whole(&self, cache: &str) -> ArgSet {
+    /// The arguments for which the cache declares such a type.
+    fn typed(&self, cache: &str, such: impl Fn(Type) -> bool) -> ArgSet {
         let types = self.declared.caches.get(cache).map(|cache| &cache.types);
-        let is_whole =
-            |name: &String| types.and_then(|types| types.get(name)).is_some_and(|declared| Type::is_whole(*declared));
+        let is_such = |name: &String| types.and_then(|types| types.get(name)).is_some_and(|declared| such(*declared));
         let args = self.args.get(cache).into_iter().flatten().enumerate();
-        args.filter(|(_, name)| is_whole(name)).fold(ArgSet::EMPTY, |whole, (arg, _)| whole.with(arg))
+        args.filter(|(_, name)| is_such(name)).fold(ArgSet::EMPTY, |typed, (arg, _)| typed.with(arg))
     }
 
     fn check_ops(&mut self, config: &DependencyConfig, possible: &[Op], is_relation: bool, path: &ConfigPath) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::dependency::Bounds;
 use super::dispatch::DispatchConfig;
 use crate::config::Span;
 use crate::event::{EventLimits, Op, Type};
@@ -184,6 +185,9 @@ pub struct Limits {
     pub max_key_bytes: usize,
     /// Actions that one event may ask for; past it the plan widens, it never drops work.
     pub max_actions_per_event: usize,
+    /// Bytes that the keys of one message may take, and about twice that those of a batch, which is split past it; past it
+    /// the plan widens, it never drops work.
+    pub max_plan_bytes: usize,
 }
 
 impl Default for Limits {
@@ -195,11 +199,17 @@ impl Default for Limits {
             max_events: event.max_events,
             max_key_bytes: 4096,
             max_actions_per_event: 10_000,
+            max_plan_bytes: 16 * 1024 * 1024,
         }
     }
 }
 
 impl Limits {
+    /// Those of the key sets of one event.
+    pub(crate) const fn key_sets(&self) -> Bounds {
+        Bounds { sets: self.max_actions_per_event, bytes: self.max_plan_bytes }
+    }
+
     /// Those that decoding enforces.
     #[must_use]
     pub const fn event(&self) -> EventLimits {

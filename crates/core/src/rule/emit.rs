@@ -17,6 +17,9 @@ use crate::scope::{Part, Scope};
 /// hundred bytes can name thousands of entries each; a message full of them must not fill the memory.
 const ACTIONS_PER_EVENT: usize = 100;
 
+/// What an action takes in memory beside its key: itself, its askers, its place among the others.
+const BYTES_PER_ACTION: usize = 128;
+
 /// Most keys are rendered without growing their text.
 const KEY_BYTES_EXPECTED: usize = 128;
 
@@ -27,6 +30,8 @@ pub(crate) struct Batch<'r> {
     cache_matches: Vec<(u32, u32)>,
     widened: Vec<(u32, Widened)>,
     handed_over: Vec<(u32, u32)>,
+    /// What all that was asked for takes, by an estimate that is never far too low.
+    bytes: usize,
     /// Scratch space for rendered keys: logical and physical.
     logical: String,
     physical: String,
@@ -39,16 +44,23 @@ impl<'r> Batch<'r> {
             cache_matches: Vec::new(),
             widened: Vec::new(),
             handed_over: Vec::new(),
+            bytes: 0,
             logical: String::with_capacity(KEY_BYTES_EXPECTED),
             physical: String::with_capacity(KEY_BYTES_EXPECTED),
             resolver,
         }
     }
 
+    /// Whether the rest should go into another batch.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.bytes >= self.resolver.limits.max_plan_bytes
+    }
+
     /// Begins with one request, which holds so many changes.
     pub(crate) fn ask<'b, 'q>(&'b mut self, asker: u32, terms: Terms<'q>, changes: usize) -> Asking<'b, 'r, 'q> {
         let limit = self.resolver.limits.max_actions_per_event;
         Asking {
+            bytes_left: self.resolver.limits.max_plan_bytes,
             message_left: changes.saturating_mul(ACTIONS_PER_EVENT).saturating_add(limit),
             batch: self,
             asker,
@@ -70,7 +82,8 @@ impl<'r> Batch<'r> {
     }
 
     fn hand_over(&mut self, asker: u32, cache: u32) {
-        if !self.handed_over.contains(&(asker, cache)) {
+        let of_asker = self.handed_over.iter().rev().take_while(|(known, _)| *known == asker);
+        if of_asker.into_iter().all(|(_, known)| *known != cache) {
             self.handed_over.push((asker, cache));
         }
     }
@@ -97,6 +110,8 @@ pub(crate) struct Asking<'b, 'r, 'q> {
     message_left: usize,
     /// How many more actions the current event may ask for before it is widened.
     actions_left: usize,
+    /// How many bytes the message's keys may still take before its events are widened.
+    bytes_left: usize,
     /// How many keys the current cache may enumerate for one key set.
     max_keys: usize,
 }
@@ -162,7 +177,7 @@ impl Asking<'_, '_, '_> {
         }
     }
 
-    /// The sets, or one that covers them all if they would take more actions than the event may still ask for.
+    /// The sets, or one that covers them all if they would take more actions, or more bytes, than may still be asked for.
     fn within_limit<'s, 'e>(
         &mut self,
         place: u32,
@@ -172,19 +187,35 @@ impl Asking<'_, '_, '_> {
     ) -> &'s [KeySet<'e>] {
         let prefixes = |target: TargetId| self.batch.resolver.prefixes(Some(cache), target).len();
         let keys_each: usize = targets.iter().map(prefixes).sum();
-        self.max_keys = self.actions_left / keys_each.max(1);
-        let actions = |sets: &[KeySet<'_>]| {
-            sets.iter().map(|set| cache.scheme.actions(set.exact(), self.max_keys)).sum::<usize>() * keys_each
-        };
+        let max_keys = self.actions_left / keys_each.max(1);
         let mut sets = sets;
-        if actions(sets) > self.actions_left && sets.len() > 1 {
-            self.batch.widened.push((place, Widened::TooManyActions));
+        let mut cost = Cost::of(cache, sets, max_keys, keys_each);
+        if let Some(why) = self.too_much(cost).filter(|_| sets.len() > 1) {
+            self.batch.widened.push((place, why));
             let (widest, rest) = sets.split_at_mut(1);
             rest.iter().for_each(|set| widest[0].widen_to_cover(set));
             sets = widest;
+            cost = Cost::of(cache, sets, max_keys, keys_each);
         }
-        self.actions_left = self.actions_left.saturating_sub(actions(sets));
+        self.max_keys = max_keys;
+        if cost.bytes > self.bytes_left && cost.actions > keys_each {
+            // One set with many values to enumerate: only as many as there is room for, or what covers them.
+            self.max_keys = self.bytes_left / (cost.bytes / cost.actions.max(1)).max(1) / keys_each.max(1);
+            self.batch.widened.push((place, Widened::TooManyBytes));
+            cost = Cost::of(cache, sets, self.max_keys, keys_each);
+        }
+        self.actions_left = self.actions_left.saturating_sub(cost.actions);
+        self.bytes_left = self.bytes_left.saturating_sub(cost.bytes);
+        self.batch.bytes = self.batch.bytes.saturating_add(cost.bytes);
         sets
+    }
+
+    fn too_much(&self, cost: Cost) -> Option<Widened> {
+        let reasons = [
+            (cost.actions > self.actions_left, Widened::TooManyActions),
+            (cost.bytes > self.bytes_left, Widened::TooManyBytes),
+        ];
+        reasons.into_iter().find(|(is, _)| *is).map(|(_, why)| why)
     }
 
     fn remove(&mut self, cache: &Cache, targets: TargetSet, set: &KeySet<'_>) -> Result<(), KeyError> {
@@ -238,6 +269,25 @@ impl Asking<'_, '_, '_> {
             self.refuse(Refused::Limit { cache: "a direct command".to_owned(), error: error.to_string() });
         }
         targets
+    }
+}
+
+/// What removing key sets takes.
+#[derive(Clone, Copy)]
+struct Cost {
+    actions: usize,
+    bytes: usize,
+}
+
+impl Cost {
+    fn of(cache: &Cache, sets: &[KeySet<'_>], max_keys: usize, keys_each: usize) -> Self {
+        let mut cost = Self { actions: 0, bytes: 0 };
+        for set in sets {
+            let actions = cache.scheme.actions(set.exact(), max_keys).saturating_mul(keys_each);
+            cost.actions = cost.actions.saturating_add(actions);
+            cost.bytes = cost.bytes.saturating_add(actions.saturating_mul(BYTES_PER_ACTION + set.bytes()));
+        }
+        cost
     }
 }
 

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::RuleError;
 use super::cascade::{self, Edge};
-use super::dependency::{Considered, Dependency};
+use super::dependency::{Bounds, Considered, Dependency};
 use super::known::may_have_changed;
 use crate::event::problem::quoted;
 use crate::event::{Change, Event, Invalidate, Op, Row};
@@ -50,7 +50,7 @@ pub(crate) struct RuleSet {
     pub(crate) dependencies: Vec<Dependency>,
     entities: FxHashMap<Box<str>, Entity>,
     /// Bounds the key sets of one event.
-    pub(crate) max_sets: usize,
+    pub(crate) bounds: Bounds,
     /// Every later pass that some cache asks for.
     passes: BTreeSet<Duration>,
 }
@@ -119,7 +119,9 @@ pub(crate) struct Found<'e> {
 impl<'e> Found<'e> {
     pub(crate) fn add(&mut self, cache: u32, set: KeySet<'e>) {
         match self.stale.iter_mut().find(|(known, _)| *known == cache) {
-            Some((_, sets)) => add_widest(sets, set),
+            Some((_, sets)) => {
+                add_widest(sets, set);
+            }
             None => self.stale.push((cache, SmallVec::from_iter([set]))),
         }
     }
@@ -130,7 +132,7 @@ impl<'e> Found<'e> {
 }
 
 impl RuleSet {
-    pub(crate) fn new(caches: Vec<Cache>, dependencies: Vec<Dependency>, max_sets: usize) -> Self {
+    pub(crate) fn new(caches: Vec<Cache>, dependencies: Vec<Dependency>, bounds: Bounds) -> Self {
         let mut entities: FxHashMap<Box<str>, Entity> = FxHashMap::default();
         for (id, dependency) in (0..).zip(&dependencies) {
             match &dependency.relation {
@@ -142,7 +144,7 @@ impl RuleSet {
             }
         }
         let passes = caches.iter().flat_map(|cache| cache.again_after.iter().copied()).collect();
-        Self { caches, dependencies, entities, max_sets, passes }
+        Self { caches, dependencies, entities, bounds, passes }
     }
 
     /// Whether a cache's entries are to be removed in this pass. One that no cache asks for is from before a reload: the
@@ -169,7 +171,7 @@ impl RuleSet {
         let Some(by_op) = self.by_op(event) else { return };
         for id in by_op.candidates(event) {
             let dependency = &self.dependencies[id as usize];
-            match dependency.consider(event, self.max_sets) {
+            match dependency.consider(event, self.bounds) {
                 Ok(Considered::Skipped(_)) => {}
                 Ok(Considered::Stale(stale)) => {
                     let reasons = [

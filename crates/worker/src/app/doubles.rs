@@ -169,7 +169,8 @@ impl Store for FakeStore {
 }
 
 /// Rules over bodies of words: `main:k` deletes `k` on `main`, `again:1000` asks for a later pass after so many
-/// milliseconds, `nothing` matches nothing, `garbage` cannot be decoded, `panic` panics.
+/// milliseconds, `nothing` matches nothing, `garbage` cannot be decoded, `panic` panics, `full` leaves the rest of the
+/// batch to another plan.
 pub(crate) struct FakeRules {
     pub(crate) targets: Vec<String>,
     pub(crate) caches: Vec<String>,
@@ -222,7 +223,9 @@ impl FakeRules {
 impl Rules for FakeRules {
     fn resolve(&self, requests: &[Request<'_>]) -> Resolution {
         let mut shares = BTreeMap::new();
-        let outcomes = (0..).zip(requests).map(|(asker, request)| self.one(asker, request, &mut shares)).collect();
+        let is_full = |request: &Request<'_>| request.payload.body.ends_with(b"full");
+        let first = requests.iter().position(is_full).map_or(requests, |full| &requests[..=full]);
+        let outcomes = (0..).zip(first).map(|(asker, request)| self.one(asker, request, &mut shares)).collect();
         let plan = Plan { shares: shares.into_values().collect() };
         Resolution {
             plan,

@@ -46,6 +46,15 @@ async fn what_is_done_on_every_target_is_acked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_batch_that_asks_for_too_much_is_done_in_parts() {
+    let (_running, broker, stores) = started(&[("main", Mode::Works)]).await;
+    broker.send(&["main:a full", "main:b", "garbage", "main:c full", "nothing full", "main:d"]);
+    until("everything is settled", || broker.is_empty()).await;
+    assert_eq!(sorted(stores[0].applied()), ["delete a", "delete b", "delete c", "delete d"]);
+    assert_eq!(broker.letters().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_dead_target_costs_only_its_own_share() {
     let (_running, broker, stores) = started(&[("eu", Mode::Dead), ("main", Mode::Works)]).await;
     broker.send(&["main:a eu:b"]);

@@ -8,6 +8,7 @@ use super::logical::Schemas;
 use super::{UNAVAILABLE, UNAVAILABLE_BYTES};
 use crate::event::fields::{Fields, object, text};
 use crate::event::problem::{malformed, quoted};
+use crate::event::read::Lookup;
 use crate::event::{DecodeError, Event, Op, Row, SharedText, Types, Value, time};
 
 /// The parts of an envelope.
@@ -124,7 +125,8 @@ impl<'a> Envelope<'a> {
             return;
         };
         let key = &self.key;
-        let of_key = |name: &str| key.get(name).is_some();
+        let columns = Lookup::of(key);
+        let of_key = |name: &str| columns.get(name).is_some();
         let filled = || before.0.iter().filter(|(_, value)| !is_blank(value));
         let key_only = if key.is_empty() { filled().count() <= 1 } else { filled().all(|(name, _)| of_key(name)) };
         if key_only {

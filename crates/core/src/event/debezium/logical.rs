@@ -1,6 +1,7 @@
 //! Writes values that Kafka Connect encodes (decimals, dates, times) as text, by the types in a message's schema.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use jiff::civil::{DateTime, Time};
 use jiff::{SignedDuration, ToSpan};
@@ -49,10 +50,8 @@ impl Schemas {
     pub(super) fn apply(&self, image: &str, row: &mut Option<Row<'_>>) {
         let Some(schema) = self.images.iter().find(|schema| schema.field == image) else { return };
         if let Some(row) = row {
-            row.0.retain_mut(|(name, value)| {
-                let column = schema.fields.iter().find(|column| column.field == *name);
-                column.is_none_or(|column| column.rewrite(value))
-            });
+            let columns: HashMap<&str, &Schema> = schema.fields.iter().map(|column| (&*column.field, column)).collect();
+            row.0.retain_mut(|(name, value)| columns.get(&**name).is_none_or(|column| column.rewrite(value)));
         }
     }
 }

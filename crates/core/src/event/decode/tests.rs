@@ -241,7 +241,9 @@ fn what_stands_beside_the_events_is_kept_once_however_many_there_are() {
         for body in [
             native.clone(),
             format!(r#"{{"action":"M","prefix":"quash","content":{text}}}"#),
-            format!(r#"{{"op":"m","source":{{"name":"{said}"}},"message":{{"prefix":"quash","content":"{encoded}"}}}}"#),
+            format!(
+                r#"{{"op":"m","source":{{"name":"{said}"}},"message":{{"prefix":"quash","content":"{encoded}"}}}}"#
+            ),
             format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","data":{native}}}"#),
             format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"{encoded}"}}"#),
         ] {
