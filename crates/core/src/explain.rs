@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config::{ConfigPath, Problem};
-use crate::event::{Change, DecodeError, Event, Invalidate, Row, decode};
+use crate::event::{Change, DecodeError, Event, Invalidate, Row};
 use crate::key::text::show;
 use crate::key::{ArgSet, KeySet, Reach, ReachBy};
 use crate::plan::Share;
@@ -149,8 +149,7 @@ impl Resolver {
     /// # Errors
     /// When the message cannot be decoded.
     pub fn explain(&self, request: &Request<'_>) -> Result<Explanation, DecodeError> {
-        let mut changes = Vec::new();
-        decode(request.payload, request.format, &self.limits.event(), &mut changes)?;
+        let changes = self.read(request)?;
         Ok(Explanation { changes: changes.iter().map(|change| self.explain_change(change, request)).collect() })
     }
 
@@ -161,10 +160,7 @@ impl Resolver {
         const LINES_MAX: usize = 20;
         /// Characters of one line: a key set may be as long as the event.
         const LINE_MAX: usize = 300;
-        let mut changes = Vec::new();
-        if decode(request.payload, request.format, &self.limits.event(), &mut changes).is_err() {
-            return Vec::new();
-        }
+        let Ok(changes) = self.read(request) else { return Vec::new() };
         let mut lines = Vec::new();
         for change in &changes {
             if lines.len() >= LINES_MAX {
@@ -318,7 +314,7 @@ impl Resolver {
         let cache = &self.rules.caches[dependency.cache as usize];
         let verdict = match dependency.consider(event, self.rules.bounds) {
             Ok(Considered::Skipped(clause)) => skipped(dependency, event, clause),
-            Ok(Considered::Stale(stale)) => matched(cache, &stale),
+            Ok(Considered::Stale(stale)) => matched(cache, event, &stale),
             Err(error) => RuleVerdict::Failed { error },
         };
         ExplainedRule { cache: cache.name.clone(), place: dependency.place, on: on(dependency), verdict }
@@ -389,13 +385,14 @@ fn exact_edge(map: &[EdgeOrigin]) -> ArgSet {
         .fold(ArgSet::EMPTY, |args, (arg, _)| args.with(arg))
 }
 
-fn matched(cache: &Cache, stale: &Stale<'_>) -> RuleVerdict {
+fn matched(cache: &Cache, event: &Event<'_>, stale: &Stale<'_>) -> RuleVerdict {
     let mut notes: Vec<String> = Vec::new();
     if !stale.unknown_columns.is_empty() {
         let mut columns: Vec<String> = stale.unknown_columns.iter().map(|path| path.join(".")).collect();
         columns.sort_unstable();
         columns.dedup();
-        notes.push(format!("widened: the event does not say what {} was or is", columns.join(", ")));
+        let who = if event.filled { "Debezium" } else { "the event" };
+        notes.push(format!("widened: {who} does not say what {} was or is", columns.join(", ")));
     }
     if stale.unknown_condition {
         notes.push("the condition needs a column that the event does not carry, and counts as true".to_owned());

@@ -9,7 +9,7 @@ use crate::event::{Change, DecodeError, Format, Payload, decode};
 use crate::key::KeyFormat;
 use crate::plan::{Plan, TARGETS_MAX, TargetId, TargetSet};
 use crate::rule::RuleError;
-use crate::rule::config::{CacheConfig, Limits};
+use crate::rule::config::{CacheConfig, EntityConfig, Limits, OnUnknown};
 use crate::rule::set::{Cache, Found, RuleSet};
 use crate::rule::{compile, emit};
 use crate::scope::{QUEUES_MAX, QueueId, QueueSet, Scope};
@@ -39,6 +39,10 @@ pub struct Declared<'a> {
     pub targets: &'a BTreeMap<String, KeyFormat>,
     /// The caches by name.
     pub caches: &'a BTreeMap<String, CacheConfig>,
+    /// What is known of entities beside their events, by name.
+    pub entities: &'a BTreeMap<String, EntityConfig>,
+    /// What an unknown column means where neither dependency nor cache says it.
+    pub on_unknown: Option<OnUnknown>,
     /// The secrets that keys depend on, by name.
     pub secrets: &'a BTreeMap<String, Secret>,
     /// The bounds.
@@ -97,17 +101,31 @@ impl Resolver {
     #[must_use]
     pub fn resolve_changes(&self, changes: &[Change<'_>], scope: Option<&Scope>) -> Resolution {
         let mut batch = emit::Batch::new(self);
-        let outcome = self.resolve_decoded(0, changes, Terms { scope, ..Terms::FRESH }, &mut batch);
+        let terms = Terms { scope, ..Terms::FRESH };
+        let outcome = if self.rules.known.is_empty() {
+            self.resolve_decoded(0, changes, terms, &mut batch)
+        } else {
+            let mut changes = changes.to_vec();
+            self.rules.known.apply(&mut changes);
+            self.resolve_decoded(0, &changes, terms, &mut batch)
+        };
         batch.finish(vec![outcome])
     }
 
     /// What can be resolved is asked for even if the request is refused because of the rest: its entries are stale all the same.
     fn resolve_one(&self, asker: u32, request: &Request<'_>, batch: &mut emit::Batch<'_>) -> Resolved {
-        let mut changes = Vec::new();
-        if let Err(error) = decode(request.payload, request.format, &self.limits.event(), &mut changes) {
-            return Resolved::Refused(Refused::Decode(error));
+        match self.read(request) {
+            Ok(changes) => self.resolve_decoded(asker, &changes, request.terms(), batch),
+            Err(error) => Resolved::Refused(Refused::Decode(error)),
         }
-        self.resolve_decoded(asker, &changes, request.terms(), batch)
+    }
+
+    /// The changes of a message, with what is declared of their entities.
+    pub(crate) fn read<'c>(&'c self, request: &Request<'c>) -> Result<Vec<Change<'c>>, DecodeError> {
+        let mut changes = Vec::new();
+        decode(request.payload, request.format, &self.limits.event(), &mut changes)?;
+        self.rules.known.apply(&mut changes);
+        Ok(changes)
     }
 
     fn resolve_decoded(

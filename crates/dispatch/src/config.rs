@@ -9,7 +9,7 @@ use crate::transport::TransportConfig;
 use quash_core::config::{ConfigPath, Problem, Root, Secret, Severity, Span, Tagged};
 use quash_core::event::Format;
 use quash_core::resolve::{Declared, Resolver};
-use quash_core::rule::config::{CacheConfig, Limits};
+use quash_core::rule::config::{CacheConfig, EntityConfig, Limits, OnUnknown};
 use quash_core::rule::dispatch::DispatchConfig;
 use quash_core::store::TargetConfig;
 use serde::Deserialize;
@@ -64,6 +64,12 @@ pub struct Config {
     /// Secrets that keys depend on, by the names that caches use for them.
     #[serde(default)]
     pub secrets: BTreeMap<String, Secret>,
+    /// What is known of entities beside their events, by name: their partitions, their keys.
+    #[serde(default)]
+    pub entities: BTreeMap<String, EntityConfig>,
+    /// What an unknown column means where neither the dependency nor its cache says it; `widen` when left out.
+    #[serde(default)]
+    pub on_unknown: Option<OnUnknown>,
     /// The declared caches, by name.
     #[serde(default)]
     pub caches: BTreeMap<String, CacheConfig>,
@@ -110,9 +116,14 @@ impl Config {
     pub(crate) fn rules(&self) -> (Option<Resolver>, Vec<Problem>) {
         let targets =
             self.targets.iter().map(|(name, target)| (name.clone(), target.options.key_format.clone())).collect();
-        let declared =
-            Declared { targets: &targets, caches: &self.caches, secrets: &self.secrets, limits: self.limits };
-        Resolver::compile(declared)
+        Resolver::compile(Declared {
+            targets: &targets,
+            caches: &self.caches,
+            entities: &self.entities,
+            on_unknown: self.on_unknown,
+            secrets: &self.secrets,
+            limits: self.limits,
+        })
     }
 
     /// What is wrong with everything but the rules.

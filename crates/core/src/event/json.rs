@@ -77,6 +77,7 @@ fn event<'a>(fields: &mut Fields<'a>) -> Result<Event<'a>, DecodeError> {
         key: object("key", fields.key.take())?.unwrap_or_default(),
         before: object("before", fields.before.take())?,
         after: object("after", fields.after.take())?,
+        filled: false,
         changed: changed(fields.changed.take())?,
         types: types::field(object("types", fields.types.take())?)?,
         relation: relation(op, fields)?,

@@ -66,6 +66,9 @@ pub struct Event<'a> {
     pub before: Option<Row<'a>>,
     /// The row after the change. `None`: the event carries no after image.
     pub after: Option<Row<'a>>,
+    /// What of a row before the change is not the key may have been filled in by Debezium, which knows of rows of PostgreSQL
+    /// only what was logged. The key itself is as before then: where it changes, two events come.
+    pub filled: bool,
     /// The columns that changed, if the publisher says which; `None` is "not said".
     pub changed: Option<Vec<Cow<'a, str>>>,
     /// The types of columns, as far as the publisher says; for a relation with its end, as `from.born`.

@@ -44,6 +44,7 @@ impl<'a> Event<'a> {
             key: self.key.into_owned(),
             before: self.before.map(Row::into_owned),
             after: self.after.map(Row::into_owned),
+            filled: self.filled,
             changed: self.changed.map(|columns| columns.into_iter().map(text).collect()),
             types: Types(self.types.0.into_iter().map(|(column, declared)| (text(column), declared)).collect()),
             relation: self.relation.map(Relation::into_owned),

@@ -76,6 +76,7 @@ fn event<'a>(op: Op, fields: &mut Fields<'a>) -> Result<Event<'a>, DecodeError> 
         key: key(fields.pk.take(), before.as_ref(), after.as_ref())?,
         before,
         after,
+        filled: false,
         changed: None,
         types: super::Types::default(),
         relation: None,

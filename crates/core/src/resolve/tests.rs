@@ -1,6 +1,7 @@
 //! Shows what events ask for: rules and events as JSON, actions as short lines.
 
 mod bounds;
+mod entities;
 mod graph;
 mod libraries;
 mod whereabouts;
@@ -18,7 +19,16 @@ fn compile(rules: &Json) -> (Option<Resolver>, Vec<Problem>) {
     let caches: BTreeMap<String, CacheConfig> = serde_json::from_value(read("caches", json!({}))).unwrap();
     let limits: Limits = serde_json::from_value(read("limits", json!({}))).unwrap();
     let secrets: BTreeMap<String, Secret> = serde_json::from_value(read("secrets", json!({}))).unwrap();
-    Resolver::compile(Declared { targets: &targets, caches: &caches, secrets: &secrets, limits })
+    let entities: BTreeMap<String, EntityConfig> = serde_json::from_value(read("entities", json!({}))).unwrap();
+    let on_unknown: Option<OnUnknown> = serde_json::from_value(read("on_unknown", json!(null))).unwrap();
+    Resolver::compile(Declared {
+        targets: &targets,
+        caches: &caches,
+        entities: &entities,
+        on_unknown,
+        secrets: &secrets,
+        limits,
+    })
 }
 
 fn resolver(rules: &Json) -> Resolver {

@@ -9,6 +9,7 @@ use super::cascade::{Edge, EdgeOrigin};
 use super::condition::Condition;
 use super::config::{CacheConfig, DependencyConfig, Mapped, Scalar};
 use super::dependency::{Dependency, Mapping, Origin};
+use super::entity::Entities;
 use super::set::{Cache, RuleSet};
 use crate::config::{ConfigPath, Problem};
 use crate::event::{Op, Type, Value};
@@ -68,7 +69,10 @@ impl<'a> Compiler<'a> {
                 cache.feeds.push(edge);
             }
         }
-        RuleSet::new(caches, dependencies, self.declared.limits.key_sets())
+        let with_rules = dependencies.iter().map(|dependency: &Dependency| dependency.entity.as_str().into()).collect();
+        let (entities, problems) = Entities::compile(self.declared.entities, with_rules);
+        self.problems.extend(problems);
+        RuleSet::new(caches, dependencies, entities, self.declared.limits.key_sets())
     }
 
     /// The caches, each behind those it depends on; what stands in a cycle is reported and comes last.
@@ -230,7 +234,9 @@ impl<'a> Compiler<'a> {
             None
         });
         let maps = self.maps(cache, config, relation.is_some(), path);
-        let (on_unknown, nulls) = (config.on_unknown.unwrap_or_default(), config.nulls.unwrap_or_default());
+        let of_cache = self.declared.caches.get(cache).and_then(|cache| cache.on_unknown);
+        let on_unknown = config.on_unknown.or(of_cache).or(self.declared.on_unknown).unwrap_or_default();
+        let nulls = config.nulls.unwrap_or_default();
         let (ops, changed) = (config.ops.clone(), config.changed.clone());
         let whole = self.typed(cache, Type::is_whole);
         let typed = self.typed(cache, |_| true);

@@ -244,6 +244,7 @@ mod tests {
             key: image(&[("id", Value::Int(1))]),
             before,
             after,
+            filled: false,
             changed: Some(vec!["state".into()]),
             types: Default::default(),
             relation: None,

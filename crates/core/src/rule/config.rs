@@ -63,6 +63,8 @@ cache_config! {
         pub dispatch: Option<DispatchConfig>,
         /// A channel on which each invalidation is told to processes with a local copy.
         pub publish: Option<String>,
+        /// What an unknown column means for its dependencies that do not say it; as the configuration says when left out.
+        pub on_unknown: Option<OnUnknown>,
         /// What makes it stale.
         pub depends_on: Vec<DependencyConfig>,
     }
@@ -93,6 +95,29 @@ impl CacheConfig {
     }
 }
 
+/// What is known of an entity beside its events.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EntityConfig {
+    /// Other names under which changes of its rows come, such as its partitions: `public.orders_*`, with `*` for any text.
+    pub also: Vec<String>,
+    /// The columns of its primary key, for changes that do not say it.
+    pub key: Vec<String>,
+    /// What PostgreSQL logs of its old rows; `default` when left out.
+    pub replica_identity: Option<ReplicaIdentity>,
+}
+
+/// What PostgreSQL logs of an old row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplicaIdentity {
+    /// Its key; the other columns are unknown.
+    #[default]
+    Default,
+    /// All of it.
+    Full,
+}
+
 /// What makes a cache stale. Exactly one of `row`, `m2m`, `cache`.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -111,7 +136,7 @@ pub struct DependencyConfig {
     pub when: Option<String>,
     /// Where the arguments come from; a list gives one key set each. Columns of the same name when left out.
     pub map: Option<OneOrMany<BTreeMap<String, Mapped>>>,
-    /// What an unknown column means; `widen` when left out.
+    /// What an unknown column means; as the cache says when left out, and `widen` where nothing says it.
     pub on_unknown: Option<OnUnknown>,
     /// What a null in a mapped argument means; `skip` when left out.
     pub nulls: Option<Nulls>,

@@ -9,6 +9,7 @@ pub(crate) mod set;
 
 pub(crate) mod cascade;
 pub(crate) mod dependency;
+pub(crate) mod entity;
 
 pub(crate) mod condition;
 mod known;

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use super::RuleError;
 use super::cascade::{self, Edge};
 use super::dependency::{Bounds, Considered, Dependency};
+use super::entity::Entities;
 use super::known::may_have_changed;
 use crate::event::problem::quoted;
 use crate::event::{Change, Event, Invalidate, Op, Row};
@@ -49,6 +50,8 @@ pub(crate) struct RuleSet {
     pub(crate) caches: Vec<Cache>,
     pub(crate) dependencies: Vec<Dependency>,
     entities: FxHashMap<Box<str>, Entity>,
+    /// What is declared of entities.
+    pub(crate) known: Entities,
     /// Bounds the key sets of one event.
     pub(crate) bounds: Bounds,
     /// Every later pass that some cache asks for.
@@ -132,7 +135,7 @@ impl<'e> Found<'e> {
 }
 
 impl RuleSet {
-    pub(crate) fn new(caches: Vec<Cache>, dependencies: Vec<Dependency>, bounds: Bounds) -> Self {
+    pub(crate) fn new(caches: Vec<Cache>, dependencies: Vec<Dependency>, known: Entities, bounds: Bounds) -> Self {
         let mut entities: FxHashMap<Box<str>, Entity> = FxHashMap::default();
         for (id, dependency) in (0..).zip(&dependencies) {
             match &dependency.relation {
@@ -144,7 +147,7 @@ impl RuleSet {
             }
         }
         let passes = caches.iter().flat_map(|cache| cache.again_after.iter().copied()).collect();
-        Self { caches, dependencies, entities, bounds, passes }
+        Self { caches, dependencies, entities, known, bounds, passes }
     }
 
     /// Whether a cache's entries are to be removed in this pass. One that no cache asks for is from before a reload: the

@@ -56,6 +56,7 @@ impl Change {
             key: self.key.as_ref().map(decoded_row).unwrap_or_default(),
             before: self.before.as_ref().filter(|_| is_of_row).map(decoded_row),
             after: self.after.as_ref().filter(|_| is_of_row).map(decoded_row),
+            filled: false,
             changed: self.changed.as_deref().filter(|_| is_of_row).map(decoded_columns),
             types: Types(types.collect()),
             relation: self.decoded_relation(),

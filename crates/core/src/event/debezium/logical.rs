@@ -12,18 +12,23 @@ use super::decimal;
 use crate::event::{Row, Value};
 
 /// The schemas of the two images.
-pub(super) struct Schemas {
-    images: Vec<Schema>,
+pub(super) struct Schemas<'a> {
+    images: Vec<Schema<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Schema {
+pub(super) struct Schema<'a> {
     #[serde(default)]
     field: String,
     #[serde(default)]
     name: Option<String>,
+    /// Whether it may be null.
     #[serde(default)]
-    fields: Vec<Schema>,
+    pub(super) optional: bool,
+    #[serde(default, borrow)]
+    default: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    fields: Vec<Schema<'a>>,
     #[serde(default)]
     parameters: Parameters,
 }
@@ -34,29 +39,47 @@ struct Parameters {
     scale: Option<String>,
 }
 
-impl Schemas {
+impl<'a> Schemas<'a> {
+    /// Reads the schema of an envelope.
+    pub(super) fn read(raw: &'a RawValue) -> Option<Self> {
+        let envelope: Schema<'a> = serde_json::from_str(raw.get()).ok()?;
+        Some(Self { images: envelope.fields }).filter(|schemas| !schemas.columns("before").is_empty())
+    }
+
     /// Reads the schema of an envelope, if anything in it is encoded. Most need not be read at all.
-    pub(super) fn of(raw: &RawValue) -> Option<Self> {
+    pub(super) fn of(raw: &'a RawValue) -> Option<Self> {
         let encoded = ["org.apache.kafka.connect.data.", "io.debezium.time.", "io.debezium.data.VariableScaleDecimal"];
         if !encoded.into_iter().any(|name| raw.get().contains(name)) {
             return None;
         }
-        let envelope: Schema = serde_json::from_str(raw.get()).ok()?;
+        let envelope: Schema<'a> = serde_json::from_str(raw.get()).ok()?;
         Some(Self { images: envelope.fields })
+    }
+
+    /// The columns of an image by name.
+    pub(super) fn columns(&self, image: &str) -> HashMap<&str, &Schema<'a>> {
+        let image = self.images.iter().find(|schema| schema.field == image);
+        image.into_iter().flat_map(|schema| &schema.fields).map(|column| (&*column.field, column)).collect()
     }
 
     /// Rewrites the encoded columns of an image. A column whose value is not of its type is left as it came; one that
     /// cannot be written exactly is left out, which makes it unknown.
     pub(super) fn apply(&self, image: &str, row: &mut Option<Row<'_>>) {
-        let Some(schema) = self.images.iter().find(|schema| schema.field == image) else { return };
         if let Some(row) = row {
-            let columns: HashMap<&str, &Schema> = schema.fields.iter().map(|column| (&*column.field, column)).collect();
+            let columns = self.columns(image);
             row.0.retain_mut(|(name, value)| columns.get(&**name).is_none_or(|column| column.rewrite(value)));
         }
     }
 }
 
-impl Schema {
+impl Schema<'_> {
+    /// Whether a value is the column's default.
+    pub(super) fn is_default(&self, value: &Value<'_>) -> bool {
+        self.default.is_some_and(|default| {
+            serde_json::from_str::<Value<'_>>(default.get()).is_ok_and(|default| default == *value)
+        })
+    }
+
     /// Rewrites one value; `false` when it cannot be known.
     fn rewrite(&self, value: &mut Value<'_>) -> bool {
         let Some(name) = self.name.as_deref() else { return true };

@@ -1,7 +1,7 @@
 //! Promises of Debezium's format.
 
 use crate::event::testing::{check, check_malformed, decoded, event, int, row, text};
-use crate::event::{Change, Event, Format, Op, Row, Value};
+use crate::event::{Change, Event, Format, Op, Row};
 
 const SOURCE: &str = r#"{"version":"<v>","connector":"postgresql","name":"PostgreSQL_server","ts_ms":1559033904863,
     "ts_us":1559033904863769,"ts_ns":1559033904863769000,"snapshot":false,"db":"postgres","schema":"public",
@@ -11,6 +11,7 @@ fn customers(op: Op) -> Event<'static> {
     Event {
         source: Some("PostgreSQL_server".into()),
         time_us: Some(1_559_033_904_863_769),
+        filled: op == Op::Update,
         ..event("public.customers", op)
     }
 }
@@ -141,7 +142,7 @@ fn blanks_that_stand_for_an_unlogged_old_row_are_unknown() {
         let headers: Vec<_> = key.map(|key| ("key", key)).into_iter().collect();
         let decoded = decoded(&change(&format!(r#""op":"d","before":{image}"#)), Format::Auto, &headers);
         match decoded.as_deref() {
-            Ok([Change::Event(event)]) => event.before.clone(),
+            Ok([Change::Event(Event { before, filled: false, .. })]) => before.clone(),
             other => panic!("{other:?}"),
         }
     };
@@ -150,8 +151,56 @@ fn blanks_that_stand_for_an_unlogged_old_row_are_unknown() {
     assert_eq!(before(r#"{"id":"id1","code":null}"#, Some(r#"{"id":"id1"}"#)), id());
     let pair = Some(row([("a", int(0)), ("b", int(2))]));
     assert_eq!(before(r#"{"a":0,"b":2,"c":null}"#, Some(r#"{"a":0,"b":2}"#)), pair);
-    let full = Some(row([("id", text("id1")), ("code", Value::Null), ("n", int(5))]));
-    assert_eq!(before(r#"{"id":"id1","code":null,"n":5}"#, Some(r#"{"id":"id1"}"#)), full);
+    for blank in [
+        r#""1970-01-01T00:00:00.000000Z""#,
+        r#""1970-01-01T00:00:00Z""#,
+        r#""1970-01-01Z""#,
+        r#""1970-01-01""#,
+        r#""00:00:00""#,
+        r#""0""#,
+        r#""0.00""#,
+        r#""AA==""#,
+        r#""{}""#,
+        r#""00000000-0000-0000-0000-000000000000""#,
+        "[]",
+        "{}",
+        "0.0",
+        r#"{"scale":0,"value":"AA=="}"#,
+    ] {
+        assert_eq!(before(&format!(r#"{{"id":"id1","x":{blank}}}"#), None), id(), "{blank}");
+    }
+}
+
+#[test]
+fn a_deleted_row_whose_defaults_are_not_known_may_be_filled_in() {
+    let of = |image: &str, schema: Option<&str>, key: Option<&'static str>| {
+        let headers: Vec<_> = key.map(|key| ("key", key)).into_iter().collect();
+        let change = change(&format!(r#""op":"d","before":{image}"#));
+        let body = match schema {
+            Some(columns) => format!(
+                r#"{{"schema":{{"type":"struct","fields":[{{"field":"before","fields":[{columns}]}}]}},"payload":{change}}}"#
+            ),
+            None => change,
+        };
+        match decoded(&body, Format::Auto, &headers).as_deref() {
+            Ok([Change::Event(event)]) => (event.before.clone(), event.filled),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (id, key) = (Some(row([("id", int(7))])), Some(r#"{"id":7}"#));
+    let image = r#"{"id":7,"status":"draft","author_id":1}"#;
+    let whole = Some(row([("id", int(7)), ("status", text("draft")), ("author_id", int(1))]));
+    assert_eq!(of(image, None, key), (whole.clone(), true));
+    assert_eq!(of(image, None, None), (whole.clone(), true));
+    let columns = r#"{"field":"id","type":"int32"},{"field":"status","type":"string","default":"draft"},
+        {"field":"author_id","type":"int32","default":1}"#;
+    assert_eq!(of(image, Some(columns), key), (id.clone(), false), "all of it are defaults");
+    assert_eq!(of(image, Some(columns), None), (id, false), "only a key can be no default");
+    let other = columns.replace("\"default\":1", "\"default\":2");
+    assert_eq!(of(image, Some(&other), key), (whole.clone(), false), "a value that is no default was logged");
+    assert_eq!(of(image, Some(&other), None), (whole.clone(), true), "it may be of the key");
+    let nullable = other.replace("\"default\":2", "\"optional\":true");
+    assert_eq!(of(image, Some(&nullable), None), (whole, false), "what may be null is not of the key");
 }
 
 #[test]

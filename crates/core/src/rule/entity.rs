@@ -1,0 +1,185 @@
+//! Applies what is declared of entities to events before they are matched: other names, and what of an old row was logged.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::config::{EntityConfig, ReplicaIdentity};
+use crate::config::{ConfigPath, Problem};
+use crate::event::{Change, Event, Op, Row};
+
+/// What is declared of entities, compiled.
+#[derive(Debug, Default)]
+pub(crate) struct Entities {
+    /// The entities, by their places in `options` and `names`.
+    names: Vec<Box<str>>,
+    options: Vec<EntityConfig>,
+    /// Other names of entities, each with the place of the entity; those that say most come first.
+    also: Vec<(Pattern, usize)>,
+    /// The entities that rules depend on: an event of one of them is never taken for another's.
+    with_rules: BTreeSet<Box<str>>,
+}
+
+/// A name in which `*` stands for any text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pattern {
+    begin: Box<str>,
+    /// What stands between stars, and behind the last; `None` where there is no star.
+    rest: Option<(Vec<Box<str>>, Box<str>)>,
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Self {
+        let mut parts: Vec<Box<str>> = text.split('*').map(Into::into).collect();
+        let begin = parts.remove(0);
+        let rest = parts.pop().map(|end| (parts, end));
+        Self { begin, rest }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        let Some((between, end)) = &self.rest else { return *self.begin == *name };
+        let Some(inner) = name.strip_prefix(&*self.begin).and_then(|name| name.strip_suffix(&**end)) else {
+            return false;
+        };
+        let mut rest = inner;
+        between.iter().all(|part| match rest.split_once(&**part) {
+            Some((_, after)) => {
+                rest = after;
+                true
+            }
+            None => false,
+        })
+    }
+
+    /// How much of a name it says.
+    fn letters(&self) -> usize {
+        let rest = self.rest.iter().flat_map(|(between, end)| between.iter().chain([end]));
+        rest.fold(self.begin.len(), |letters, part| letters + part.len())
+    }
+}
+
+impl Entities {
+    /// Compiles what is declared, and says what is wrong with it, at paths from the configuration's root. `with_rules` are the
+    /// entities that rules depend on.
+    pub(crate) fn compile(
+        declared: &BTreeMap<String, EntityConfig>,
+        with_rules: BTreeSet<Box<str>>,
+    ) -> (Self, Vec<Problem>) {
+        let mut entities = Self { with_rules, ..Self::default() };
+        let mut problems = Vec::new();
+        let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+        for (name, config) in declared {
+            let path = ConfigPath::root().key("entities").key(name);
+            problems.extend(entities.without_rules(name, &path));
+            for (index, also) in config.also.iter().enumerate() {
+                let path = path.key("also").index(index);
+                problems.extend(entities.wrong_name(name, also, path.clone()));
+                if let Some(other) = taken.insert(also, name) {
+                    let message = format!("`{also}` is taken for `{other}` already");
+                    problems
+                        .push(Problem::error(path, message).help("an event is of one entity; take one of them out"));
+                }
+                entities.also.push((Pattern::parse(also), entities.names.len()));
+            }
+            entities.names.push(name.as_str().into());
+            entities.options.push(config.clone());
+        }
+        entities.also.sort_by_key(|(pattern, _)| std::cmp::Reverse((pattern.rest.is_none(), pattern.letters())));
+        (entities, problems)
+    }
+
+    fn without_rules(&self, name: &str, path: &ConfigPath) -> Option<Problem> {
+        let message = || format!("no dependency is on a row or a relation of `{name}`, so that this says nothing");
+        let known = || self.with_rules.iter().map(|name| &**name);
+        (!self.with_rules.contains(name)).then(|| Problem::warning(path.clone(), message()).did_you_mean(name, known()))
+    }
+
+    fn wrong_name(&self, name: &str, also: &str, path: ConfigPath) -> Option<Problem> {
+        let pattern = Pattern::parse(also);
+        if pattern.letters() == 0 {
+            let problem = Problem::error(path, "would take events of every entity");
+            return Some(problem.help("write what the names have in common, as `public.orders_*`"));
+        }
+        let own = self.with_rules.iter().find(|other| ***other != *name && pattern.matches(other))?;
+        let message = format!("`{own}` has rules of its own, and its events are not taken for those of `{name}`");
+        Some(Problem::warning(path, message).help("take its rules out, or write a pattern that leaves it out"))
+    }
+
+    /// Whether there is nothing to apply.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Applies what is declared to what was decoded.
+    pub(crate) fn apply<'e>(&'e self, changes: &mut [Change<'e>]) {
+        for change in changes {
+            if let Change::Event(event) = change {
+                self.apply_to(event);
+            }
+        }
+    }
+
+    fn apply_to<'e>(&'e self, event: &mut Event<'e>) {
+        let place = self.place(&event.entity);
+        if let Some(place) = place {
+            event.entity = (&*self.names[place]).into();
+        }
+        if event.filled {
+            forget_fillings(event, place.map(|place| &self.options[place]));
+        }
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        if self.is_empty() {
+            return None;
+        }
+        let declared = self.names.binary_search_by(|known| (**known).cmp(name)).ok();
+        let also = || {
+            let has_rules = self.with_rules.contains(name);
+            self.also.iter().filter(|_| !has_rules).find(|(pattern, _)| pattern.matches(name)).map(|(_, place)| *place)
+        };
+        declared.or_else(also)
+    }
+}
+
+/// What Debezium says of a row of PostgreSQL before a change, as far as it was logged: without the whole old row it knows the
+/// key alone, and fills in the other columns.
+fn forget_fillings(event: &mut Event<'_>, declared: Option<&EntityConfig>) {
+    let key = declared.map(|entity| entity.key.as_slice()).unwrap_or_default();
+    let has_key = |row: &Row<'_>| !key.is_empty() && key.iter().all(|column| row.get(column).is_some());
+    if event.key.is_empty()
+        && let Some(row) = event.before.as_ref().or(event.after.as_ref()).filter(|row| has_key(row))
+    {
+        // A changed key comes as a delete and a create.
+        event.key = Row(row.0.iter().filter(|(name, _)| key.iter().any(|column| column == name)).cloned().collect());
+    }
+    let is_whole = declared.is_some_and(|entity| entity.replica_identity == Some(ReplicaIdentity::Full));
+    if event.op == Op::Delete && !is_whole {
+        event.before = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        let cases = [
+            ("public.orders", "public.orders", true),
+            ("public.orders", "public.orders_1", false),
+            ("public.orders_*", "public.orders_2026_11", true),
+            ("public.orders_*", "public.orders", false),
+            ("*.orders", "tenant_7.orders", true),
+            ("*.orders", "tenant_7.orders_old", false),
+            ("shop_*.orders_*_p", "shop_1.orders_2026_p", true),
+            ("shop_*.orders_*_p", "shop_1.orders_p", false),
+            ("a*a", "a", false),
+            ("a*a", "aa", true),
+            ("a*b*c", "abbc", true),
+            ("a*b*c", "acbc", true),
+            ("a*b*c", "acc", false),
+        ];
+        for (pattern, name, expected) in cases {
+            assert_eq!(Pattern::parse(pattern).matches(name), expected, "{pattern} and {name}");
+        }
+    }
+}
