@@ -251,7 +251,7 @@ impl Resolver {
         for (place, sets) in &found.stale {
             let cache = &self.rules.caches[*place as usize];
             let mut alone = Found::default();
-            sets.iter().for_each(|set| alone.add(*place, set.clone()));
+            sets.iter().for_each(|set| alone.add(*place, set.clone(), cache.exact_only));
             let Planned { actions, widened, error } = self.planned(change, alone, request);
             refused = refused.or(error);
             let (actions_max, bytes_max) = (self.limits.max_actions_per_event, self.limits.max_plan_bytes);

@@ -8,7 +8,7 @@ use super::context::Context;
 use super::decode::fields_inside;
 use super::fields::{Fields, Shape, text};
 use super::problem::{malformed, quoted, within};
-use super::{Change, DecodeError, EventLimits, Value, base64, debezium, json, owned, time};
+use super::{Change, DecodeError, EventLimits, base64, debezium, json, owned, time};
 
 /// The headers of a message.
 pub(super) type Headers<'a> = &'a [(Cow<'static, str>, String)];
@@ -120,7 +120,7 @@ pub(super) fn of_headers<'a>(headers: Headers<'a>) -> Result<Option<Attributes<'
     };
     let read = || {
         version(Some(&specversion))?;
-        let time_us = of("time").map_or(Ok(None), |text| time::field(&Value::Text(text)))?;
+        let time_us = of("time").map_or(Ok(None), |text| time::header(&text))?;
         let traceparent = of("traceparent").map(Into::into);
         let context = Context { id: Some(id), source: Some(source.into()), time_us, origin: None, traceparent };
         Ok(Some(Attributes { context, kind, debezium: debezium::Profile::of(of) }))

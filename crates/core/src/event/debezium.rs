@@ -73,6 +73,11 @@ pub(super) fn decode<'a>(
         let fields = inner.as_deref_mut().unwrap_or(fields);
         match fields.shape {
             Shape::Null => Ok(()),
+            Shape::Object if schema.is_some() && is_native(fields) => super::json::decode(fields, changes),
+            Shape::Scalar if schema.is_some() => Err(malformed(
+                "the payload is no object: where it is text that holds JSON, let the outbox event router expand it, with \
+                 `expand.json.payload=true`",
+            )),
             Shape::Object => change(fields, schema, key(headers, limits)?, limits, changes),
             _ => Err(malformed("expected an object with `op`, `source`, `before` and `after`")),
         }
@@ -108,6 +113,12 @@ pub(super) fn profile<'a>(
         Ok(())
     };
     decode().map_err(within("Debezium event"))
+}
+
+/// Whether it is a native message, as an outbox carries it inside of a schema.
+fn is_native(fields: &Fields<'_>) -> bool {
+    let is_envelope = fields.source.as_ref().is_some_and(|source| matches!(source, Value::Object(_)));
+    !is_envelope && (fields.entity.is_some() || fields.events.is_some() || fields.invalidate.is_some())
 }
 
 /// The payload and its schema, when the message has them.

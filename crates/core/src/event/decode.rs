@@ -136,6 +136,12 @@ fn message<'a>(
     };
     let fields = &mut Fields::default();
     fields::read(text(body)?, limits, fields)?;
+    if fields.shape == Shape::Scalar && body.trim_ascii_start().starts_with(b"\"") {
+        return Err(malformed(
+            "the body is a JSON string; where that holds JSON, publish what is in it: an outbox event router does with \
+             `expand.json.payload=true`, a client that does not encode twice",
+        ));
+    }
     if let Some(attributes) = attributes {
         return cloud_events::binary(&attributes, fields, limits, changes);
     }

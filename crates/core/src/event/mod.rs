@@ -23,6 +23,7 @@ mod batch;
 mod command;
 mod context;
 mod owned;
+mod postgres;
 pub(crate) mod problem;
 mod read;
 mod time;

@@ -42,6 +42,18 @@ impl<'a> KeySet<'a> {
         Self(SmallVec::from_elem(None, args))
     }
 
+    /// How many arguments there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no argument, and so one entry alone.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The value of an argument; `None` is any.
     #[must_use]
     pub fn get(&self, arg: usize) -> Option<&'a Value<'a>> {
@@ -106,6 +118,18 @@ pub(crate) fn add_widest<'a, const N: usize>(sets: &mut SmallVec<[KeySet<'a>; N]
     }
     sets.push(set);
     true
+}
+
+/// Adds a key set; where just exact ones can be removed, it takes the place of none and none takes its place.
+pub(crate) fn add<'a, const N: usize>(sets: &mut SmallVec<[KeySet<'a>; N]>, set: KeySet<'a>, exact_only: bool) -> bool {
+    if !exact_only {
+        return add_widest(sets, set);
+    }
+    let is_new = !sets.iter().take(COMPARED_MAX).chain(sets.last()).any(|known| *known == set);
+    if is_new {
+        sets.push(set);
+    }
+    is_new
 }
 
 /// A set of a cache's arguments, by their places.

@@ -127,6 +127,10 @@ fn an_unknown_column_is_what_the_key_or_the_other_image_says_else_any() {
     check(&rules, toast, &["delete by:3:1"]);
     let new_key = json!({"entity": "shop.Book", "op": "update", "changed": ["id"], "key": {"id": 2}, "before": {"author_id": 3}, "after": {"author_id": 3}});
     check(&rules, new_key, &["delete_prefix by:3:"]);
+    let no_after = json!({"entity": "shop.Book", "op": "update", "changed": ["id"], "key": {"id": 24}, "before": {"id": 24, "author_id": 3}});
+    check(&rules, no_after, &["delete_prefix by:3:"]);
+    let moved_key = json!({"entity": "shop.Book", "op": "update", "changed": ["id"], "key": {"id": 2}, "before": {"id": 1, "author_id": 3}, "after": {"id": 2}});
+    check(&rules, moved_key, &["delete by:3:1", "delete by:3:2"]);
 }
 
 #[test]

@@ -52,7 +52,9 @@ impl<'a> Compiler<'a> {
         let mut caches = Vec::new();
         for (place, name) in (0..).zip(&order) {
             let config = &self.declared.caches[*name];
-            caches.extend(self.cache(name, config));
+            let cache = self.cache(name, config);
+            let exact_only = cache.as_ref().is_some_and(|cache| cache.exact_only);
+            caches.extend(cache);
             for (index, dependency) in config.depends_on.iter().enumerate() {
                 let path = cache_path(name).key("depends_on").index(index);
                 if let Some(on) = &dependency.cache {
@@ -60,7 +62,8 @@ impl<'a> Compiler<'a> {
                     // Unknown names were reported when the order was found.
                     edges.extend(places.get(on.as_str()).map(|from| (*from, Edge { to: place, place: index, maps })));
                 } else {
-                    dependencies.extend(self.dependency(name, place, index, dependency, &path));
+                    let dependency = self.dependency(name, place, index, dependency, &path);
+                    dependencies.extend(dependency.map(|dependency| Dependency { exact_only, ..dependency }));
                 }
             }
         }
@@ -158,6 +161,7 @@ impl<'a> Compiler<'a> {
         let publish = config.publish.as_deref().map(Into::into);
         let prefixes = self.prefixes(config, &path);
         scheme.map(|scheme| Cache {
+            exact_only: scheme.actions(ArgSet::EMPTY, self.declared.limits.max_actions_per_event) == 0,
             name: name.to_owned(),
             scheme,
             targets,
@@ -242,7 +246,21 @@ impl<'a> Compiler<'a> {
         let typed = self.typed(cache, |_| true);
         let cache = place;
         let place = index;
-        Some(Dependency { cache, place, entity, relation, ops, changed, when, maps, whole, typed, on_unknown, nulls })
+        Some(Dependency {
+            cache,
+            place,
+            entity,
+            relation,
+            ops,
+            changed,
+            when,
+            maps,
+            exact_only: false,
+            whole,
+            typed,
+            on_unknown,
+            nulls,
+        })
     }
 
     /// The arguments for which the cache declares such a type.

@@ -7,7 +7,7 @@ use super::config::{Nulls, OnUnknown};
 use super::known::{Side, may_have_changed};
 use crate::event::{Event, Op, Relation, Row, Type, Value};
 use crate::key::key_set::Arg;
-use crate::key::key_set::add_widest;
+use crate::key::key_set::add;
 use crate::key::{ArgSet, KeySet};
 
 /// A compiled dependency on a row or a relation.
@@ -28,6 +28,8 @@ pub(crate) struct Dependency {
     pub(crate) when: Option<Condition>,
     /// Where the arguments come from; each mapping gives key sets of its own.
     pub(crate) maps: Vec<Mapping>,
+    /// A key set with an argument that is *any* cannot be removed, and must not take the place of those that can.
+    pub(crate) exact_only: bool,
     /// The arguments of which a list is one value, and not one per element.
     pub(crate) whole: ArgSet,
     /// The arguments whose type the cache declares, which counts for more than that of the event.
@@ -83,17 +85,26 @@ pub(crate) struct Stale<'e> {
     pub(crate) too_many: bool,
     /// What the values in the sets that were added hold.
     bytes: usize,
+    /// See [`Dependency::exact_only`].
+    exact_only: bool,
 }
 
 impl<'e> Stale<'e> {
     /// Adds a key set whose values hold so many bytes; past the bounds one that covers all of them takes their place.
     fn add(&mut self, set: KeySet<'e>, bytes: usize, bounds: Bounds) {
-        if add_widest(&mut self.sets, set) {
-            self.bytes = self.bytes.saturating_add(bytes);
+        let all = KeySet::all(set.len());
+        if !add(&mut self.sets, set, self.exact_only) {
+            return;
         }
+        self.bytes = self.bytes.saturating_add(bytes);
         if self.sets.len() > bounds.sets || (self.bytes > bounds.bytes && self.sets.len() > 1) {
             self.too_many = true;
-            if let Some((widest, rest)) = self.sets.split_first_mut() {
+            if self.exact_only {
+                // What there is no room for is what a key set of all stands for: a dead letter.
+                self.sets.pop();
+                self.sets.pop();
+                self.sets.push(all);
+            } else if let Some((widest, rest)) = self.sets.split_first_mut() {
                 rest.iter().for_each(|set| widest.widen_to_cover(set));
                 self.sets.truncate(1);
             }
@@ -127,7 +138,7 @@ impl Dependency {
         {
             return Ok(Considered::Skipped(Clause::Changed));
         }
-        let mut stale = Stale::default();
+        let mut stale = Stale { exact_only: self.exact_only, ..Stale::default() };
         if let Some(condition) = self.when.as_ref().filter(|_| event.op != Op::Truncate) {
             match condition.evaluate(event)? {
                 Truth::Yes => {}

@@ -69,6 +69,7 @@ impl<'r> Batch<'r> {
             next_pass: None,
             refused: None,
             handed_over: false,
+            has_unknown: false,
             actions_left: 0,
             max_keys: 0,
         }
@@ -106,6 +107,8 @@ pub(crate) struct Asking<'b, 'r, 'q> {
     refused: Option<Refused>,
     /// Whether any of its caches has to go to another queue.
     handed_over: bool,
+    /// Whether a mapped column of the current event is unknown.
+    has_unknown: bool,
     /// How many more actions the message may ask for before its events are widened.
     message_left: usize,
     /// How many more actions the current event may ask for before it is widened.
@@ -121,6 +124,7 @@ impl Asking<'_, '_, '_> {
     pub(crate) fn emit(&mut self, change: &Change<'_>, found: Found<'_>) {
         let limit = self.batch.resolver.limits.max_actions_per_event.min(self.message_left);
         self.actions_left = limit;
+        self.has_unknown = found.widened.iter().any(|(_, why)| *why == Widened::UnknownColumn);
         self.batch.widened.extend(found.widened);
         if let Some(error) = found.error {
             self.refuse(Refused::Rule(error));
@@ -172,7 +176,7 @@ impl Asking<'_, '_, '_> {
         let sets = self.within_limit(place, cache, targets, sets);
         for set in sets.iter() {
             if let Err(error) = self.remove(cache, targets, set) {
-                self.refuse(key_refused(cache, error));
+                self.refuse(key_refused(cache, error, self.has_unknown));
             }
         }
     }
@@ -192,6 +196,9 @@ impl Asking<'_, '_, '_> {
         let mut cost = Cost::of(cache, sets, max_keys, keys_each);
         if let Some(why) = self.too_much(cost).filter(|_| sets.len() > 1) {
             self.batch.widened.push((place, why));
+            if cache.exact_only {
+                return self.as_many_as_fit(cache, sets, max_keys, keys_each);
+            }
             let (widest, rest) = sets.split_at_mut(1);
             rest.iter().for_each(|set| widest[0].widen_to_cover(set));
             sets = widest;
@@ -204,10 +211,40 @@ impl Asking<'_, '_, '_> {
             self.batch.widened.push((place, Widened::TooManyBytes));
             cost = Cost::of(cache, sets, self.max_keys, keys_each);
         }
+        self.spend(cost);
+        sets
+    }
+
+    /// The first of the sets, where no other covers them; the event becomes a dead letter for the rest.
+    fn as_many_as_fit<'s, 'e>(
+        &mut self,
+        cache: &Cache,
+        sets: &'s mut [KeySet<'e>],
+        max_keys: usize,
+        keys_each: usize,
+    ) -> &'s [KeySet<'e>] {
+        self.max_keys = max_keys;
+        let mut count = 0;
+        for set in sets.iter() {
+            let cost = Cost::of(cache, std::slice::from_ref(set), max_keys, keys_each);
+            if self.too_much(cost).is_some() {
+                break;
+            }
+            self.spend(cost);
+            count += 1;
+        }
+        if count < sets.len() {
+            // Says by itself why it cannot be removed.
+            sets[count] = KeySet::all(sets[count].len());
+            count += 1;
+        }
+        &sets[..count]
+    }
+
+    fn spend(&mut self, cost: Cost) {
         self.actions_left = self.actions_left.saturating_sub(cost.actions);
         self.bytes_left = self.bytes_left.saturating_sub(cost.bytes);
         self.batch.bytes = self.batch.bytes.saturating_add(cost.bytes);
-        sets
     }
 
     fn too_much(&self, cost: Cost) -> Option<Widened> {
@@ -291,8 +328,14 @@ impl Cost {
     }
 }
 
-fn key_refused(cache: &Cache, error: KeyError) -> Refused {
-    let (cache, text) = (cache.name.clone(), error.to_string());
+fn key_refused(cache: &Cache, error: KeyError, has_unknown: bool) -> Refused {
+    let (cache, mut text) = (cache.name.clone(), error.to_string());
+    if has_unknown && matches!(error, KeyError::OutOfReach(_)) {
+        text.push_str(
+            "; the event does not say what a mapped column was or is: publish it in `before`, say in `changed` what \
+             changed, or set `on_unknown: after_only`",
+        );
+    }
     match error {
         KeyError::TooLong { .. } => Refused::Limit { cache, error: text },
         KeyError::EmptyInPrefix { .. } | KeyError::Unspellable { .. } | KeyError::OutOfReach(_) => {

@@ -15,7 +15,7 @@ use super::entity::Entities;
 use super::known::may_have_changed;
 use crate::event::problem::quoted;
 use crate::event::{Change, Event, Invalidate, Op, Row};
-use crate::key::key_set::add_widest;
+use crate::key::key_set::add;
 use crate::key::{KeySet, Scheme};
 use crate::plan::TargetSet;
 use crate::resolve::Widened;
@@ -33,6 +33,8 @@ pub(crate) struct Cache {
     pub(crate) publish: Option<Arc<str>>,
     /// The queue that it names as its own.
     pub(crate) queue: Option<QueueId>,
+    /// See [`Dependency::exact_only`].
+    pub(crate) exact_only: bool,
     /// The caches that depend on this one; they stand behind it.
     pub(crate) feeds: Vec<Edge>,
 }
@@ -120,10 +122,11 @@ pub(crate) struct Found<'e> {
 }
 
 impl<'e> Found<'e> {
-    pub(crate) fn add(&mut self, cache: u32, set: KeySet<'e>) {
+    /// Adds a key set of a cache, of which just exact ones can be removed, or any.
+    pub(crate) fn add(&mut self, cache: u32, set: KeySet<'e>, exact_only: bool) {
         match self.stale.iter_mut().find(|(known, _)| *known == cache) {
             Some((_, sets)) => {
-                add_widest(sets, set);
+                add(sets, set, exact_only);
             }
             None => self.stale.push((cache, SmallVec::from_iter([set]))),
         }
@@ -183,7 +186,7 @@ impl RuleSet {
                         (stale.too_many, Widened::TooManyActions),
                     ];
                     found.widened.extend(reasons.iter().filter(|(is, _)| *is).map(|(_, why)| (dependency.cache, *why)));
-                    stale.sets.into_iter().for_each(|set| found.add(dependency.cache, set));
+                    stale.sets.into_iter().for_each(|set| found.add(dependency.cache, set, dependency.exact_only));
                 }
                 Err(error) => found.fail(Some(&self.caches[dependency.cache as usize].name), error),
             }
@@ -221,6 +224,6 @@ impl RuleSet {
                 }
             }
         }
-        found.add(place, set);
+        found.add(place, set, cache.exact_only);
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::logical::Schemas;
+use super::logical::{Schemas, unzoned_date};
 use super::{UNAVAILABLE, UNAVAILABLE_BYTES};
 use crate::event::fields::{Fields, object, text};
 use crate::event::problem::{malformed, quoted};
@@ -83,6 +83,9 @@ impl<'a> Envelope<'a> {
         if let Some(schemas) = fillings.or_else(|| schema.and_then(Schemas::of)) {
             schemas.apply("before", &mut self.before);
             schemas.apply("after", &mut self.after);
+        } else if schema.is_none() {
+            let images = [&mut self.before, &mut self.after].into_iter().flatten();
+            images.flat_map(|row| &mut row.0).for_each(|(_, value)| unzoned_date(value));
         }
         Ok(Event {
             types: Types::default(),

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use jiff::civil::{DateTime, Time};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::{SignedDuration, ToSpan};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::decimal;
-use crate::event::{Row, Value};
+use crate::event::{Row, Value, postgres};
 
 /// The schemas of the two images.
 pub(super) struct Schemas<'a> {
@@ -48,7 +48,7 @@ impl<'a> Schemas<'a> {
 
     /// Reads the schema of an envelope, if anything in it is encoded. Most need not be read at all.
     pub(super) fn of(raw: &'a RawValue) -> Option<Self> {
-        let encoded = ["org.apache.kafka.connect.data.", "io.debezium.time.", "io.debezium.data.VariableScaleDecimal"];
+        let encoded = ["org.apache.kafka.connect.data.", "io.debezium.time.", "io.debezium.data."];
         if !encoded.into_iter().any(|name| raw.get().contains(name)) {
             return None;
         }
@@ -89,6 +89,10 @@ impl Schema<'_> {
                 scale.and_then(|scale| decimal::text(encoded, scale))
             }
             ("io.debezium.data.VariableScaleDecimal", Value::Object(parts)) => variable_decimal(parts),
+            ("io.debezium.data.Json", Value::Text(text)) => {
+                return postgres::json(text).map(|held| *value = held).is_some();
+            }
+            (_, Value::Text(text)) if name.starts_with("io.debezium.time.Iso") => iso(name, text),
             (_, Value::Int(number)) => match i64::try_from(*number).ok().map(|number| temporal(name, number)) {
                 Some(Temporal::Text(text)) => Some(text),
                 Some(Temporal::Other) => return true,
@@ -127,6 +131,28 @@ fn temporal(name: &str, number: i64) -> Temporal {
         _ => return Temporal::Other,
     };
     text.map_or(Temporal::OutOfRange, Temporal::Text)
+}
+
+/// What ends in a `Z` though the column has no zone, as the same column gives it in the other modes.
+fn iso(name: &str, text: &str) -> Option<String> {
+    let text = text.strip_suffix('Z').unwrap_or(text);
+    match name {
+        "io.debezium.time.IsoDate" => text.parse::<Date>().ok().map(|date| date.to_string()),
+        "io.debezium.time.IsoTime" => text.parse::<Time>().ok().map(|time| time.to_string()),
+        _ => text.parse::<DateTime>().ok().map(|point| point.to_string()),
+    }
+}
+
+/// A day as only the mode `isostring` writes it, where no schema says so: `2019-07-09Z`.
+pub(super) fn unzoned_date(value: &mut Value<'_>) {
+    /// `2019-07-09Z`
+    const LENGTH: usize = 11;
+    if let Value::Text(text) = value
+        && text.len() == LENGTH
+        && let Some(date) = text.strip_suffix('Z').filter(|date| date.parse::<Date>().is_ok())
+    {
+        *value = Value::Text(Cow::Owned(date.to_owned()));
+    }
 }
 
 fn date(days: i64) -> Option<String> {

@@ -1,7 +1,7 @@
 //! Promises of Debezium's format.
 
 use crate::event::testing::{check, check_malformed, decoded, event, int, row, text};
-use crate::event::{Change, Event, Format, Op, Row};
+use crate::event::{Change, Event, Format, Op, Row, Value};
 
 const SOURCE: &str = r#"{"version":"<v>","connector":"postgresql","name":"PostgreSQL_server","ts_ms":1559033904863,
     "ts_us":1559033904863769,"ts_ns":1559033904863769000,"snapshot":false,"db":"postgres","schema":"public",
@@ -245,6 +245,10 @@ fn encoded_values_are_written_as_text_by_their_schema() {
         (r#""name":"io.debezium.time.MicroTime""#, "43200000001", Some("12:00:00.000001")),
         (r#""name":"io.debezium.time.NanoTime""#, "1", Some("00:00:00.000000001")),
         (r#""name":"io.debezium.time.ZonedTimestamp""#, r#""2019-07-09T00:00:00Z""#, Some("2019-07-09T00:00:00Z")),
+        (r#""name":"io.debezium.time.IsoDate""#, r#""2019-07-09Z""#, Some("2019-07-09")),
+        (r#""name":"io.debezium.time.IsoTime""#, r#""12:00:00.000001Z""#, Some("12:00:00.000001")),
+        (r#""name":"io.debezium.time.IsoTimestamp""#, r#""2019-07-09T02:28:57.000000Z""#, Some("2019-07-09T02:28:57")),
+        (r#""name":"io.debezium.time.IsoTimestamp""#, r#""infinity""#, None),
         (r#""name":"io.debezium.time.Date""#, "999999999999", None),
         (r#""name":"io.debezium.time.MicroTime""#, "86400000000", None),
         (r#""name":"org.apache.kafka.connect.data.Decimal""#, r#""dzWUAA==""#, None),
@@ -262,6 +266,24 @@ fn encoded_values_are_written_as_text_by_their_schema() {
 }
 
 #[test]
+fn a_day_and_json_are_what_they_hold() {
+    let after = |body: &str| match decoded(body, Format::Auto, &[]).as_deref() {
+        Ok([Change::Event(event)]) => event.after.clone(),
+        other => panic!("{other:?}"),
+    };
+    let image = r#"{"born":"2019-07-09Z","at":"2019-07-09T02:28:57Z","no":"2019-13-09Z","attrs":"{\"a\":[1]}"}"#;
+    let body = change(&format!(r#""op":"c","after":{image}"#));
+    let plain = [("born", text("2019-07-09")), ("at", text("2019-07-09T02:28:57Z")), ("no", text("2019-13-09Z"))];
+    let as_text = ("attrs", text(r#"{"a":[1]}"#));
+    let [born, at, no] = plain.clone();
+    assert_eq!(after(&body), Some(row([born, at, no, as_text])));
+    let schema = r#"{"fields":[{"field":"after","fields":[{"field":"attrs","name":"io.debezium.data.Json"}]}]}"#;
+    let Some(Row(columns)) = after(&format!(r#"{{"schema":{schema},"payload":{body}}}"#)) else { panic!("no row") };
+    let held = Value::Object(row([("a", Value::List(vec![int(1)]))]));
+    assert_eq!(columns.last(), Some(&("attrs".into(), held)));
+}
+
+#[test]
 fn what_is_no_envelope_is_refused() {
     let cases = [
         (change(r#""op":"x""#), "Debezium event: unknown `op` `x`, expected one of c, r, u, d, t, m"),
@@ -271,7 +293,8 @@ fn what_is_no_envelope_is_refused() {
         (change(r#""before":{"id":1}"#), "no `op`: expected an envelope"),
         (change(r#""op":"m""#), "no `message`, which `op` m needs"),
         (r#"{"op":"t","source":{"schema":"public"}}"#.to_owned(), "no `source.table`"),
-        (r#"{"schema":{},"payload":5}"#.to_owned(), "expected an object with `op`"),
+        (r#"{"schema":{},"payload":5}"#.to_owned(), "the payload is no object"),
+        (r#"{"schema":{},"payload":[]}"#.to_owned(), "expected an object with `op`"),
     ];
     for (body, words) in &cases {
         check_malformed(body, Format::Auto, words);

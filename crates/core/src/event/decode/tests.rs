@@ -232,6 +232,20 @@ proptest! {
 }
 
 #[test]
+fn json_inside_of_text_says_what_to_set() {
+    let native = r#"{"entity":"a.B","op":"truncate"}"#;
+    let text = serde_json::Value::from(native).to_string();
+    check_malformed(&text, Format::Auto, "expand.json.payload=true");
+    let wrapped = format!(r#"{{"schema":{{"type":"string"}},"payload":{text}}}"#);
+    check_malformed(&wrapped, Format::Auto, "expand.json.payload=true");
+    let body = format!(r#"{{"schema":{{"type":"struct"}},"payload":{native}}}"#);
+    let mut changes = Vec::new();
+    decode(Payload { body: body.as_bytes(), headers: &[] }, Format::Auto, &EventLimits::default(), &mut changes)
+        .unwrap();
+    assert_eq!(changes, [Change::Event(event("a.B", Op::Truncate))]);
+}
+
+#[test]
 fn what_stands_beside_the_events_is_kept_once_however_many_there_are() {
     let events = [r#"{"entity":"a.B","op":"truncate"}"#; 100].join(",");
     for said in ["plain", "\\n escaped"] {

@@ -71,7 +71,10 @@ fn values_never_widen_a_delete_by_their_content() {
     check(
         &rules,
         event("exact", json!(1.5)),
-        &["refused: cache c: argument a is a number whose spelling in a key is not known; publish it as text"],
+        &[
+            "refused: cache c: argument a is a number with a fraction, whose spelling in a key is not known; publish it as \
+           text, or write it as Python's `repr()` does, with `!r` behind its name in the template: `{price!r}`",
+        ],
     );
     check(&rules, event("exact", json!({"y": 1})), &["refused: cache c: argument a is an object; map a path into it"]);
 }
