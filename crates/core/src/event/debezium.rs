@@ -1,7 +1,9 @@
 //! Decodes Debezium's change events, with and without schema, and as the data of a CloudEvent.
 
+mod cassandra;
 mod decimal;
 mod envelope;
+mod flat;
 mod logical;
 
 use std::borrow::Cow;
@@ -61,6 +63,22 @@ pub(super) fn is_envelope(fields: &Fields<'_>) -> bool {
     wrapped || matches!(fields.source, Some(Value::Object(_))) || envelope::is_housekeeping(fields)
 }
 
+/// Whether an object is a flattened row, by itself or with its schema.
+pub(super) fn is_flat(fields: &Fields<'_>) -> bool {
+    flat::is_flat(fields) || (fields.schema.is_some() && fields.payload.as_deref().is_some_and(flat::is_flat))
+}
+
+/// Decodes a flattened row, given as it is and as it was recognised.
+pub(super) fn flat<'a>(
+    row: Row<'a>,
+    fields: &Fields<'a>,
+    headers: Headers<'a>,
+    limits: &EventLimits,
+    changes: &mut Vec<Change<'a>>,
+) -> Result<(), DecodeError> {
+    flat::decode(row, fields.schema, key(headers, limits)?, changes)
+}
+
 /// Decodes a message; a `key` header is the message's key, as Debezium Server writes it.
 pub(super) fn decode<'a>(
     fields: &mut Fields<'a>,
@@ -100,7 +118,12 @@ pub(super) fn profile<'a>(
         }
         let envelope = Envelope {
             op: profile.op.clone().ok_or_else(|| malformed("no `iodebeziumop`"))?,
-            place: Place { db: profile.db.clone(), schema: profile.schema.clone(), table: profile.table.clone() },
+            place: Place {
+                db: profile.db.clone(),
+                schema: profile.schema.clone(),
+                keyspace: None,
+                table: profile.table.clone(),
+            },
             connector: profile.connector.clone(),
             id: None,
             source: profile.name.clone().map(Into::into),

@@ -12,9 +12,12 @@ mod fields;
 mod limit;
 
 // The formats: a file each.
+mod canal;
 mod cloud_events;
 mod debezium;
 mod json;
+mod maxwell;
+mod sequin;
 mod wal2json;
 
 // What they share.

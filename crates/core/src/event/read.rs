@@ -170,6 +170,13 @@ impl<'r, 'a> Lookup<'r, 'a> {
     }
 }
 
+/// The row before a change, given the row after it and the old values of the columns that changed.
+pub(super) fn old_row<'a>(after: &Row<'a>, old: Row<'a>) -> Row<'a> {
+    let changed = Lookup::of(&old);
+    let same = after.0.iter().filter(|(name, _)| changed.get(name).is_none()).cloned().collect::<Vec<_>>();
+    Row(old.0.into_iter().chain(same).collect())
+}
+
 /// The refusal of a name that stands in one object twice.
 pub(super) fn twice<E: Error>(name: &str) -> E {
     E::custom(format_args!("the field {} is there twice", quoted(name)))

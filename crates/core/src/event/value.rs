@@ -65,6 +65,12 @@ impl<'a> Row<'a> {
         Some(value)
     }
 
+    /// Takes the value of a column out.
+    pub fn take(&mut self, column: &str) -> Option<Value<'a>> {
+        let place = self.0.iter().position(|(name, _)| name == column)?;
+        Some(self.0.remove(place).1)
+    }
+
     /// Whether there is no column at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {

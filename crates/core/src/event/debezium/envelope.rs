@@ -28,6 +28,8 @@ pub(super) struct Envelope<'a> {
 pub(super) struct Place<'a> {
     pub(super) db: Option<Cow<'a, str>>,
     pub(super) schema: Option<Cow<'a, str>>,
+    /// Of Vitess and Cassandra.
+    pub(super) keyspace: Option<Cow<'a, str>>,
     pub(super) table: Option<Cow<'a, str>>,
 }
 
@@ -49,7 +51,10 @@ impl<'a> Envelope<'a> {
     /// Takes the parts out of an envelope's fields.
     pub(super) fn of(fields: &mut Fields<'a>, key: Row<'a>) -> Result<Self, DecodeError> {
         let op = text("op", fields.op.take())?.ok_or_else(|| {
-            malformed("no `op`: expected an envelope with `op`, `source`, `before` and `after`, not a flattened row")
+            malformed(
+                "no `op`: expected an envelope with `op`, `source`, `before` and `after`, not a flattened row (which is \
+                 read with `add.fields=op,table,schema,db,source.ts_ms`)",
+            )
         })?;
         let source = object("source", fields.source.take())?.ok_or_else(|| malformed("no `source`"))?;
         let column = |name: &str| match source.get(name) {
@@ -58,7 +63,12 @@ impl<'a> Envelope<'a> {
         };
         Ok(Self {
             op,
-            place: Place { db: column("db"), schema: column("schema"), table: column("table") },
+            place: Place {
+                db: column("db"),
+                schema: column("schema"),
+                keyspace: column("keyspace"),
+                table: column("table"),
+            },
             connector: column("connector"),
             id: id(&source, fields.other("transaction")),
             source: column("name").map(Into::into),
@@ -71,6 +81,7 @@ impl<'a> Envelope<'a> {
 
     /// The event.
     pub(super) fn event(mut self, schema: Option<&RawValue>) -> Result<Event<'a>, DecodeError> {
+        self.unwrap_cells();
         let op = self.op()?;
         if op == Op::Truncate {
             (self.before, self.after) = (None, None);
@@ -131,7 +142,7 @@ impl<'a> Envelope<'a> {
         let is_of_postgres = self.is_of_postgres();
         let Some(before) = self.before.as_mut().filter(|_| is_of_postgres && matches!(op, Op::Update | Op::Delete))
         else {
-            return is_of_postgres && op == Op::Update;
+            return op == Op::Update && (is_of_postgres || self.connector.as_deref() == Some("cassandra"));
         };
         let key = Lookup::of(&self.key);
         let of_key = |name: &str| key.get(name).is_some();
@@ -163,7 +174,7 @@ impl<'a> Place<'a> {
     fn entity(self) -> Result<Cow<'a, str>, DecodeError> {
         let some = |name: Option<Cow<'a, str>>| name.filter(|name| !name.is_empty());
         let table = some(self.table).ok_or_else(|| malformed("no `source.table`"))?;
-        Ok(match some(self.schema).or(some(self.db)) {
+        Ok(match some(self.schema).or(some(self.db)).or(some(self.keyspace)) {
             Some(schema) => Cow::Owned(format!("{schema}.{table}")),
             None => table,
         })

@@ -40,6 +40,12 @@ struct Parameters {
 }
 
 impl<'a> Schemas<'a> {
+    /// Reads the schema of a flattened row, as that of an image without a name.
+    pub(super) fn flat(raw: &'a RawValue) -> Option<Self> {
+        let row: Schema<'a> = serde_json::from_str(raw.get()).ok()?;
+        Some(Self { images: vec![Schema { field: String::new(), ..row }] })
+    }
+
     /// Reads the schema of an envelope.
     pub(super) fn read(raw: &'a RawValue) -> Option<Self> {
         let envelope: Schema<'a> = serde_json::from_str(raw.get()).ok()?;

@@ -303,3 +303,50 @@ fn what_is_no_envelope_is_refused() {
     check_malformed(flattened, Format::Debezium, "not a flattened row");
     check_malformed(r#"{"entity":"a.B","op":"truncate"}"#, Format::Debezium, "Debezium event: no `source`");
 }
+
+#[test]
+fn keyspaces_stand_for_databases() {
+    let source = |connector: &str| {
+        format!(
+            r#""source":{{"connector":"{connector}","name":"s","db":"","keyspace":"inventory","table":"products"}}"#
+        )
+    };
+    let created = format!(r#"{{"op":"c","after":{{"id":7}},{}}}"#, source("vitess"));
+    let of = |op| Event { source: Some("s".into()), ..event("inventory.products", op) };
+    check(&created, Format::Debezium, [Event { after: Some(row([("id", int(7))])), ..of(Op::Create) }]);
+    let cells = r#"{"id":{"value":7,"deletion_ts":null,"set":true},"name":{"value":"x","deletion_ts":null,"set":true},
+        "gone":{"value":null,"deletion_ts":5,"set":true},"same":{"value":null,"deletion_ts":null,"set":false},"other":null}"#;
+    let image = || Some(row([("id", int(7)), ("name", text("x")), ("gone", Value::Null)]));
+    let cassandra = |op: &str| format!(r#"{{"op":"{op}","ts_ms":1,"after":{cells},{}}}"#, source("cassandra"));
+    let timed = |event| Event { time_us: Some(1000), ..event };
+    for op in ["i", "u"] {
+        check(&cassandra(op), Format::Debezium, [timed(Event { after: image(), filled: true, ..of(Op::Update) })]);
+    }
+    for op in ["d", "r"] {
+        check(&cassandra(op), Format::Debezium, [timed(Event { before: image(), ..of(Op::Delete) })]);
+    }
+}
+
+#[test]
+fn a_flattened_row_says_what_happened_in_added_fields() {
+    let image = || Some(row([("id", int(7)), ("op", text("x")), ("key", Value::Null)]));
+    let flat = |added: &str| format!(r#"{{"id":7,"op":"x","key":null,"__table":"book","__source_ts_ms":1,{added}}}"#);
+    let of = |op| Event { time_us: Some(1000), ..event("public.book", op) };
+    let schema = r#""__schema":"public","__db":"shop""#;
+    let created = flat(&format!(r#""__op":"c",{schema},"__deleted":"false""#));
+    check(&created, Format::Debezium, [Event { after: image(), ..of(Op::Create) }]);
+    let updated = flat(&format!(r#""__op":"u",{schema}"#));
+    check(&updated, Format::Debezium, [Event { after: image(), filled: true, ..of(Op::Update) }]);
+    let deleted = flat(&format!(r#""__op":"d",{schema},"__connector":"mysql""#));
+    check(&deleted, Format::Debezium, [Event { before: image(), ..of(Op::Delete) }]);
+    let mysql = flat(r#""__op":"c","__db":"shop""#);
+    check(&mysql, Format::Debezium, [Event { entity: "shop.book".into(), after: image(), ..of(Op::Create) }]);
+    let fields = r#"{"field":"born","type":"int32","name":"io.debezium.time.Date"}"#;
+    let row_of = r#"{"born":18075,"__op":"r","__table":"person","__schema":"public"}"#;
+    let wrapped = format!(r#"{{"schema":{{"type":"struct","fields":[{fields}]}},"payload":{row_of}}}"#);
+    let born = Some(row([("born", text("2019-06-28"))]));
+    check(&wrapped, Format::Debezium, [Event { after: born, ..event("public.person", Op::Create) }]);
+    for lacking in [r#"{"id":7,"__deleted":"true"}"#, r#"{"id":7,"__op":"c"}"#] {
+        check_malformed(lacking, Format::Auto, "set `add.fields=op,table,schema,db,source.ts_ms`");
+    }
+}

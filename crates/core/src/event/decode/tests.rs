@@ -6,7 +6,7 @@ use super::*;
 use crate::event::testing::{check_malformed, event};
 use crate::event::{Event, Op};
 
-const FORMATS: [Format; 5] = [Format::Auto, Format::Json, Format::CloudEvents, Format::Debezium, Format::Wal2json];
+const FORMATS: [Format; 8] = Format::ALL;
 
 fn error(body: &[u8], limits: &EventLimits) -> DecodeError {
     let mut changes = vec![Change::Event(event("kept.One", Op::Truncate))];
@@ -105,8 +105,8 @@ fn nul_and_big_integers_are_data() {
     decode(Payload { body: body.as_bytes(), headers: &[] }, Format::Auto, &EventLimits::default(), &mut changes)
         .expect("it is right");
     let Change::Event(Event { after: Some(after), .. }) = &changes[0] else { panic!("no after image") };
-    assert_eq!(after.get("s"), Some(&crate::event::Value::Text("\0".into())));
-    assert_eq!(after.get("n"), Some(&crate::event::Value::Int(u64::MAX.into())));
+    assert_eq!(after.get("s"), Some(&Value::Text("\0".into())));
+    assert_eq!(after.get("n"), Some(&Value::Int(u64::MAX.into())));
 }
 
 #[test]
