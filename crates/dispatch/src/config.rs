@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::transport::TransportConfig;
 use quash_core::config::{ConfigPath, Problem, Root, Secret, Severity, Span, Tagged};
-use quash_core::event::Format;
+use quash_core::event::{Accept, Format};
 use quash_core::resolve::{Declared, Resolver};
 use quash_core::rule::config::{CacheConfig, EntityConfig, Limits, OnUnknown};
 use quash_core::rule::dispatch::DispatchConfig;
@@ -168,6 +168,8 @@ pub const DEFAULT: &str = include_str!("default.yaml");
 pub struct SourceOptions {
     /// The format of the events.
     pub format: Format,
+    /// Which messages are for Quash; all when left out.
+    pub accept: Accept,
     /// Deliveries of one batch at most.
     pub batch: usize,
     /// How long to wait for a batch to fill once it has its first delivery.
@@ -178,7 +180,8 @@ pub struct SourceOptions {
 
 impl Default for SourceOptions {
     fn default() -> Self {
-        Self { format: Format::Auto, batch: 256, linger: Span(Duration::ZERO), in_flight: 4 }
+        let accept = Accept::default();
+        Self { format: Format::Auto, accept, batch: 256, linger: Span(Duration::ZERO), in_flight: 4 }
     }
 }
 

@@ -5,8 +5,10 @@ mod handled;
 #[cfg(test)]
 mod tests;
 
+use quash_core::event::Accept;
 use quash_core::resolve::{Request, Resolution, Resolved};
 use quash_core::scope::{QueueSet, Scope};
+use quash_dispatch::config::SourceOptions;
 use quash_dispatch::transport::{Delivery, Settler};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
@@ -51,6 +53,8 @@ pub(crate) struct Item<'d> {
     scope: Option<Scope>,
     /// The caches that it names and that are not configured here, separated by commas.
     unconfigured: Option<String>,
+    /// Whether the source does not accept it.
+    is_left_out: bool,
 }
 
 impl<'w> Work<'w> {
@@ -126,7 +130,13 @@ impl<'w> Work<'w> {
             state: State::read(headers, |name| rules.target(name)),
             scope: read_scope(headers, |name| rules.cache(name)),
             unconfigured: unconfigured_caches(headers, |name| rules.cache(name)),
+            is_left_out: self.is_left_out(delivery),
         }
+    }
+
+    fn is_left_out(self, delivery: &Delivery) -> bool {
+        let SourceOptions { accept, format, .. } = &self.source.options;
+        *accept != Accept::default() && accept.leaves_out(payload(&delivery.message), *format, &self.snapshot.limits)
     }
 
     fn request<'i>(self, item: &'i Item<'_>, elsewhere: QueueSet) -> Request<'i> {
@@ -160,6 +170,8 @@ impl Item<'_> {
     fn spared(&self) -> Option<Happened<'static>> {
         if self.delivery.deliveries >= DELIVERIES_MAX {
             Some(Happened::KillsWorkers(self.delivery.deliveries))
+        } else if self.is_left_out {
+            Some(Happened::LeftOut)
         } else {
             self.state.targets.is_empty().then_some(Happened::Unconfigured)
         }

@@ -20,7 +20,7 @@ use quash_core::resolve::{Resolution, Widened};
 
 pub use histogram::Histogram;
 pub use limiter::Limiter;
-pub use source::{EventOutcome, SourceMetrics};
+pub use source::{EventOutcome, Matched, SourceMetrics};
 pub use target::{ActionOutcome, RetryError, TargetMetrics};
 
 /// Label sets come from configured names and closed enums only.

@@ -128,6 +128,11 @@ pub(super) fn of_headers<'a>(headers: Headers<'a>) -> Result<Option<Attributes<'
     read().map_err(within("CloudEvents"))
 }
 
+/// The `type` in the headers, when the message is in binary mode.
+pub(super) fn kind<'a>(headers: Headers<'a>) -> Option<Cow<'a, str>> {
+    attribute(headers, "specversion").and_then(|_| attribute(headers, "type"))
+}
+
 /// Whether the `content-type` says that the body is a whole CloudEvent, or several.
 pub(super) fn says_structured(headers: Headers<'_>) -> bool {
     let content_type = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));

@@ -7,6 +7,7 @@ pub mod types;
 pub mod value;
 
 // From bytes to changes.
+pub mod accept;
 pub mod decode;
 mod fields;
 mod limit;
@@ -26,6 +27,7 @@ mod batch;
 mod command;
 mod context;
 mod owned;
+pub(crate) mod pattern;
 mod postgres;
 pub(crate) mod problem;
 mod read;
@@ -37,6 +39,7 @@ mod testing;
 
 use std::borrow::Cow;
 
+pub use accept::Accept;
 pub use decode::{DecodeError, EventLimits, Format, Payload, decode};
 pub use shared::SharedText;
 pub use types::{Type, Types};

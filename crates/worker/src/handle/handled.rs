@@ -13,7 +13,7 @@ use super::{Item, Work};
 use crate::app::Snapshot;
 use crate::consume::Source;
 use crate::decide::{Case, Decision, Happened, Why, decide};
-use crate::metrics::RetryError;
+use crate::metrics::{Matched, RetryError};
 use crate::verdict::Scene;
 
 /// What was decided about a batch, not yet known to the broker.
@@ -30,7 +30,7 @@ struct Decided<'d> {
     delivery: &'d Delivery,
     decision: Decision,
     /// Whether any rule matched.
-    matched: bool,
+    matched: Matched,
 }
 
 impl<'w, 'd> Handled<'w, 'd> {
@@ -58,7 +58,7 @@ impl<'w, 'd> Handled<'w, 'd> {
         if state.pass.is_zero() && is_invalidated(&decision) {
             self.observe_staleness(happened);
         }
-        self.decisions.push(Decided { delivery, decision, matched: is_matched(happened) });
+        self.decisions.push(Decided { delivery, decision, matched: matched(happened) });
     }
 
     /// Takes over what was decided about others.
@@ -106,8 +106,12 @@ fn is_invalidated(decision: &Decision) -> bool {
     }
 }
 
-const fn is_matched(happened: Happened<'_>) -> bool {
-    matches!(happened, Happened::Resolved { resolved: Resolved::Asked(_), .. })
+const fn matched(happened: Happened<'_>) -> Matched {
+    match happened {
+        Happened::Resolved { resolved: Resolved::Asked(_), .. } => Matched::Rules,
+        Happened::LeftOut => Matched::NotAsked,
+        _ => Matched::Nothing,
+    }
 }
 
 /// Runs a future and turns a panic in it into its message. What it leaves behind is dropped, or is atomics, or is guarded
