@@ -8,6 +8,7 @@ use crate::key::text::show;
 use crate::key::{ArgSet, KeySet, Reach, ReachBy};
 use crate::plan::Share;
 use crate::resolve::{Request, Resolution, Resolver, Widened};
+use crate::rule::around::Around;
 use crate::rule::cascade::EdgeOrigin;
 use crate::rule::dependency::{Clause, Considered, Dependency, Origin, Stale};
 use crate::rule::emit::Batch;
@@ -238,12 +239,14 @@ impl Resolver {
     }
 
     fn explain_change(&self, change: &Change<'_>, request: &Request<'_>) -> ExplainedChange {
+        let headers = self.headers(request.payload.headers);
+        let around = Around::of(change, &headers);
         let mut found = Found::default();
-        self.rules.find(change, &mut found);
+        self.rules.find(change, &around, &mut found);
         let mut refused = found.error.as_ref().map(ToString::to_string);
         let rules = match change {
             Change::Event(event) => {
-                self.rules.all_for(event).map(|dependency| self.explain_rule(dependency, event)).collect()
+                self.rules.all_for(event).map(|dependency| self.explain_rule(dependency, event, &around)).collect()
             }
             Change::Command(_) => Vec::new(),
         };
@@ -310,9 +313,9 @@ impl Resolver {
         })
     }
 
-    fn explain_rule(&self, dependency: &Dependency, event: &Event<'_>) -> ExplainedRule {
+    fn explain_rule(&self, dependency: &Dependency, event: &Event<'_>, around: &Around<'_>) -> ExplainedRule {
         let cache = &self.rules.caches[dependency.cache as usize];
-        let verdict = match dependency.consider(event, self.rules.bounds) {
+        let verdict = match dependency.consider(event, around, self.rules.bounds) {
             Ok(Considered::Skipped(clause)) => skipped(dependency, event, clause),
             Ok(Considered::Stale(stale)) => matched(cache, event, &stale),
             Err(error) => RuleVerdict::Failed { error },

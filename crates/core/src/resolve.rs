@@ -1,14 +1,16 @@
 //! The whole flow of this crate on one screen: bytes to a plan. Pure: no I/O, no clock, no randomness.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::action::Action;
 use crate::config::{ConfigPath, Problem, Secret, Severity};
-use crate::event::{Change, DecodeError, Format, Payload, decode};
+use crate::event::{Change, DecodeError, Format, Payload, Row, decode};
 use crate::key::KeyFormat;
 use crate::plan::{Plan, TARGETS_MAX, TargetId, TargetSet};
 use crate::rule::RuleError;
+use crate::rule::around::{self, Around};
 use crate::rule::config::{CacheConfig, EntityConfig, Limits, OnUnknown};
 use crate::rule::set::{Cache, Found, RuleSet};
 use crate::rule::{compile, emit};
@@ -103,11 +105,11 @@ impl Resolver {
         let mut batch = emit::Batch::new(self);
         let terms = Terms { scope, ..Terms::FRESH };
         let outcome = if self.rules.known.is_empty() {
-            self.resolve_decoded(0, changes, terms, &mut batch)
+            self.resolve_decoded(0, changes, &[], terms, &mut batch)
         } else {
             let mut changes = changes.to_vec();
             self.rules.known.apply(&mut changes);
-            self.resolve_decoded(0, &changes, terms, &mut batch)
+            self.resolve_decoded(0, &changes, &[], terms, &mut batch)
         };
         batch.finish(vec![outcome])
     }
@@ -115,7 +117,7 @@ impl Resolver {
     /// What can be resolved is asked for even if the request is refused because of the rest: its entries are stale all the same.
     fn resolve_one(&self, asker: u32, request: &Request<'_>, batch: &mut emit::Batch<'_>) -> Resolved {
         match self.read(request) {
-            Ok(changes) => self.resolve_decoded(asker, &changes, request.terms(), batch),
+            Ok(changes) => self.resolve_decoded(asker, &changes, request.payload.headers, request.terms(), batch),
             Err(error) => Resolved::Refused(Refused::Decode(error)),
         }
     }
@@ -132,16 +134,24 @@ impl Resolver {
         &self,
         asker: u32,
         changes: &[Change<'_>],
+        headers: &[(Cow<'static, str>, String)],
         terms: Terms<'_>,
         batch: &mut emit::Batch<'_>,
     ) -> Resolved {
+        let headers = self.headers(headers);
         let mut asked = batch.ask(asker, terms, changes.len());
         for change in changes {
+            let around = Around::of(change, &headers);
             let mut found = Found::default();
-            self.rules.find(change, &mut found);
+            self.rules.find(change, &around, &mut found);
             asked.emit(change, found);
         }
         asked.resolved(changes.iter().filter_map(time_us).min())
+    }
+
+    /// The headers of a message, where some rule asks for them.
+    pub(crate) fn headers<'h>(&self, headers: &'h [(Cow<'static, str>, String)]) -> Row<'h> {
+        if self.rules.reads_headers { around::headers(headers) } else { Row::default() }
     }
 
     /// What stands before a logical key of a cache on a target: one physical key each.

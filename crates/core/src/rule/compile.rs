@@ -5,6 +5,7 @@ mod keys;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::around;
 use super::cascade::{Edge, EdgeOrigin};
 use super::condition::Condition;
 use super::config::{CacheConfig, DependencyConfig, Mapped, Scalar};
@@ -20,9 +21,9 @@ use crate::resolve::Declared;
 use crate::scope::QueueId;
 
 /// The names that a condition on a row may use.
-const ROW_NAMES: [&str; 6] = ["before", "after", "key", "op", "entity", "changed"];
+const ROW_NAMES: [&str; 7] = ["before", "after", "key", "op", "entity", "changed", around::WORD];
 /// The names that a condition on a relation may use.
-const RELATION_NAMES: [&str; 5] = ["from", "to", "key", "op", "entity"];
+const RELATION_NAMES: [&str; 6] = ["from", "to", "key", "op", "entity", around::WORD];
 const ROW_OPS: [Op; 4] = [Op::Create, Op::Update, Op::Delete, Op::Truncate];
 const RELATION_OPS: [Op; 3] = [Op::Add, Op::Remove, Op::Clear];
 
@@ -310,6 +311,9 @@ impl<'a> Compiler<'a> {
     }
 
     fn path_of(&mut self, text: &str, is_relation: bool, path: ConfigPath) -> Origin {
+        if let Some(path) = around::path(text) {
+            return Origin::Around(path);
+        }
         let steps: Vec<String> = text.split('.').map(str::to_owned).collect();
         if steps.iter().any(String::is_empty) {
             self.problems.push(

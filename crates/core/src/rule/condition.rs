@@ -8,6 +8,7 @@ use cel::common::value::CowVal;
 use cel::context::VariableResolver;
 use cel::{Context, Env, ExecutionError, Program};
 
+use super::around::{self, Around};
 use super::known::Side;
 use crate::event::{Event, Op, Row, Value};
 
@@ -97,6 +98,11 @@ impl Condition {
         &self.source
     }
 
+    /// Whether it asks for what stands around the event.
+    pub(crate) fn reads_around(&self) -> bool {
+        self.program.references().variables().contains(&around::WORD)
+    }
+
     /// The condition as an expression.
     pub(super) fn expression(&self) -> &Expr {
         &self.program.expression().expr
@@ -106,8 +112,8 @@ impl Condition {
     ///
     /// # Errors
     /// When it compares what cannot be compared, or gives neither true nor false.
-    pub(crate) fn evaluate(&self, event: &Event<'_>) -> Result<Truth, String> {
-        let variables = Variables { condition: self, event };
+    pub(crate) fn evaluate(&self, event: &Event<'_>, around: &Around<'_>) -> Result<Truth, String> {
+        let variables = Variables { condition: self, event, around };
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         context.set_variable_resolver(&variables);
         match self.program.execute(&context) {
@@ -162,6 +168,7 @@ fn columns_of(expr: &Expr, image: &str, columns: &mut Option<Vec<String>>) {
 struct Variables<'c> {
     condition: &'c Condition,
     event: &'c Event<'c>,
+    around: &'c Around<'c>,
 }
 
 impl VariableResolver for Variables<'_> {
@@ -177,6 +184,7 @@ impl VariableResolver for Variables<'_> {
                 Some(columns) => columns.iter().map(|name| cel::Value::from(name.as_ref())).collect::<Vec<_>>().into(),
                 None => cel::Value::Null,
             },
+            around::WORD => row(&self.around.row()),
             "from" => row(&event.relation.as_ref()?.from),
             "to" => event.relation.as_ref()?.to.iter().map(row).collect::<Vec<_>>().into(),
             _ => return None,
@@ -289,7 +297,7 @@ mod tests {
         ];
         for (source, event, expect) in cases {
             let condition = Condition::compile(source, &ROW).unwrap();
-            assert_eq!(condition.evaluate(&event), Ok(expect), "{source} on {event:?}");
+            assert_eq!(condition.evaluate(&event, &Around::NONE), Ok(expect), "{source} on {event:?}");
         }
     }
 
@@ -298,7 +306,7 @@ mod tests {
         for source in ["after.price", "after.state > 3"] {
             let condition = Condition::compile(source, &ROW).unwrap();
             let after = image(&[("state", Value::Text("draft".into())), ("price", Value::Int(1))]);
-            assert!(condition.evaluate(&event(Op::Update, None, Some(after))).is_err(), "{source}");
+            assert!(condition.evaluate(&event(Op::Update, None, Some(after)), &Around::NONE).is_err(), "{source}");
         }
     }
 
@@ -333,7 +341,7 @@ mod tests {
         ]);
         let event = event(Op::Update, None, Some(after));
         for source in sources {
-            let evaluated = Condition::compile(source, &ROW).unwrap().evaluate(&event);
+            let evaluated = Condition::compile(source, &ROW).unwrap().evaluate(&event, &Around::NONE);
             assert_ne!(evaluated, Ok(Truth::Yes), "{source}");
         }
     }

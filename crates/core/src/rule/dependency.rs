@@ -2,6 +2,7 @@
 
 use smallvec::{SmallVec, smallvec};
 
+use super::around::Around;
 use super::condition::{Condition, Truth};
 use super::config::{Nulls, OnUnknown};
 use super::known::{Side, may_have_changed};
@@ -48,6 +49,8 @@ pub(crate) enum Origin {
     Constant(Value<'static>),
     /// A path into the image; for relations its first step is `from` or `to`.
     Path(Vec<String>),
+    /// What stands around the event, see [`super::around::path`].
+    Around(Vec<String>),
 }
 
 /// What became of a dependency and an event.
@@ -70,6 +73,7 @@ struct Mapper<'e> {
     map: &'e Mapping,
     /// The types that the event declares for what is mapped, by argument. Looked up once: an event may declare thousands.
     declared: SmallVec<[Option<Type>; 4]>,
+    around: &'e Around<'e>,
     bounds: Bounds,
 }
 
@@ -128,7 +132,12 @@ impl Dependency {
     ///
     /// # Errors
     /// When the condition cannot be evaluated, or a column is unknown and `on_unknown` is `dead_letter`.
-    pub(crate) fn consider<'e>(&'e self, event: &'e Event<'e>, bounds: Bounds) -> Result<Considered<'e>, String> {
+    pub(crate) fn consider<'e>(
+        &'e self,
+        event: &'e Event<'e>,
+        around: &'e Around<'e>,
+        bounds: Bounds,
+    ) -> Result<Considered<'e>, String> {
         if !self.ops.is_empty() && !self.ops.contains(&event.op) {
             return Ok(Considered::Skipped(Clause::Ops));
         }
@@ -140,14 +149,14 @@ impl Dependency {
         }
         let mut stale = Stale { exact_only: self.exact_only, ..Stale::default() };
         if let Some(condition) = self.when.as_ref().filter(|_| event.op != Op::Truncate) {
-            match condition.evaluate(event)? {
+            match condition.evaluate(event, around)? {
                 Truth::Yes => {}
                 Truth::No => return Ok(Considered::Skipped(Clause::When)),
                 Truth::Unknown => stale.unknown_condition = true,
             }
         }
         for map in &self.maps {
-            let mapper = Mapper::new(map, event, bounds);
+            let mapper = Mapper::new(map, event, around, bounds);
             match &event.relation {
                 Some(relation) => self.map_relation(&mapper, event, relation, &mut stale)?,
                 None => self.map_images(&mapper, event, &mut stale)?,
@@ -193,7 +202,7 @@ impl Dependency {
                 (end, path) if end == "from" => relation.from.at(path).or_else(|| event.key.at(path)),
                 _ => None,
             },
-            Origin::Any | Origin::Constant(_) => None,
+            Origin::Any | Origin::Constant(_) | Origin::Around(_) => None,
         };
         // The same for every row at the other end, of which there may be thousands.
         let from: SmallVec<[Option<&'e Value<'e>>; 4]> = mapper.map.iter().map(owner).collect();
@@ -215,8 +224,12 @@ impl Dependency {
         stale: &mut Stale<'e>,
         at: impl Fn(usize, &'e [String]) -> Option<&'e Value<'e>>,
     ) -> Result<(), String> {
-        let Mapper { map, declared, bounds } = mapper;
+        let Mapper { map, declared, around, bounds } = mapper;
         let mut sets: SmallVec<[KeySet<'e>; 2]> = smallvec![KeySet::all(map.len())];
+        let of = |origin: &Origin, arg, path| match origin {
+            Origin::Around(_) => around.at(path),
+            _ => at(arg, path),
+        };
         // What the values hold that all sets have in common.
         let mut shared = 0;
         let mut lists: SmallVec<[(usize, &'e [Value<'e>]); 2]> = SmallVec::new();
@@ -224,7 +237,7 @@ impl Dependency {
             match origin {
                 Origin::Any => {}
                 Origin::Constant(value) => sets.iter_mut().for_each(|set| set.set(arg, value)),
-                Origin::Path(path) => match at(arg, path) {
+                Origin::Path(path) | Origin::Around(path) => match of(origin, arg, path) {
                     Some(Value::Null) if self.nulls == Nulls::Skip => return Ok(()),
                     Some(Value::List(values)) if !self.is_whole(arg, declared[arg]) => lists.push((arg, values)),
                     Some(value) => {
@@ -270,12 +283,12 @@ impl Dependency {
 }
 
 impl<'e> Mapper<'e> {
-    fn new(map: &'e Mapping, event: &Event<'_>, bounds: Bounds) -> Self {
+    fn new(map: &'e Mapping, event: &Event<'_>, around: &'e Around<'e>, bounds: Bounds) -> Self {
         let declared = |origin: &Origin| match origin {
             Origin::Path(path) => event.types.at(path),
-            Origin::Any | Origin::Constant(_) => None,
+            Origin::Any | Origin::Constant(_) | Origin::Around(_) => None,
         };
-        Self { map, declared: map.iter().map(declared).collect(), bounds }
+        Self { map, declared: map.iter().map(declared).collect(), around, bounds }
     }
 }
 

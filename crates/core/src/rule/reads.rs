@@ -12,7 +12,7 @@ use super::dependency::{Dependency, Origin};
 pub(crate) fn columns(dependency: &Dependency) -> BTreeSet<String> {
     let mapped = dependency.maps.iter().flatten().filter_map(|origin| match origin {
         Origin::Path(path) => Some(path.join(".")),
-        Origin::Any | Origin::Constant(_) => None,
+        Origin::Any | Origin::Constant(_) | Origin::Around(_) => None,
     });
     let mut paths = Vec::new();
     if let Some(condition) = &dependency.when {

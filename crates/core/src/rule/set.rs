@@ -9,8 +9,10 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::RuleError;
+use super::around::Around;
 use super::cascade::{self, Edge};
-use super::dependency::{Bounds, Considered, Dependency};
+use super::condition::Condition;
+use super::dependency::{Bounds, Considered, Dependency, Origin};
 use super::entity::Entities;
 use super::known::may_have_changed;
 use crate::event::problem::quoted;
@@ -58,6 +60,8 @@ pub(crate) struct RuleSet {
     pub(crate) bounds: Bounds,
     /// Every later pass that some cache asks for.
     passes: BTreeSet<Duration>,
+    /// Whether some rule asks for a message's headers.
+    pub(crate) reads_headers: bool,
 }
 
 /// The dependencies on one entity: on its rows, and on its relations by name.
@@ -150,7 +154,12 @@ impl RuleSet {
             }
         }
         let passes = caches.iter().flat_map(|cache| cache.again_after.iter().copied()).collect();
-        Self { caches, dependencies, entities, known, bounds, passes }
+        let maps_around = |dependency: &Dependency| {
+            dependency.maps.iter().flatten().any(|origin| matches!(origin, Origin::Around(_)))
+        };
+        let tests_around = |dependency: &Dependency| dependency.when.as_ref().is_some_and(Condition::reads_around);
+        let reads_headers = dependencies.iter().any(|dependency| maps_around(dependency) || tests_around(dependency));
+        Self { caches, dependencies, entities, known, bounds, passes, reads_headers }
     }
 
     /// Whether a cache's entries are to be removed in this pass. One that no cache asks for is from before a reload: the
@@ -161,9 +170,9 @@ impl RuleSet {
     }
 
     /// Adds what a change makes stale, directly and through the caches that depend on those.
-    pub(crate) fn find<'e>(&'e self, change: &'e Change<'e>, found: &mut Found<'e>) {
+    pub(crate) fn find<'e>(&'e self, change: &'e Change<'e>, around: &'e Around<'e>, found: &mut Found<'e>) {
         match change {
-            Change::Event(event) => self.find_event(event, found),
+            Change::Event(event) => self.find_event(event, around, found),
             Change::Command(command) => {
                 if let Invalidate::Cache { cache, args } = &command.what {
                     self.find_command(cache, args, found);
@@ -173,11 +182,11 @@ impl RuleSet {
         cascade::expand(&self.caches, found);
     }
 
-    fn find_event<'e>(&'e self, event: &'e Event<'e>, found: &mut Found<'e>) {
+    fn find_event<'e>(&'e self, event: &'e Event<'e>, around: &'e Around<'e>, found: &mut Found<'e>) {
         let Some(by_op) = self.by_op(event) else { return };
         for id in by_op.candidates(event) {
             let dependency = &self.dependencies[id as usize];
-            match dependency.consider(event, self.bounds) {
+            match dependency.consider(event, around, self.bounds) {
                 Ok(Considered::Skipped(_)) => {}
                 Ok(Considered::Stale(stale)) => {
                     let reasons = [

@@ -40,7 +40,7 @@ fn an_event_that_names_very_many_key_sets_is_widened_before_they_are_kept() {
     let mut changes = Vec::new();
     decode(request(body.as_bytes()).payload, Format::Json, &limits, &mut changes).unwrap();
     let mut found = Found::default();
-    resolver.rules.find(&changes[0], &mut found);
+    resolver.rules.find(&changes[0], &Around::NONE, &mut found);
     let [(_, sets)] = &found.stale[..] else { panic!("{:?}", found.stale) };
     assert!(sets.len() <= 3, "{} key sets", sets.len());
     assert_eq!(found.widened[..], [(0, Widened::TooManyActions)]);

@@ -116,6 +116,35 @@ fn what_is_wrong_with_an_entity_is_said() {
 }
 
 #[test]
+fn rules_may_ask_for_what_stands_around_an_event() {
+    let rules = json!({"caches": {
+        "c": {"key": "t:{tenant}:{source}:{id}", "depends_on": [{"row": "shop.Book", "when": "event.origin != 'import'",
+            "map": {"tenant": "event.headers.Quash-Tenant", "source": "event.source", "id": "id"}}]},
+        "plain": {"key": "p:{source}:{event}", "depends_on": [{"row": "shop.Paper", "map": {"source": "source", "event": "event.id"}}]},
+        "m": {"key": "m:{tenant}:{id}", "depends_on": [{"m2m": "shop.Book.tags", "when": "event.headers['quash-tenant'] == 'acme'",
+            "map": {"tenant": "event.headers.quash-tenant", "id": "to.id"}}]}}});
+    let resolver = resolver(&rules);
+    let of = |event: Json, tenant: Option<&str>| {
+        let body = event.to_string();
+        let headers: Vec<_> = tenant.map(|tenant| ("quash-Tenant".into(), tenant.to_owned())).into_iter().collect();
+        let request = Request::fresh(Payload { body: body.as_bytes(), headers: &headers }, Format::Auto);
+        lines(&resolver, &resolver.resolve(&[request]).plan)
+    };
+    let book = |origin: &str| json!({"entity": "shop.Book", "op": "create", "source": "web", "origin": origin, "after": {"id": 7}});
+    assert_eq!(of(book("w1"), Some("acme")), ["delete t:acme:web:7"]);
+    assert_eq!(of(book("import"), Some("acme")), [""; 0]);
+    assert_eq!(of(book("w1"), None), ["delete_prefix t:"], "what is not there is unknown");
+    let paper = json!({"entity": "shop.Paper", "op": "create", "source": "web", "after": {"source": "column", "event": {"id": 3}}});
+    assert_eq!(of(paper, None), ["delete p:column:3"], "other names are columns");
+    let tagged = json!({"entity": "shop.Book", "op": "add", "relation": "tags", "from": {"id": 1}, "to": [{"id": 5}, {"id": 6}]});
+    assert_eq!(of(tagged.clone(), Some("acme")), ["delete m:acme:5", "delete m:acme:6"]);
+    assert_eq!(of(tagged, Some("other")), [""; 0]);
+    let graph = resolver.graph();
+    let columns: Vec<_> = graph.iter().flat_map(|dependence| &dependence.columns).collect();
+    assert!(columns.iter().all(|column| !column.contains("headers")), "{columns:?}");
+}
+
+#[test]
 fn on_unknown_stands_once_for_a_cache_and_once_for_all() {
     let event = update(json!({}), json!(null), json!({"author_id": 4}));
     let rules = |all: Json, cache: Json, dependency: Json| {
