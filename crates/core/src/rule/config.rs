@@ -9,7 +9,7 @@ use super::dispatch::DispatchConfig;
 use crate::config::Span;
 use crate::event::{EventLimits, Op, Type};
 use crate::key::library::Library;
-use crate::key::{KeyFormat, OneOrMany, argcache, cache_memoize, djblets, easy_cache, restflow};
+use crate::key::{KeyFormat, OneOrMany, argcache, cache_memoize, django, djblets, easy_cache, restflow};
 
 /// Makes a library of every line of its list: the key that names it in a cache, and where its declaration is read into.
 macro_rules! cache_config {
@@ -75,6 +75,10 @@ cache_config! {
         argcache: argcache::Config,
         /// Keys that django-cache-memoize wrote.
         cache_memoize: cache_memoize::Config,
+        /// Fragments of templates that Django's tag `cache` wrote.
+        django_fragment: django::Fragment,
+        /// Pages that Django's cache middleware or `cache_page` wrote.
+        django_page: django::Page,
         /// Keys that djblets.cache wrote.
         djblets: djblets::Config,
         /// Keys and tags that easy-cache wrote.
