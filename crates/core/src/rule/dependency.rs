@@ -68,6 +68,19 @@ pub(crate) struct Bounds {
     pub(crate) bytes: usize,
 }
 
+/// A value with how many bytes it holds, so that a long one is measured once.
+#[derive(Clone, Copy)]
+struct Measured<'e> {
+    value: &'e Value<'e>,
+    bytes: usize,
+}
+
+impl<'e> Measured<'e> {
+    fn of(value: &'e Value<'e>) -> Self {
+        Self { value, bytes: value.bytes() }
+    }
+}
+
 /// A mapping on its way through one event.
 struct Mapper<'e> {
     map: &'e Mapping,
@@ -181,7 +194,7 @@ impl Dependency {
         };
         for side in sides {
             let may_be_left_out = side.is_before() && event.op == Op::Update;
-            self.map_one(mapper, may_be_left_out, stale, |_, path| side.at(path))?;
+            self.map_one(mapper, may_be_left_out, stale, |_, path| side.at(path).map(Measured::of))?;
         }
         if sides.is_empty() {
             stale.add(constants(mapper.map), 0, mapper.bounds);
@@ -205,10 +218,11 @@ impl Dependency {
             Origin::Any | Origin::Constant(_) | Origin::Around(_) => None,
         };
         // The same for every row at the other end, of which there may be thousands.
-        let from: SmallVec<[Option<&'e Value<'e>>; 4]> = mapper.map.iter().map(owner).collect();
+        let from: SmallVec<[Option<Measured<'e>>; 4]> =
+            mapper.map.iter().map(|origin| owner(origin).map(Measured::of)).collect();
         let at = |arg: usize, path: &'e [String], to: Option<&'e Row<'e>>| match path.split_first()? {
             (end, _) if end == "from" => from[arg],
-            (_, path) => to?.at(path),
+            (_, path) => to?.at(path).map(Measured::of),
         };
         if relation.to.is_empty() {
             return self.map_one(mapper, false, stale, |arg, path| at(arg, path, None));
@@ -222,26 +236,28 @@ impl Dependency {
         mapper: &Mapper<'e>,
         may_be_left_out: bool,
         stale: &mut Stale<'e>,
-        at: impl Fn(usize, &'e [String]) -> Option<&'e Value<'e>>,
+        at: impl Fn(usize, &'e [String]) -> Option<Measured<'e>>,
     ) -> Result<(), String> {
         let Mapper { map, declared, around, bounds } = mapper;
         let mut sets: SmallVec<[KeySet<'e>; 2]> = smallvec![KeySet::all(map.len())];
         let of = |origin: &Origin, arg, path| match origin {
-            Origin::Around(_) => around.at(path),
+            Origin::Around(_) => around.at(path).map(Measured::of),
             _ => at(arg, path),
         };
         // What the values hold that all sets have in common.
         let mut shared = 0;
-        let mut lists: SmallVec<[(usize, &'e [Value<'e>]); 2]> = SmallVec::new();
+        let mut lists: SmallVec<[(usize, &'e [Value<'e>], usize); 2]> = SmallVec::new();
         for (arg, origin) in map.iter().enumerate() {
             match origin {
                 Origin::Any => {}
                 Origin::Constant(value) => sets.iter_mut().for_each(|set| set.set(arg, value)),
                 Origin::Path(path) | Origin::Around(path) => match of(origin, arg, path) {
-                    Some(Value::Null) if self.nulls == Nulls::Skip => return Ok(()),
-                    Some(Value::List(values)) if !self.is_whole(arg, declared[arg]) => lists.push((arg, values)),
-                    Some(value) => {
-                        shared += value.bytes();
+                    Some(Measured { value: Value::Null, .. }) if self.nulls == Nulls::Skip => return Ok(()),
+                    Some(Measured { value: Value::List(values), bytes }) if !self.is_whole(arg, declared[arg]) => {
+                        lists.push((arg, values, bytes));
+                    }
+                    Some(Measured { value, bytes }) => {
+                        shared += bytes;
                         let known = Arg { value, declared: declared[arg] };
                         sets.iter_mut().for_each(|set| set.set(arg, known));
                     }
@@ -259,11 +275,11 @@ impl Dependency {
         }
         // What the values in all sets hold, taken together.
         let mut bytes = shared;
-        for (arg, values) in lists {
+        for (arg, values, of_list) in lists {
             let count = sets.len().saturating_mul(values.len());
-            let of_list = values.iter().map(Value::bytes).sum::<usize>().saturating_mul(sets.len());
-            let expanded = bytes.saturating_mul(values.len()).saturating_add(of_list);
-            if count > bounds.sets || expanded.saturating_add(stale.bytes) > bounds.bytes {
+            let expanded = bytes.saturating_mul(values.len()).saturating_add(of_list.saturating_mul(sets.len()));
+            // What was widened already is not expanded again for the next row.
+            if stale.too_many || count > bounds.sets || expanded.saturating_add(stale.bytes) > bounds.bytes {
                 stale.too_many = true;
                 continue;
             }

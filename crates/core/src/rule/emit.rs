@@ -1,5 +1,7 @@
 //! Turns stale key sets into the actions of a batch's plan.
 
+mod limit;
+
 use std::time::Duration;
 
 use super::RuleError;
@@ -16,9 +18,6 @@ use crate::scope::{Part, Scope};
 /// What each event of a message adds to what all of them together may ask for beyond one event's limit. Events of a few
 /// hundred bytes can name thousands of entries each; a message full of them must not fill the memory.
 const ACTIONS_PER_EVENT: usize = 100;
-
-/// What an action takes in memory beside its key: itself, its askers, its place among the others.
-const BYTES_PER_ACTION: usize = 128;
 
 /// Most keys are rendered without growing their text.
 const KEY_BYTES_EXPECTED: usize = 128;
@@ -181,80 +180,6 @@ impl Asking<'_, '_, '_> {
         }
     }
 
-    /// The sets, or one that covers them all if they would take more actions, or more bytes, than may still be asked for.
-    fn within_limit<'s, 'e>(
-        &mut self,
-        place: u32,
-        cache: &Cache,
-        targets: TargetSet,
-        sets: &'s mut [KeySet<'e>],
-    ) -> &'s [KeySet<'e>] {
-        let prefixes = |target: TargetId| self.batch.resolver.prefixes(Some(cache), target).len();
-        let keys_each: usize = targets.iter().map(prefixes).sum();
-        let max_keys = self.actions_left / keys_each.max(1);
-        let mut sets = sets;
-        let mut cost = Cost::of(cache, sets, max_keys, keys_each);
-        if let Some(why) = self.too_much(cost).filter(|_| sets.len() > 1) {
-            self.batch.widened.push((place, why));
-            if cache.exact_only {
-                return self.as_many_as_fit(cache, sets, max_keys, keys_each);
-            }
-            let (widest, rest) = sets.split_at_mut(1);
-            rest.iter().for_each(|set| widest[0].widen_to_cover(set));
-            sets = widest;
-            cost = Cost::of(cache, sets, max_keys, keys_each);
-        }
-        self.max_keys = max_keys;
-        if cost.bytes > self.bytes_left && cost.actions > keys_each {
-            // One set with many values to enumerate: only as many as there is room for, or what covers them.
-            self.max_keys = self.bytes_left / (cost.bytes / cost.actions.max(1)).max(1) / keys_each.max(1);
-            self.batch.widened.push((place, Widened::TooManyBytes));
-            cost = Cost::of(cache, sets, self.max_keys, keys_each);
-        }
-        self.spend(cost);
-        sets
-    }
-
-    /// The first of the sets, where no other covers them; the event becomes a dead letter for the rest.
-    fn as_many_as_fit<'s, 'e>(
-        &mut self,
-        cache: &Cache,
-        sets: &'s mut [KeySet<'e>],
-        max_keys: usize,
-        keys_each: usize,
-    ) -> &'s [KeySet<'e>] {
-        self.max_keys = max_keys;
-        let mut count = 0;
-        for set in sets.iter() {
-            let cost = Cost::of(cache, std::slice::from_ref(set), max_keys, keys_each);
-            if self.too_much(cost).is_some() {
-                break;
-            }
-            self.spend(cost);
-            count += 1;
-        }
-        if count < sets.len() {
-            // Says by itself why it cannot be removed.
-            sets[count] = KeySet::all(sets[count].len());
-            count += 1;
-        }
-        &sets[..count]
-    }
-
-    fn spend(&mut self, cost: Cost) {
-        self.actions_left = self.actions_left.saturating_sub(cost.actions);
-        self.bytes_left = self.bytes_left.saturating_sub(cost.bytes);
-        self.batch.bytes = self.batch.bytes.saturating_add(cost.bytes);
-    }
-
-    fn too_much(&self, cost: Cost) -> Option<Widened> {
-        let reasons = [
-            (cost.actions > self.actions_left, Widened::TooManyActions),
-            (cost.bytes > self.bytes_left, Widened::TooManyBytes),
-        ];
-        reasons.into_iter().find(|(is, _)| *is).map(|(_, why)| why)
-    }
-
     fn remove(&mut self, cache: &Cache, targets: TargetSet, set: &KeySet<'_>) -> Result<(), KeyError> {
         let max_keys = self.max_keys;
         let mut logical = std::mem::take(&mut self.batch.logical);
@@ -306,25 +231,6 @@ impl Asking<'_, '_, '_> {
             self.refuse(Refused::Limit { cache: "a direct command".to_owned(), error: error.to_string() });
         }
         targets
-    }
-}
-
-/// What removing key sets takes.
-#[derive(Clone, Copy)]
-struct Cost {
-    actions: usize,
-    bytes: usize,
-}
-
-impl Cost {
-    fn of(cache: &Cache, sets: &[KeySet<'_>], max_keys: usize, keys_each: usize) -> Self {
-        let mut cost = Self { actions: 0, bytes: 0 };
-        for set in sets {
-            let actions = cache.scheme.actions(set.exact(), max_keys).saturating_mul(keys_each);
-            cost.actions = cost.actions.saturating_add(actions);
-            cost.bytes = cost.bytes.saturating_add(actions.saturating_mul(BYTES_PER_ACTION + set.bytes()));
-        }
-        cost
     }
 }
 

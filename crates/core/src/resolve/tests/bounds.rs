@@ -246,6 +246,11 @@ fn what_a_message_costs_grows_with_its_size_and_no_faster() {
         let types: serde_json::Map<_, _> = (0..size).map(|n| (format!("to.t{n}"), json!("str"))).collect();
         no_key(json!({"entity": "e", "op": "add", "relation": "r", "from": from, "to": to, "types": types}))
     });
+    check_linear("a long list for each row at the other end", &resolver, |size| {
+        let to: Vec<_> = (0..size).map(|n| json!({"id": n})).collect();
+        let last: Vec<_> = (0..size).map(|n| format!("x{n}")).collect();
+        no_key(json!({"entity": "e", "op": "add", "relation": "r", "from": {"last": last}, "to": to}))
+    });
     check_linear("wal2json's primary key", &resolver, |size| {
         let tuple: Vec<_> =
             (0..size).map(|n| json!({"name": format!("c{n}"), "type": "integer", "value": n})).collect();
