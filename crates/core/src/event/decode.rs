@@ -183,11 +183,12 @@ fn message<'a>(
 
 /// The format, where it is one whose rows stand where other formats have something else.
 fn reread(fields: &Fields<'_>) -> Option<Format> {
+    type Looks = fn(&Fields<'_>) -> bool;
     let native = fields.entity.is_some() || fields.events.is_some() || fields.invalidate.is_some();
     if native || fields.other("specversion").is_some() {
         return None;
     }
-    let known: [(fn(&Fields<'_>) -> bool, Format); 4] = [
+    let known: [(Looks, Format); 4] = [
         (debezium::is_flat, Format::Debezium),
         (sequin::is_change, Format::Sequin),
         (canal::is_change, Format::Canal),

@@ -54,6 +54,7 @@ pub(crate) enum Origin {
 }
 
 /// What became of a dependency and an event.
+#[expect(clippy::large_enum_variant, reason = "it lives for one dependency on the stack, where a box would be dearer")]
 #[derive(Debug, PartialEq)]
 pub(crate) enum Considered<'e> {
     Skipped(Clause),
