@@ -38,6 +38,8 @@ fn resolver(caches: usize) -> Resolver {
     let (resolver, problems) = Resolver::compile(Declared {
         targets: &targets,
         caches: &caches,
+        entities: &BTreeMap::new(),
+        on_unknown: None,
         secrets: &BTreeMap::new(),
         limits: Limits::default(),
     });

@@ -15,7 +15,7 @@ mod tests {
 
     #[test]
     fn formats_are_named_as_in_configuration() {
-        for known in [Format::Auto, Format::Json, Format::CloudEvents, Format::Debezium, Format::Wal2json] {
+        for known in Format::ALL {
             assert_eq!(format(known.name()), Ok(known));
         }
         assert!(format("xml").unwrap_err().contains("debezium"), "an unknown name lists the known ones");

@@ -32,7 +32,6 @@ mod source;
 pub mod table;
 
 use std::ffi::OsString;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -198,21 +197,11 @@ impl Global {
     /// # Errors
     /// [`CliError::Io`] when a file cannot be read, [`CliError::Configuration`] with all problems when it is wrong.
     pub fn load(&self) -> Result<Loaded<Config>, CliError> {
-        self.read().map_err(|error| self.explain(error))
+        Ok(self.read()?)
     }
 
     fn read(&self) -> Result<Loaded<Config>, LoadError> {
         Loader::load(&self.paths(), &ProcessEnvironment)
-    }
-
-    /// Why the configuration cannot be had, and where to begin when there is none.
-    fn explain(&self, error: LoadError) -> CliError {
-        match &error {
-            LoadError::Read { file, source } if file == CONFIG && source.kind() == ErrorKind::NotFound => {
-                CliError::Io(format!("{error}; `quash init` writes one to start from, `-c PATH` names another"))
-            }
-            _ => error.into(),
-        }
     }
 }
 

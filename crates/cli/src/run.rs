@@ -73,7 +73,7 @@ fn refused(global: &Global, error: LoadError) -> CliError {
                 count(problems.errors() as u64, "error", "errors")
             ))
         }
-        error => global.explain(error),
+        error => error.into(),
     }
 }
 

@@ -6,7 +6,7 @@ use quash_config::{Problem, nearest};
 use quash_core::event::Format;
 use quash_transport::{Transport, TransportError};
 
-use super::{CliError, error, hint};
+use super::{CliError, hint};
 use quash_dispatch::config::{Config, address, is_encrypted};
 
 /// A source, not connected yet.

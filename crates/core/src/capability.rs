@@ -118,7 +118,14 @@ mod tests {
     fn beyond(cache: &str, can: ActionSet) -> Vec<String> {
         let targets = [("web".to_owned(), Default::default())].into();
         let caches = serde_json::from_str(&format!(r#"{{"page": {cache}}}"#)).unwrap();
-        let declared = Declared { targets: &targets, caches: &caches, secrets: &[].into(), limits: Limits::default() };
+        let declared = Declared {
+            targets: &targets,
+            caches: &caches,
+            entities: &[].into(),
+            on_unknown: None,
+            secrets: &[].into(),
+            limits: Limits::default(),
+        };
         let (resolver, problems) = Resolver::compile(declared);
         let resolver = resolver.unwrap_or_else(|| panic!("{problems:?}"));
         let told = |problem: Problem| format!("{:?} {}: {}", problem.severity, problem.path, problem.message);

@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
-use crate::event::{Change, DecodeError, Event, Invalidate, Row, decode};
+use crate::event::{Change, DecodeError, Event, Invalidate, Row};
 use crate::key::text::show;
 use crate::key::{ArgSet, KeySet, Reach, ReachBy};
 use crate::plan::Share;
-use crate::resolve::{Request, Resolution, Resolver};
+use crate::resolve::{Request, Resolution, Resolver, Widened};
+use crate::rule::around::Around;
 use crate::rule::cascade::EdgeOrigin;
 use crate::rule::dependency::{Clause, Considered, Dependency, Origin, Stale};
 use crate::rule::emit::Batch;
@@ -138,8 +139,8 @@ pub struct DependencyReach {
 #[derive(Default)]
 struct Planned {
     actions: Vec<PlannedAction>,
-    /// More goes than the key sets name.
-    widened: bool,
+    /// Why more goes than the key sets name.
+    widened: Vec<Widened>,
     error: Option<String>,
 }
 
@@ -149,8 +150,7 @@ impl Resolver {
     /// # Errors
     /// When the message cannot be decoded.
     pub fn explain(&self, request: &Request<'_>) -> Result<Explanation, DecodeError> {
-        let mut changes = Vec::new();
-        decode(request.payload, request.format, &self.limits.event(), &mut changes)?;
+        let changes = self.read(request)?;
         Ok(Explanation { changes: changes.iter().map(|change| self.explain_change(change, request)).collect() })
     }
 
@@ -161,9 +161,13 @@ impl Resolver {
         const LINES_MAX: usize = 20;
         /// Characters of one line: a key set may be as long as the event.
         const LINE_MAX: usize = 300;
-        let Ok(explanation) = self.explain(request) else { return Vec::new() };
+        let Ok(changes) = self.read(request) else { return Vec::new() };
         let mut lines = Vec::new();
-        for change in explanation.changes {
+        for change in &changes {
+            if lines.len() >= LINES_MAX {
+                break;
+            }
+            let change = self.explain_change(change, request);
             let matched = change.rules.iter().filter_map(|rule| match &rule.verdict {
                 RuleVerdict::Matched { key_sets, .. } => {
                     Some(format!("{} matched {}: {}", rule.cache, rule.on, key_sets.join(", ")))
@@ -235,12 +239,14 @@ impl Resolver {
     }
 
     fn explain_change(&self, change: &Change<'_>, request: &Request<'_>) -> ExplainedChange {
+        let headers = self.headers(request.payload.headers);
+        let around = Around::of(change, &headers);
         let mut found = Found::default();
-        self.rules.find(change, &mut found);
+        self.rules.find(change, &around, &mut found);
         let mut refused = found.error.as_ref().map(ToString::to_string);
         let rules = match change {
             Change::Event(event) => {
-                self.rules.all_for(event).map(|dependency| self.explain_rule(dependency, event)).collect()
+                self.rules.all_for(event).map(|dependency| self.explain_rule(dependency, event, &around)).collect()
             }
             Change::Command(_) => Vec::new(),
         };
@@ -248,12 +254,14 @@ impl Resolver {
         for (place, sets) in &found.stale {
             let cache = &self.rules.caches[*place as usize];
             let mut alone = Found::default();
-            sets.iter().for_each(|set| alone.add(*place, set.clone()));
+            sets.iter().for_each(|set| alone.add(*place, set.clone(), cache.exact_only));
             let Planned { actions, widened, error } = self.planned(change, alone, request);
             refused = refused.or(error);
-            let limit = self.limits.max_actions_per_event;
-            let widened =
-                widened.then(|| format!("widened: too many actions, limits.max_actions_per_event is {limit}"));
+            let (actions_max, bytes_max) = (self.limits.max_actions_per_event, self.limits.max_plan_bytes);
+            let widened = widened.first().map(|why| match why {
+                Widened::TooManyBytes => format!("widened: too long keys, limits.max_plan_bytes is {bytes_max}"),
+                _ => format!("widened: too many actions, limits.max_actions_per_event is {actions_max}"),
+            });
             caches.push(ExplainedCache {
                 cache: cache.name.clone(),
                 through: self.through(*place, &found),
@@ -292,7 +300,8 @@ impl Resolver {
         };
         let Resolution { plan, widened, .. } = batch.finish(Vec::new());
         let actions = plan.shares.iter().flat_map(|share| self.planned_on(share)).collect();
-        Planned { actions, widened: !widened.is_empty(), error }
+        let widened = widened.into_iter().map(|(_, why)| why).collect();
+        Planned { actions, widened, error }
     }
 
     fn planned_on<'s>(&'s self, share: &'s Share) -> impl Iterator<Item = PlannedAction> + 's {
@@ -304,11 +313,11 @@ impl Resolver {
         })
     }
 
-    fn explain_rule(&self, dependency: &Dependency, event: &Event<'_>) -> ExplainedRule {
+    fn explain_rule(&self, dependency: &Dependency, event: &Event<'_>, around: &Around<'_>) -> ExplainedRule {
         let cache = &self.rules.caches[dependency.cache as usize];
-        let verdict = match dependency.consider(event, self.rules.max_sets) {
+        let verdict = match dependency.consider(event, around, self.rules.bounds) {
             Ok(Considered::Skipped(clause)) => skipped(dependency, event, clause),
-            Ok(Considered::Stale(stale)) => matched(cache, &stale),
+            Ok(Considered::Stale(stale)) => matched(cache, event, &stale),
             Err(error) => RuleVerdict::Failed { error },
         };
         ExplainedRule { cache: cache.name.clone(), place: dependency.place, on: on(dependency), verdict }
@@ -379,13 +388,14 @@ fn exact_edge(map: &[EdgeOrigin]) -> ArgSet {
         .fold(ArgSet::EMPTY, |args, (arg, _)| args.with(arg))
 }
 
-fn matched(cache: &Cache, stale: &Stale<'_>) -> RuleVerdict {
+fn matched(cache: &Cache, event: &Event<'_>, stale: &Stale<'_>) -> RuleVerdict {
     let mut notes: Vec<String> = Vec::new();
     if !stale.unknown_columns.is_empty() {
         let mut columns: Vec<String> = stale.unknown_columns.iter().map(|path| path.join(".")).collect();
         columns.sort_unstable();
         columns.dedup();
-        notes.push(format!("widened: the event does not say what {} was or is", columns.join(", ")));
+        let who = if event.filled { "Debezium" } else { "the event" };
+        notes.push(format!("widened: {who} does not say what {} was or is", columns.join(", ")));
     }
     if stale.unknown_condition {
         notes.push("the condition needs a column that the event does not carry, and counts as true".to_owned());

@@ -1,14 +1,16 @@
 //! The whole flow of this crate on one screen: bytes to a plan. Pure: no I/O, no clock, no randomness.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::action::Action;
-use crate::event::{Change, DecodeError, Format, Payload, decode};
+use crate::event::{Change, DecodeError, Format, Payload, Row, decode};
 use crate::key::KeyFormat;
 use crate::plan::{Plan, TARGETS_MAX, TargetId, TargetSet};
 use crate::rule::RuleError;
-use crate::rule::config::{CacheConfig, Limits};
+use crate::rule::around::{self, Around};
+use crate::rule::config::{CacheConfig, EntityConfig, Limits, OnUnknown};
 use crate::rule::set::{Cache, Found, RuleSet};
 use crate::rule::{compile, emit};
 use crate::scope::{QUEUES_MAX, QueueId, QueueSet, Scope};
@@ -40,6 +42,10 @@ pub struct Declared<'a> {
     pub targets: &'a BTreeMap<String, KeyFormat>,
     /// The caches by name.
     pub caches: &'a BTreeMap<String, CacheConfig>,
+    /// What is known of entities beside their events, by name.
+    pub entities: &'a BTreeMap<String, EntityConfig>,
+    /// What an unknown column means where neither dependency nor cache says it.
+    pub on_unknown: Option<OnUnknown>,
     /// The secrets that keys depend on, by name.
     pub secrets: &'a BTreeMap<String, Secret>,
     /// The bounds.
@@ -87,11 +93,19 @@ impl Resolver {
     }
 
     /// Resolves a batch: decodes each request, finds what its changes make stale and merges what that takes.
+    ///
+    /// A batch whose plan would take more than `limits.max_plan_bytes` is split: only the first requests have outcomes then,
+    /// at least one, and the caller resolves the rest when it is done with these.
     #[must_use]
     pub fn resolve(&self, requests: &[Request<'_>]) -> Resolution {
         let mut batch = emit::Batch::new(self);
-        let outcomes =
-            (0..).zip(requests).map(|(asker, request)| self.resolve_one(asker, request, &mut batch)).collect();
+        let mut outcomes = Vec::with_capacity(requests.len());
+        for (asker, request) in (0..).zip(requests) {
+            outcomes.push(self.resolve_one(asker, request, &mut batch));
+            if batch.is_full() {
+                break;
+            }
+        }
         batch.finish(outcomes)
     }
 
@@ -100,33 +114,55 @@ impl Resolver {
     #[must_use]
     pub fn resolve_changes(&self, changes: &[Change<'_>], scope: Option<&Scope>) -> Resolution {
         let mut batch = emit::Batch::new(self);
-        let outcome = self.resolve_decoded(0, changes, Terms { scope, ..Terms::FRESH }, &mut batch);
+        let terms = Terms { scope, ..Terms::FRESH };
+        let outcome = if self.rules.known.is_empty() {
+            self.resolve_decoded(0, changes, &[], terms, &mut batch)
+        } else {
+            let mut changes = changes.to_vec();
+            self.rules.known.apply(&mut changes);
+            self.resolve_decoded(0, &changes, &[], terms, &mut batch)
+        };
         batch.finish(vec![outcome])
     }
 
     /// What can be resolved is asked for even if the request is refused because of the rest: its entries are stale all the same.
     fn resolve_one(&self, asker: u32, request: &Request<'_>, batch: &mut emit::Batch<'_>) -> Resolved {
-        let mut changes = Vec::new();
-        if let Err(error) = decode(request.payload, request.format, &self.limits.event(), &mut changes) {
-            return Resolved::Refused(Refused::Decode(error));
+        match self.read(request) {
+            Ok(changes) => self.resolve_decoded(asker, &changes, request.payload.headers, request.terms(), batch),
+            Err(error) => Resolved::Refused(Refused::Decode(error)),
         }
-        self.resolve_decoded(asker, &changes, request.terms(), batch)
+    }
+
+    /// The changes of a message, with what is declared of their entities.
+    pub(crate) fn read<'c>(&'c self, request: &Request<'c>) -> Result<Vec<Change<'c>>, DecodeError> {
+        let mut changes = Vec::new();
+        decode(request.payload, request.format, &self.limits.event(), &mut changes)?;
+        self.rules.known.apply(&mut changes);
+        Ok(changes)
     }
 
     fn resolve_decoded(
         &self,
         asker: u32,
         changes: &[Change<'_>],
+        headers: &[(Cow<'static, str>, String)],
         terms: Terms<'_>,
         batch: &mut emit::Batch<'_>,
     ) -> Resolved {
+        let headers = self.headers(headers);
         let mut asked = batch.ask(asker, terms, changes.len());
         for change in changes {
+            let around = Around::of(change, &headers);
             let mut found = Found::default();
-            self.rules.find(change, &mut found);
+            self.rules.find(change, &around, &mut found);
             asked.emit(change, found);
         }
         asked.resolved(changes.iter().filter_map(time_us).min())
+    }
+
+    /// The headers of a message, where some rule asks for them.
+    pub(crate) fn headers<'h>(&self, headers: &'h [(Cow<'static, str>, String)]) -> Row<'h> {
+        if self.rules.reads_headers { around::headers(headers) } else { Row::default() }
     }
 
     /// What stands before a logical key of a cache on a target: one physical key each.
@@ -258,7 +294,7 @@ impl Terms<'_> {
 pub struct Resolution {
     /// All actions of the batch, one share per target.
     pub plan: Plan,
-    /// What became of each request, in their order.
+    /// What became of each request, in their order; of the first ones only, where the batch was split.
     pub outcomes: Vec<Resolved>,
     /// How often each cache matched, by its place in [`Resolver::caches`]; caches that did not match are left out.
     pub cache_matches: Vec<(u32, u32)>,
@@ -280,6 +316,8 @@ pub enum Widened {
     UnknownCondition,
     /// More actions than `limits.max_actions_per_event`.
     TooManyActions,
+    /// Keys of more bytes than `limits.max_plan_bytes`.
+    TooManyBytes,
 }
 
 impl Widened {
@@ -290,6 +328,7 @@ impl Widened {
             Self::UnknownColumn => "unknown_column",
             Self::UnknownCondition => "unknown_condition",
             Self::TooManyActions => "too_many_actions",
+            Self::TooManyBytes => "too_many_bytes",
         }
     }
 }

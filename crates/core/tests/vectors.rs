@@ -25,10 +25,22 @@ fn what_clients_refuse_to_publish_is_refused() {
     }
 }
 
+#[test]
+fn columns_of_every_kind_that_wal2json_wrote_are_what_they_hold() {
+    let recorded = file("wal2json.json");
+    let decoded = decoded(text(&recorded, "message"), Format::Wal2json).expect("a row");
+    let [change] = &decoded[..] else { panic!("{decoded:?}") };
+    assert_eq!(change["event"]["after"], recorded["after"]);
+}
+
+fn file(name: &str) -> Json {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/");
+    let file = std::fs::read_to_string(format!("{folder}{name}")).expect("the file of test vectors");
+    serde_json::from_str(&file).expect("test vectors are JSON")
+}
+
 fn vectors(list: &str) -> Vec<Json> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/events.json");
-    let file = std::fs::read_to_string(path).expect("the file of test vectors");
-    let mut all: Json = serde_json::from_str(&file).expect("test vectors are JSON");
+    let mut all = file("events.json");
     match all[list].take() {
         Json::Array(vectors) if !vectors.is_empty() => vectors,
         other => panic!("`{list}` is a list of vectors, not {other}"),

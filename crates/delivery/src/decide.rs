@@ -46,6 +46,8 @@ pub enum Happened<'a> {
     },
     /// It was not resolved: none of the targets that it names is configured here.
     Unconfigured,
+    /// It was not resolved: the source does not accept it.
+    LeftOut,
     /// Handling it panicked, with this message.
     Panicked(&'a str),
     /// The broker handed it out this often, and every time the worker was gone before it settled.
@@ -167,6 +169,7 @@ pub fn decide(case: Case<'_>) -> Decision {
         Happened::Resolved { resolved: Resolved::Asked(asked), errors, strays } => case.shares(asked, errors, strays),
         Happened::Resolved { resolved: Resolved::Unmatched { .. }, strays, .. } => case.shares(&NOTHING, &[], strays),
         Happened::Unconfigured => case.shares(&NOTHING, &[], &[]),
+        Happened::LeftOut => Decision::Ack,
         Happened::Resolved { resolved: Resolved::Refused(refused), .. } => case.refuse(refused),
         Happened::Panicked(message) => case.panicked(message),
         Happened::KillsWorkers(times) => case.kills_workers(times),

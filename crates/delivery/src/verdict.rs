@@ -147,6 +147,8 @@ mod tests {
         let (resolver, _) = Resolver::compile(Declared {
             targets: &targets,
             caches: &caches,
+            entities: &[].into(),
+            on_unknown: None,
             secrets: &[].into(),
             limits: Default::default(),
         });

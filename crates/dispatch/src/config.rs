@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use quash_config::{ConfigPath, Problem, Root, Secret, Severity, Span, Tagged};
 use quash_core::action::ActionSet;
-use quash_core::event::Format;
+use quash_core::event::{Accept, Format};
 use quash_core::resolve::{Declared, Resolver};
-use quash_core::rule::config::{CacheConfig, Limits};
+use quash_core::rule::config::{CacheConfig, EntityConfig, Limits, OnUnknown};
 use quash_core::rule::dispatch::DispatchConfig;
 use quash_delivery::retry::RetryConfig;
 use quash_store::TargetConfig;
@@ -70,6 +70,12 @@ pub struct Config {
     /// Secrets that keys depend on, by the names that caches use for them.
     #[serde(default)]
     pub secrets: BTreeMap<String, Secret>,
+    /// What is known of entities beside their events, by name: their partitions, their keys.
+    #[serde(default)]
+    pub entities: BTreeMap<String, EntityConfig>,
+    /// What an unknown column means where neither the dependency nor its cache says it; `widen` when left out.
+    #[serde(default)]
+    pub on_unknown: Option<OnUnknown>,
     /// The declared caches, by name.
     #[serde(default)]
     pub caches: BTreeMap<String, CacheConfig>,
@@ -119,9 +125,14 @@ impl Config {
     pub(crate) fn rules(&self) -> (Option<Resolver>, Vec<Problem>) {
         let targets =
             self.targets.iter().map(|(name, target)| (name.clone(), target.options.key_format.clone())).collect();
-        let declared =
-            Declared { targets: &targets, caches: &self.caches, secrets: &self.secrets, limits: self.limits };
-        Resolver::compile(declared)
+        Resolver::compile(Declared {
+            targets: &targets,
+            caches: &self.caches,
+            entities: &self.entities,
+            on_unknown: self.on_unknown,
+            secrets: &self.secrets,
+            limits: self.limits,
+        })
     }
 
     /// What is wrong with everything but the rules.
@@ -176,6 +187,8 @@ pub const DEFAULT: &str = include_str!("default.yaml");
 pub struct SourceOptions {
     /// The format of the events.
     pub format: Format,
+    /// Which messages are for Quash; all when left out.
+    pub accept: Accept,
     /// Deliveries of one batch at most.
     pub batch: usize,
     /// How long to wait for a batch to fill once it has its first delivery.
@@ -186,7 +199,8 @@ pub struct SourceOptions {
 
 impl Default for SourceOptions {
     fn default() -> Self {
-        Self { format: Format::Auto, batch: 256, linger: Span(Duration::ZERO), in_flight: 4 }
+        let accept = Accept::default();
+        Self { format: Format::Auto, accept, batch: 256, linger: Span(Duration::ZERO), in_flight: 4 }
     }
 }
 

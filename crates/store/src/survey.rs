@@ -33,7 +33,6 @@ pub struct Sighted {
 
 /// What a pass over the keys saw.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Survey {
     /// One per pattern that was sought, in their order.
     pub sighted: Vec<Sighted>,

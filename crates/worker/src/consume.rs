@@ -39,7 +39,7 @@ pub async fn consume(source: Arc<Source>, stop: Stop, mut changes: watch::Receiv
 
 /// Prepares the source and begins to consume, again and again until the broker lets it.
 async fn connect(source: &Source, stop: &Stop) -> Option<Consumer> {
-    let SourceOptions { batch, linger, .. } = source.options;
+    let SourceOptions { batch, linger, .. } = source.options.clone();
     let options = ConsumeOptions { name: source.worker.clone(), batch: batch.max(1), linger: linger.0 };
     let attempt = async || {
         source.transport.prepare().await?;

@@ -5,8 +5,10 @@ mod handled;
 #[cfg(test)]
 mod tests;
 
-use quash_core::resolve::{Request, Resolved};
+use quash_core::resolve::{Request, Resolution, Resolved, Resolver};
 use quash_transport::{Delivery, Settler};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 
 use crate::drain::Stop;
 use crate::fan_out::fan_out;
@@ -44,22 +46,35 @@ impl<'w> Work<'w> {
     async fn at_once<'d>(self, batch: &'d [Delivery]) -> Handled<'w, 'd> {
         let (spared, todo): (Vec<_>, Vec<_>) =
             batch.iter().map(|delivery| self.item(delivery)).partition(|item| item.spared().is_some());
+        let mut handled = Handled::new(self, batch.len());
+        let mut rest = &todo[..];
+        while !rest.is_empty() {
+            let done = self.as_many_as_fit(rest, &mut handled).await;
+            rest = &rest[done..];
+        }
+        for item in &spared {
+            handled.decide(item, item.spared().unwrap_or(Happened::Unconfigured), "");
+        }
+        handled
+    }
+
+    /// Handles the first of these deliveries, as many as one plan may hold and at least one, and says how many they were.
+    async fn as_many_as_fit<'d>(self, items: &[Item<'d>], handled: &mut Handled<'w, 'd>) -> usize {
         let elsewhere = self.snapshot.rules.queues_but(&self.source.name);
         let requests: Vec<Request<'_>> =
-            todo.iter().map(|item| item.request(self.source.options.format, elsewhere)).collect();
+            items.iter().map(|item| item.request(self.source.options.format, elsewhere)).collect();
 
-        let resolution = self.snapshot.rules.resolve(&requests);
+        let resolution = resolve(&self.snapshot.rules, &requests);
         CacheMetrics::resolved(&self.snapshot.caches, &resolution);
         let rules = &*self.snapshot.rules;
         self.source.metrics.undeclared(&resolution.undeclared, |entity| rules.meant_by(entity));
         let (reports, handed_over) = tokio::join!(
             fan_out(resolution.plan, &self.snapshot.lanes),
-            hand_over(&resolution.handed_over, &todo, rules, &self.source.others),
+            hand_over(&resolution.handed_over, items, rules, &self.source.others),
         );
 
         self.source.metrics.handed_over(handed_over.taken);
-        let mut handled = Handled::new(self, batch.len());
-        for (item, (asker, resolved)) in todo.iter().zip((0..).zip(&resolution.outcomes)) {
+        for (item, (asker, resolved)) in items.iter().zip((0..).zip(&resolution.outcomes)) {
             let errors = match resolved {
                 Resolved::Asked(asked) => reports.errors(asker, asked.targets),
                 Resolved::Unmatched { .. } | Resolved::Refused(_) => Vec::new(),
@@ -70,10 +85,7 @@ impl<'w> Work<'w> {
             let gone = if matches!(resolved, Resolved::Refused(_)) { "" } else { handed_over.of(asker) };
             handled.decide(item, happened, gone);
         }
-        for item in &spared {
-            handled.decide(item, item.spared().unwrap_or(Happened::Unconfigured), "");
-        }
-        handled
+        resolution.outcomes.len()
     }
 
     /// After a panic the deliveries are handled again one by one, so that only the one that panics pays for it. Doing the
@@ -99,6 +111,14 @@ impl<'w> Work<'w> {
     }
 
     fn item(self, delivery: &Delivery) -> Item<'_> {
-        Item::read(delivery, &self.snapshot.rules)
+        Item::read(delivery, &self.source.options, self.snapshot)
     }
+}
+
+/// Resolves a batch. One of many bytes takes long enough to keep other tasks of this thread from answering.
+fn resolve(rules: &Resolver, requests: &[Request<'_>]) -> Resolution {
+    const LONG: usize = 64 * 1024;
+    let bytes: usize = requests.iter().map(|request| request.payload.body.len()).sum();
+    let has_other_threads = Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+    if bytes > LONG && has_other_threads { block_in_place(|| rules.resolve(requests)) } else { rules.resolve(requests) }
 }

@@ -1,13 +1,16 @@
 //! Reads what a delivery has behind it, and what of it is still to do.
 
-use quash_core::event::Format;
-use quash_core::resolve::{Request, Resolver};
+use quash_core::event::{Accept, Format};
+use quash_core::resolve::Request;
 use quash_core::scope::{QueueSet, Scope};
 use quash_delivery::state::{State, read_scope, unconfigured_caches};
+use quash_dispatch::config::SourceOptions;
 use quash_transport::Delivery;
 
 use quash_delivery::decide::{DELIVERIES_MAX, Happened, Stray, Why};
 use quash_delivery::verdict::payload;
+
+use crate::snapshot::Snapshot;
 
 /// A delivery with what it has behind it.
 pub(crate) struct Item<'d> {
@@ -17,17 +20,22 @@ pub(crate) struct Item<'d> {
     scope: Option<Scope>,
     /// The caches that it names and that are not configured here, separated by commas.
     unconfigured: Option<String>,
+    /// Whether the source does not accept it.
+    is_left_out: bool,
 }
 
 impl<'d> Item<'d> {
     /// Reads the headers of a delivery.
-    pub(crate) fn read(delivery: &'d Delivery, rules: &Resolver) -> Self {
-        let headers = &delivery.message.headers;
+    pub(crate) fn read(delivery: &'d Delivery, options: &SourceOptions, snapshot: &Snapshot) -> Self {
+        let SourceOptions { accept, format, .. } = options;
+        let (headers, rules) = (&delivery.message.headers, &snapshot.rules);
         Self {
             delivery,
             state: State::read(headers, |name| rules.target(name)),
             scope: read_scope(headers, |name| rules.cache(name)),
             unconfigured: unconfigured_caches(headers, |name| rules.cache(name)),
+            is_left_out: *accept != Accept::default()
+                && accept.leaves_out(payload(&delivery.message), *format, &snapshot.limits),
         }
     }
 
@@ -53,6 +61,8 @@ impl<'d> Item<'d> {
     pub(crate) fn spared(&self) -> Option<Happened<'static>> {
         if self.delivery.deliveries >= DELIVERIES_MAX {
             Some(Happened::KillsWorkers(self.delivery.deliveries))
+        } else if self.is_left_out {
+            Some(Happened::LeftOut)
         } else {
             self.state.targets.is_empty().then_some(Happened::Unconfigured)
         }

@@ -21,7 +21,7 @@ use quash_core::resolve::{Resolution, Widened};
 
 pub use histogram::Histogram;
 pub use limiter::Limiter;
-pub use source::{EventOutcome, SourceMetrics};
+pub use source::{EventOutcome, Matched, SourceMetrics};
 pub use target::{ActionOutcome, RetryError, TargetMetrics};
 
 /// Label sets come from configured names and closed enums only.
@@ -217,7 +217,7 @@ pub fn config_problem(problem: &PlacedProblem) {
 #[derive(Debug, Clone)]
 pub struct CacheMetrics {
     matches: Counter,
-    widened: [Counter; 3],
+    widened: [Counter; 4],
 }
 
 impl CacheMetrics {
@@ -226,7 +226,13 @@ impl CacheMetrics {
             |why: Widened| metrics.widened.get_or_create_owned(&labels([("cache", cache), ("why", why.name())]));
         Self {
             matches: metrics.cache_matches.get_or_create_owned(&labels([("cache", cache)])),
-            widened: [Widened::UnknownColumn, Widened::UnknownCondition, Widened::TooManyActions].map(widened),
+            widened: [
+                Widened::UnknownColumn,
+                Widened::UnknownCondition,
+                Widened::TooManyActions,
+                Widened::TooManyBytes,
+            ]
+            .map(widened),
         }
     }
 

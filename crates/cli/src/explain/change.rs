@@ -109,6 +109,7 @@ mod tests {
             key: row(&[("id", Value::Int(1))]),
             before,
             after,
+            filled: false,
             changed: changed.map(|names| names.iter().map(|&name| name.into()).collect()),
             types: Types::default(),
             relation: None,

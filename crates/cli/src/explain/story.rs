@@ -276,8 +276,13 @@ fn by(reach: &Reach) -> String {
 /// What the publisher or the configuration could do about a note.
 fn mend(note: &str) -> Option<&'static str> {
     [
+        (
+            "widened: Debezium",
+            "set REPLICA IDENTITY FULL and say so (entities.NAME.replica_identity: full), or declare entities.NAME.key",
+        ),
         ("widened: the event", "publish the column in `before` and `after`, or say in `changed` which columns changed"),
         ("the condition needs", "publish the columns that `when` reads, in both images"),
+        ("widened: too long keys", "publish shorter values, or raise limits.max_plan_bytes"),
         ("widened: too many", "publish smaller changes, or raise limits.max_actions_per_event"),
     ]
     .iter()

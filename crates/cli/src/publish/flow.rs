@@ -181,7 +181,7 @@ fn gave_up(error: TransportError, unsent: u64, published: u64) -> CliError {
         format!("{error}; gave up with {unsent} read and not known to be published, {} before", thousands(published));
     match error {
         TransportError::Unreachable(_) => CliError::Unreachable(words),
-        TransportError::Refused(_) | TransportError::TooLarge(_) => CliError::Refused(words),
+        _ => CliError::Refused(words),
     }
 }
 

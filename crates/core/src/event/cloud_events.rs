@@ -8,7 +8,7 @@ use super::context::Context;
 use super::decode::fields_inside;
 use super::fields::{Fields, Shape, text};
 use super::problem::{malformed, quoted, within};
-use super::{Change, DecodeError, EventLimits, Value, base64, debezium, json, time};
+use super::{Change, DecodeError, EventLimits, base64, debezium, json, owned, time};
 
 /// The headers of a message.
 pub(super) type Headers<'a> = &'a [(Cow<'static, str>, String)];
@@ -54,7 +54,7 @@ pub(super) fn entry<'a>(
             let bytes = base64::decode(&encoded).ok_or_else(|| malformed("`data_base64` is no base64"))?;
             let mut inner = Vec::new();
             data(&attributes, &mut fields_inside(&bytes, limits)?, limits, &mut inner)?;
-            changes.extend(inner.into_iter().map(|change| -> Change<'a> { change.into_owned() }));
+            changes.extend(owned::all(inner));
             Ok(())
         }
         (None, None) => Err(malformed("no `data`")),
@@ -101,10 +101,10 @@ fn of_fields<'a>(fields: &mut Fields<'a>) -> Result<Attributes<'a>, DecodeError>
     };
     let context = Context {
         id: Some(required("id", text("id", fields.id.take())?)?),
-        source: Some(required("source", text("source", fields.source.take())?)?),
+        source: Some(required("source", text("source", fields.source.take())?)?.into()),
         time_us: fields.time.take().map_or(Ok(None), |value| time::field(&value))?,
         origin: None,
-        traceparent: text("traceparent", fields.traceparent.take())?,
+        traceparent: text("traceparent", fields.traceparent.take())?.map(Into::into),
     };
     let kind = required("type", fields.other_text("type"))?;
     Ok(Attributes { context, kind, debezium: debezium::Profile::of(|name| fields.other_text(name)) })
@@ -120,12 +120,17 @@ pub(super) fn of_headers<'a>(headers: Headers<'a>) -> Result<Option<Attributes<'
     };
     let read = || {
         version(Some(&specversion))?;
-        let time_us = of("time").map_or(Ok(None), |text| time::field(&Value::Text(text)))?;
-        let context =
-            Context { id: Some(id), source: Some(source), time_us, origin: None, traceparent: of("traceparent") };
+        let time_us = of("time").map_or(Ok(None), |text| time::header(&text))?;
+        let traceparent = of("traceparent").map(Into::into);
+        let context = Context { id: Some(id), source: Some(source.into()), time_us, origin: None, traceparent };
         Ok(Some(Attributes { context, kind, debezium: debezium::Profile::of(of) }))
     };
     read().map_err(within("CloudEvents"))
+}
+
+/// The `type` in the headers, when the message is in binary mode.
+pub(super) fn kind<'a>(headers: Headers<'a>) -> Option<Cow<'a, str>> {
+    attribute(headers, "specversion").and_then(|_| attribute(headers, "type"))
 }
 
 /// Whether the `content-type` says that the body is a whole CloudEvent, or several.

@@ -2,17 +2,17 @@
 
 use std::borrow::Cow;
 
-use super::{Change, Event};
+use super::{Change, Event, SharedText};
 
 /// What an envelope says about all its changes.
 #[derive(Debug, Default)]
 pub(super) struct Context<'a> {
     /// Given to a single change only: two changes of one identifier would be taken for one.
     pub(super) id: Option<Cow<'a, str>>,
-    pub(super) source: Option<Cow<'a, str>>,
+    pub(super) source: Option<SharedText<'a>>,
     pub(super) time_us: Option<i64>,
-    pub(super) origin: Option<Cow<'a, str>>,
-    pub(super) traceparent: Option<Cow<'a, str>>,
+    pub(super) origin: Option<SharedText<'a>>,
+    pub(super) traceparent: Option<SharedText<'a>>,
 }
 
 impl<'a> Context<'a> {
@@ -39,7 +39,7 @@ impl<'a> Context<'a> {
     }
 }
 
-fn inherit<'a>(own: &mut Option<Cow<'a, str>>, envelope: &Option<Cow<'a, str>>) {
+fn inherit<T: Clone>(own: &mut Option<T>, envelope: &Option<T>) {
     if own.is_none() {
         own.clone_from(envelope);
     }

@@ -1,7 +1,9 @@
 //! Decodes Debezium's change events, with and without schema, and as the data of a CloudEvent.
 
+mod cassandra;
 mod decimal;
 mod envelope;
+mod flat;
 mod logical;
 
 use std::borrow::Cow;
@@ -61,6 +63,22 @@ pub(super) fn is_envelope(fields: &Fields<'_>) -> bool {
     wrapped || matches!(fields.source, Some(Value::Object(_))) || envelope::is_housekeeping(fields)
 }
 
+/// Whether an object is a flattened row, by itself or with its schema.
+pub(super) fn is_flat(fields: &Fields<'_>) -> bool {
+    flat::is_flat(fields) || (fields.schema.is_some() && fields.payload.as_deref().is_some_and(flat::is_flat))
+}
+
+/// Decodes a flattened row, given as it is and as it was recognised.
+pub(super) fn flat<'a>(
+    row: Row<'a>,
+    fields: &Fields<'a>,
+    headers: Headers<'a>,
+    limits: &EventLimits,
+    changes: &mut Vec<Change<'a>>,
+) -> Result<(), DecodeError> {
+    flat::decode(row, fields.schema, key(headers, limits)?, changes)
+}
+
 /// Decodes a message; a `key` header is the message's key, as Debezium Server writes it.
 pub(super) fn decode<'a>(
     fields: &mut Fields<'a>,
@@ -73,6 +91,11 @@ pub(super) fn decode<'a>(
         let fields = inner.as_deref_mut().unwrap_or(fields);
         match fields.shape {
             Shape::Null => Ok(()),
+            Shape::Object if schema.is_some() && is_native(fields) => super::json::decode(fields, changes),
+            Shape::Scalar if schema.is_some() => Err(malformed(
+                "the payload is no object: where it is text that holds JSON, let the outbox event router expand it, with \
+                 `expand.json.payload=true`",
+            )),
             Shape::Object => change(fields, schema, key(headers, limits)?, limits, changes),
             _ => Err(malformed("expected an object with `op`, `source`, `before` and `after`")),
         }
@@ -95,10 +118,15 @@ pub(super) fn profile<'a>(
         }
         let envelope = Envelope {
             op: profile.op.clone().ok_or_else(|| malformed("no `iodebeziumop`"))?,
-            place: Place { db: profile.db.clone(), schema: profile.schema.clone(), table: profile.table.clone() },
+            place: Place {
+                db: profile.db.clone(),
+                schema: profile.schema.clone(),
+                keyspace: None,
+                table: profile.table.clone(),
+            },
             connector: profile.connector.clone(),
             id: None,
-            source: profile.name.clone(),
+            source: profile.name.clone().map(Into::into),
             time_us: profile.ts_ms.and_then(super::time::ms_us),
             before: object("before", fields.before.take())?,
             after: object("after", fields.after.take())?,
@@ -108,6 +136,12 @@ pub(super) fn profile<'a>(
         Ok(())
     };
     decode().map_err(within("Debezium event"))
+}
+
+/// Whether it is a native message, as an outbox carries it inside of a schema.
+fn is_native(fields: &Fields<'_>) -> bool {
+    let is_envelope = fields.source.as_ref().is_some_and(|source| matches!(source, Value::Object(_)));
+    !is_envelope && (fields.entity.is_some() || fields.events.is_some() || fields.invalidate.is_some())
 }
 
 /// The payload and its schema, when the message has them.

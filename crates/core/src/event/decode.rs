@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::cloud_events::{self, Headers};
 use super::fields::{self, Fields, Shape};
 use super::problem::{self, malformed};
-use super::{Change, debezium, json, limit, wal2json};
+use super::{Change, Row, Value, canal, debezium, json, limit, maxwell, owned, sequin, wal2json};
 
 /// The formats of events. `auto` recognises all of them by their shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -25,9 +25,27 @@ pub enum Format {
     Debezium,
     /// wal2json, format version 2: one object per tuple.
     Wal2json,
+    /// Maxwell: one object per row of MySQL.
+    Maxwell,
+    /// Canal's flat JSON, also as TiCDC writes it.
+    Canal,
+    /// Sequin: one object per row of PostgreSQL.
+    Sequin,
 }
 
 impl Format {
+    /// Every format, in the order of the documentation.
+    pub const ALL: [Self; 8] = [
+        Self::Auto,
+        Self::Json,
+        Self::CloudEvents,
+        Self::Debezium,
+        Self::Wal2json,
+        Self::Maxwell,
+        Self::Canal,
+        Self::Sequin,
+    ];
+
     /// The name in configuration and on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -37,6 +55,9 @@ impl Format {
             Self::CloudEvents => "cloud_events",
             Self::Debezium => "debezium",
             Self::Wal2json => "wal2json",
+            Self::Maxwell => "maxwell",
+            Self::Canal => "canal",
+            Self::Sequin => "sequin",
         }
     }
 }
@@ -138,15 +159,60 @@ fn message<'a>(
     };
     let fields = &mut Fields::default();
     fields::read(text(body)?, limits, fields)?;
+    if fields.shape == Shape::Scalar && body.trim_ascii_start().starts_with(b"\"") {
+        return Err(malformed(
+            "the body is a JSON string; where that holds JSON, publish what is in it: an outbox event router does with \
+             `expand.json.payload=true`, a client that does not encode twice",
+        ));
+    }
     if let Some(attributes) = attributes {
         return cloud_events::binary(&attributes, fields, limits, changes);
     }
     match format {
-        Format::Auto => recognised(fields, headers, limits, changes),
+        Format::Auto => match reread(fields) {
+            None => recognised(fields, headers, limits, changes),
+            Some(format) => row(whole(body)?, format, fields, headers, limits, changes),
+        },
         Format::Json => json::decode(fields, changes),
         Format::CloudEvents => cloud_events::structured(fields, limits, changes),
-        Format::Debezium => debezium::decode(fields, headers, limits, changes),
+        Format::Debezium if !debezium::is_flat(fields) => debezium::decode(fields, headers, limits, changes),
         Format::Wal2json => wal2json::decode(fields, limits, changes),
+        Format::Debezium | Format::Maxwell | Format::Canal | Format::Sequin => {
+            row(whole(body)?, format, fields, headers, limits, changes)
+        }
+    }
+}
+
+/// The format, where it is one whose rows stand where other formats have something else.
+fn reread(fields: &Fields<'_>) -> Option<Format> {
+    type Looks = fn(&Fields<'_>) -> bool;
+    let native = fields.entity.is_some() || fields.events.is_some() || fields.invalidate.is_some();
+    if native || fields.other("specversion").is_some() {
+        return None;
+    }
+    let known: [(Looks, Format); 4] = [
+        (debezium::is_flat, Format::Debezium),
+        (sequin::is_change, Format::Sequin),
+        (canal::is_change, Format::Canal),
+        (maxwell::is_change, Format::Maxwell),
+    ];
+    known.into_iter().find(|(is, _)| is(fields)).map(|(_, format)| format)
+}
+
+/// Decodes an object of such a format, read once more as a row.
+fn row<'a>(
+    row: Row<'a>,
+    format: Format,
+    fields: &Fields<'a>,
+    headers: Headers<'a>,
+    limits: &EventLimits,
+    changes: &mut Vec<Change<'a>>,
+) -> Result<(), DecodeError> {
+    match format {
+        Format::Maxwell => maxwell::decode(row, changes),
+        Format::Canal => canal::decode(row, changes),
+        Format::Sequin => sequin::decode(row, changes),
+        _ => debezium::flat(row, fields, headers, limits, changes),
     }
 }
 
@@ -179,8 +245,19 @@ fn recognised<'a>(
     } else {
         Err(malformed(
             "no format recognised: expected an object with `entity` and `op`, `events` or `invalidate` (native), \
-             `specversion` (CloudEvents), `source` and `op` (Debezium) or `action` (wal2json)",
+             `specversion` (CloudEvents), `source` and `op` or `__op` (Debezium), `action` (wal2json, Sequin), `database` and \
+             `type` (Maxwell, Canal)",
         ))
+    }
+}
+
+/// The whole object, read once more for formats whose rows have names that mean something else elsewhere.
+fn whole(body: &[u8]) -> Result<Row<'_>, DecodeError> {
+    let text = text(body)?;
+    match serde_json::from_str(text) {
+        Ok(Value::Object(row)) => Ok(row),
+        Ok(_) => Err(malformed("expected an object")),
+        Err(error) => Err(problem::json(&error, text)),
     }
 }
 
@@ -200,7 +277,7 @@ fn text(body: &[u8]) -> Result<&str, DecodeError> {
 pub(super) fn native_inside(body: &[u8], limits: &EventLimits) -> Result<Vec<Change<'static>>, DecodeError> {
     let mut changes = Vec::new();
     json::decode(&mut fields_inside(body, limits)?, &mut changes)?;
-    Ok(changes.into_iter().map(Change::into_owned).collect())
+    Ok(owned::all(changes))
 }
 
 /// Reads the JSON that another message carries in an encoding.

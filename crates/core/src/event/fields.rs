@@ -195,11 +195,22 @@ impl<'de> FieldsSeed<'_, 'de> {
 fn of_source(name: &str) -> bool {
     matches!(
         name,
-        "connector" | "name" | "db" | "schema" | "table" | "ts_ms" | "ts_us" | "ts_usec" | "file" | "pos" | "row"
+        "connector"
+            | "name"
+            | "db"
+            | "schema"
+            | "keyspace"
+            | "table"
+            | "ts_ms"
+            | "ts_us"
+            | "ts_usec"
+            | "file"
+            | "pos"
+            | "row"
     )
 }
 
-/// Top-level names of Debezium, CloudEvents and wal2json beyond those with a slot of their own.
+/// Top-level names of all formats beyond those with a slot of their own.
 fn is_other(name: &str) -> bool {
     let debezium = matches!(
         name,
@@ -216,7 +227,9 @@ fn is_other(name: &str) -> bool {
     let cloud_events = matches!(name, "specversion" | "type" | "datacontenttype" | "data_base64");
     let wal2json =
         matches!(name, "action" | "table" | "timestamp" | "lsn" | "xid" | "prefix" | "content" | "change" | "nextlsn");
-    wal2json || debezium || cloud_events || name.starts_with("iodebezium")
+    // Those by which the formats are recognised that are read once more.
+    let reread = matches!(name, "database" | "isDdl" | "record" | "metadata" | "__op" | "__table" | "__deleted");
+    wal2json || debezium || cloud_events || reread || name.starts_with("iodebezium")
 }
 
 fn put<'de, A: MapAccess<'de>, T: Deserialize<'de>>(

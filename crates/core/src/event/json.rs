@@ -57,10 +57,10 @@ fn transaction<'a>(
 ) -> Result<(), DecodeError> {
     let context = Context {
         id: None,
-        source: text("source", fields.source.take())?,
+        source: text("source", fields.source.take())?.map(Into::into),
         time_us: time_us(fields)?,
-        origin: text("origin", fields.origin.take())?,
-        traceparent: text("traceparent", fields.traceparent.take())?,
+        origin: text("origin", fields.origin.take())?.map(Into::into),
+        traceparent: text("traceparent", fields.traceparent.take())?.map(Into::into),
     };
     context.fill(&mut batch);
     changes.append(&mut batch);
@@ -71,18 +71,19 @@ fn event<'a>(fields: &mut Fields<'a>) -> Result<Event<'a>, DecodeError> {
     let op = op(fields.op.take())?;
     let event = Event {
         id: id(fields)?,
-        source: text("source", fields.source.take())?,
+        source: text("source", fields.source.take())?.map(Into::into),
         entity: entity(fields.entity.take())?,
         op,
         key: object("key", fields.key.take())?.unwrap_or_default(),
         before: object("before", fields.before.take())?,
         after: object("after", fields.after.take())?,
+        filled: false,
         changed: changed(fields.changed.take())?,
         types: types::field(object("types", fields.types.take())?)?,
         relation: relation(op, fields)?,
         time_us: time_us(fields)?,
-        origin: text("origin", fields.origin.take())?,
-        traceparent: text("traceparent", fields.traceparent.take())?,
+        origin: text("origin", fields.origin.take())?.map(Into::into),
+        traceparent: text("traceparent", fields.traceparent.take())?.map(Into::into),
     };
     carries_what_it_needs(&event)?;
     Ok(event)

@@ -2,18 +2,23 @@
 //!
 //! An event borrows from the payload it was decoded from, so that decoding allocates only for text that JSON escaped.
 
+pub mod shared;
 pub mod types;
 pub mod value;
 
 // From bytes to changes.
+pub mod accept;
 pub mod decode;
 mod fields;
 mod limit;
 
 // The formats: a file each.
+mod canal;
 mod cloud_events;
 mod debezium;
 mod json;
+mod maxwell;
+mod sequin;
 mod wal2json;
 
 // What they share.
@@ -22,6 +27,8 @@ mod batch;
 mod command;
 mod context;
 mod owned;
+pub(crate) mod pattern;
+mod postgres;
 pub(crate) mod problem;
 mod read;
 mod time;
@@ -32,7 +39,9 @@ mod testing;
 
 use std::borrow::Cow;
 
+pub use accept::Accept;
 pub use decode::{DecodeError, EventLimits, Format, Payload, decode};
+pub use shared::SharedText;
 pub use types::{Type, Types};
 pub use value::{Row, Value};
 
@@ -52,7 +61,7 @@ pub struct Event<'a> {
     /// The publisher's identifier of this change; repeats mean the same change.
     pub id: Option<Cow<'a, str>>,
     /// Who published it, as the publisher spells it.
-    pub source: Option<Cow<'a, str>>,
+    pub source: Option<SharedText<'a>>,
     /// What changed, as `app.Model` or `schema.table`.
     pub entity: Cow<'a, str>,
     /// What happened to it.
@@ -64,6 +73,9 @@ pub struct Event<'a> {
     pub before: Option<Row<'a>>,
     /// The row after the change. `None`: the event carries no after image.
     pub after: Option<Row<'a>>,
+    /// What of a row before the change is not the key may have been filled in by Debezium, which knows of rows of PostgreSQL
+    /// only what was logged. The key itself is as before then: where it changes, two events come.
+    pub filled: bool,
     /// The columns that changed, if the publisher says which; `None` is "not said".
     pub changed: Option<Vec<Cow<'a, str>>>,
     /// The types of columns, as far as the publisher says; for a relation with its end, as `from.born`.
@@ -73,9 +85,9 @@ pub struct Event<'a> {
     /// When the change was committed, in microseconds since the Unix epoch.
     pub time_us: Option<i64>,
     /// The process that caused the change.
-    pub origin: Option<Cow<'a, str>>,
+    pub origin: Option<SharedText<'a>>,
     /// W3C trace context of the producer.
-    pub traceparent: Option<Cow<'a, str>>,
+    pub traceparent: Option<SharedText<'a>>,
 }
 
 /// A change of a many-to-many relation.

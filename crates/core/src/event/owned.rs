@@ -2,37 +2,55 @@
 
 use std::borrow::Cow;
 
+use super::shared::Freed;
 use super::{Change, Command, Event, Invalidate, Relation, Row, Types, Value};
 
-impl Change<'_> {
+/// The same changes, borrowing from nothing; what an envelope says of all of them is kept once.
+pub(super) fn all(changes: Vec<Change<'_>>) -> Vec<Change<'static>> {
+    let mut envelope = Envelope::default();
+    changes.into_iter().map(|change| change.freed(&mut envelope)).collect()
+}
+
+/// What an envelope said.
+#[derive(Default)]
+struct Envelope<'a> {
+    source: Freed<'a>,
+    origin: Freed<'a>,
+    traceparent: Freed<'a>,
+}
+
+impl<'a> Change<'a> {
     /// The same change, borrowing from nothing.
     #[must_use]
     pub fn into_owned(self) -> Change<'static> {
+        self.freed(&mut Envelope::default())
+    }
+
+    fn freed(self, envelope: &mut Envelope<'a>) -> Change<'static> {
         match self {
-            Self::Event(event) => Change::Event(event.into_owned()),
+            Self::Event(event) => Change::Event(event.freed(envelope)),
             Self::Command(command) => Change::Command(command.into_owned()),
         }
     }
 }
 
-impl Event<'_> {
-    /// The same event, borrowing from nothing.
-    #[must_use]
-    pub fn into_owned(self) -> Event<'static> {
+impl<'a> Event<'a> {
+    fn freed(self, envelope: &mut Envelope<'a>) -> Event<'static> {
         Event {
             id: self.id.map(text),
-            source: self.source.map(text),
+            source: self.source.map(|text| envelope.source.free(text)),
             entity: text(self.entity),
             op: self.op,
             key: self.key.into_owned(),
             before: self.before.map(Row::into_owned),
             after: self.after.map(Row::into_owned),
+            filled: self.filled,
             changed: self.changed.map(|columns| columns.into_iter().map(text).collect()),
             types: Types(self.types.0.into_iter().map(|(column, declared)| (text(column), declared)).collect()),
             relation: self.relation.map(Relation::into_owned),
             time_us: self.time_us,
-            origin: self.origin.map(text),
-            traceparent: self.traceparent.map(text),
+            origin: self.origin.map(|text| envelope.origin.free(text)),
+            traceparent: self.traceparent.map(|text| envelope.traceparent.free(text)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Reads JSON straight into rows and values that borrow from the payload.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -146,6 +146,35 @@ pub(super) fn unique<E: Error>(row: &Row<'_>) -> Result<(), E> {
         Some((name, _)) => Err(twice(name)),
         None => Ok(()),
     }
+}
+
+/// Finds columns of one row by their names, again and again: comparing would take quadratic time where a row is long.
+pub(super) enum Lookup<'r, 'a> {
+    Short(&'r Row<'a>),
+    Long(HashMap<&'r str, &'r Value<'a>>),
+}
+
+impl<'r, 'a> Lookup<'r, 'a> {
+    pub(super) fn of(row: &'r Row<'a>) -> Self {
+        if row.0.len() <= COMPARED_MAX {
+            return Self::Short(row);
+        }
+        Self::Long(row.0.iter().map(|(name, value)| (&**name, value)).collect())
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&'r Value<'a>> {
+        match self {
+            Self::Short(row) => row.get(name),
+            Self::Long(columns) => columns.get(name).copied(),
+        }
+    }
+}
+
+/// The row before a change, given the row after it and the old values of the columns that changed.
+pub(super) fn old_row<'a>(after: &Row<'a>, old: Row<'a>) -> Row<'a> {
+    let changed = Lookup::of(&old);
+    let same = after.0.iter().filter(|(name, _)| changed.get(name).is_none()).cloned().collect::<Vec<_>>();
+    Row(old.0.into_iter().chain(same).collect())
 }
 
 /// The refusal of a name that stands in one object twice.

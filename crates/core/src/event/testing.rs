@@ -27,6 +27,7 @@ pub(super) fn event(entity: &'static str, op: Op) -> Event<'static> {
         key: Row::default(),
         before: None,
         after: None,
+        filled: false,
         changed: None,
         types: Types::default(),
         relation: None,

@@ -46,6 +46,17 @@ pub(super) fn ms_us(ms: i128) -> Option<i64> {
     i64::try_from(ms.checked_mul(1000)?).ok()
 }
 
+/// A point in time as a header holds it: also the number of seconds of an AMQP timestamp, or of milliseconds.
+pub(super) fn header(text: &str) -> Result<Option<i64>, DecodeError> {
+    /// As seconds they end in the year 5138, as milliseconds they begin in 1973.
+    const SECONDS_END: u128 = 100_000_000_000;
+    match text.parse::<i128>() {
+        Ok(number) if number.unsigned_abs() < SECONDS_END => Ok(ms_us(number * 1000)),
+        Ok(number) => field(&Value::Int(number)),
+        Err(_) => field(&Value::Text(text.into())),
+    }
+}
+
 /// The `time` of an event: RFC 3339 text, or an integer of milliseconds.
 pub(super) fn field(value: &Value<'_>) -> Result<Option<i64>, DecodeError> {
     let read = match value {
@@ -90,5 +101,17 @@ mod tests {
         assert_eq!(field(&Value::Int(1_500)), Ok(Some(1_500_000)));
         assert!(field(&Value::Int(i128::from(i64::MAX))).is_err());
         assert!(field(&Value::Float(1.5)).is_err());
+        for (text, expected) in [
+            ("1795175164", Some(1_795_175_164_000_000)),
+            ("1795175164123", Some(1_795_175_164_123_000)),
+            ("0", Some(0)),
+            ("-1", Some(-1_000_000)),
+            ("1970-01-01T00:00:01Z", Some(1_000_000)),
+        ] {
+            assert_eq!(header(text), Ok(expected), "{text}");
+        }
+        for text in ["x", "170141183460469231731687303715884105727", "-170141183460469231731687303715884105728", ""] {
+            assert!(header(text).is_err(), "{text}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 
 use super::batch::scalars;
 use super::read::{Text, push, twice, unique};
-use super::{Row, Value};
+use super::{Row, Value, postgres};
 
 /// A list of columns, each `{"name": …, "type": …, "value": …}`.
 pub(super) struct Tuple<'a> {
@@ -51,10 +51,11 @@ impl<'de> Visitor<'de> for TupleVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut columns: A) -> Result<Self::Value, A::Error> {
         let mut tuple = Tuple { row: Row(Vec::new()), valued: true, valid: true };
-        while let Some(column) = columns.next_element::<Column<'_>>()? {
-            tuple.valued &= column.value.is_some();
-            match column.name {
-                Some(name) => push(&mut tuple.row, name, column.value.unwrap_or(Value::Null))?,
+        while let Some(Column { name, value, is_known }) = columns.next_element::<Column<'_>>()? {
+            tuple.valued &= value.is_some();
+            match name {
+                Some(name) if is_known => push(&mut tuple.row, name, value.unwrap_or(Value::Null))?,
+                Some(_) => {}
                 None => tuple.valid = false,
             }
         }
@@ -67,6 +68,8 @@ impl<'de> Visitor<'de> for TupleVisitor {
 struct Column<'a> {
     name: Option<Cow<'a, str>>,
     value: Option<Value<'a>>,
+    /// Whether the value could be read by its type.
+    is_known: bool,
 }
 
 impl<'de> Deserialize<'de> for Column<'de> {
@@ -96,10 +99,11 @@ impl<'de> Visitor<'de> for ColumnVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut name, mut value) = (None, None);
+        let (mut name, mut kind, mut value) = (None, None, None);
         while let Some(Text(field)) = map.next_key()? {
             let again = match &*field {
                 "name" => name.replace(map.next_value::<Value<'_>>()?).is_some(),
+                "type" => kind.replace(map.next_value::<Value<'_>>()?).is_some(),
                 "value" => value.replace(map.next_value()?).is_some(),
                 _ => map.next_value::<IgnoredAny>().map(|_| false)?,
             };
@@ -107,7 +111,12 @@ impl<'de> Visitor<'de> for ColumnVisitor {
                 return Err(twice(&field));
             }
         }
-        let name = name.and_then(|name| if let Value::Text(name) = name { Some(name) } else { None });
-        Ok(Column { name, value })
+        let text = |value| if let Value::Text(text) = value { Some(text) } else { None };
+        let (name, kind) = (name.and_then(text), kind.and_then(text));
+        let typed = match (value, kind) {
+            (Some(Value::Text(text)), Some(kind)) => postgres::typed(&kind, text),
+            (value, _) => return Ok(Column { name, value, is_known: true }),
+        };
+        Ok(Column { name, is_known: typed.is_some(), value: Some(typed.unwrap_or(Value::Null)) })
     }
 }

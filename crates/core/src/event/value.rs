@@ -23,6 +23,21 @@ pub enum Value<'a> {
     Object(Row<'a>),
 }
 
+impl Value<'_> {
+    /// How many bytes it holds, as a measure of what keeping and spelling it costs.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        /// What any value takes beside its text.
+        const EACH: usize = 8;
+        EACH + match self {
+            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) => 0,
+            Self::Text(text) => text.len(),
+            Self::List(items) => items.iter().map(Self::bytes).sum(),
+            Self::Object(row) => row.0.iter().map(|(name, value)| name.len() + value.bytes()).sum(),
+        }
+    }
+}
+
 /// A row's columns in the order of the payload. Names are unique; lookups are linear, rows are short.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Row<'a>(pub Vec<(Cow<'a, str>, Value<'a>)>);
@@ -48,6 +63,12 @@ impl<'a> Row<'a> {
             };
         }
         Some(value)
+    }
+
+    /// Takes the value of a column out.
+    pub fn take(&mut self, column: &str) -> Option<Value<'a>> {
+        let place = self.0.iter().position(|(name, _)| name == column)?;
+        Some(self.0.remove(place).1)
     }
 
     /// Whether there is no column at all.

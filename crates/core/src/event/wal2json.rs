@@ -8,6 +8,7 @@ use super::debezium::MESSAGE_PREFIX;
 use super::decode::native_inside;
 use super::fields::{Fields, Shape};
 use super::problem::{malformed, quoted, within};
+use super::read::Lookup;
 use super::tuple::Tuple;
 use super::{Change, DecodeError, Event, EventLimits, Op, Row, Value, time};
 
@@ -75,6 +76,7 @@ fn event<'a>(op: Op, fields: &mut Fields<'a>) -> Result<Event<'a>, DecodeError> 
         key: key(fields.pk.take(), before.as_ref(), after.as_ref())?,
         before,
         after,
+        filled: false,
         changed: None,
         types: super::Types::default(),
         relation: None,
@@ -115,7 +117,9 @@ fn key<'a>(pk: Option<Tuple<'a>>, before: Option<&Row<'a>>, after: Option<&Row<'
     if !pk.valid {
         return Err(malformed("`pk` is no list of columns with `name`"));
     }
-    let value = |name: &str| after.and_then(|row| row.get(name)).or_else(|| before?.get(name)).cloned();
+    let [after, before] = [after, before].map(|image| image.map(Lookup::of));
+    let value =
+        |name: &str| after.as_ref().and_then(|row| row.get(name)).or_else(|| before.as_ref()?.get(name)).cloned();
     let columns = pk.row.0.into_iter().filter_map(|(name, _)| value(&name).map(|value| (name, value)));
     Ok(Row(columns.collect()))
 }

@@ -14,12 +14,19 @@ pub const MAX_ARGS: usize = 64;
 pub struct KeySet<'a>(SmallVec<[Option<Arg<'a>>; 4]>);
 
 /// The value of an exact argument, with the type that the event declares for it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Arg<'a> {
     /// The value.
     pub value: &'a Value<'a>,
     /// Its type, where the event says it.
     pub declared: Option<Type>,
+}
+
+/// The same value of the same event is not compared text by text.
+impl PartialEq for Arg<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.declared == other.declared && (std::ptr::eq(self.value, other.value) || self.value == other.value)
+    }
 }
 
 impl<'a> From<&'a Value<'a>> for Arg<'a> {
@@ -33,6 +40,18 @@ impl<'a> KeySet<'a> {
     #[must_use]
     pub fn all(args: usize) -> Self {
         Self(SmallVec::from_elem(None, args))
+    }
+
+    /// How many arguments there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no argument, and so one entry alone.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The value of an argument; `None` is any.
@@ -67,6 +86,12 @@ impl<'a> KeySet<'a> {
         }
     }
 
+    /// How many bytes the values of its exact arguments hold: what a key that spells them takes, and what spelling it costs.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.iter().flatten().map(|arg| arg.value.bytes()).fold(0, usize::saturating_add)
+    }
+
     /// The arguments that are exact.
     #[must_use]
     pub fn exact(&self) -> ArgSet {
@@ -80,9 +105,11 @@ const COMPARED_MAX: usize = 256;
 
 /// Adds a key set, unless one of those that are there covers it; those that it covers go. Among very many some that are
 /// covered may stay: that costs nothing, since the plan asks for each key once.
-pub(crate) fn add_widest<'a, const N: usize>(sets: &mut SmallVec<[KeySet<'a>; N]>, set: KeySet<'a>) {
+///
+/// Says whether it was added.
+pub(crate) fn add_widest<'a, const N: usize>(sets: &mut SmallVec<[KeySet<'a>; N]>, set: KeySet<'a>) -> bool {
     if sets.iter().take(COMPARED_MAX).any(|known| known.covers(&set)) {
-        return;
+        return false;
     }
     if sets.len() <= COMPARED_MAX {
         sets.retain(|known| !set.covers(known));
@@ -90,6 +117,19 @@ pub(crate) fn add_widest<'a, const N: usize>(sets: &mut SmallVec<[KeySet<'a>; N]
         sets.clear();
     }
     sets.push(set);
+    true
+}
+
+/// Adds a key set; where just exact ones can be removed, it takes the place of none and none takes its place.
+pub(crate) fn add<'a, const N: usize>(sets: &mut SmallVec<[KeySet<'a>; N]>, set: KeySet<'a>, exact_only: bool) -> bool {
+    if !exact_only {
+        return add_widest(sets, set);
+    }
+    let is_new = !sets.iter().take(COMPARED_MAX).chain(sets.last()).any(|known| *known == set);
+    if is_new {
+        sets.push(set);
+    }
+    is_new
 }
 
 /// A set of a cache's arguments, by their places.
@@ -181,7 +221,7 @@ mod tests {
     fn very_many_sets_are_kept_and_all_of_them_is_one() {
         let values: Vec<Value<'_>> = (0..10_000).map(Value::Int).collect();
         let mut sets: SmallVec<[KeySet<'_>; 2]> = smallvec![];
-        values.iter().for_each(|value| add_widest(&mut sets, set(&[Some(value), None])));
+        assert!(values.iter().all(|value| add_widest(&mut sets, set(&[Some(value), None]))));
         assert_eq!(sets.len(), values.len());
         add_widest(&mut sets, set(&[None, None]));
         assert_eq!(sets.as_slice(), [KeySet::all(2)]);

@@ -20,6 +20,7 @@ pub(crate) mod conformance;
 // The schemes: a file each.
 pub mod argcache;
 pub mod cache_memoize;
+pub mod django;
 pub mod djblets;
 pub mod easy_cache;
 pub mod restflow;

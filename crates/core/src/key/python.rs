@@ -11,6 +11,7 @@ mod text;
 use std::borrow::Cow;
 
 pub use moment::{Date, Datetime, Offset, Time};
+pub(super) use number::zero_padded;
 pub use number::{Decimal, float};
 pub use text::{ascii, json, quote, text_repr};
 

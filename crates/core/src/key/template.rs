@@ -22,7 +22,7 @@ pub struct Template {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Literal(String),
-    Arg { arg: usize, name: String, format: FormatSpec, filters: Vec<Filter> },
+    Arg { arg: usize, name: String, format: FormatSpec, filters: Vec<Filter>, source: String },
 }
 
 /// What may follow an argument in a template.
@@ -121,7 +121,7 @@ impl Template {
         for part in &self.parts[..parts] {
             match part {
                 Part::Literal(text) => out.push_str(text),
-                Part::Arg { arg, name, format, filters } => {
+                Part::Arg { arg, name, format, filters, .. } => {
                     let start = out.len();
                     let known = filled.get(*arg).unwrap_or(Arg { value: &Value::Null, declared: None });
                     let spelt = if format.is_plain() { spell(known.value, out) } else { format.format(known, out) };
@@ -165,7 +165,7 @@ impl Template {
         for part in &self.parts[..parts] {
             match part {
                 Part::Literal(text) => out.push_str(text),
-                Part::Arg { name, .. } => out.extend(["{", name, "}"]),
+                Part::Arg { source, .. } => out.extend(["{", source, "}"]),
             }
         }
         out
@@ -229,7 +229,7 @@ fn parse_arg(inside: &str, find: &mut dyn FnMut(&str) -> Option<usize>) -> Resul
             known.map(|(_, filter)| *filter).ok_or_else(|| ParseError::Filter(piece.to_owned()))
         })
         .collect::<Result<_, _>>()?;
-    Ok(Part::Arg { arg, name: name.to_owned(), format, filters })
+    Ok(Part::Arg { arg, name: name.to_owned(), format, filters, source: inside.to_owned() })
 }
 
 /// The native scheme: one key template, enumerable values, and the tags that readers check.

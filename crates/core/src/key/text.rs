@@ -14,8 +14,15 @@ pub(crate) fn spell(value: &Value<'_>, out: &mut String) -> Result<(), &'static 
         Value::Bool(true) => out.push_str("true"),
         Value::Bool(false) => out.push_str("false"),
         Value::Null => out.push_str("null"),
-        Value::Float(_) => return Err("a number whose spelling in a key is not known; publish it as text"),
-        Value::List(_) => return Err("a list inside a list, which no key can hold"),
+        Value::Float(_) => {
+            return Err(
+                "a number with a fraction, whose spelling in a key is not known; publish it as text, or write it as Python's \
+                 `repr()` does, with `!r` behind its name in the template: `{price!r}`",
+            );
+        }
+        Value::List(_) => {
+            return Err("a list as one value (inside a list, or of the type list), which no key can hold");
+        }
         Value::Object(_) => return Err("an object; map a path into it"),
     }
     Ok(())

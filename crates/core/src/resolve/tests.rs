@@ -1,6 +1,7 @@
 //! Shows what events ask for: rules and events as JSON, actions as short lines.
 
 mod bounds;
+mod entities;
 mod graph;
 mod libraries;
 mod whereabouts;
@@ -18,7 +19,16 @@ fn compile(rules: &Json) -> (Option<Resolver>, Vec<Problem>) {
     let caches: BTreeMap<String, CacheConfig> = serde_json::from_value(read("caches", json!({}))).unwrap();
     let limits: Limits = serde_json::from_value(read("limits", json!({}))).unwrap();
     let secrets: BTreeMap<String, Secret> = serde_json::from_value(read("secrets", json!({}))).unwrap();
-    Resolver::compile(Declared { targets: &targets, caches: &caches, secrets: &secrets, limits })
+    let entities: BTreeMap<String, EntityConfig> = serde_json::from_value(read("entities", json!({}))).unwrap();
+    let on_unknown: Option<OnUnknown> = serde_json::from_value(read("on_unknown", json!(null))).unwrap();
+    Resolver::compile(Declared {
+        targets: &targets,
+        caches: &caches,
+        entities: &entities,
+        on_unknown,
+        secrets: &secrets,
+        limits,
+    })
 }
 
 fn resolver(rules: &Json) -> Resolver {
@@ -117,6 +127,10 @@ fn an_unknown_column_is_what_the_key_or_the_other_image_says_else_any() {
     check(&rules, toast, &["delete by:3:1"]);
     let new_key = json!({"entity": "shop.Book", "op": "update", "changed": ["id"], "key": {"id": 2}, "before": {"author_id": 3}, "after": {"author_id": 3}});
     check(&rules, new_key, &["delete_prefix by:3:"]);
+    let no_after = json!({"entity": "shop.Book", "op": "update", "changed": ["id"], "key": {"id": 24}, "before": {"id": 24, "author_id": 3}});
+    check(&rules, no_after, &["delete_prefix by:3:"]);
+    let moved_key = json!({"entity": "shop.Book", "op": "update", "changed": ["id"], "key": {"id": 2}, "before": {"id": 1, "author_id": 3}, "after": {"id": 2}});
+    check(&rules, moved_key, &["delete by:3:1", "delete by:3:2"]);
 }
 
 #[test]

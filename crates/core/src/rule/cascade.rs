@@ -38,7 +38,7 @@ pub(crate) fn expand<'e>(caches: &'e [Cache], found: &mut Found<'e>) {
             found.stale.iter().find(|(known, _)| *known == cache).map(|(_, sets)| sets.clone()).unwrap_or_default();
         for edge in &caches[cache as usize].feeds {
             for derived in edge.derive(&sets) {
-                found.add(edge.to, derived);
+                found.add(edge.to, derived, caches[edge.to as usize].exact_only);
             }
         }
         next = found.stale.iter().map(|(known, _)| *known).filter(|known| *known > cache).min();

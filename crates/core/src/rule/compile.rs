@@ -5,10 +5,12 @@ mod keys;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::around;
 use super::cascade::{Edge, EdgeOrigin};
 use super::condition::Condition;
 use super::config::{CacheConfig, DependencyConfig, Mapped, Scalar};
 use super::dependency::{Dependency, Mapping, Origin};
+use super::entity::Entities;
 use super::set::{Cache, RuleSet};
 use crate::event::{Op, Type, Value};
 use crate::key::template::Template;
@@ -19,9 +21,9 @@ use crate::scope::QueueId;
 use quash_config::{ConfigPath, Problem};
 
 /// The names that a condition on a row may use.
-const ROW_NAMES: [&str; 6] = ["before", "after", "key", "op", "entity", "changed"];
+const ROW_NAMES: [&str; 7] = ["before", "after", "key", "op", "entity", "changed", around::WORD];
 /// The names that a condition on a relation may use.
-const RELATION_NAMES: [&str; 5] = ["from", "to", "key", "op", "entity"];
+const RELATION_NAMES: [&str; 6] = ["from", "to", "key", "op", "entity", around::WORD];
 const ROW_OPS: [Op; 4] = [Op::Create, Op::Update, Op::Delete, Op::Truncate];
 const RELATION_OPS: [Op; 3] = [Op::Add, Op::Remove, Op::Clear];
 
@@ -51,7 +53,9 @@ impl<'a> Compiler<'a> {
         let mut caches = Vec::new();
         for (place, name) in (0..).zip(&order) {
             let config = &self.declared.caches[*name];
-            caches.extend(self.cache(name, config));
+            let cache = self.cache(name, config);
+            let exact_only = cache.as_ref().is_some_and(|cache| cache.exact_only);
+            caches.extend(cache);
             for (index, dependency) in config.depends_on.iter().enumerate() {
                 let path = cache_path(name).key("depends_on").index(index);
                 if let Some(on) = &dependency.cache {
@@ -59,7 +63,8 @@ impl<'a> Compiler<'a> {
                     // Unknown names were reported when the order was found.
                     edges.extend(places.get(on.as_str()).map(|from| (*from, Edge { to: place, place: index, maps })));
                 } else {
-                    dependencies.extend(self.dependency(name, place, index, dependency, &path));
+                    let dependency = self.dependency(name, place, index, dependency, &path);
+                    dependencies.extend(dependency.map(|dependency| Dependency { exact_only, ..dependency }));
                 }
             }
         }
@@ -68,7 +73,10 @@ impl<'a> Compiler<'a> {
                 cache.feeds.push(edge);
             }
         }
-        RuleSet::new(caches, dependencies, self.declared.limits.max_actions_per_event)
+        let with_rules = dependencies.iter().map(|dependency: &Dependency| dependency.entity.as_str().into()).collect();
+        let (entities, problems) = Entities::compile(self.declared.entities, with_rules);
+        self.problems.extend(problems);
+        RuleSet::new(caches, dependencies, entities, self.declared.limits.key_sets())
     }
 
     /// The caches, each behind those it depends on; what stands in a cycle is reported and comes last.
@@ -154,6 +162,7 @@ impl<'a> Compiler<'a> {
         let publish = config.publish.as_deref().map(Into::into);
         let prefixes = self.prefixes(config, &path);
         scheme.map(|scheme| Cache {
+            exact_only: scheme.actions(ArgSet::EMPTY, self.declared.limits.max_actions_per_event) == 0,
             name: name.to_owned(),
             scheme,
             targets,
@@ -232,20 +241,37 @@ impl<'a> Compiler<'a> {
             None
         });
         let maps = self.maps(cache, config, relation.is_some(), path);
-        let (on_unknown, nulls) = (config.on_unknown.unwrap_or_default(), config.nulls.unwrap_or_default());
+        let of_cache = self.declared.caches.get(cache).and_then(|cache| cache.on_unknown);
+        let on_unknown = config.on_unknown.or(of_cache).or(self.declared.on_unknown).unwrap_or_default();
+        let nulls = config.nulls.unwrap_or_default();
         let (ops, changed) = (config.ops.clone(), config.changed.clone());
-        let whole = self.whole(cache);
+        let whole = self.typed(cache, Type::is_whole);
+        let typed = self.typed(cache, |_| true);
         let cache = place;
-        Some(Dependency { cache, place: index, entity, relation, ops, changed, when, maps, whole, on_unknown, nulls })
+        let place = index;
+        Some(Dependency {
+            cache,
+            place,
+            entity,
+            relation,
+            ops,
+            changed,
+            when,
+            maps,
+            exact_only: false,
+            whole,
+            typed,
+            on_unknown,
+            nulls,
+        })
     }
 
-    /// The arguments of which a list is one value.
-    fn whole(&self, cache: &str) -> ArgSet {
+    /// The arguments for which the cache declares such a type.
+    fn typed(&self, cache: &str, such: impl Fn(Type) -> bool) -> ArgSet {
         let types = self.declared.caches.get(cache).map(|cache| &cache.types);
-        let is_whole =
-            |name: &String| types.and_then(|types| types.get(name)).is_some_and(|declared| Type::is_whole(*declared));
+        let is_such = |name: &String| types.and_then(|types| types.get(name)).is_some_and(|declared| such(*declared));
         let args = self.args.get(cache).into_iter().flatten().enumerate();
-        args.filter(|(_, name)| is_whole(name)).fold(ArgSet::EMPTY, |whole, (arg, _)| whole.with(arg))
+        args.filter(|(_, name)| is_such(name)).fold(ArgSet::EMPTY, |typed, (arg, _)| typed.with(arg))
     }
 
     fn check_ops(&mut self, config: &DependencyConfig, possible: &[Op], is_relation: bool, path: &ConfigPath) {
@@ -287,6 +313,9 @@ impl<'a> Compiler<'a> {
     }
 
     fn path_of(&mut self, text: &str, is_relation: bool, path: ConfigPath) -> Origin {
+        if let Some(path) = around::path(text) {
+            return Origin::Around(path);
+        }
         let steps: Vec<String> = text.split('.').map(str::to_owned).collect();
         if steps.iter().any(String::is_empty) {
             self.problems.push(

@@ -8,6 +8,7 @@ use cel::common::value::CowVal;
 use cel::context::VariableResolver;
 use cel::{Context, Env, ExecutionError, Program};
 
+use super::around::{self, Around};
 use super::known::Side;
 use super::selected::gather;
 use crate::event::{Event, Op, Row, Value};
@@ -98,6 +99,11 @@ impl Condition {
         &self.source
     }
 
+    /// Whether it asks for what stands around the event.
+    pub(crate) fn reads_around(&self) -> bool {
+        self.program.references().variables().contains(&around::WORD)
+    }
+
     /// The longest paths that it selects, each from its variable on.
     pub(super) fn selected(&self) -> Vec<Vec<String>> {
         let mut paths = Vec::new();
@@ -109,8 +115,8 @@ impl Condition {
     ///
     /// # Errors
     /// When it compares what cannot be compared, or gives neither true nor false.
-    pub(crate) fn evaluate(&self, event: &Event<'_>) -> Result<Truth, String> {
-        let variables = Variables { condition: self, event };
+    pub(crate) fn evaluate(&self, event: &Event<'_>, around: &Around<'_>) -> Result<Truth, String> {
+        let variables = Variables { condition: self, event, around };
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         context.set_variable_resolver(&variables);
         match self.program.execute(&context) {
@@ -165,6 +171,7 @@ fn columns_of(expr: &Expr, image: &str, columns: &mut Option<Vec<String>>) {
 struct Variables<'c> {
     condition: &'c Condition,
     event: &'c Event<'c>,
+    around: &'c Around<'c>,
 }
 
 impl VariableResolver for Variables<'_> {
@@ -180,6 +187,7 @@ impl VariableResolver for Variables<'_> {
                 Some(columns) => columns.iter().map(|name| cel::Value::from(name.as_ref())).collect::<Vec<_>>().into(),
                 None => cel::Value::Null,
             },
+            around::WORD => row(&self.around.row()),
             "from" => row(&event.relation.as_ref()?.from),
             "to" => event.relation.as_ref()?.to.iter().map(row).collect::<Vec<_>>().into(),
             _ => return None,
@@ -247,6 +255,7 @@ mod tests {
             key: image(&[("id", Value::Int(1))]),
             before,
             after,
+            filled: false,
             changed: Some(vec!["state".into()]),
             types: Default::default(),
             relation: None,
@@ -291,7 +300,7 @@ mod tests {
         ];
         for (source, event, expect) in cases {
             let condition = Condition::compile(source, &ROW).unwrap();
-            assert_eq!(condition.evaluate(&event), Ok(expect), "{source} on {event:?}");
+            assert_eq!(condition.evaluate(&event, &Around::NONE), Ok(expect), "{source} on {event:?}");
         }
     }
 
@@ -300,7 +309,43 @@ mod tests {
         for source in ["after.price", "after.state > 3"] {
             let condition = Condition::compile(source, &ROW).unwrap();
             let after = image(&[("state", Value::Text("draft".into())), ("price", Value::Int(1))]);
-            assert!(condition.evaluate(&event(Op::Update, None, Some(after))).is_err(), "{source}");
+            assert!(condition.evaluate(&event(Op::Update, None, Some(after)), &Around::NONE).is_err(), "{source}");
+        }
+    }
+
+    #[test]
+    fn arithmetic_past_every_limit_is_an_error_and_no_panic() {
+        let sources = [
+            "-after.low == 1",
+            "after.low / -1 == 1",
+            "after.low % -1 == 1",
+            "after.low % 0 == 1",
+            "after.low / 0 == 1",
+            "after.low - 1 == 1",
+            "after.low * after.low == 1",
+            "after.high + 1u == 1u",
+            "after.high * after.high == 1u",
+            "int(after.high) == 1",
+            "int(after.huge) == 1",
+            "uint(after.huge) == 1u",
+            "uint(after.low) == 1u",
+            "int(after.text) == 1",
+            "double(after.text) == 1.0",
+            "string(after.huge) == 'x'",
+            "after.list[after.low] == 1",
+            "after.list[9223372036854775807] == 1",
+        ];
+        let after = image(&[
+            ("low", Value::Int(i64::MIN.into())),
+            ("high", Value::Int(u64::MAX.into())),
+            ("huge", Value::Float(f64::MAX)),
+            ("text", Value::Text("9".repeat(400).into())),
+            ("list", Value::List(vec![Value::Int(1)])),
+        ]);
+        let event = event(Op::Update, None, Some(after));
+        for source in sources {
+            let evaluated = Condition::compile(source, &ROW).unwrap().evaluate(&event, &Around::NONE);
+            assert_ne!(evaluated, Ok(Truth::Yes), "{source}");
         }
     }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::dependency::Bounds;
 use super::dispatch::DispatchConfig;
 use crate::event::{EventLimits, Op, Type};
 use crate::key::library::Library;
-use crate::key::{KeyFormat, OneOrMany, argcache, cache_memoize, djblets, easy_cache, restflow};
+use crate::key::{KeyFormat, OneOrMany, argcache, cache_memoize, django, djblets, easy_cache, restflow};
 use quash_config::Span;
 
 /// Makes a library of every line of its list: the key that names it in a cache, and where its declaration is read into.
@@ -63,6 +64,8 @@ cache_config! {
         pub dispatch: Option<DispatchConfig>,
         /// A channel on which each invalidation is told to processes with a local copy.
         pub publish: Option<String>,
+        /// What an unknown column means for its dependencies that do not say it; as the configuration says when left out.
+        pub on_unknown: Option<OnUnknown>,
         /// What makes it stale.
         pub depends_on: Vec<DependencyConfig>,
     }
@@ -73,6 +76,10 @@ cache_config! {
         argcache: argcache::Config,
         /// Keys that django-cache-memoize wrote.
         cache_memoize: cache_memoize::Config,
+        /// Fragments of templates that Django's tag `cache` wrote.
+        django_fragment: django::Fragment,
+        /// Pages that Django's cache middleware or `cache_page` wrote.
+        django_page: django::Page,
         /// Keys that djblets.cache wrote.
         djblets: djblets::Config,
         /// Keys and tags that easy-cache wrote.
@@ -91,6 +98,31 @@ impl CacheConfig {
             _ => None,
         }
     }
+}
+
+/// What is known of an entity beside its events.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct EntityConfig {
+    /// Other names under which changes of its rows come, such as its partitions: `public.orders_*`, with `*` for any text.
+    pub also: Vec<String>,
+    /// The columns of its primary key, for changes that do not say it.
+    pub key: Vec<String>,
+    /// What PostgreSQL logs of its old rows; `default` when left out.
+    pub replica_identity: Option<ReplicaIdentity>,
+}
+
+/// What PostgreSQL logs of an old row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ReplicaIdentity {
+    /// Its key; the other columns are unknown.
+    #[default]
+    Default,
+    /// All of it.
+    Full,
 }
 
 /// What makes a cache stale. Exactly one of `row`, `m2m`, `cache`.
@@ -112,7 +144,7 @@ pub struct DependencyConfig {
     pub when: Option<String>,
     /// Where the arguments come from; a list gives one key set each. Columns of the same name when left out.
     pub map: Option<OneOrMany<BTreeMap<String, Mapped>>>,
-    /// What an unknown column means; `widen` when left out.
+    /// What an unknown column means; as the cache says when left out, and `widen` where nothing says it.
     pub on_unknown: Option<OnUnknown>,
     /// What a null in a mapped argument means; `skip` when left out.
     pub nulls: Option<Nulls>,
@@ -192,6 +224,9 @@ pub struct Limits {
     pub max_key_bytes: usize,
     /// Actions that one event may ask for; past it the plan widens, it never drops work.
     pub max_actions_per_event: usize,
+    /// Bytes that the keys of one message may take, and about twice that those of a batch, which is split past it; past it
+    /// the plan widens, it never drops work.
+    pub max_plan_bytes: usize,
 }
 
 impl Default for Limits {
@@ -203,11 +238,17 @@ impl Default for Limits {
             max_events: event.max_events,
             max_key_bytes: 4096,
             max_actions_per_event: 10_000,
+            max_plan_bytes: 16 * 1024 * 1024,
         }
     }
 }
 
 impl Limits {
+    /// Those of the key sets of one event.
+    pub(crate) const fn key_sets(&self) -> Bounds {
+        Bounds { sets: self.max_actions_per_event, bytes: self.max_plan_bytes }
+    }
+
     /// Those that decoding enforces.
     #[must_use]
     pub const fn event(&self) -> EventLimits {

@@ -2,12 +2,13 @@
 
 use smallvec::{SmallVec, smallvec};
 
+use super::around::Around;
 use super::condition::{Condition, Truth};
 use super::config::{Nulls, OnUnknown};
 use super::known::{Side, may_have_changed};
-use crate::event::{Event, Op, Relation, Row, Types, Value};
+use crate::event::{Event, Op, Relation, Row, Type, Value};
 use crate::key::key_set::Arg;
-use crate::key::key_set::add_widest;
+use crate::key::key_set::add;
 use crate::key::{ArgSet, KeySet};
 
 /// A compiled dependency on a row or a relation.
@@ -28,8 +29,12 @@ pub(crate) struct Dependency {
     pub(crate) when: Option<Condition>,
     /// Where the arguments come from; each mapping gives key sets of its own.
     pub(crate) maps: Vec<Mapping>,
+    /// A key set with an argument that is *any* cannot be removed, and must not take the place of those that can.
+    pub(crate) exact_only: bool,
     /// The arguments of which a list is one value, and not one per element.
     pub(crate) whole: ArgSet,
+    /// The arguments whose type the cache declares, which counts for more than that of the event.
+    pub(crate) typed: ArgSet,
     pub(crate) on_unknown: OnUnknown,
     pub(crate) nulls: Nulls,
 }
@@ -44,13 +49,46 @@ pub(crate) enum Origin {
     Constant(Value<'static>),
     /// A path into the image; for relations its first step is `from` or `to`.
     Path(Vec<String>),
+    /// What stands around the event, see [`super::around::path`].
+    Around(Vec<String>),
 }
 
 /// What became of a dependency and an event.
+#[expect(clippy::large_enum_variant, reason = "it lives for one dependency on the stack, where a box would be dearer")]
 #[derive(Debug, PartialEq)]
 pub(crate) enum Considered<'e> {
     Skipped(Clause),
     Stale(Stale<'e>),
+}
+
+/// Bounds the key sets of one event: a few kilobytes can name millions, and a long value can stand in each of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Bounds {
+    pub(crate) sets: usize,
+    /// Of the values in them, taken together.
+    pub(crate) bytes: usize,
+}
+
+/// A value with how many bytes it holds, so that a long one is measured once.
+#[derive(Clone, Copy)]
+struct Measured<'e> {
+    value: &'e Value<'e>,
+    bytes: usize,
+}
+
+impl<'e> Measured<'e> {
+    fn of(value: &'e Value<'e>) -> Self {
+        Self { value, bytes: value.bytes() }
+    }
+}
+
+/// A mapping on its way through one event.
+struct Mapper<'e> {
+    map: &'e Mapping,
+    /// The types that the event declares for what is mapped, by argument. Looked up once: an event may declare thousands.
+    declared: SmallVec<[Option<Type>; 4]>,
+    around: &'e Around<'e>,
+    bounds: Bounds,
 }
 
 /// The key sets that an event makes stale.
@@ -63,16 +101,28 @@ pub(crate) struct Stale<'e> {
     pub(crate) unknown_condition: bool,
     /// There were too many key sets, and arguments in which they differ became *any*.
     pub(crate) too_many: bool,
+    /// What the values in the sets that were added hold.
+    bytes: usize,
+    /// See [`Dependency::exact_only`].
+    exact_only: bool,
 }
 
 impl<'e> Stale<'e> {
-    /// Adds a key set; past `max_sets` one that covers all of them takes their place, because an event of a few kilobytes
-    /// can name millions.
-    fn add(&mut self, set: KeySet<'e>, max_sets: usize) {
-        add_widest(&mut self.sets, set);
-        if self.sets.len() > max_sets {
+    /// Adds a key set whose values hold so many bytes; past the bounds one that covers all of them takes their place.
+    fn add(&mut self, set: KeySet<'e>, bytes: usize, bounds: Bounds) {
+        let all = KeySet::all(set.len());
+        if !add(&mut self.sets, set, self.exact_only) {
+            return;
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.sets.len() > bounds.sets || (self.bytes > bounds.bytes && self.sets.len() > 1) {
             self.too_many = true;
-            if let Some((widest, rest)) = self.sets.split_first_mut() {
+            if self.exact_only {
+                // What there is no room for is what a key set of all stands for: a dead letter.
+                self.sets.pop();
+                self.sets.pop();
+                self.sets.push(all);
+            } else if let Some((widest, rest)) = self.sets.split_first_mut() {
                 rest.iter().for_each(|set| widest.widen_to_cover(set));
                 self.sets.truncate(1);
             }
@@ -92,11 +142,16 @@ pub(crate) enum Clause {
 impl Dependency {
     /// Evaluates the clauses in the order in which they are declared, and the mapping on each image as a whole.
     ///
-    /// `max_sets` bounds the key sets; past it arguments in which they differ become *any*.
+    /// Past the bounds arguments in which key sets differ become *any*.
     ///
     /// # Errors
     /// When the condition cannot be evaluated, or a column is unknown and `on_unknown` is `dead_letter`.
-    pub(crate) fn consider<'e>(&'e self, event: &'e Event<'e>, max_sets: usize) -> Result<Considered<'e>, String> {
+    pub(crate) fn consider<'e>(
+        &'e self,
+        event: &'e Event<'e>,
+        around: &'e Around<'e>,
+        bounds: Bounds,
+    ) -> Result<Considered<'e>, String> {
         if !self.ops.is_empty() && !self.ops.contains(&event.op) {
             return Ok(Considered::Skipped(Clause::Ops));
         }
@@ -106,18 +161,19 @@ impl Dependency {
         {
             return Ok(Considered::Skipped(Clause::Changed));
         }
-        let mut stale = Stale::default();
+        let mut stale = Stale { exact_only: self.exact_only, ..Stale::default() };
         if let Some(condition) = self.when.as_ref().filter(|_| event.op != Op::Truncate) {
-            match condition.evaluate(event)? {
+            match condition.evaluate(event, around)? {
                 Truth::Yes => {}
                 Truth::No => return Ok(Considered::Skipped(Clause::When)),
                 Truth::Unknown => stale.unknown_condition = true,
             }
         }
         for map in &self.maps {
+            let mapper = Mapper::new(map, event, around, bounds);
             match &event.relation {
-                Some(relation) => self.map_relation(map, event, relation, max_sets, &mut stale)?,
-                None => self.map_images(map, event, max_sets, &mut stale)?,
+                Some(relation) => self.map_relation(&mapper, event, relation, &mut stale)?,
+                None => self.map_images(&mapper, event, &mut stale)?,
             }
         }
         Ok(if stale.sets.is_empty() { Considered::Skipped(Clause::Nulls) } else { Considered::Stale(stale) })
@@ -126,9 +182,8 @@ impl Dependency {
     /// The union over the images that the operation has, each as a whole: a row that moves drops both its places.
     fn map_images<'e>(
         &'e self,
-        map: &'e Mapping,
+        mapper: &Mapper<'e>,
         event: &'e Event<'e>,
-        max_sets: usize,
         stale: &mut Stale<'e>,
     ) -> Result<(), String> {
         let (before, after) = (Side::before(event), Side::after(event));
@@ -140,10 +195,10 @@ impl Dependency {
         };
         for side in sides {
             let may_be_left_out = side.is_before() && event.op == Op::Update;
-            self.map_one(map, &event.types, may_be_left_out, max_sets, stale, |path| side.at(path))?;
+            self.map_one(mapper, may_be_left_out, stale, |_, path| side.at(path).map(Measured::of))?;
         }
         if sides.is_empty() {
-            stale.add(constants(map), max_sets);
+            stale.add(constants(mapper.map), 0, mapper.bounds);
         }
         Ok(())
     }
@@ -151,49 +206,60 @@ impl Dependency {
     /// One key set per row at the other end; none of them is known when a relation is cleared.
     fn map_relation<'e>(
         &'e self,
-        map: &'e Mapping,
+        mapper: &Mapper<'e>,
         event: &'e Event<'e>,
         relation: &'e Relation<'e>,
-        max_sets: usize,
         stale: &mut Stale<'e>,
     ) -> Result<(), String> {
-        let at = |path: &'e [String], to: Option<&'e Row<'e>>| match path.split_first()? {
-            (end, path) if end == "from" => relation.from.at(path).or_else(|| event.key.at(path)),
-            (_, path) => to?.at(path),
+        let owner = |origin: &'e Origin| match origin {
+            Origin::Path(path) => match path.split_first()? {
+                (end, path) if end == "from" => relation.from.at(path).or_else(|| event.key.at(path)),
+                _ => None,
+            },
+            Origin::Any | Origin::Constant(_) | Origin::Around(_) => None,
+        };
+        // The same for every row at the other end, of which there may be thousands.
+        let from: SmallVec<[Option<Measured<'e>>; 4]> =
+            mapper.map.iter().map(|origin| owner(origin).map(Measured::of)).collect();
+        let at = |arg: usize, path: &'e [String], to: Option<&'e Row<'e>>| match path.split_first()? {
+            (end, _) if end == "from" => from[arg],
+            (_, path) => to?.at(path).map(Measured::of),
         };
         if relation.to.is_empty() {
-            return self.map_one(map, &event.types, false, max_sets, stale, |path| at(path, None));
+            return self.map_one(mapper, false, stale, |arg, path| at(arg, path, None));
         }
-        let mut map_to = |to| self.map_one(map, &event.types, false, max_sets, stale, |path| at(path, Some(to)));
+        let mut map_to = |to| self.map_one(mapper, false, stale, |arg, path| at(arg, path, Some(to)));
         relation.to.iter().try_for_each(&mut map_to)
     }
 
     fn map_one<'e>(
         &'e self,
-        map: &'e Mapping,
-        types: &Types<'_>,
+        mapper: &Mapper<'e>,
         may_be_left_out: bool,
-        max_sets: usize,
         stale: &mut Stale<'e>,
-        at: impl Fn(&'e [String]) -> Option<&'e Value<'e>>,
+        at: impl Fn(usize, &'e [String]) -> Option<Measured<'e>>,
     ) -> Result<(), String> {
+        let Mapper { map, declared, around, bounds } = mapper;
         let mut sets: SmallVec<[KeySet<'e>; 2]> = smallvec![KeySet::all(map.len())];
+        let of = |origin: &Origin, arg, path| match origin {
+            Origin::Around(_) => around.at(path).map(Measured::of),
+            _ => at(arg, path),
+        };
+        // What the values hold that all sets have in common.
+        let mut shared = 0;
+        let mut lists: SmallVec<[(usize, &'e [Value<'e>], usize); 2]> = SmallVec::new();
         for (arg, origin) in map.iter().enumerate() {
             match origin {
                 Origin::Any => {}
                 Origin::Constant(value) => sets.iter_mut().for_each(|set| set.set(arg, value)),
-                Origin::Path(path) => match at(path) {
-                    Some(Value::Null) if self.nulls == Nulls::Skip => return Ok(()),
-                    Some(Value::List(values)) if !self.whole.contains(arg) => {
-                        if sets.len().saturating_mul(values.len()) > max_sets {
-                            stale.too_many = true;
-                        } else {
-                            let elements = values.iter().map(|value| Arg { value, declared: types.at(path) });
-                            sets = product(&sets, arg, elements, self.nulls);
-                        }
+                Origin::Path(path) | Origin::Around(path) => match of(origin, arg, path) {
+                    Some(Measured { value: Value::Null, .. }) if self.nulls == Nulls::Skip => return Ok(()),
+                    Some(Measured { value: Value::List(values), bytes }) if !self.is_whole(arg, declared[arg]) => {
+                        lists.push((arg, values, bytes));
                     }
-                    Some(value) => {
-                        let known = Arg { value, declared: types.at(path) };
+                    Some(Measured { value, bytes }) => {
+                        shared += bytes;
+                        let known = Arg { value, declared: declared[arg] };
                         sets.iter_mut().for_each(|set| set.set(arg, known));
                     }
                     None => match self.on_unknown {
@@ -208,8 +274,38 @@ impl Dependency {
                 },
             }
         }
-        sets.into_iter().for_each(|set| stale.add(set, max_sets));
+        // What the values in all sets hold, taken together.
+        let mut bytes = shared;
+        for (arg, values, of_list) in lists {
+            let count = sets.len().saturating_mul(values.len());
+            let expanded = bytes.saturating_mul(values.len()).saturating_add(of_list.saturating_mul(sets.len()));
+            // What was widened already is not expanded again for the next row.
+            if stale.too_many || count > bounds.sets || expanded.saturating_add(stale.bytes) > bounds.bytes {
+                stale.too_many = true;
+                continue;
+            }
+            let elements = values.iter().map(|value| Arg { value, declared: declared[arg] });
+            (sets, bytes) = (product(&sets, arg, elements, self.nulls), expanded);
+        }
+        let each = bytes / sets.len().max(1);
+        sets.into_iter().for_each(|set| stale.add(set, each, *bounds));
         Ok(())
+    }
+
+    /// Whether a list is one value of an argument, and not one per element: by the type that the cache declares, which is
+    /// the argument's, else by that of the event.
+    fn is_whole(&self, arg: usize, declared: Option<Type>) -> bool {
+        self.whole.contains(arg) || (!self.typed.contains(arg) && declared.is_some_and(Type::is_whole))
+    }
+}
+
+impl<'e> Mapper<'e> {
+    fn new(map: &'e Mapping, event: &Event<'_>, around: &'e Around<'e>, bounds: Bounds) -> Self {
+        let declared = |origin: &Origin| match origin {
+            Origin::Path(path) => event.types.at(path),
+            Origin::Any | Origin::Constant(_) | Origin::Around(_) => None,
+        };
+        Self { map, declared: map.iter().map(declared).collect(), around, bounds }
     }
 }
 

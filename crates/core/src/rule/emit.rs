@@ -1,5 +1,7 @@
 //! Turns stale key sets into the actions of a batch's plan.
 
+mod limit;
+
 use std::time::Duration;
 
 use super::RuleError;
@@ -29,6 +31,8 @@ pub(crate) struct Batch<'r> {
     widened: Vec<(u32, Widened)>,
     handed_over: Vec<(u32, u32)>,
     undeclared: Undeclared,
+    /// What all that was asked for takes, by an estimate that is never far too low.
+    bytes: usize,
     /// Scratch space for rendered keys: logical and physical.
     logical: String,
     physical: String,
@@ -42,16 +46,23 @@ impl<'r> Batch<'r> {
             widened: Vec::new(),
             handed_over: Vec::new(),
             undeclared: Undeclared::default(),
+            bytes: 0,
             logical: String::with_capacity(KEY_BYTES_EXPECTED),
             physical: String::with_capacity(KEY_BYTES_EXPECTED),
             resolver,
         }
     }
 
+    /// Whether the rest should go into another batch.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.bytes >= self.resolver.limits.max_plan_bytes
+    }
+
     /// Begins with one request, which holds so many changes.
     pub(crate) fn ask<'b, 'q>(&'b mut self, asker: u32, terms: Terms<'q>, changes: usize) -> Asking<'b, 'r, 'q> {
         let limit = self.resolver.limits.max_actions_per_event;
         Asking {
+            bytes_left: self.resolver.limits.max_plan_bytes,
             message_left: changes.saturating_mul(ACTIONS_PER_EVENT).saturating_add(limit),
             batch: self,
             asker,
@@ -60,6 +71,7 @@ impl<'r> Batch<'r> {
             next_pass: None,
             refused: None,
             handed_over: false,
+            has_unknown: false,
             actions_left: 0,
             max_keys: 0,
         }
@@ -73,7 +85,8 @@ impl<'r> Batch<'r> {
     }
 
     fn hand_over(&mut self, asker: u32, cache: u32) {
-        if !self.handed_over.contains(&(asker, cache)) {
+        let of_asker = self.handed_over.iter().rev().take_while(|(known, _)| *known == asker);
+        if of_asker.into_iter().all(|(_, known)| *known != cache) {
             self.handed_over.push((asker, cache));
         }
     }
@@ -96,10 +109,14 @@ pub(crate) struct Asking<'b, 'r, 'q> {
     refused: Option<Refused>,
     /// Whether any of its caches has to go to another queue.
     handed_over: bool,
+    /// Whether a mapped column of the current event is unknown.
+    has_unknown: bool,
     /// How many more actions the message may ask for before its events are widened.
     message_left: usize,
     /// How many more actions the current event may ask for before it is widened.
     actions_left: usize,
+    /// How many bytes the message's keys may still take before its events are widened.
+    bytes_left: usize,
     /// How many keys the current cache may enumerate for one key set.
     max_keys: usize,
 }
@@ -109,6 +126,7 @@ impl Asking<'_, '_, '_> {
     pub(crate) fn emit(&mut self, change: &Change<'_>, found: Found<'_>) {
         let limit = self.batch.resolver.limits.max_actions_per_event.min(self.message_left);
         self.actions_left = limit;
+        self.has_unknown = found.widened.iter().any(|(_, why)| *why == Widened::UnknownColumn);
         self.batch.widened.extend(found.widened);
         if let Some(error) = found.error {
             self.refuse(Refused::Rule(error));
@@ -165,34 +183,9 @@ impl Asking<'_, '_, '_> {
         let sets = self.within_limit(place, cache, targets, sets);
         for set in sets.iter() {
             if let Err(error) = self.remove(cache, targets, set) {
-                self.refuse(key_refused(cache, error));
+                self.refuse(key_refused(cache, error, self.has_unknown));
             }
         }
-    }
-
-    /// The sets, or one that covers them all if they would take more actions than the event may still ask for.
-    fn within_limit<'s, 'e>(
-        &mut self,
-        place: u32,
-        cache: &Cache,
-        targets: TargetSet,
-        sets: &'s mut [KeySet<'e>],
-    ) -> &'s [KeySet<'e>] {
-        let prefixes = |target: TargetId| self.batch.resolver.prefixes(Some(cache), target).len();
-        let keys_each: usize = targets.iter().map(prefixes).sum();
-        self.max_keys = self.actions_left / keys_each.max(1);
-        let actions = |sets: &[KeySet<'_>]| {
-            sets.iter().map(|set| cache.scheme.actions(set.exact(), self.max_keys)).sum::<usize>() * keys_each
-        };
-        let mut sets = sets;
-        if actions(sets) > self.actions_left && sets.len() > 1 {
-            self.batch.widened.push((place, Widened::TooManyActions));
-            let (widest, rest) = sets.split_at_mut(1);
-            rest.iter().for_each(|set| widest[0].widen_to_cover(set));
-            sets = widest;
-        }
-        self.actions_left = self.actions_left.saturating_sub(actions(sets));
-        sets
     }
 
     fn remove(&mut self, cache: &Cache, targets: TargetSet, set: &KeySet<'_>) -> Result<(), KeyError> {
@@ -249,8 +242,14 @@ impl Asking<'_, '_, '_> {
     }
 }
 
-fn key_refused(cache: &Cache, error: KeyError) -> Refused {
-    let (cache, text) = (cache.name.clone(), error.to_string());
+fn key_refused(cache: &Cache, error: KeyError, has_unknown: bool) -> Refused {
+    let (cache, mut text) = (cache.name.clone(), error.to_string());
+    if has_unknown && matches!(error, KeyError::OutOfReach(_)) {
+        text.push_str(
+            "; the event does not say what a mapped column was or is: publish it in `before`, say in `changed` what \
+             changed, or set `on_unknown: after_only`",
+        );
+    }
     match error {
         KeyError::TooLong { .. } => Refused::Limit { cache, error: text },
         KeyError::EmptyInPrefix { .. } | KeyError::Unspellable { .. } | KeyError::OutOfReach(_) => {

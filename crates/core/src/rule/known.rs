@@ -36,16 +36,16 @@ impl<'e> Side<'e> {
     /// The value of a column; `None` is unknown.
     ///
     /// What the image does not carry is still known when it is part of the key, or when the other image carries it and the
-    /// publisher says that it did not change.
+    /// publisher says that it did not change. Of a key that changed it is not known which of the two the event names, unless
+    /// it carries an image after the change.
     pub(super) fn at<S: AsRef<str>>(self, path: &[S]) -> Option<&'e Value<'e>> {
         if let Some(value) = self.image.and_then(|image| image.at(path)) {
             return Some(value);
         }
         let column = path.first()?.as_ref();
         let said_changed = self.event.changed.as_ref().map(|changed| changed.iter().any(|name| name == column));
-        if !(self.is_before && said_changed == Some(true))
-            && let Some(value) = self.event.key.at(path)
-        {
+        let names_another = said_changed == Some(true) && (self.is_before || self.image.is_none());
+        if !names_another && let Some(value) = self.event.key.at(path) {
             return Some(value);
         }
         self.other.filter(|_| said_changed == Some(false)).and_then(|other| other.at(path))

@@ -7,8 +7,10 @@ pub(crate) mod compile;
 pub(crate) mod emit;
 pub(crate) mod set;
 
+pub(crate) mod around;
 pub(crate) mod cascade;
 pub(crate) mod dependency;
+pub(crate) mod entity;
 
 #[cfg(feature = "rules")]
 pub(crate) mod condition;

@@ -10,7 +10,7 @@ use super::dependency::{Dependency, Origin};
 pub(crate) fn columns(dependency: &Dependency) -> BTreeSet<String> {
     let mapped = dependency.maps.iter().flatten().filter_map(|origin| match origin {
         Origin::Path(path) => Some(path.join(".")),
-        Origin::Any | Origin::Constant(_) => None,
+        Origin::Any | Origin::Constant(_) | Origin::Around(_) => None,
     });
     let paths = dependency.when.as_ref().map(Condition::selected).unwrap_or_default();
     let tested = paths.iter().filter_map(|path| match path.split_first()? {

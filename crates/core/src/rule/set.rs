@@ -9,12 +9,15 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::RuleError;
+use super::around::Around;
 use super::cascade::{self, Edge};
-use super::dependency::{Considered, Dependency};
+use super::condition::Condition;
+use super::dependency::{Bounds, Considered, Dependency, Origin};
+use super::entity::Entities;
 use super::known::may_have_changed;
 use crate::event::problem::quoted;
 use crate::event::{Change, Event, Invalidate, Op, Row};
-use crate::key::key_set::add_widest;
+use crate::key::key_set::add;
 use crate::key::{KeySet, Scheme};
 use crate::plan::TargetSet;
 use crate::resolve::Widened;
@@ -32,6 +35,8 @@ pub(crate) struct Cache {
     pub(crate) publish: Option<Arc<str>>,
     /// The queue that it names as its own.
     pub(crate) queue: Option<QueueId>,
+    /// See [`Dependency::exact_only`].
+    pub(crate) exact_only: bool,
     /// The caches that depend on this one; they stand behind it.
     pub(crate) feeds: Vec<Edge>,
 }
@@ -49,10 +54,14 @@ pub(crate) struct RuleSet {
     pub(crate) caches: Vec<Cache>,
     pub(crate) dependencies: Vec<Dependency>,
     entities: FxHashMap<Box<str>, Entity>,
+    /// What is declared of entities.
+    pub(crate) known: Entities,
     /// Bounds the key sets of one event.
-    pub(crate) max_sets: usize,
+    pub(crate) bounds: Bounds,
     /// Every later pass that some cache asks for.
     passes: BTreeSet<Duration>,
+    /// Whether some rule asks for a message's headers.
+    pub(crate) reads_headers: bool,
 }
 
 /// The dependencies on one entity: on its rows, and on its relations by name.
@@ -119,9 +128,12 @@ pub(crate) struct Found<'e> {
 }
 
 impl<'e> Found<'e> {
-    pub(crate) fn add(&mut self, cache: u32, set: KeySet<'e>) {
+    /// Adds a key set of a cache, of which just exact ones can be removed, or any.
+    pub(crate) fn add(&mut self, cache: u32, set: KeySet<'e>, exact_only: bool) {
         match self.stale.iter_mut().find(|(known, _)| *known == cache) {
-            Some((_, sets)) => add_widest(sets, set),
+            Some((_, sets)) => {
+                add(sets, set, exact_only);
+            }
             None => self.stale.push((cache, SmallVec::from_iter([set]))),
         }
     }
@@ -132,7 +144,7 @@ impl<'e> Found<'e> {
 }
 
 impl RuleSet {
-    pub(crate) fn new(caches: Vec<Cache>, dependencies: Vec<Dependency>, max_sets: usize) -> Self {
+    pub(crate) fn new(caches: Vec<Cache>, dependencies: Vec<Dependency>, known: Entities, bounds: Bounds) -> Self {
         let mut entities: FxHashMap<Box<str>, Entity> = FxHashMap::default();
         for (id, dependency) in (0..).zip(&dependencies) {
             match &dependency.relation {
@@ -144,7 +156,12 @@ impl RuleSet {
             }
         }
         let passes = caches.iter().flat_map(|cache| cache.again_after.iter().copied()).collect();
-        Self { caches, dependencies, entities, max_sets, passes }
+        let maps_around = |dependency: &Dependency| {
+            dependency.maps.iter().flatten().any(|origin| matches!(origin, Origin::Around(_)))
+        };
+        let tests_around = |dependency: &Dependency| dependency.when.as_ref().is_some_and(Condition::reads_around);
+        let reads_headers = dependencies.iter().any(|dependency| maps_around(dependency) || tests_around(dependency));
+        Self { caches, dependencies, entities, known, bounds, passes, reads_headers }
     }
 
     /// Whether a cache's entries are to be removed in this pass. One that no cache asks for is from before a reload: the
@@ -155,9 +172,9 @@ impl RuleSet {
     }
 
     /// Adds what a change makes stale, directly and through the caches that depend on those.
-    pub(crate) fn find<'e>(&'e self, change: &'e Change<'e>, found: &mut Found<'e>) {
+    pub(crate) fn find<'e>(&'e self, change: &'e Change<'e>, around: &'e Around<'e>, found: &mut Found<'e>) {
         match change {
-            Change::Event(event) => self.find_event(event, found),
+            Change::Event(event) => self.find_event(event, around, found),
             Change::Command(command) => {
                 if let Invalidate::Cache { cache, args } = &command.what {
                     self.find_command(cache, args, found);
@@ -167,14 +184,14 @@ impl RuleSet {
         cascade::expand(&self.caches, found);
     }
 
-    fn find_event<'e>(&'e self, event: &'e Event<'e>, found: &mut Found<'e>) {
+    fn find_event<'e>(&'e self, event: &'e Event<'e>, around: &'e Around<'e>, found: &mut Found<'e>) {
         let Some(by_op) = self.by_op(event) else {
             found.undeclared = !self.is_declared(&event.entity);
             return;
         };
         for id in by_op.candidates(event) {
             let dependency = &self.dependencies[id as usize];
-            match dependency.consider(event, self.max_sets) {
+            match dependency.consider(event, around, self.bounds) {
                 Ok(Considered::Skipped(_)) => {}
                 Ok(Considered::Stale(stale)) => {
                     let reasons = [
@@ -183,7 +200,7 @@ impl RuleSet {
                         (stale.too_many, Widened::TooManyActions),
                     ];
                     found.widened.extend(reasons.iter().filter(|(is, _)| *is).map(|(_, why)| (dependency.cache, *why)));
-                    stale.sets.into_iter().for_each(|set| found.add(dependency.cache, set));
+                    stale.sets.into_iter().for_each(|set| found.add(dependency.cache, set, dependency.exact_only));
                 }
                 Err(error) => found.fail(Some(&self.caches[dependency.cache as usize].name), error),
             }
@@ -231,6 +248,6 @@ impl RuleSet {
                 }
             }
         }
-        found.add(place, set);
+        found.add(place, set, cache.exact_only);
     }
 }

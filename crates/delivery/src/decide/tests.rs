@@ -64,6 +64,11 @@ const fn away(target: u8, seconds: u64) -> (TargetId, ShareError<&'static str>) 
 }
 
 #[test]
+fn what_the_source_does_not_accept_is_acked() {
+    assert_eq!(brief(&of(failing(3, 2 * DAY_MS), Happened::LeftOut)), "ack");
+}
+
+#[test]
 fn what_is_done_or_matches_nothing_is_acked() {
     check(FRESH, &Resolved::Unmatched { time_us: None }, &[], "ack");
     check(FRESH, &asked(&[0, 1], None), &[], "ack");

@@ -62,6 +62,7 @@ impl Config {
             ("max_events", self.limits.max_events),
             ("max_key_bytes", self.limits.max_key_bytes),
             ("max_actions_per_event", self.limits.max_actions_per_event),
+            ("max_plan_bytes", self.limits.max_plan_bytes),
         ];
         limits.into_iter().filter_map(|(key, limit)| at_least_one(path, key, limit)).collect()
     }

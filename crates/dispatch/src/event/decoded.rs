@@ -50,18 +50,19 @@ impl Change {
         let is_of_row = !self.op.is_of_relation();
         decoded::Event {
             id: Some(Cow::Borrowed(&self.id)),
-            source: self.source.as_deref().map(Cow::Borrowed),
+            source: self.source.as_deref().map(Into::into),
             entity: Cow::Borrowed(&self.entity),
             op: self.op,
             key: self.key.as_ref().map(decoded_row).unwrap_or_default(),
             before: self.before.as_ref().filter(|_| is_of_row).map(decoded_row),
             after: self.after.as_ref().filter(|_| is_of_row).map(decoded_row),
+            filled: false,
             changed: self.changed.as_deref().filter(|_| is_of_row).map(decoded_columns),
             types: Types(types.collect()),
             relation: self.decoded_relation(),
             time_us: self.time.map(id::time_us),
-            origin: self.origin.as_deref().map(Cow::Borrowed),
-            traceparent: self.traceparent.as_deref().map(Cow::Borrowed),
+            origin: self.origin.as_deref().map(Into::into),
+            traceparent: self.traceparent.as_deref().map(Into::into),
         }
     }
 

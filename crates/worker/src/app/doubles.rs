@@ -30,9 +30,13 @@ pub(crate) fn target(options: TargetOptions) -> TargetConfig {
 /// A worker of these stores, not yet started, with its broker: source `events`, no admin endpoint, no jitter. Its rules are
 /// those of [`config`].
 pub(crate) fn app(stores: &[(&str, &Arc<FakeStore>)]) -> (App, Arc<FakeBroker>) {
-    let broker = FakeBroker::new();
     let names: Vec<&str> = stores.iter().map(|(name, _)| *name).collect();
-    let mut config = config(&names, TargetOptions::default());
+    app_of(config(&names, TargetOptions::default()), stores)
+}
+
+/// The same of another configuration with the caches of [`config`].
+pub(crate) fn app_of(mut config: Config, stores: &[(&str, &Arc<FakeStore>)]) -> (App, Arc<FakeBroker>) {
+    let broker = FakeBroker::new();
     let kind = serde_json::from_str(r#"{"memory":{}}"#).unwrap();
     let options = SourceOptions { batch: 10, ..SourceOptions::default() };
     config.sources.insert("events".to_owned(), Tagged { kind, options });

@@ -22,6 +22,8 @@ impl Differences {
             taken: differs(&[
                 ("caches", before.caches != after.caches),
                 ("dispatch", before.dispatch != after.dispatch),
+                ("entities", before.entities != after.entities),
+                ("on_unknown", before.on_unknown != after.on_unknown),
                 ("limits", before.limits != after.limits),
                 ("secrets", before.secrets != after.secrets),
                 ("retry", before.retry != after.retry),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use quash_config::{Loader, ProcessEnvironment};
 use quash_store::TargetOptions;
 use tokio::time::{Instant, sleep};
 
@@ -92,8 +93,8 @@ async fn a_refused_reload_is_shown_until_one_is_taken() {
     let (app, _broker) = app(&[("main", &store)]);
     let running = app.start().await.unwrap();
     let before = running.snapshot();
-    let source = std::io::ErrorKind::NotFound.into();
-    running.reload_refused(&LoadError::Read { file: "quash.yaml".to_owned(), source });
+    let error = Loader::load::<Config>(&["/nowhere/quash.yaml".into()], &ProcessEnvironment).err().unwrap();
+    running.reload_refused(&error);
     assert!(Arc::ptr_eq(&before, &running.snapshot()));
     assert!(running.metrics().encode().contains("quash_config_last_reload_successful 0"));
     reload(&running, &config(&["main"], TargetOptions::default()));

@@ -11,7 +11,7 @@ use quash_transport::{Delivery, Tag, Verdict};
 
 use super::Work;
 use crate::item::Item;
-use crate::metrics::RetryError;
+use crate::metrics::{Matched, RetryError};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 use quash_delivery::decide::{Case, Decision, Happened, Why, decide};
@@ -31,7 +31,7 @@ struct Decided<'d> {
     delivery: &'d Delivery,
     decision: Decision,
     /// Whether any rule matched.
-    matched: bool,
+    matched: Matched,
 }
 
 impl<'w, 'd> Handled<'w, 'd> {
@@ -59,7 +59,7 @@ impl<'w, 'd> Handled<'w, 'd> {
         if state.pass.is_zero() && is_invalidated(&decision) {
             self.observe_staleness(happened);
         }
-        self.decisions.push(Decided { delivery, decision, matched: is_matched(happened) });
+        self.decisions.push(Decided { delivery, decision, matched: matched(happened) });
     }
 
     /// Takes over what was decided about others.
@@ -107,8 +107,12 @@ fn is_invalidated(decision: &Decision) -> bool {
     }
 }
 
-const fn is_matched(happened: Happened<'_>) -> bool {
-    matches!(happened, Happened::Resolved { resolved: Resolved::Asked(_), .. })
+const fn matched(happened: Happened<'_>) -> Matched {
+    match happened {
+        Happened::Resolved { resolved: Resolved::Asked(_), .. } => Matched::Rules,
+        Happened::LeftOut => Matched::NotAsked,
+        _ => Matched::Nothing,
+    }
 }
 
 /// Runs a future and turns a panic in it into its message. What it leaves behind is dropped, or is atomics, or is guarded

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use quash_store::TargetOptions;
 use quash_transport::{Headers, Verdict};
 
 use crate::app::Running;
-use crate::app::doubles::{FakeBroker, FakeStore, Mode, app, body, text, until};
+use crate::app::doubles::{FakeBroker, FakeStore, Mode, app, app_of, body, config, text, until};
 use quash_delivery::headers;
 use quash_delivery::record::{Reason, Record};
 use quash_delivery::state::read_attempts;
@@ -43,6 +44,20 @@ async fn what_is_done_on_every_target_is_acked() {
     assert_eq!(stores[0].applied(), ["delete b"]);
     assert_eq!(stores[1].applied(), ["delete a", "delete c"]);
     assert_eq!(broker.letters(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_asks_for_too_much_is_done_in_parts() {
+    let store = FakeStore::new(Mode::Works);
+    let mut small = config(&["main"], TargetOptions::default());
+    // Of two deletes, or of one alone that takes more.
+    small.limits.max_plan_bytes = 300;
+    let (app, broker) = app_of(small, &[("main", &store)]);
+    let _running = app.start().await.unwrap();
+    broker.send(&["main:a", "main:b", "garbage", "main:c", "nothing", "main:d"]);
+    until("everything is settled", || broker.is_empty()).await;
+    assert_eq!(sorted(store.applied()), ["delete a", "delete b", "delete c", "delete d"]);
+    assert_eq!(broker.letters().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -46,6 +46,8 @@ pub enum EventOutcome {
     Done,
     /// Nothing declared depends on it.
     Unmatched,
+    /// The source does not accept it.
+    LeftOut,
     /// A share of it is tried again later.
     Parked,
     /// A share of it is a dead letter.
@@ -54,9 +56,21 @@ pub enum EventOutcome {
     Released,
 }
 
+/// Whether rules matched a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Matched {
+    /// Some rule did.
+    Rules,
+    /// None did.
+    Nothing,
+    /// The source does not accept the message, so that none was asked.
+    NotAsked,
+}
+
 impl EventOutcome {
     /// Every outcome, in the order of the documentation.
-    pub const ALL: [Self; 5] = [Self::Done, Self::Unmatched, Self::Parked, Self::DeadLetter, Self::Released];
+    pub const ALL: [Self; 6] =
+        [Self::Done, Self::Unmatched, Self::LeftOut, Self::Parked, Self::DeadLetter, Self::Released];
 
     /// The name in metrics.
     #[must_use]
@@ -64,6 +78,7 @@ impl EventOutcome {
         match self {
             Self::Done => "done",
             Self::Unmatched => "unmatched",
+            Self::LeftOut => "left_out",
             Self::Parked => "parked",
             Self::DeadLetter => "dead_letter",
             Self::Released => "released",
@@ -72,10 +87,13 @@ impl EventOutcome {
 
     /// The outcome of a decision; the worst share counts.
     #[must_use]
-    pub fn of(decision: &Decision, matched: bool) -> Self {
+    pub fn of(decision: &Decision, matched: Matched) -> Self {
         match decision {
-            Decision::Ack if matched => Self::Done,
-            Decision::Ack => Self::Unmatched,
+            Decision::Ack => match matched {
+                Matched::Rules => Self::Done,
+                Matched::Nothing => Self::Unmatched,
+                Matched::NotAsked => Self::LeftOut,
+            },
             Decision::Release => Self::Released,
             Decision::Replace { letters, .. } if !letters.is_empty() => Self::DeadLetter,
             Decision::Replace { parks, .. } if parks.iter().all(|park| park.why == Why::NextPass) => Self::Done,
@@ -131,7 +149,7 @@ impl SourceMetrics {
     }
 
     /// The broker has confirmed what became of a message.
-    pub fn settled(&self, broker_id: &str, decision: &Decision, matched: bool) {
+    pub fn settled(&self, broker_id: &str, decision: &Decision, matched: Matched) {
         self.outcomes[EventOutcome::of(decision, matched) as usize].inc();
         let Decision::Replace { parks, letters } = decision else { return };
         for park in parks.iter().filter(|park| park.why == Why::Panicked) {

@@ -99,7 +99,15 @@ async fn an_entity_that_no_cache_depends_on_is_doubted_once_and_sent() {
         let targets = [("main".to_owned(), KeyFormat::default())];
         let (caches, targets) = (BTreeMap::from(caches), BTreeMap::from(targets));
         let limits = Limits::default();
-        let declared = Declared { targets: &targets, caches: &caches, secrets: &BTreeMap::new(), limits };
+        let (entities, secrets) = (BTreeMap::new(), BTreeMap::new());
+        let declared = Declared {
+            targets: &targets,
+            caches: &caches,
+            entities: &entities,
+            on_unknown: None,
+            secrets: &secrets,
+            limits,
+        };
         Doubts::new(Resolver::compile(declared).0.expect("right rules"))
     };
     let event = |entity: &str| format!("{{\"entity\":\"{entity}\",\"op\":\"truncate\"}}\n");

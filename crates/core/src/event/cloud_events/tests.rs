@@ -40,6 +40,23 @@ fn data_may_be_base64() {
 }
 
 #[test]
+fn the_time_of_a_header_may_be_that_of_amqp() {
+    let of = |time| {
+        [
+            ("cloudEvents:specversion", "1.0"),
+            ("cloudEvents:id", "7"),
+            ("cloudEvents:source", "/shop"),
+            ("cloudEvents:type", "x"),
+            ("cloudEvents:time", time),
+        ]
+    };
+    for time in ["1", "1970-01-01T00:00:01Z"] {
+        let decoded = decoded(DATA, Format::Auto, &of(time));
+        assert_eq!(decoded, Ok(vec![Change::Event(truncated())]), "{time}");
+    }
+}
+
+#[test]
 fn a_batch_is_a_list() {
     let one = format!(r#"{{{ATTRIBUTES},"data":{DATA}}}"#);
     check(&format!("[{one},{one}]"), Format::CloudEvents, [truncated(), truncated()]);

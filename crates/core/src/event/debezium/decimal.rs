@@ -15,7 +15,7 @@ pub(super) fn text(encoded: &str, scale: i32) -> Option<String> {
     }
     let bytes = base64::decode(encoded).filter(|bytes| !bytes.is_empty())?;
     let negative = bytes[0] >= 0x80;
-    let digits = digits(if negative { negated(bytes) } else { bytes });
+    let digits = digits(&if negative { negated(bytes) } else { bytes });
     let sign = if negative { "-" } else { "" };
     Some(format!("{sign}{}", with_point(digits, scale)?))
 }
@@ -30,18 +30,22 @@ fn negated(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// Divides by ten until nothing is left.
-fn digits(mut magnitude: Vec<u8>) -> String {
-    let mut digits = Vec::new();
-    while magnitude.iter().any(|byte| *byte != 0) {
-        let mut rest = 0_u16;
-        for byte in &mut magnitude {
-            let value = rest << 8 | u16::from(*byte);
-            (*byte, rest) = ((value / 10) as u8, value % 10);
+/// Divides by a billion until nothing is left, four bytes at a time.
+fn digits(magnitude: &[u8]) -> String {
+    const BILLION: u64 = 1_000_000_000;
+    let word = |bytes: &[u8]| bytes.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte));
+    let mut words: Vec<u32> = magnitude.rchunks(4).map(word).collect();
+    let mut groups = Vec::new();
+    while words.iter().any(|word| *word != 0) {
+        let mut rest = 0_u64;
+        for word in words.iter_mut().rev() {
+            let value = rest << 32 | u64::from(*word);
+            (*word, rest) = ((value / BILLION) as u32, value % BILLION);
         }
-        digits.push(char::from(b'0' + rest as u8));
+        groups.push(format!("{rest:09}"));
     }
-    digits.into_iter().rev().collect()
+    let digits: String = groups.into_iter().rev().collect();
+    digits.trim_start_matches('0').to_owned()
 }
 
 fn with_point(digits: String, scale: i32) -> Option<String> {
@@ -72,6 +76,8 @@ mod tests {
             ("BNI=", -2, Some("123400")),
             ("AA==", -2, Some("0")),
             ("EjRWeJCrze8=", 3, Some("1311768467294899.695")),
+            ("DeC2s6dkAAA=", 0, Some("1000000000000000000")),
+            ("AQAAAAAAAAAA", 1, Some("1844674407370955161.6")),
             ("", 2, None),
             ("?", 2, None),
             ("AQ==", i32::MIN, None),

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::logical::Schemas;
+use super::logical::{Schemas, unzoned_date};
 use super::{UNAVAILABLE, UNAVAILABLE_BYTES};
 use crate::event::fields::{Fields, object, text};
 use crate::event::problem::{malformed, quoted};
-use crate::event::{DecodeError, Event, Op, Row, Types, Value, time};
+use crate::event::read::Lookup;
+use crate::event::{DecodeError, Event, Op, Row, SharedText, Types, Value, time};
 
 /// The parts of an envelope.
 pub(super) struct Envelope<'a> {
@@ -16,7 +17,7 @@ pub(super) struct Envelope<'a> {
     pub(super) place: Place<'a>,
     pub(super) connector: Option<Cow<'a, str>>,
     pub(super) id: Option<String>,
-    pub(super) source: Option<Cow<'a, str>>,
+    pub(super) source: Option<SharedText<'a>>,
     pub(super) time_us: Option<i64>,
     pub(super) before: Option<Row<'a>>,
     pub(super) after: Option<Row<'a>>,
@@ -27,6 +28,8 @@ pub(super) struct Envelope<'a> {
 pub(super) struct Place<'a> {
     pub(super) db: Option<Cow<'a, str>>,
     pub(super) schema: Option<Cow<'a, str>>,
+    /// Of Vitess and Cassandra.
+    pub(super) keyspace: Option<Cow<'a, str>>,
     pub(super) table: Option<Cow<'a, str>>,
 }
 
@@ -48,7 +51,10 @@ impl<'a> Envelope<'a> {
     /// Takes the parts out of an envelope's fields.
     pub(super) fn of(fields: &mut Fields<'a>, key: Row<'a>) -> Result<Self, DecodeError> {
         let op = text("op", fields.op.take())?.ok_or_else(|| {
-            malformed("no `op`: expected an envelope with `op`, `source`, `before` and `after`, not a flattened row")
+            malformed(
+                "no `op`: expected an envelope with `op`, `source`, `before` and `after`, not a flattened row (which is \
+                 read with `add.fields=op,table,schema,db,source.ts_ms`)",
+            )
         })?;
         let source = object("source", fields.source.take())?.ok_or_else(|| malformed("no `source`"))?;
         let column = |name: &str| match source.get(name) {
@@ -57,10 +63,15 @@ impl<'a> Envelope<'a> {
         };
         Ok(Self {
             op,
-            place: Place { db: column("db"), schema: column("schema"), table: column("table") },
+            place: Place {
+                db: column("db"),
+                schema: column("schema"),
+                keyspace: column("keyspace"),
+                table: column("table"),
+            },
             connector: column("connector"),
             id: id(&source, fields.other("transaction")),
-            source: column("name"),
+            source: column("name").map(Into::into),
             time_us: time_us(&source).or_else(|| time_us(&fields.others)),
             before: object("before", fields.before.take())?,
             after: object("after", fields.after.take())?,
@@ -70,6 +81,7 @@ impl<'a> Envelope<'a> {
 
     /// The event.
     pub(super) fn event(mut self, schema: Option<&RawValue>) -> Result<Event<'a>, DecodeError> {
+        self.unwrap_cells();
         let op = self.op()?;
         if op == Op::Truncate {
             (self.before, self.after) = (None, None);
@@ -77,10 +89,14 @@ impl<'a> Envelope<'a> {
         for image in [&mut self.before, &mut self.after].into_iter().flatten() {
             image.0.retain(|(_, value)| !is_unavailable(value));
         }
-        self.forget_what_was_not_logged(op);
-        if let Some(schemas) = schema.and_then(Schemas::of) {
+        let fillings = self.may_hold_fillings(op).then(|| schema.and_then(Schemas::read)).flatten();
+        let filled = self.forget_what_was_not_logged(op, fillings.as_ref());
+        if let Some(schemas) = fillings.or_else(|| schema.and_then(Schemas::of)) {
             schemas.apply("before", &mut self.before);
             schemas.apply("after", &mut self.after);
+        } else if schema.is_none() {
+            let images = [&mut self.before, &mut self.after].into_iter().flatten();
+            images.flat_map(|row| &mut row.0).for_each(|(_, value)| unzoned_date(value));
         }
         Ok(Event {
             types: Types::default(),
@@ -91,6 +107,7 @@ impl<'a> Envelope<'a> {
             key: self.key,
             before: self.before,
             after: self.after,
+            filled,
             changed: None,
             relation: None,
             time_us: self.time_us,
@@ -115,21 +132,41 @@ impl<'a> Envelope<'a> {
         Ok(op)
     }
 
-    /// PostgreSQL logs only the key of an old row unless told otherwise, and Debezium then fills the other columns with
-    /// null, zero or empty text. Taken as old values they would name the wrong entries and hide the stale ones; left out
-    /// they are unknown. A row that really was like that is widened for nothing, which is harmless.
-    fn forget_what_was_not_logged(&mut self, op: Op) {
-        let postgres = self.connector.as_deref().is_none_or(|connector| connector == "postgresql");
-        let Some(before) = self.before.as_mut().filter(|_| postgres && matches!(op, Op::Update | Op::Delete)) else {
-            return;
+    /// PostgreSQL logs only the key of an old row unless told otherwise, and Debezium then fills the other columns with their
+    /// defaults, with null, zero or empty text. Taken as old values they would name the wrong entries and hide the stale
+    /// ones; left out they are unknown. A row that really was like that is widened for nothing, which is harmless.
+    ///
+    /// Says whether fillings may have been taken for values: without the defaults, of a schema, nothing shows that a deleted
+    /// row was logged as a whole.
+    fn forget_what_was_not_logged(&mut self, op: Op, schemas: Option<&Schemas<'_>>) -> bool {
+        let is_of_postgres = self.is_of_postgres();
+        let Some(before) = self.before.as_mut().filter(|_| is_of_postgres && matches!(op, Op::Update | Op::Delete))
+        else {
+            return op == Op::Update && (is_of_postgres || self.connector.as_deref() == Some("cassandra"));
         };
-        let key = &self.key;
+        let key = Lookup::of(&self.key);
         let of_key = |name: &str| key.get(name).is_some();
-        let filled = || before.0.iter().filter(|(_, value)| !is_blank(value));
-        let key_only = if key.is_empty() { filled().count() <= 1 } else { filled().all(|(name, _)| of_key(name)) };
-        if key_only {
-            before.0.retain(|(name, value)| of_key(name) || !is_blank(value));
+        let columns = schemas.map(|schemas| schemas.columns("before")).unwrap_or_default();
+        let is_default =
+            |name: &str, value: &Value<'_>| columns.get(name).is_some_and(|column| column.is_default(value));
+        let is_filling = |name: &str, value: &Value<'_>| is_blank(value) || is_default(name, value);
+        let has_key = !self.key.is_empty();
+        let mut values = before.0.iter().filter(|(name, value)| !of_key(name) && !is_filling(name, value));
+        let key_only = if has_key { values.clone().next().is_none() } else { values.clone().count() <= 1 };
+        let is_no_key = |name: &str| has_key || columns.get(name).is_some_and(|column| column.optional);
+        let is_whole = schemas.is_some() && values.any(|(name, _)| is_no_key(name));
+        if key_only && !is_whole {
+            before.0.retain(|(name, value)| of_key(name) || !is_filling(name, value));
         }
+        op == Op::Update || (!key_only && !is_whole)
+    }
+
+    fn is_of_postgres(&self) -> bool {
+        self.connector.as_deref().is_none_or(|connector| connector == "postgresql")
+    }
+
+    fn may_hold_fillings(&self, op: Op) -> bool {
+        self.is_of_postgres() && self.before.is_some() && matches!(op, Op::Update | Op::Delete)
     }
 }
 
@@ -137,7 +174,7 @@ impl<'a> Place<'a> {
     fn entity(self) -> Result<Cow<'a, str>, DecodeError> {
         let some = |name: Option<Cow<'a, str>>| name.filter(|name| !name.is_empty());
         let table = some(self.table).ok_or_else(|| malformed("no `source.table`"))?;
-        Ok(match some(self.schema).or(some(self.db)) {
+        Ok(match some(self.schema).or(some(self.db)).or(some(self.keyspace)) {
             Some(schema) => Cow::Owned(format!("{schema}.{table}")),
             None => table,
         })
@@ -177,11 +214,22 @@ fn is_unavailable(value: &Value<'_>) -> bool {
     }
 }
 
+/// Whether a value may be what Debezium writes for a column of which nothing is known but its type.
 fn is_blank(value: &Value<'_>) -> bool {
     match value {
         Value::Null | Value::Bool(false) | Value::Int(0) => true,
         Value::Float(number) => *number == 0.0,
-        Value::Text(text) => text.is_empty(),
+        Value::Text(text) => is_blank_text(text),
+        Value::List(items) => items.is_empty(),
+        Value::Object(row) => row.0.iter().all(|(_, value)| is_blank(value)),
         _ => false,
     }
+}
+
+/// Nothing, zeros (`0`, `0.00`, `00:00:00Z`, a UUID of zeros, `AA==` in base64), the epoch, and JSON without content.
+fn is_blank_text(text: &str) -> bool {
+    let time = text.strip_prefix("1970-01-01").map(|rest| rest.trim_start_matches(['T', ' ']));
+    let rest = time.unwrap_or(text);
+    let rest = rest.strip_suffix('Z').or_else(|| rest.strip_suffix("+00:00")).unwrap_or(rest);
+    rest.bytes().all(|byte| matches!(byte, b'0' | b'.' | b':' | b'-')) || matches!(text, "AA==" | "[]" | "{}")
 }

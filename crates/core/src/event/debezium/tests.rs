@@ -11,6 +11,7 @@ fn customers(op: Op) -> Event<'static> {
     Event {
         source: Some("PostgreSQL_server".into()),
         time_us: Some(1_559_033_904_863_769),
+        filled: op == Op::Update,
         ..event("public.customers", op)
     }
 }
@@ -141,7 +142,7 @@ fn blanks_that_stand_for_an_unlogged_old_row_are_unknown() {
         let headers: Vec<_> = key.map(|key| ("key", key)).into_iter().collect();
         let decoded = decoded(&change(&format!(r#""op":"d","before":{image}"#)), Format::Auto, &headers);
         match decoded.as_deref() {
-            Ok([Change::Event(event)]) => event.before.clone(),
+            Ok([Change::Event(Event { before, filled: false, .. })]) => before.clone(),
             other => panic!("{other:?}"),
         }
     };
@@ -150,8 +151,56 @@ fn blanks_that_stand_for_an_unlogged_old_row_are_unknown() {
     assert_eq!(before(r#"{"id":"id1","code":null}"#, Some(r#"{"id":"id1"}"#)), id());
     let pair = Some(row([("a", int(0)), ("b", int(2))]));
     assert_eq!(before(r#"{"a":0,"b":2,"c":null}"#, Some(r#"{"a":0,"b":2}"#)), pair);
-    let full = Some(row([("id", text("id1")), ("code", Value::Null), ("n", int(5))]));
-    assert_eq!(before(r#"{"id":"id1","code":null,"n":5}"#, Some(r#"{"id":"id1"}"#)), full);
+    for blank in [
+        r#""1970-01-01T00:00:00.000000Z""#,
+        r#""1970-01-01T00:00:00Z""#,
+        r#""1970-01-01Z""#,
+        r#""1970-01-01""#,
+        r#""00:00:00""#,
+        r#""0""#,
+        r#""0.00""#,
+        r#""AA==""#,
+        r#""{}""#,
+        r#""00000000-0000-0000-0000-000000000000""#,
+        "[]",
+        "{}",
+        "0.0",
+        r#"{"scale":0,"value":"AA=="}"#,
+    ] {
+        assert_eq!(before(&format!(r#"{{"id":"id1","x":{blank}}}"#), None), id(), "{blank}");
+    }
+}
+
+#[test]
+fn a_deleted_row_whose_defaults_are_not_known_may_be_filled_in() {
+    let of = |image: &str, schema: Option<&str>, key: Option<&'static str>| {
+        let headers: Vec<_> = key.map(|key| ("key", key)).into_iter().collect();
+        let change = change(&format!(r#""op":"d","before":{image}"#));
+        let body = match schema {
+            Some(columns) => format!(
+                r#"{{"schema":{{"type":"struct","fields":[{{"field":"before","fields":[{columns}]}}]}},"payload":{change}}}"#
+            ),
+            None => change,
+        };
+        match decoded(&body, Format::Auto, &headers).as_deref() {
+            Ok([Change::Event(event)]) => (event.before.clone(), event.filled),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (id, key) = (Some(row([("id", int(7))])), Some(r#"{"id":7}"#));
+    let image = r#"{"id":7,"status":"draft","author_id":1}"#;
+    let whole = Some(row([("id", int(7)), ("status", text("draft")), ("author_id", int(1))]));
+    assert_eq!(of(image, None, key), (whole.clone(), true));
+    assert_eq!(of(image, None, None), (whole.clone(), true));
+    let columns = r#"{"field":"id","type":"int32"},{"field":"status","type":"string","default":"draft"},
+        {"field":"author_id","type":"int32","default":1}"#;
+    assert_eq!(of(image, Some(columns), key), (id.clone(), false), "all of it are defaults");
+    assert_eq!(of(image, Some(columns), None), (id, false), "only a key can be no default");
+    let other = columns.replace("\"default\":1", "\"default\":2");
+    assert_eq!(of(image, Some(&other), key), (whole.clone(), false), "a value that is no default was logged");
+    assert_eq!(of(image, Some(&other), None), (whole.clone(), true), "it may be of the key");
+    let nullable = other.replace("\"default\":2", "\"optional\":true");
+    assert_eq!(of(image, Some(&nullable), None), (whole, false), "what may be null is not of the key");
 }
 
 #[test]
@@ -196,6 +245,10 @@ fn encoded_values_are_written_as_text_by_their_schema() {
         (r#""name":"io.debezium.time.MicroTime""#, "43200000001", Some("12:00:00.000001")),
         (r#""name":"io.debezium.time.NanoTime""#, "1", Some("00:00:00.000000001")),
         (r#""name":"io.debezium.time.ZonedTimestamp""#, r#""2019-07-09T00:00:00Z""#, Some("2019-07-09T00:00:00Z")),
+        (r#""name":"io.debezium.time.IsoDate""#, r#""2019-07-09Z""#, Some("2019-07-09")),
+        (r#""name":"io.debezium.time.IsoTime""#, r#""12:00:00.000001Z""#, Some("12:00:00.000001")),
+        (r#""name":"io.debezium.time.IsoTimestamp""#, r#""2019-07-09T02:28:57.000000Z""#, Some("2019-07-09T02:28:57")),
+        (r#""name":"io.debezium.time.IsoTimestamp""#, r#""infinity""#, None),
         (r#""name":"io.debezium.time.Date""#, "999999999999", None),
         (r#""name":"io.debezium.time.MicroTime""#, "86400000000", None),
         (r#""name":"org.apache.kafka.connect.data.Decimal""#, r#""dzWUAA==""#, None),
@@ -213,6 +266,24 @@ fn encoded_values_are_written_as_text_by_their_schema() {
 }
 
 #[test]
+fn a_day_and_json_are_what_they_hold() {
+    let after = |body: &str| match decoded(body, Format::Auto, &[]).as_deref() {
+        Ok([Change::Event(event)]) => event.after.clone(),
+        other => panic!("{other:?}"),
+    };
+    let image = r#"{"born":"2019-07-09Z","at":"2019-07-09T02:28:57Z","no":"2019-13-09Z","attrs":"{\"a\":[1]}"}"#;
+    let body = change(&format!(r#""op":"c","after":{image}"#));
+    let plain = [("born", text("2019-07-09")), ("at", text("2019-07-09T02:28:57Z")), ("no", text("2019-13-09Z"))];
+    let as_text = ("attrs", text(r#"{"a":[1]}"#));
+    let [born, at, no] = plain.clone();
+    assert_eq!(after(&body), Some(row([born, at, no, as_text])));
+    let schema = r#"{"fields":[{"field":"after","fields":[{"field":"attrs","name":"io.debezium.data.Json"}]}]}"#;
+    let Some(Row(columns)) = after(&format!(r#"{{"schema":{schema},"payload":{body}}}"#)) else { panic!("no row") };
+    let held = Value::Object(row([("a", Value::List(vec![int(1)]))]));
+    assert_eq!(columns.last(), Some(&("attrs".into(), held)));
+}
+
+#[test]
 fn what_is_no_envelope_is_refused() {
     let cases = [
         (change(r#""op":"x""#), "Debezium event: unknown `op` `x`, expected one of c, r, u, d, t, m"),
@@ -222,7 +293,8 @@ fn what_is_no_envelope_is_refused() {
         (change(r#""before":{"id":1}"#), "no `op`: expected an envelope"),
         (change(r#""op":"m""#), "no `message`, which `op` m needs"),
         (r#"{"op":"t","source":{"schema":"public"}}"#.to_owned(), "no `source.table`"),
-        (r#"{"schema":{},"payload":5}"#.to_owned(), "expected an object with `op`"),
+        (r#"{"schema":{},"payload":5}"#.to_owned(), "the payload is no object"),
+        (r#"{"schema":{},"payload":[]}"#.to_owned(), "expected an object with `op`"),
     ];
     for (body, words) in &cases {
         check_malformed(body, Format::Auto, words);
@@ -230,4 +302,51 @@ fn what_is_no_envelope_is_refused() {
     let flattened = r#"{"id":1,"first_name":"Anne"}"#;
     check_malformed(flattened, Format::Debezium, "not a flattened row");
     check_malformed(r#"{"entity":"a.B","op":"truncate"}"#, Format::Debezium, "Debezium event: no `source`");
+}
+
+#[test]
+fn keyspaces_stand_for_databases() {
+    let source = |connector: &str| {
+        format!(
+            r#""source":{{"connector":"{connector}","name":"s","db":"","keyspace":"inventory","table":"products"}}"#
+        )
+    };
+    let created = format!(r#"{{"op":"c","after":{{"id":7}},{}}}"#, source("vitess"));
+    let of = |op| Event { source: Some("s".into()), ..event("inventory.products", op) };
+    check(&created, Format::Debezium, [Event { after: Some(row([("id", int(7))])), ..of(Op::Create) }]);
+    let cells = r#"{"id":{"value":7,"deletion_ts":null,"set":true},"name":{"value":"x","deletion_ts":null,"set":true},
+        "gone":{"value":null,"deletion_ts":5,"set":true},"same":{"value":null,"deletion_ts":null,"set":false},"other":null}"#;
+    let image = || Some(row([("id", int(7)), ("name", text("x")), ("gone", Value::Null)]));
+    let cassandra = |op: &str| format!(r#"{{"op":"{op}","ts_ms":1,"after":{cells},{}}}"#, source("cassandra"));
+    let timed = |event| Event { time_us: Some(1000), ..event };
+    for op in ["i", "u"] {
+        check(&cassandra(op), Format::Debezium, [timed(Event { after: image(), filled: true, ..of(Op::Update) })]);
+    }
+    for op in ["d", "r"] {
+        check(&cassandra(op), Format::Debezium, [timed(Event { before: image(), ..of(Op::Delete) })]);
+    }
+}
+
+#[test]
+fn a_flattened_row_says_what_happened_in_added_fields() {
+    let image = || Some(row([("id", int(7)), ("op", text("x")), ("key", Value::Null)]));
+    let flat = |added: &str| format!(r#"{{"id":7,"op":"x","key":null,"__table":"book","__source_ts_ms":1,{added}}}"#);
+    let of = |op| Event { time_us: Some(1000), ..event("public.book", op) };
+    let schema = r#""__schema":"public","__db":"shop""#;
+    let created = flat(&format!(r#""__op":"c",{schema},"__deleted":"false""#));
+    check(&created, Format::Debezium, [Event { after: image(), ..of(Op::Create) }]);
+    let updated = flat(&format!(r#""__op":"u",{schema}"#));
+    check(&updated, Format::Debezium, [Event { after: image(), filled: true, ..of(Op::Update) }]);
+    let deleted = flat(&format!(r#""__op":"d",{schema},"__connector":"mysql""#));
+    check(&deleted, Format::Debezium, [Event { before: image(), ..of(Op::Delete) }]);
+    let mysql = flat(r#""__op":"c","__db":"shop""#);
+    check(&mysql, Format::Debezium, [Event { entity: "shop.book".into(), after: image(), ..of(Op::Create) }]);
+    let fields = r#"{"field":"born","type":"int32","name":"io.debezium.time.Date"}"#;
+    let row_of = r#"{"born":18075,"__op":"r","__table":"person","__schema":"public"}"#;
+    let wrapped = format!(r#"{{"schema":{{"type":"struct","fields":[{fields}]}},"payload":{row_of}}}"#);
+    let born = Some(row([("born", text("2019-06-28"))]));
+    check(&wrapped, Format::Debezium, [Event { after: born, ..event("public.person", Op::Create) }]);
+    for lacking in [r#"{"id":7,"__deleted":"true"}"#, r#"{"id":7,"__op":"c"}"#] {
+        check_malformed(lacking, Format::Auto, "set `add.fields=op,table,schema,db,source.ts_ms`");
+    }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::event::testing::{check_malformed, event};
 use crate::event::{Event, Op};
 
-const FORMATS: [Format; 5] = [Format::Auto, Format::Json, Format::CloudEvents, Format::Debezium, Format::Wal2json];
+const FORMATS: [Format; 8] = Format::ALL;
 
 fn error(body: &[u8], limits: &EventLimits) -> DecodeError {
     let mut changes = vec![Change::Event(event("kept.One", Op::Truncate))];
@@ -92,7 +92,7 @@ fn what_is_no_json_is_refused_with_its_place() {
 
 #[test]
 fn what_no_format_knows_is_refused_and_says_what_is_known() {
-    for body in ["5", "\"text\"", "true", "{}", r#"{"id":1}"#, r#"{"record":{},"changes":{}}"#] {
+    for body in ["5", "true", "{}", r#"{"id":1}"#] {
         check_malformed(body, Format::Auto, "no format recognised: expected an object with `entity` and `op`");
     }
     check_malformed(r#"{"op":"update"}"#, Format::Auto, "native event: no `entity`");
@@ -105,8 +105,8 @@ fn nul_and_big_integers_are_data() {
     decode(Payload { body: body.as_bytes(), headers: &[] }, Format::Auto, &EventLimits::default(), &mut changes)
         .expect("it is right");
     let Change::Event(Event { after: Some(after), .. }) = &changes[0] else { panic!("no after image") };
-    assert_eq!(after.get("s"), Some(&crate::event::Value::Text("\0".into())));
-    assert_eq!(after.get("n"), Some(&crate::event::Value::Int(u64::MAX.into())));
+    assert_eq!(after.get("s"), Some(&Value::Text("\0".into())));
+    assert_eq!(after.get("n"), Some(&Value::Int(u64::MAX.into())));
 }
 
 #[test]
@@ -229,4 +229,64 @@ proptest! {
         let refused = matches!(error(&body.as_bytes()[..end], &EventLimits::default()), DecodeError::Malformed(_));
         prop_assert!(refused);
     }
+}
+
+#[test]
+fn json_inside_of_text_says_what_to_set() {
+    let native = r#"{"entity":"a.B","op":"truncate"}"#;
+    let text = serde_json::Value::from(native).to_string();
+    check_malformed(&text, Format::Auto, "expand.json.payload=true");
+    let wrapped = format!(r#"{{"schema":{{"type":"string"}},"payload":{text}}}"#);
+    check_malformed(&wrapped, Format::Auto, "expand.json.payload=true");
+    let body = format!(r#"{{"schema":{{"type":"struct"}},"payload":{native}}}"#);
+    let mut changes = Vec::new();
+    decode(Payload { body: body.as_bytes(), headers: &[] }, Format::Auto, &EventLimits::default(), &mut changes)
+        .unwrap();
+    assert_eq!(changes, [Change::Event(event("a.B", Op::Truncate))]);
+}
+
+#[test]
+fn what_stands_beside_the_events_is_kept_once_however_many_there_are() {
+    let events = [r#"{"entity":"a.B","op":"truncate"}"#; 100].join(",");
+    for said in ["plain", "\\n escaped"] {
+        let native = format!(r#"{{"source":"{said}","origin":"{said}","traceparent":"{said}","events":[{events}]}}"#);
+        let encoded = encode(native.as_bytes());
+        let text = serde_json::Value::from(native.as_str());
+        for body in [
+            native.clone(),
+            format!(r#"{{"action":"M","prefix":"quash","content":{text}}}"#),
+            format!(
+                r#"{{"op":"m","source":{{"name":"{said}"}},"message":{{"prefix":"quash","content":"{encoded}"}}}}"#
+            ),
+            format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","data":{native}}}"#),
+            format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"{encoded}"}}"#),
+        ] {
+            let mut changes = Vec::new();
+            let payload = Payload { body: body.as_bytes(), headers: &[] };
+            decode(payload, Format::Auto, &EventLimits::default(), &mut changes).unwrap();
+            let said = |of: fn(&Event<'_>) -> Option<*const u8>| {
+                let texts = changes.iter().map(|change| match change {
+                    Change::Event(event) => of(event).unwrap(),
+                    Change::Command(_) => panic!("no event"),
+                });
+                texts.collect::<std::collections::BTreeSet<_>>().len()
+            };
+            let kept = [
+                said(|event| event.source.as_deref().map(str::as_ptr)),
+                said(|event| event.origin.as_deref().map(str::as_ptr)),
+                said(|event| event.traceparent.as_deref().map(str::as_ptr)),
+            ];
+            assert_eq!((changes.len(), kept), (100, [1, 1, 1]), "{body}");
+        }
+    }
+}
+
+/// Base64.
+fn encode(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |three: &[u8]| {
+        let bits = (0..3).fold(0, |bits, place| bits << 8 | usize::from(three.get(place).copied().unwrap_or_default()));
+        (0..=three.len()).map(|place| char::from(DIGITS[bits >> (18 - 6 * place) & 63])).collect::<String>()
+    };
+    bytes.chunks(3).map(group).collect()
 }

@@ -44,6 +44,28 @@ fn every_action_on_rows_is_an_event() {
 }
 
 #[test]
+fn arrays_and_json_are_what_they_hold_and_unknown_where_they_cannot_be_read() {
+    check(
+        r#"{"action":"U","schema":"public","table":"post","columns":[{"name":"id","type":"integer","value":1},
+            {"name":"tag_ids","type":"integer[]","value":"{6,7}"},{"name":"none","type":"text[]","value":null},
+            {"type":"jsonb","value":"{\"a\": [\"x\"]}","name":"attrs"},{"name":"bad","type":"integer[]","value":"{6"}],
+            "identity":[{"name":"id","type":"integer","value":1},{"name":"tag_ids","type":"integer[]","value":"{5,6}"}]}"#,
+        Format::Wal2json,
+        [Event {
+            key: row([("id", int(1)), ("tag_ids", Value::List(vec![int(5), int(6)]))]),
+            before: Some(row([("id", int(1)), ("tag_ids", Value::List(vec![int(5), int(6)]))])),
+            after: Some(row([
+                ("id", int(1)),
+                ("tag_ids", Value::List(vec![int(6), int(7)])),
+                ("none", Value::Null),
+                ("attrs", Value::Object(row([("a", Value::List(vec![text("x")]))]))),
+            ])),
+            ..event("public.post", Op::Update)
+        }],
+    );
+}
+
+#[test]
 fn boundaries_and_other_peoples_messages_carry_nothing() {
     for body in [
         r#"{"action":"B"}"#,

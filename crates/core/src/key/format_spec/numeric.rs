@@ -1,7 +1,7 @@
 //! Formats numbers by Python's format specifications.
 
 use super::Standard;
-use crate::key::python::{Decimal, float};
+use crate::key::python::{Decimal, float, zero_padded};
 
 /// A number to format.
 pub(super) enum Numeric<'n> {
@@ -167,7 +167,7 @@ fn grouped(digits: &str, separator: char, group: usize, room: usize) -> String {
     while with_separators(count) < room {
         count += 1;
     }
-    let padded = format!("{digits:0>count$}");
+    let padded = zero_padded(digits, count);
     let mut out = String::with_capacity(with_separators(count));
     for (place, digit) in padded.chars().enumerate() {
         if place > 0 && (count - place).is_multiple_of(group) {

@@ -25,6 +25,27 @@ fn values_are_formatted_as_python_formats_them() {
 }
 
 #[test]
+fn no_exponent_and_no_number_of_digits_is_too_much() {
+    let long = format!("\"{}.5\"", "1".repeat(70_000));
+    let grouped = formatted(":,.0f", &long, Some(Type::Decimal)).unwrap();
+    assert_eq!((grouped.len(), grouped.matches(',').count()), (70_000 + 23_333, 23_333));
+    for exponent in
+        ["-9223372036854775808", "9223372036854775807", "-9223372036854775807", "1000000", "9".repeat(100).as_str()]
+    {
+        for spec in ["", ":.2f", ":f", ":,"] {
+            let number = format!("\"1.5E{exponent}\"");
+            let given = formatted(spec, &number, Some(Type::Decimal));
+            assert!(given.is_err_and(|why| why.contains("no decimal")), "{spec} of {number}");
+        }
+    }
+    for (spec, number) in [(":f", "1E-99999"), (":.0f", "1E+99999"), (":,", "1E+99999"), (":f", "0E-99999")] {
+        let given = formatted(spec, &format!("\"{number}\""), Some(Type::Decimal));
+        assert!(given.is_err_and(|why| why.contains("does not fit")), "{spec} of {number}");
+    }
+    assert_eq!(formatted("", "\"1E-99999\"", Some(Type::Decimal)).as_deref(), Ok("1E-99999"));
+}
+
+#[test]
 fn what_is_not_done_here_is_refused() {
     let cases = [
         (":e", "\"1.50\"", Some(Type::Decimal), "does not fit"),

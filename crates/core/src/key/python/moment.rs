@@ -188,7 +188,7 @@ fn split_offset(text: &str) -> Option<(&str, Option<Offset>)> {
     let Some(at) = text.find(['+', '-']) else { return Some((text, None)) };
     let (clock, offset) = text.split_at(at);
     let digits: String = offset[1..].chars().filter(|character| *character != ':').collect();
-    if !matches!(digits.len(), 2 | 4 | 6) {
+    if !matches!(digits.len(), 2 | 4 | 6) || !digits.is_ascii() {
         return None;
     }
     let part = |place: usize, below: i32| match digits.get(place..place + 2) {

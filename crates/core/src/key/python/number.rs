@@ -90,8 +90,8 @@ impl Decimal {
     /// Reads `1.50`, `-1E+3`, `NaN`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        /// More would be no column of any database, and must not be padded with zeros by the gigabyte.
-        const EXPONENT_MAX: i64 = 100_000;
+        /// More would be no column of any database.
+        const EXPONENT_MAX: u64 = 100_000;
         let (negative, rest) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -107,7 +107,7 @@ impl Decimal {
         let (mantissa, exponent) = rest.split_once(['e', 'E']).unwrap_or((rest, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let digits = format!("{whole}{fraction}");
-        let exponent = exponent.parse::<i64>().ok().filter(|exponent| exponent.abs() <= EXPONENT_MAX)?;
+        let exponent = exponent.parse::<i64>().ok().filter(|exponent| exponent.unsigned_abs() <= EXPONENT_MAX)?;
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
@@ -135,27 +135,29 @@ impl Decimal {
     }
 
     /// It in fixed form with so many digits behind the point, or its own where none are given; halves go to the even digit.
-    /// `None` for what is no number.
+    /// `None` for what is no number, and for one that only thousands of zeros would write: no key is that long.
     #[must_use]
     pub fn rounded(&self, precision: Option<usize>) -> Option<String> {
+        const ZEROS_MAX: usize = 4096;
         let sign = if self.negative { "-" } else { "" };
         if self.special.is_some() {
             return None;
         }
-        let mut plain = self.clone();
-        if let Some(zeros) = usize::try_from(self.exponent).ok().filter(|zeros| *zeros > 0) {
-            plain = Self { digits: format!("{}{}", self.digits, "0".repeat(zeros)), exponent: 0, ..plain };
-        }
-        let have = usize::try_from(-plain.exponent).unwrap_or_default();
+        let zeros = usize::try_from(self.exponent).unwrap_or_default();
+        let have = usize::try_from(-self.exponent).unwrap_or_default();
         let want = precision.unwrap_or(have);
-        if want >= have {
-            plain.digits.push_str(&"0".repeat(want - have));
-        } else {
-            plain.digits = half_even(&format!("{:0>width$}", plain.digits, width = have + 1), have - want);
+        if zeros > ZEROS_MAX || want.saturating_sub(self.digits.len()) > ZEROS_MAX {
+            return None;
         }
-        let significant = plain.digits.trim_start_matches('0');
-        plain.digits = if significant.is_empty() { "0" } else { significant }.to_owned();
-        plain.exponent = -i64::try_from(want).ok()?;
+        let mut digits = format!("{}{}", self.digits, "0".repeat(zeros));
+        if want >= have {
+            digits.push_str(&"0".repeat(want - have));
+        } else {
+            digits = half_even(&digits, have - want);
+        }
+        let significant = digits.trim_start_matches('0');
+        let digits = if significant.is_empty() { "0" } else { significant }.to_owned();
+        let plain = Self { digits, exponent: -i64::try_from(want).ok()?, ..self.clone() };
         Some(format!("{sign}{}", plain.fixed()))
     }
 
@@ -165,14 +167,23 @@ impl Decimal {
         if fraction == 0 {
             return self.digits.clone();
         }
-        let padded = format!("{:0>width$}", self.digits, width = fraction + 1);
+        let padded = zero_padded(&self.digits, fraction + 1);
         let (whole, fraction) = padded.split_at(padded.len() - fraction);
         format!("{whole}.{fraction}")
     }
 }
 
+/// Digits with as many zeros in front as make them so long. A width in a format may not exceed 65,535, and panics.
+pub(in crate::key) fn zero_padded(digits: &str, width: usize) -> String {
+    format!("{}{digits}", "0".repeat(width.saturating_sub(digits.len())))
+}
+
 /// The digits without the last so many, rounded.
 fn half_even(digits: &str, cut: usize) -> String {
+    if cut > digits.len() {
+        // Less than a tenth of the last place that is kept.
+        return "0".to_owned();
+    }
     let (kept, gone) = digits.split_at(digits.len() - cut);
     let (first, rest) = gone.split_at(1.min(gone.len()));
     let is_odd = kept.bytes().last().is_some_and(|digit| digit % 2 == 1);
@@ -187,5 +198,9 @@ fn half_even(digits: &str, cut: usize) -> String {
         *digit = if carry { b'0' } else { *digit + 1 };
     }
     let kept: String = out.into_iter().map(char::from).collect();
-    if carry { format!("1{kept}") } else { kept }
+    match (carry, kept.is_empty()) {
+        (true, _) => format!("1{kept}"),
+        (false, true) => "0".to_owned(),
+        (false, false) => kept,
+    }
 }

@@ -74,6 +74,7 @@ fn what_cannot_be_known_is_refused() {
         ("\"x\"", Some(Type::Other), "not known here"),
         ("\"é\"", Some(Type::Datetime), "no date with a time"),
         ("\"2024-01-02éééé\"", Some(Type::Datetime), "no date with a time"),
+        ("\"2024-01-02T03:04:05+1éa\"", Some(Type::Datetime), "no date with a time"),
     ];
     for (json, declared, why) in cases {
         let refused = spelt(str, json, declared);

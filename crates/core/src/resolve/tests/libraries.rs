@@ -73,6 +73,44 @@ fn a_list_is_one_value_where_its_type_says_so() {
 }
 
 #[test]
+fn a_list_of_which_the_event_says_the_type_is_one_value() {
+    let rules = library(json!({}), json!({"args": ["ids"]}));
+    let created = |ids: Json, kind: &str| json!({"entity": "shop.Book", "op": "create", "types": {"ids": kind}, "after": {"ids": ids}});
+    check(&rules, created(json!([1, 2]), "list"), &[&key("my:1:", "%5B1%2C%202%5D")]);
+    check(&rules, created(json!([]), "list"), &[&key("my:1:", "%5B%5D")]);
+    check(&rules, created(json!([null]), "list"), &[&key("my:1:", "%5BNone%5D")]);
+    check(&rules, created(json!([[1, 2]]), "list"), &[&key("my:1:", "%5B%5B1%2C%202%5D%5D")]);
+    check(&rules, created(json!([1]), "tuple"), &[&key("my:1:", "%281%2C%29")]);
+    let declared = library(json!({"types": {"ids": "int"}}), json!({"args": ["ids"]}));
+    check(&declared, created(json!([1]), "list"), &[&key("my:1:", "1")]);
+    let native = one(json!({"key": "c:{ids}", "depends_on": [{"row": "shop.Book"}]}));
+    let refused = "refused: cache c: argument ids is a list as one value (inside a list, or of the type list), which no key can hold";
+    check(&native, created(json!([1]), "list"), &[refused]);
+}
+
+#[test]
+fn what_is_known_goes_where_the_rest_cannot_be_searched() {
+    let rules = library(json!({}), json!({"args": ["product_id"]}));
+    let event = json!({"entity": "shop.Book", "op": "update", "key": {"id": 1}, "after": {"product_id": 7}});
+    let why = "keys are hashes, which cannot be searched: give `map` or `values` for product_id, or a `generation`, or \
+               `wipe: true` for all functions of the alias; the event does not say what a mapped column was or is: publish it \
+               in `before`, say in `changed` what changed, or set `on_unknown: after_only`";
+    let refused = format!("refused: cache c: {why}");
+    check(&rules, event.clone(), &[&key("my:1:", "7"), &refused]);
+    let mut unchanged = event.clone();
+    unchanged["changed"] = json!(["title"]);
+    check(&rules, unchanged, &[&key("my:1:", "7")]);
+    let after_only = library(json!({"on_unknown": "after_only"}), json!({"args": ["product_id"]}));
+    check(&after_only, event, &[&key("my:1:", "7")]);
+    let mut few = rules;
+    few["limits"] = json!({"max_actions_per_event": 3});
+    let many = json!({"entity": "shop.Book", "op": "create", "after": {"product_id": [1, 2, 3, 4, 5]}});
+    let asked = asked(&few, &[many]);
+    let [.., refused] = &asked[..] else { panic!("{asked:?}") };
+    assert!(refused.starts_with("refused: cache c: keys are hashes"), "{asked:?}");
+}
+
+#[test]
 fn a_dependency_that_nothing_from_outside_can_serve_is_an_error() {
     let map = json!({"depends_on": [{"row": "shop.Book", "map": {"a": "id"}}]});
     let rules = library(map.clone(), json!({"args": ["a", "b"]}));
