@@ -19,6 +19,7 @@ use crate::metrics::CacheMetrics;
 use crate::verdict::payload;
 use handled::{Handled, unwinding};
 use quash_dispatch::state::{State, read_scope, unconfigured_caches};
+use quash_dispatch::transport::message::UNREADABLE;
 
 /// Handles a batch. When it returns, the broker has heard what becomes of every delivery, or the worker has stopped and
 /// the broker hands them out again. The whole batch sees one set of rules.
@@ -137,9 +138,11 @@ impl Item<'_> {
     }
 
     /// Why it is not resolved at all, if so.
-    fn spared(&self) -> Option<Happened<'static>> {
+    fn spared(&self) -> Option<Happened<'_>> {
         if self.delivery.deliveries >= DELIVERIES_MAX {
             Some(Happened::KillsWorkers(self.delivery.deliveries))
+        } else if let Some(why) = self.delivery.message.headers.get(UNREADABLE) {
+            Some(Happened::Unreadable(why))
         } else {
             self.state.targets.is_empty().then_some(Happened::Unconfigured)
         }

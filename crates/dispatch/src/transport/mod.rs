@@ -338,6 +338,20 @@ pub trait Settler: Send + Sync {
     fn connected(&self) -> bool {
         true
     }
+
+    /// What keeps the consumer from its broker at this moment, in the broker's words where it said any.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let transport = quash_dispatch::transport::memory::Config::default().build().map_err(|e| e.message)?;
+    /// # let how = quash_dispatch::transport::ConsumeOptions { name: "a".into(), batch: 9, linger: <_>::default() };
+    /// # let consumer = transport.consume(&how).await?;
+    /// assert_eq!(consumer.settler.problem(), None);
+    /// # Ok(()) }
+    /// ```
+    fn problem(&self) -> Option<TransportError> {
+        (!self.connected()).then(|| TransportError::Unreachable("the consumer is cut off".to_owned()))
+    }
 }
 
 /// Identifies a delivery within the transport that made it; opaque to everybody else. It is bound to the connection's
@@ -526,6 +540,27 @@ pub trait DeadLetters: Send + Sync {
     /// ```
     async fn len(&self) -> Result<u64, TransportError>;
 
+    /// How many there are, and the oldest, for gauges: it may be asked for every few seconds by many, and disturbs nobody who
+    /// looks at the letters.
+    ///
+    /// # Errors
+    /// As [`DeadLetters::scan`]; that something did not answer is never told as if there were no letters.
+    ///
+    /// ```
+    /// # use quash_dispatch::transport::Message;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let transport = quash_dispatch::transport::memory::Config::default().build().map_err(|e| e.message)?;
+    /// transport.dead_letters().append(&[Message::default()]).await?;
+    /// let glance = transport.dead_letters().glance().await?;
+    /// assert_eq!((glance.count, glance.oldest), (1, Some(Message::default())));
+    /// # Ok(()) }
+    /// ```
+    async fn glance(&self) -> Result<Glance, TransportError> {
+        let count = self.len().await?;
+        let mut oldest = if count > 0 { self.scan(None, 1).await? } else { Vec::new() };
+        Ok(Glance { count, oldest: oldest.pop().map(|(_, letter)| letter) })
+    }
+
     /// Whether there are none.
     ///
     /// # Errors
@@ -540,6 +575,20 @@ pub trait DeadLetters: Send + Sync {
     async fn is_empty(&self) -> Result<bool, TransportError> {
         Ok(self.len().await? == 0)
     }
+}
+
+/// What there is of dead letters.
+///
+/// ```
+/// # use quash_dispatch::transport::Glance;
+/// assert_eq!(Glance::default().count, 0);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Glance {
+    /// How many.
+    pub count: u64,
+    /// The oldest of them, where that is known.
+    pub oldest: Option<Message>,
 }
 
 /// Identifies a dead letter; ascending in the order of arrival where compared by the broker.

@@ -47,10 +47,12 @@ async fn settle_all(settler: &dyn Settler, batch: &[Delivery], verdicts: &[(Tag,
 
 async fn until_heard(settler: &dyn Settler, verdicts: &[(Tag, Verdict)], source: &Source) -> Vec<Tag> {
     let mut pace = Pace::of_reconnects();
+    // Held until the broker takes them, or the worker stops.
+    let mut refused = None;
     loop {
         match settler.settle(verdicts).await {
             Ok(oversized) => return oversized,
-            Err(error) => source.metrics.not_settled(&error, verdicts.len()),
+            Err(error) => drop(refused.replace(source.metrics.not_settled(&error, verdicts.len()))),
         }
         pace.failed().await;
     }

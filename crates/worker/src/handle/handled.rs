@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt;
 use quash_core::resolve::Resolved;
+use quash_dispatch::transport::message::UNREADABLE;
 use quash_dispatch::transport::{Delivery, Tag, Verdict};
 
 use super::{Item, Work};
@@ -71,6 +72,9 @@ impl<'w, 'd> Handled<'w, 'd> {
     pub(super) fn count(&self, source: &Source, snapshot: &Snapshot) {
         for Decided { delivery, decision, matched } in &self.decisions {
             source.metrics.settled(&delivery.broker_id, decision, *matched);
+            if let Some(why) = delivery.message.headers.get(UNREADABLE) {
+                source.metrics.unreadable(&delivery.broker_id, why);
+            }
             if let Decision::Replace { parks, .. } = decision {
                 for park in parks {
                     let error = match park.why {

@@ -9,6 +9,11 @@ mod connection;
 mod message;
 mod topology;
 
+// What the driver gets to read.
+mod frames;
+mod guard;
+mod mend;
+
 // Publishing, and the delays of copies.
 mod publish;
 mod retry;
