@@ -6,6 +6,8 @@
 pub mod memory;
 pub mod message;
 
+mod glance;
+
 // Shared with the worker; nothing that applications or further transports need.
 #[doc(hidden)]
 pub mod backoff;
@@ -39,6 +41,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use glance::Glance;
 pub use message::{Headers, Message};
 pub use quash_core::store::{Finding, Severity};
 
@@ -340,15 +343,6 @@ pub trait Settler: Send + Sync {
     }
 
     /// What keeps the consumer from its broker at this moment, in the broker's words where it said any.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let transport = quash_dispatch::transport::memory::Config::default().build().map_err(|e| e.message)?;
-    /// # let how = quash_dispatch::transport::ConsumeOptions { name: "a".into(), batch: 9, linger: <_>::default() };
-    /// # let consumer = transport.consume(&how).await?;
-    /// assert_eq!(consumer.settler.problem(), None);
-    /// # Ok(()) }
-    /// ```
     fn problem(&self) -> Option<TransportError> {
         (!self.connected()).then(|| TransportError::Unreachable("the consumer is cut off".to_owned()))
     }
@@ -545,16 +539,6 @@ pub trait DeadLetters: Send + Sync {
     ///
     /// # Errors
     /// As [`DeadLetters::scan`]; that something did not answer is never told as if there were no letters.
-    ///
-    /// ```
-    /// # use quash_dispatch::transport::Message;
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let transport = quash_dispatch::transport::memory::Config::default().build().map_err(|e| e.message)?;
-    /// transport.dead_letters().append(&[Message::default()]).await?;
-    /// let glance = transport.dead_letters().glance().await?;
-    /// assert_eq!((glance.count, glance.oldest), (1, Some(Message::default())));
-    /// # Ok(()) }
-    /// ```
     async fn glance(&self) -> Result<Glance, TransportError> {
         let count = self.len().await?;
         let mut oldest = if count > 0 { self.scan(None, 1).await? } else { Vec::new() };
@@ -565,30 +549,9 @@ pub trait DeadLetters: Send + Sync {
     ///
     /// # Errors
     /// As [`DeadLetters::scan`].
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let transport = quash_dispatch::transport::memory::Config::default().build().map_err(|e| e.message)?;
-    /// assert!(transport.dead_letters().is_empty().await?);
-    /// # Ok(()) }
-    /// ```
     async fn is_empty(&self) -> Result<bool, TransportError> {
         Ok(self.len().await? == 0)
     }
-}
-
-/// What there is of dead letters.
-///
-/// ```
-/// # use quash_dispatch::transport::Glance;
-/// assert_eq!(Glance::default().count, 0);
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Glance {
-    /// How many.
-    pub count: u64,
-    /// The oldest of them, where that is known.
-    pub oldest: Option<Message>,
 }
 
 /// Identifies a dead letter; ascending in the order of arrival where compared by the broker.

@@ -12,3 +12,4 @@ mod node;
 mod refusals;
 mod tls;
 mod topology;
+mod unreadable;

@@ -109,7 +109,8 @@ fn table(bytes: &[u8], depth: usize) -> Result<(), String> {
         let Ok(name) = std::str::from_utf8(name) else {
             return Err(format!("the name of the header `{}` is not UTF-8", quoted(name)));
         };
-        inner(kind, value, depth).map_err(|why| if depth == 1 { format!("the header `{}`: {why}", quoted(name.as_bytes())) } else { why })?;
+        inner(kind, value, depth)
+            .map_err(|why| if depth == 1 { format!("the header `{}`: {why}", quoted(name.as_bytes())) } else { why })?;
     }
     Ok(())
 }

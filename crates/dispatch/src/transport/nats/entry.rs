@@ -98,13 +98,19 @@ fn header_map(headers: &Headers) -> Option<HeaderMap> {
         if name == MESSAGE_ID {
             continue;
         }
-        let map = map.get_or_insert_default();
-        match HeaderName::from_str(name) {
-            Ok(plain) if is_free(name) && is_value(value) => map.insert(plain, value.as_str()),
-            _ => map.append(ESCAPED, format!("{}={}", escape(name), escape(value))),
-        }
+        put(map.get_or_insert_default(), name, value);
     }
     map
+}
+
+/// Adds a header, in another form where the protocol cannot carry it.
+pub(super) fn put(map: &mut HeaderMap, name: &str, value: &str) {
+    match HeaderName::from_str(name) {
+        Ok(plain) if !name.is_empty() && is_free(&name.to_ascii_lowercase()) && is_value(value) => {
+            map.insert(plain, value)
+        }
+        _ => map.append(ESCAPED, format!("{}={}", escape(name), escape(value))),
+    }
 }
 
 fn is_free(name: &str) -> bool {

@@ -201,7 +201,10 @@ async fn tell(consuming: &Consuming, words: &[Word]) -> Result<(), TransportErro
 /// The server takes what one connection says in its order: when it answers the last, it has heard all. Each consumer
 /// answers for itself.
 async fn tell_all(place: &Place, words: &[Word]) -> Result<(), TransportError> {
-    let Some(client) = (if words.is_empty() { None } else { Some(place.link.client().await?) }) else { return Ok(()) };
+    if words.is_empty() {
+        return Ok(());
+    }
+    let client = place.link.client().await?;
     let asked = Instant::now();
     let connection = place.link.connection();
     let mut last: [Option<&Word>; 3] = [None; 3];

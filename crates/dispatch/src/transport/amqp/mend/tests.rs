@@ -107,7 +107,8 @@ fn names_and_properties_stay_legible() {
 
 #[test]
 fn what_is_mended_fits_where_the_original_did() {
-    let many: Vec<_> = (0..9000_u16).map(|number| entry(&[b'\xe9'; 9].map(|byte| byte ^ (number % 7) as u8), b'V', &[])).collect();
+    let many: Vec<_> =
+        (0..9000_u16).map(|number| entry(&[b'\xe9'; 9].map(|byte| byte ^ (number % 7) as u8), b'V', &[])).collect();
     let bad = with_headers(&many);
     let mended = header(&bad).unwrap();
     assert!(mended.len() <= bad.len().max(GROWN_MAX), "{} from {}", mended.len(), bad.len());
@@ -133,6 +134,6 @@ fn where_a_message_came_by_gets_question_marks() {
     }
     let mut other = [head(20), vec![0xff; 9]].concat();
     let before = other.clone();
-    super::method(&mut other);
+    method(&mut other);
     assert_eq!(other, before);
 }
