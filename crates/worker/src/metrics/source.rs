@@ -217,8 +217,14 @@ impl SourceMetrics {
         NotSettled(self)
     }
 
-    /// A delivery that cannot be settled, because its copy is larger than the broker takes even without the history of its
-    /// attempts: the broker hands it out again.
+    /// A delivery became a dead letter with less than it should have: a whole copy is larger than the broker takes.
+    pub fn shortened(&self, broker_id: &str, why: &str) {
+        self.letters_written[Reason::Limit as usize].inc();
+        tracing::error!(source = %self.source, broker_id, why, "a message is a dead letter: there is no room for more");
+    }
+
+    /// A delivery that cannot be settled, because even its payload alone is larger than the broker takes: the broker hands
+    /// it out again.
     pub fn oversized(&self, broker_id: &str, bytes: usize) {
         tracing::error!(source = %self.source, broker_id, bytes,
             "cannot settle: the copy is larger than the broker takes; the message stays with the broker, raise its limit");

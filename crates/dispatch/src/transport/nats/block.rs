@@ -54,7 +54,11 @@ pub(super) fn read(block: &[u8], why: Option<&str>) -> Option<HeaderMap> {
     let mut map = HeaderMap::new();
     let text = legible(block);
     for (name, value) in fields(text.lines().skip(1)) {
-        entry::put(&mut map, name, value.as_deref().unwrap_or_default());
+        let value = value.as_deref().unwrap_or_default();
+        match HeaderName::from_str(name) {
+            Ok(plain) if !name.is_empty() && !value.contains('\r') => map.append(plain, value),
+            _ => entry::put_escaped(&mut map, &name.to_lowercase(), value),
+        }
     }
     if let Some(why) = why {
         map.insert(UNREADABLE, why.replace(char::is_control, "?"));

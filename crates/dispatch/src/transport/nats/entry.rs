@@ -98,19 +98,18 @@ fn header_map(headers: &Headers) -> Option<HeaderMap> {
         if name == MESSAGE_ID {
             continue;
         }
-        put(map.get_or_insert_default(), name, value);
+        let map = map.get_or_insert_default();
+        match HeaderName::from_str(name) {
+            Ok(plain) if is_free(name) && is_value(value) => map.insert(plain, value.as_str()),
+            _ => put_escaped(map, name, value),
+        }
     }
     map
 }
 
-/// Adds a header, in another form where the protocol cannot carry it.
-pub(super) fn put(map: &mut HeaderMap, name: &str, value: &str) {
-    match HeaderName::from_str(name) {
-        Ok(plain) if !name.is_empty() && is_free(&name.to_ascii_lowercase()) && is_value(value) => {
-            map.insert(plain, value)
-        }
-        _ => map.append(ESCAPED, format!("{}={}", escape(name), escape(value))),
-    }
+/// Adds a header in the form that carries any name and any value.
+pub(super) fn put_escaped(map: &mut HeaderMap, name: &str, value: &str) {
+    map.append(ESCAPED, format!("{}={}", escape(name), escape(value)));
 }
 
 fn is_free(name: &str) -> bool {

@@ -263,6 +263,7 @@ impl Puller {
                     consuming.buffer.mend(self.lane);
                     return;
                 }
+                Err(error) if topology::restore_aside(&consuming.place, &error).await => {}
                 Err(error @ TransportError::Refused(_)) => consuming.buffer.fail(self.lane, error),
                 Err(error) => tracing::debug!(lane = ?self.lane, %error, "cannot look at the consumer"),
             }
