@@ -27,6 +27,9 @@ pub(super) struct ExportArgs {
     /// Where to write; standard output when left out
     #[arg(long, short, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Remove each letter once it is in the file, and that on the disk
+    #[arg(long, requires = "file")]
+    discard: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -52,6 +55,9 @@ struct Imported {
 impl Desk<'_> {
     pub(super) async fn export(&mut self, args: ExportArgs) -> Result<Exit, CliError> {
         let selection = match args.file.as_deref().filter(|file| *file != Path::new("-")) {
+            None if args.discard => {
+                return Err(CliError::Usage("--discard needs a file: of what reads standard output, nobody knows whether it keeps it".to_owned()));
+            }
             None => self.export_to(None, &args).await?,
             Some(path) => {
                 let wrong = |error| CliError::file("write", path.display(), &error);
@@ -66,8 +72,25 @@ impl Desk<'_> {
         };
         self.note_missing(&selection.missing);
         let exported = count(selection.chosen.len() as u64, "dead letter", "dead letters");
-        self.note(&format!("exported {exported} of {}", self.source));
+        let mut said = format!("exported {exported} of {}", self.source);
+        if args.discard {
+            let discarded = self.discard_exported(&selection.chosen).await?;
+            said = format!("{said}, and discarded {}", thousands(discarded));
+        }
+        self.note(&said);
         Ok(if selection.missing.is_empty() { Exit::Done } else { Exit::Failures })
+    }
+
+    /// Removes these letters and no others, whatever came meanwhile.
+    async fn discard_exported(&self, exported: &[LetterId]) -> Result<u64, CliError> {
+        let mut progress = Progress::new("discarding", Some(exported.len() as u64));
+        let mut discarded = 0;
+        for page in exported.chunks(PAGE) {
+            discarded += self.letters().remove(page).await?;
+            progress.update(discarded);
+        }
+        progress.finish();
+        Ok(discarded)
     }
 
     async fn export_to(
@@ -228,6 +251,21 @@ mod tests {
         let expect = "appended 300 letters to the dead letters of events\n";
         check(&to, &format!("import --file {}", file.display()), Exit::Done, expect).await;
         assert_eq!(to.letters(), from.letters());
+    }
+
+    #[tokio::test]
+    async fn what_is_discarded_is_what_was_exported() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("letters.ndjson");
+        let broker = letters(300);
+        let export = format!("export --discard --filter reason:decode --file {}", file.display());
+        let (ended, _, err) = run(&broker, &export, None).await;
+        assert_eq!((ended.unwrap(), err.as_str()), (Exit::Done, "exported 50 dead letters of events, and discarded 50\n"));
+        assert_eq!((broker.ids().len(), fs::read_to_string(&file).unwrap().lines().count()), (250, 50));
+        let (ended, ..) = run(&broker, "export --discard --file -", None).await;
+        assert_eq!((ended.unwrap_err().code(), broker.ids().len()), (2, 250));
+        let nowhere = "export --discard --file /nowhere/x";
+        assert_eq!((run(&broker, nowhere, None).await.0.unwrap_err().code(), broker.ids().len()), (74, 250));
     }
 
     #[tokio::test]
