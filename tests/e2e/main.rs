@@ -25,3 +25,4 @@ mod sources;
 
 // The rules of the source tree.
 mod tidy;
+mod unreadable;

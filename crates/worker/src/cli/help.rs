@@ -61,7 +61,11 @@ const EXAMPLES: [(&str, &[&str]); 26] = [
     ("dlq discard", &["quash dlq discard 1700000000000-0", "quash dlq discard --filter 'reason:decode' --dry-run"]),
     (
         "dlq export",
-        &["quash dlq export > letters.ndjson", "quash dlq export --filter 'reason:panic' --file panics.ndjson", "quash dlq export --discard --file letters.ndjson"],
+        &[
+            "quash dlq export > letters.ndjson",
+            "quash dlq export --filter 'reason:panic' --file panics.ndjson",
+            "quash dlq export --discard --file letters.ndjson",
+        ],
     ),
     ("dlq import", &["quash dlq import --file letters.ndjson", "quash dlq import --replay < letters.ndjson"]),
     ("dlq purge", &["quash dlq purge", "quash dlq purge --yes"]),

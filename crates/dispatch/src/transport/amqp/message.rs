@@ -248,9 +248,13 @@ mod tests {
     #[test]
     fn a_message_comes_back_as_it_was_published() {
         let mut sent = Message { payload: "body".into(), ..Message::default() };
-        for (name, value) in
-            [("content-type", "application/json"), ("content-encoding", "gzip"), ("quash-attempt", "2"), ("text", "ä → ∞\r\n"), ("empty", "")]
-        {
+        for (name, value) in [
+            ("content-type", "application/json"),
+            ("content-encoding", "gzip"),
+            ("quash-attempt", "2"),
+            ("text", "ä → ∞\r\n"),
+            ("empty", ""),
+        ] {
             sent.headers.set(name, value);
         }
         let extras = Extras { handed_out: 3, due: Some(17), expiration: Some(5), message_id: None };

@@ -56,7 +56,10 @@ impl Desk<'_> {
     pub(super) async fn export(&mut self, args: ExportArgs) -> Result<Exit, CliError> {
         let selection = match args.file.as_deref().filter(|file| *file != Path::new("-")) {
             None if args.discard => {
-                return Err(CliError::Usage("--discard needs a file: of what reads standard output, nobody knows whether it keeps it".to_owned()));
+                return Err(CliError::Usage(
+                    "--discard needs a file: of what reads standard output, nobody knows whether it keeps it"
+                        .to_owned(),
+                ));
             }
             None => self.export_to(None, &args).await?,
             Some(path) => {
@@ -260,7 +263,10 @@ mod tests {
         let broker = letters(300);
         let export = format!("export --discard --filter reason:decode --file {}", file.display());
         let (ended, _, err) = run(&broker, &export, None).await;
-        assert_eq!((ended.unwrap(), err.as_str()), (Exit::Done, "exported 50 dead letters of events, and discarded 50\n"));
+        assert_eq!(
+            (ended.unwrap(), err.as_str()),
+            (Exit::Done, "exported 50 dead letters of events, and discarded 50\n")
+        );
         assert_eq!((broker.ids().len(), fs::read_to_string(&file).unwrap().lines().count()), (250, 50));
         let (ended, ..) = run(&broker, "export --discard --file -", None).await;
         assert_eq!((ended.unwrap_err().code(), broker.ids().len()), (2, 250));
