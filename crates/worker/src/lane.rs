@@ -77,7 +77,7 @@ impl Lane {
             permits: Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)),
             rate: Rate::new(max_actions_per_second),
             breaker: Breaker::new(changes),
-            history: Mutex::new(History::new(replay_window.0)),
+            history: Mutex::new(History::new(replay_window.0, Instant::now())),
             watched: Watched::default(),
             metrics,
             config,

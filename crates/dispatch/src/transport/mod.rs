@@ -328,16 +328,6 @@ pub trait Settler: Send + Sync {
     async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Vec<Tag>, TransportError>;
 
     /// Whether the consumer reaches its broker at this moment, as far as it knows; for metrics and health.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let transport = quash_dispatch::transport::memory::Config::default().build().map_err(|e| e.message)?;
-    /// # transport.publish(&[Default::default()]).await?;
-    /// # let how = quash_dispatch::transport::ConsumeOptions { name: "a".into(), batch: 9, linger: <_>::default() };
-    /// # let mut consumer = transport.consume(&how).await?;
-    /// assert!(consumer.settler.connected());
-    /// # Ok(()) }
-    /// ```
     fn connected(&self) -> bool {
         true
     }
