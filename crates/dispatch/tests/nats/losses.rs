@@ -88,7 +88,7 @@ async fn deleted_streams_of_letters_and_delays_are_made_again_when_something_mus
     assert_eq!(transport.dead_letters().len().await.unwrap(), 1);
     let mut back = Vec::new();
     while back.is_empty() {
-        back = tokio::time::timeout(LIMIT, consumer.receiver.receive()).await.expect("it comes").unwrap_or_default();
+        back = tokio::time::timeout(LIMIT, consumer.receiver.receive()).await.unwrap().unwrap_or_default();
     }
     assert_eq!(back[0].message.payload, "1");
     consumer.settler.settle(&all(&back, &Verdict::Ack)).await.unwrap();
