@@ -28,3 +28,4 @@ mod sources;
 
 // The rules of the source tree.
 mod tidy;
+mod unreadable;

@@ -22,6 +22,9 @@ mod http;
 mod quash;
 mod queue;
 
+// What no driver would send.
+pub mod raw;
+
 // What stands between: faults, and certificates.
 mod certificates;
 mod proxy;

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::eventually;
 
@@ -20,6 +20,9 @@ kill -9 $!
 wait
 rm -rf "$folder"
 "#;
+
+/// How long a signal may take to arrive at every thread.
+const SIGNAL_LIMIT: Duration = Duration::from_secs(30);
 
 /// A child process. It is killed when it is dropped.
 pub struct Process {
@@ -85,6 +88,21 @@ impl Process {
         // The shell's own kill: a slim machine has no other.
         let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {}", self.id())]).status();
         assert!(sent.is_ok_and(|status| status.success()), "send SIG{signal} to {}", self.name);
+        match signal {
+            "STOP" => self.until_threads("stand still", |state| state == 'T'),
+            "CONT" => self.until_threads("go on", |state| state != 'T'),
+            _ => {}
+        }
+    }
+
+    /// Waits until this is so for all its threads: a signal is sent before it has arrived, and until then a broker that is to
+    /// hang may still answer.
+    fn until_threads(&self, what: &str, is_so: impl Fn(char) -> bool) {
+        let started = Instant::now();
+        while !thread_states(self.id()).into_iter().all(&is_so) {
+            assert!(started.elapsed() < SIGNAL_LIMIT, "{} does not {what}", self.name);
+            std::thread::yield_now();
+        }
     }
 
     /// Kills it with signal 9 and returns when it is gone.
@@ -147,6 +165,14 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill9();
     }
+}
+
+/// What each thread of a process does, in the letters of `/proc`: `T` is stopped. None when it has ended.
+fn thread_states(process: u32) -> Vec<char> {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok());
+    // The name of the program comes second, in parentheses, and may contain anything.
+    stats.filter_map(|stat| stat.rsplit_once(") ")?.1.chars().next()).collect()
 }
 
 /// Processor time that a process has used, by its name under `/proc`: its number, or `self`.

@@ -28,7 +28,17 @@ impl RedisServer {
 
     /// Starts one that keeps what it confirmed over a kill, as a queue must.
     pub async fn durable() -> Self {
-        Self::with(&["--save", "", "--appendonly", "yes", "--maxmemory-policy", "noeviction"]).await
+        Self::with(&[
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+            "--maxmemory-policy",
+            "noeviction",
+        ])
+        .await
     }
 
     /// Starts one with these options.

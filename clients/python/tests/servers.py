@@ -95,7 +95,7 @@ class Server:
 class Redis(Server):
     def command(self) -> list[str]:
         # As a queue must be: it has its entries again after it was killed.
-        durable = ["--save", "", "--appendonly", "yes"]
+        durable = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
         return ["redis-server", "--port", str(self.port), "--dir", str(self.home), *durable]
 
     @property

@@ -52,6 +52,8 @@ pub enum Happened<'a> {
     Panicked(&'a str),
     /// The broker handed it out this often, and every time the worker was gone before it settled.
     KillsWorkers(u32),
+    /// Its headers could not be read as they were published, for this reason.
+    Unreadable(&'a str),
     /// The worker stops before it was done.
     Interrupted,
 }
@@ -173,6 +175,7 @@ pub fn decide(case: Case<'_>) -> Decision {
         Happened::Resolved { resolved: Resolved::Refused(refused), .. } => case.refuse(refused),
         Happened::Panicked(message) => case.panicked(message),
         Happened::KillsWorkers(times) => case.kills_workers(times),
+        Happened::Unreadable(why) => case.unreadable(why),
         Happened::Interrupted => Decision::Release,
     }
 }
@@ -284,6 +287,11 @@ impl Case<'_> {
         replace(Vec::new(), vec![self.letter(Reason::Panic, None, &error)])
     }
 
+    fn unreadable(&self, why: &str) -> Decision {
+        let error = format!("the headers cannot be read as they were published: {why}");
+        replace(Vec::new(), vec![self.letter(Reason::Decode, None, &error)])
+    }
+
     /// A failed share, still without targets and delay. It keeps its pass.
     fn park(&self, why: Why, attempt: u32) -> Park {
         let state = State {
@@ -311,11 +319,12 @@ impl Case<'_> {
         }
     }
 
+    /// Not in the future: another worker's clock may be ahead of this one, and what a publisher wrote there by itself must
+    /// not put off the end.
     fn first_failure_ms(&self) -> i64 {
-        self.state.first_failure_ms.unwrap_or(self.now_ms)
+        self.state.first_failure_ms.map_or(self.now_ms, |first| first.min(self.now_ms))
     }
 
-    /// Clamped at zero: another worker's clock may be ahead of this one.
     fn failing_for(&self) -> Duration {
         let ms = self.now_ms.saturating_sub(self.first_failure_ms());
         Duration::from_millis(u64::try_from(ms).unwrap_or(0))

@@ -1,5 +1,7 @@
 //! Names the message headers that carry Quash's own state; payloads are never changed.
 
+/// How the names of all of these begin.
+pub const OWN: &str = "quash-";
 /// The event's identifier, when the payload carries none.
 pub const ID: &str = "quash-id";
 /// Which attempt on the shares it names this copy is, counted from 1.

@@ -3,6 +3,7 @@
 //! Everything is a batch. Transports move bytes and headers and know no event. The contract is the suite under
 //! [`conformance`]; a transport that passes it keeps the promise that nothing ends in silence.
 
+mod glance;
 pub mod memory;
 pub mod message;
 
@@ -38,6 +39,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use glance::Glance;
 pub use message::{Headers, Message};
 use quash_config::Finding;
 
@@ -153,6 +155,11 @@ pub trait Settler: Send + Sync {
     fn connected(&self) -> bool {
         true
     }
+
+    /// What keeps the consumer from its broker at this moment, in the broker's words where it said any.
+    fn problem(&self) -> Option<TransportError> {
+        (!self.connected()).then(|| TransportError::Unreachable("the consumer is cut off".to_owned()))
+    }
 }
 
 /// Identifies a delivery within the transport that made it; opaque to everybody else. It is bound to the connection's
@@ -229,6 +236,17 @@ pub trait DeadLetters: Send + Sync {
     /// # Errors
     /// As [`DeadLetters::scan`].
     async fn len(&self) -> Result<u64, TransportError>;
+
+    /// How many there are, and the oldest, for gauges: it may be asked for every few seconds by many, and disturbs nobody who
+    /// looks at the letters.
+    ///
+    /// # Errors
+    /// As [`DeadLetters::scan`]; that something did not answer is never told as if there were no letters.
+    async fn glance(&self) -> Result<Glance, TransportError> {
+        let count = self.len().await?;
+        let mut oldest = if count > 0 { self.scan(None, 1).await? } else { Vec::new() };
+        Ok(Glance { count, oldest: oldest.pop().map(|(_, letter)| letter) })
+    }
 
     /// Whether there are none.
     ///

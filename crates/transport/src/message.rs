@@ -4,6 +4,21 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+/// The header by which a transport says that it could not read the headers of a message as they were published, and why.
+/// The others hold what could be read of them. Such a message is a dead letter; a replay of it is as good as any other.
+pub const UNREADABLE: &str = "quash-unreadable";
+
+/// Text as it is, and bytes that are not UTF-8 as a percent sign and two digits.
+#[cfg(any(feature = "amqp", feature = "nats"))]
+pub(super) fn legible(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("%{byte:02X}")));
+    }
+    text
+}
+
 /// A payload with its headers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Message {

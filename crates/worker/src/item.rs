@@ -6,6 +6,7 @@ use quash_core::scope::{QueueSet, Scope};
 use quash_delivery::state::{State, read_scope, unconfigured_caches};
 use quash_dispatch::config::SourceOptions;
 use quash_transport::Delivery;
+use quash_transport::message::UNREADABLE;
 
 use quash_delivery::decide::{DELIVERIES_MAX, Happened, Stray, Why};
 use quash_delivery::verdict::payload;
@@ -58,9 +59,11 @@ impl<'d> Item<'d> {
     }
 
     /// Why it is not resolved at all, if so.
-    pub(crate) fn spared(&self) -> Option<Happened<'static>> {
+    pub(crate) fn spared(&self) -> Option<Happened<'_>> {
         if self.delivery.deliveries >= DELIVERIES_MAX {
             Some(Happened::KillsWorkers(self.delivery.deliveries))
+        } else if let Some(why) = self.delivery.message.headers.get(UNREADABLE) {
+            Some(Happened::Unreadable(why))
         } else if self.is_left_out {
             Some(Happened::LeftOut)
         } else {

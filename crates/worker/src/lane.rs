@@ -72,7 +72,7 @@ impl Lane {
             bounds: Bounds::new(&config.options),
             rate: Rate::new(max_actions_per_second),
             breaker: Breaker::new(changes),
-            history: Mutex::new(History::new(replay_window.0)),
+            history: Mutex::new(History::new(replay_window.0, Instant::now())),
             watched: Watched::default(),
             metrics,
             config,

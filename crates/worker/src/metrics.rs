@@ -43,6 +43,7 @@ pub struct Metrics {
     source_lag: Gauges,
     source_connected: Gauges,
     source_lost: Counters,
+    unreadable: Counters,
     handed_over: Counters,
     inflight: Gauges,
     cache_matches: Counters,
@@ -80,6 +81,7 @@ impl Metrics {
             source_lag: Gauges::default(),
             source_connected: Gauges::default(),
             source_lost: Counters::default(),
+            unreadable: Counters::default(),
             handed_over: Counters::default(),
             inflight: Gauges::default(),
             cache_matches: Counters::default(),
@@ -115,6 +117,7 @@ impl Metrics {
         r.register("quash_source_lag_messages", "Messages never handed to any worker", self.source_lag.clone());
         r.register("quash_source_connected", "Whether the broker can be reached", self.source_connected.clone());
         r.register("quash_source_lost_messages", "Unsettled messages that the broker lost", self.source_lost.clone());
+        r.register("quash_unreadable_messages", "Messages with unreadable headers", self.unreadable.clone());
         r.register("quash_inflight_events", "Messages received and not settled", self.inflight.clone());
         r.register("quash_cache_matches", "Events that made a cache stale", self.cache_matches.clone());
         r.register("quash_widened", "More removed than the event names", self.widened.clone());

@@ -1,12 +1,15 @@
 //! Tells the broker verdicts until it has heard them, with smaller copies where they are larger than it takes.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use quash_transport::backoff::Pace;
-use quash_transport::{Copy, Delivery, Message, Settler, Tag, Verdict};
+use quash_transport::{Copy, Delivery, Headers, Message, Place, Settler, Tag, Verdict};
 
 use crate::drain::Stop;
 use crate::source::Source;
 use quash_delivery::headers;
-use quash_delivery::record::Record;
+use quash_delivery::record::{Reason, Record};
+use quash_delivery::state::{read_replays, shorten};
 
 /// How many bytes of an error stay in the record of a dead letter that must be smaller.
 const ERROR_BYTES: usize = 200;
@@ -29,28 +32,119 @@ pub async fn settle(
     }
 }
 
-/// Copies that are too large are tried again without what only people read. What is too large even so stays unsettled:
-/// the broker hands it out again, so nothing is lost, and somebody must raise its limit.
+/// Copies that are too large are tried again as something smaller, down to the payload alone, which the broker took once
+/// already. What is too large even so stays unsettled: the broker hands it out again, so nothing is lost, and somebody must
+/// raise its limit.
 async fn settle_all(settler: &dyn Settler, batch: &[Delivery], verdicts: &[(Tag, Verdict)], source: &Source) {
-    let oversized = until_heard(settler, verdicts, source).await;
-    if oversized.is_empty() {
-        return;
+    let mut oversized = until_heard(settler, verdicts, source).await;
+    for size in Size::ALL {
+        if oversized.is_empty() {
+            return;
+        }
+        let chosen = batch.iter().filter(|delivery| oversized.contains(&delivery.tag));
+        let of = |tag: Tag| verdicts.iter().find(|(of, _)| *of == tag).map(|(_, verdict)| verdict);
+        let smaller: Vec<_> =
+            chosen.filter_map(|delivery| Some((delivery.tag, size.of(of(delivery.tag)?, delivery, source)))).collect();
+        oversized = until_heard(settler, &smaller, source).await;
+        for (tag, verdict) in smaller.iter().filter(|_| size != Size::WithoutHistory) {
+            let id = batch.iter().find(|delivery| delivery.tag == *tag).map_or("", |delivery| &delivery.broker_id);
+            match oversized.contains(tag) {
+                false => source.metrics.shortened(id, size.words()),
+                true if size == Size::PayloadAlone => source.metrics.oversized(id, largest(verdict)),
+                true => {}
+            }
+        }
     }
-    let chosen = verdicts.iter().filter(|(tag, _)| oversized.contains(tag));
-    let smaller: Vec<_> = chosen.map(|(tag, verdict)| (*tag, shrunk(verdict))).collect();
-    for tag in until_heard(settler, &smaller, source).await {
-        let delivery = batch.iter().find(|delivery| delivery.tag == tag);
-        let bytes = smaller.iter().find(|(of, _)| *of == tag).map_or(0, |(_, verdict)| largest(verdict));
-        source.metrics.oversized(delivery.map_or("", |delivery| &delivery.broker_id), bytes);
+}
+
+/// How small copies are made, one after the other until the broker takes them. The payload is never touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Size {
+    /// Without what only people read.
+    WithoutHistory,
+    /// Nothing waits any more, as that needs a copy as large as the original: what is to do becomes a dead letter.
+    GivenUp,
+    /// Dead letters without the headers of the publisher.
+    WithoutHeaders,
+    /// The dead letter is what was published, and says nothing about itself.
+    PayloadAlone,
+}
+
+impl Size {
+    const ALL: [Self; 4] = [Self::WithoutHistory, Self::GivenUp, Self::WithoutHeaders, Self::PayloadAlone];
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::WithoutHistory | Self::GivenUp => "a copy to be tried again would be larger than the broker takes",
+            Self::WithoutHeaders => "a copy with its headers is larger than the broker takes, they are left out",
+            Self::PayloadAlone => {
+                "a copy with any header is larger than the broker takes, the letter is its payload alone"
+            }
+        }
+    }
+
+    fn of(self, verdict: &Verdict, delivery: &Delivery, source: &Source) -> Verdict {
+        let Verdict::Replace(copies) = shrunk(verdict) else { return verdict.clone() };
+        let letter = |copy: Copy| given_up(copy, self, delivery, source);
+        match self {
+            Self::WithoutHistory => Verdict::Replace(copies),
+            Self::GivenUp | Self::WithoutHeaders => Verdict::Replace(copies.into_iter().map(letter).collect()),
+            Self::PayloadAlone => {
+                let message = Message { payload: delivery.message.payload.clone(), ..Message::default() };
+                Verdict::Replace(vec![Copy { message, place: Place::DeadLetters }])
+            }
+        }
+    }
+}
+
+/// The dead letter that a copy becomes, with a short record.
+fn given_up(copy: Copy, size: Size, delivery: &Delivery, source: &Source) -> Copy {
+    let Copy { mut message, place } = copy;
+    if place != Place::DeadLetters {
+        short_record(&message, size, delivery, source).put(&mut message.headers);
+    }
+    if size == Size::WithoutHeaders {
+        let kept = message.headers.as_slice().iter().filter(|(name, _)| name.starts_with(headers::OWN));
+        let kept: Vec<_> = kept.cloned().collect();
+        message.headers = Headers::default();
+        kept.into_iter().for_each(|(name, value)| message.headers.set(name, value));
+    }
+    Copy { message, place: Place::DeadLetters }
+}
+
+fn short_record(message: &Message, size: Size, delivery: &Delivery, source: &Source) -> Record {
+    let number = |name: &str| message.headers.get(name).and_then(|text| text.parse().ok());
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let now_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
+    Record {
+        version: Record::VERSION,
+        id: message.headers.get(headers::ID).map(shorten),
+        source: source.name.clone(),
+        broker_id: delivery.broker_id.clone(),
+        entity: None,
+        reason: Reason::Limit,
+        error: size.words().to_owned(),
+        target: None,
+        cache: None,
+        attempts_made: number(headers::ATTEMPT).and_then(|attempt| u32::try_from(attempt).ok()).unwrap_or(1),
+        attempts: Vec::new(),
+        first_failure_ms: number(headers::FIRST_FAILURE).unwrap_or(now_ms),
+        last_failure_ms: now_ms,
+        trace: Vec::new(),
+        worker: source.worker.clone(),
+        quash: env!("CARGO_PKG_VERSION").to_owned(),
+        replays: read_replays(&message.headers),
     }
 }
 
 async fn until_heard(settler: &dyn Settler, verdicts: &[(Tag, Verdict)], source: &Source) -> Vec<Tag> {
     let mut pace = Pace::of_reconnects();
+    // Held until the broker takes them, or the worker stops.
+    let mut refused = None;
     loop {
         match settler.settle(verdicts).await {
             Ok(oversized) => return oversized,
-            Err(error) => source.metrics.not_settled(&error, verdicts.len()),
+            Err(error) => drop(refused.replace(source.metrics.not_settled(&error, verdicts.len()))),
         }
         pace.failed().await;
     }
@@ -101,7 +195,7 @@ mod tests {
     use quash_transport::{Headers, Place};
 
     use super::*;
-    use crate::app::doubles::{FakeBroker, FakeStore, Mode, app, until};
+    use crate::app::doubles::{FakeBroker, FakeStore, Mode, app, body, until};
     use quash_delivery::record::Attempt;
     use quash_delivery::state::write_attempts;
 
@@ -140,10 +234,41 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_too_large_even_so_stays_with_the_broker() {
-        let (broker, _running) = given_garbage(10).await;
+        let (broker, _running) = given_garbage("garbage".len() - 1).await;
         assert_eq!(broker.letters(), []);
         assert!(!broker.is_empty(), "nothing was acked");
-        assert_eq!(broker.settled().len(), 2, "it was tried as it is and smaller, and not for ever");
+        until("it was tried as it is and smaller", || broker.settled().len() == 1 + Size::ALL.len()).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_leaves_no_room_is_a_dead_letter_with_less_and_less_beside_its_payload() {
+        // So much for the headers: what the letter has then.
+        for (room, kept, record) in [(600, true, true), (0, false, false)] {
+            let (broker, _running) = given_garbage("garbage".len() + room).await;
+            until("it is a letter", || broker.letters().len() == 1).await;
+            let letter = broker.letters().remove(0);
+            assert_eq!(letter.payload, "garbage");
+            assert_eq!(letter.headers.get("kept").is_some(), kept, "{room}");
+            assert_eq!(letter.headers.get(headers::RECORD).is_some(), record, "{room}");
+            assert!(broker.is_empty());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_wait_because_it_is_too_large_is_a_dead_letter_that_says_so() {
+        let store = FakeStore::new(Mode::Picky);
+        let (app, broker) = app(&[("main", &store)]);
+        let body = &*body("main:bad");
+        let mut headers = Headers::default();
+        headers.set("theirs", "x".repeat(3000));
+        broker.take_at_most(body.len() + 1000);
+        let _running = app.start().await.unwrap();
+        broker.send_with(body, headers, 1);
+        until("it is a letter", || broker.letters().len() == 1).await;
+        let letter = broker.letters().remove(0);
+        assert_eq!((letter.payload.as_ref(), letter.headers.get("theirs")), (body.as_bytes(), None));
+        let record: Record = serde_json::from_str(letter.headers.get(headers::RECORD).unwrap()).unwrap();
+        assert_eq!((record.reason, record.error.as_str()), (Reason::Limit, Size::WithoutHeaders.words()));
     }
 
     #[tokio::test(start_paused = true)]

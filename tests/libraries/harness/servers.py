@@ -38,7 +38,8 @@ class Redis:
         self.folder = tempfile.TemporaryDirectory(prefix="quash-libraries-")
         self.port = free_port()
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder.name]
-        command += ["--save", "", "--appendonly", "yes" if durable else "no", "--databases", "64"]
+        command += ["--save", "", "--appendonly", "yes" if durable else "no", "--appendfsync", "always"]
+        command += ["--databases", "64"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         eventually("Redis answers", self.answers)
 

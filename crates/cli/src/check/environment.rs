@@ -188,11 +188,6 @@ impl Inspected {
     }
 }
 
-fn refused(what: String) -> Finding {
-    let mend = hint::mend(&what).to_owned();
-    Finding::error(what, mend)
-}
-
 fn outcome_of(finding: &Finding) -> Outcome {
     match finding.severity {
         Severity::Ok => Outcome::Ok,

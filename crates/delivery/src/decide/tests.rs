@@ -94,6 +94,20 @@ fn a_share_waits_for_a_target_that_is_not_configured_here_and_is_given_up_like_o
 }
 
 #[test]
+fn a_first_failure_in_the_future_does_not_put_off_the_end() {
+    let share = State { targets: TargetSet::EMPTY, elsewhere: true, first_failure_ms: Some(i64::MAX), ..FRESH };
+    let decided = of(share, Happened::Unconfigured);
+    let Decision::Replace { parks, .. } = &decided else { panic!("{decided:?}") };
+    assert_eq!(parks[0].state.first_failure_ms, Some(NOW_MS), "it counts from now on");
+    check(
+        failing(1, -DAY_MS),
+        &asked(&[0], None),
+        &[unreachable(0)],
+        "park Unreachable [0] attempt 1 in 200ms pass 0ns",
+    );
+}
+
+#[test]
 fn a_later_pass_is_parked_for_the_targets_that_are_done() {
     let next = asked(&[0, 1], Some(1_000));
     check(FRESH, &next, &[], "park NextPass [0, 1] attempt 1 in 1s pass 1s");
@@ -201,6 +215,7 @@ fn a_panic_costs_an_attempt_of_everything_that_was_to_do() {
 #[test]
 fn a_delivery_that_kills_workers_is_not_tried_again() {
     assert_eq!(brief(&of(FRESH, Happened::KillsWorkers(10))), "letter panic None after 1");
+    assert_eq!(brief(&of(FRESH, Happened::Unreadable("why"))), "letter decode None after 1");
 }
 
 #[test]

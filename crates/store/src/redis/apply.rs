@@ -31,11 +31,17 @@ pub(super) async fn apply(connector: &Connector, actions: &[Action], pace: f64) 
         && let Some(wanted) = wanted(actions, &mut tally)
     {
         let swept = scan::remove(&link, &wanted, pace, actions.len()).await;
-        let (part, visited) = connector.check(&link, swept).await?;
-        keys_visited = visited;
-        tally.merge(part);
-        let left = tally.take_left();
-        link = finish(connector, link, left, &mut tally).await?;
+        if let Err(StoreError::Refused(why)) = &swept {
+            // A right that is missing for a scan is missing for all prefixes and globs, and for nothing else.
+            let scanning = actions.iter().enumerate().filter(|(_, action)| action.scans());
+            scanning.for_each(|(owner, _)| tally.refuse(owner, why.as_str()));
+        } else {
+            let (part, visited) = connector.check(&link, swept).await?;
+            keys_visited = visited;
+            tally.merge(part);
+            let left = tally.take_left();
+            link = finish(connector, link, left, &mut tally).await?;
+        }
     }
     // Whoever hears of it reads anew at once, and must not find what is only about to go.
     finish(connector, link, publications(actions), &mut tally).await?;

@@ -24,19 +24,19 @@ const RIGHTS: [Right; 6] = [
         command: "SCAN",
         arguments: &["0", "COUNT", "1"],
         severity: Severity::Warning,
-        without: "rules that remove prefixes hold up the whole target",
+        without: "what rules remove by prefix becomes a dead letter",
     },
     Right {
         command: "SET",
         arguments: &["%", "1", "XX", "PX", "1"],
         severity: Severity::Warning,
-        without: "rules that bump tags or set keys hold up the whole target",
+        without: "tags that rules bump and keys that they set become dead letters",
     },
     Right {
         command: "PUBLISH",
         arguments: &["%", ""],
         severity: Severity::Warning,
-        without: "rules that publish hold up the whole target",
+        without: "what rules publish becomes a dead letter",
     },
     Right {
         command: "EXISTS",
@@ -115,7 +115,7 @@ fn missing(right: &Right, reply: &Value) -> Option<Finding> {
     let command = right.command.to_lowercase();
     match classify(error) {
         Class::Refused | Class::Moved | Class::Ask(_) | Class::TryAgain => None,
-        Class::Down if error.code() == "NOPERM" => {
+        Class::NotGranted => {
             let what = format!("the user may not run {command}: {}", right.without);
             let mut finding = Finding::error(what, format!("grant +{command}"));
             finding.severity = right.severity;

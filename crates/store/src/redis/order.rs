@@ -188,10 +188,10 @@ impl<'a> Tally<'a> {
             {
                 self.again.push(Order::Unlink(vec![Key { owner, name: Cow::Borrowed(key.as_bytes()) }]));
             }
-            (Class::Refused, Order::Unlink(keys)) => {
+            (Class::Refused | Class::NotGranted, Order::Unlink(keys)) => {
                 keys.iter().for_each(|key| self.refuse(key.owner, words(&error)));
             }
-            (Class::Refused, Order::Write { owner, .. }) => self.refuse(owner, words(&error)),
+            (Class::Refused | Class::NotGranted, Order::Write { owner, .. }) => self.refuse(owner, words(&error)),
             (Class::Down | Class::TryAgain | Class::MemoryFull, _) => {
                 return Err(StoreError::Unreachable(words(&error)));
             }
@@ -280,6 +280,15 @@ mod tests {
         again.into_iter().zip(replies).for_each(|(order, reply)| tally.book(order, reply).unwrap());
         let refusal = Refusal("NOPERM No permissions to access a key".to_owned());
         assert_eq!(tally.outcomes(), [Ok(1), Err(refusal), Ok(0)]);
+    }
+
+    #[test]
+    fn a_command_that_is_not_granted_is_refused_to_all_who_asked_for_it_at_once() {
+        let mut tally = Tally::new(2);
+        let line = "NOPERM User quash has no permissions to run the 'unlink' command";
+        tally.book(Order::Unlink(keys(&["a", "b"])), error(line)).unwrap();
+        assert!(tally.again.is_empty());
+        assert_eq!(tally.outcomes(), [Err(Refusal(line.to_owned())), Err(Refusal(line.to_owned()))]);
     }
 
     #[test]

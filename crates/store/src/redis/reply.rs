@@ -9,6 +9,9 @@ use crate::StoreError;
 pub(super) enum Class {
     /// The server does not want this command on these keys; others are not concerned.
     Refused,
+    /// This user may not run the command, or the server does not know it, whatever the keys: no waiting helps, and other
+    /// commands are not concerned.
+    NotGranted,
     /// The server cannot work now, whatever is asked; waiting helps, another key does not.
     Down,
     /// The server has no memory left to write, and still removes.
@@ -31,9 +34,10 @@ pub(super) fn class(code: &str, details: &str) -> Class {
         "ASK" => Class::Ask(details.rsplit(' ').next().unwrap_or_default().to_owned()),
         "TRYAGAIN" => Class::TryAgain,
         // The server uses one code for a key that a user may not touch, which concerns whoever asked for that key, and
-        // for a command that it may not run at all, which concerns everyone until an operator grants it.
-        "NOPERM" if details.contains("permissions to run") => Class::Down,
-        "ERR" if details.starts_with("max number of clients") || details.starts_with("unknown command") => Class::Down,
+        // for a command that it may not run at all.
+        "NOPERM" if details.contains("permissions to run") => Class::NotGranted,
+        "ERR" if details.starts_with("unknown command") => Class::NotGranted,
+        "ERR" if details.starts_with("max number of clients") => Class::Down,
         _ => Class::Refused,
     }
 }
@@ -60,8 +64,7 @@ pub(super) fn down(error: &RedisError) -> StoreError {
 pub(super) fn answer(reply: Value) -> Result<Value, StoreError> {
     let Value::ServerError(error) = reply else { return Ok(reply) };
     match classify(&error) {
-        Class::Refused => Err(StoreError::Refused(words(&error))),
-        Class::Down if error.code() == "NOPERM" => Err(StoreError::Refused(words(&error))),
+        Class::Refused | Class::NotGranted => Err(StoreError::Refused(words(&error))),
         _ => Err(StoreError::Unreachable(words(&error))),
     }
 }
@@ -103,7 +106,7 @@ mod tests {
 
     #[test]
     fn an_error_costs_one_key_or_holds_the_target() {
-        use Class::{Ask, Down, MemoryFull, Moved, Refused, TryAgain};
+        use Class::{Ask, Down, MemoryFull, Moved, NotGranted, Refused, TryAgain};
         let cases = [
             ("LOADING", "Redis is loading the dataset in memory", Down),
             ("READONLY", "You can't write against a read only replica.", Down),
@@ -119,8 +122,8 @@ mod tests {
             ("NOAUTH", "Authentication required.", Down),
             ("WRONGPASS", "invalid username-password pair or user is disabled.", Down),
             ("ERR", "max number of clients reached", Down),
-            ("ERR", "unknown command 'UNLINK', with args beginning with: 'a'", Down),
-            ("NOPERM", "User quash has no permissions to run the 'unlink' command", Down),
+            ("ERR", "unknown command 'UNLINK', with args beginning with: 'a'", NotGranted),
+            ("NOPERM", "User quash has no permissions to run the 'unlink' command", NotGranted),
             ("NOPERM", "No permissions to access a key", Refused),
             ("NOPERM", "this user has no permissions to access one of the keys used as arguments", Refused),
             ("OOM", "command not allowed when used memory > 'maxmemory'.", MemoryFull),

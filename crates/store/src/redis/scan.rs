@@ -35,8 +35,8 @@ pub(super) async fn remove<'a>(
     actions: usize,
 ) -> Result<(Tally<'a>, u64), StoreError> {
     let sweeps = link.nodes.iter().map(|node| sweep(link, node, wanted, pace, actions));
-    let swept = futures_util::future::try_join_all(sweeps).await.map_err(hold)?;
-    link.still_whole().await.map_err(hold)?;
+    let swept = futures_util::future::try_join_all(sweeps).await?;
+    link.still_whole().await?;
     let mut tally = Tally::new(actions);
     let mut visited = 0;
     for (part, keys) in swept {
@@ -91,13 +91,6 @@ async fn survey_node(node: &Node, sought: &[Sought], pace: f64, until: Instant) 
     }
     let complete = walk.done() || sought.is_empty();
     Ok(Survey { sighted: looker.finish(), keys: walk.visited, complete })
-}
-
-/// A right that is missing for a scan is missing for all prefixes and globs of all rules, and no fault of any.
-fn hold(error: StoreError) -> StoreError {
-    match error {
-        StoreError::Refused(why) | StoreError::Unreachable(why) => StoreError::Unreachable(why),
-    }
 }
 
 async fn sweep<'a>(

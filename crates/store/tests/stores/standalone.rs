@@ -137,12 +137,25 @@ async fn a_server_with_too_many_clients_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_missing_right_holds_the_target_and_a_wrong_password_stays_secret() {
+async fn a_missing_right_is_refused_to_whom_it_concerns_and_a_wrong_password_stays_secret() {
     let server = Server::start(&[]).await;
-    server.admin(&["ACL", "SETUSER", "quash", "on", ">hunter2", "~*", "&*", "+scan", "+info"]).await;
+    server.admin(&["ACL", "SETUSER", "quash", "on", ">hunter2", "~*", "&*", "+scan", "+info", "+set"]).await;
     let with = |password: &str| store(json!({"url": format!("redis://quash:{password}@127.0.0.1:{}", server.port)}));
-    let why = why_unreachable(with("hunter2").as_ref(), &delete("a")).await;
-    assert!(why.starts_with("NOPERM") && why.contains("unlink"), "{why}");
+    let some = [
+        Action::Bump("t".into()),
+        Action::Delete("a".into()),
+        Action::Publish { channel: "c".into(), message: "m".into() },
+    ];
+    let outcomes = with("hunter2").apply(&some).await.unwrap().outcomes;
+    assert!(outcomes[0].is_ok(), "{outcomes:?}");
+    for (outcome, command) in outcomes[1..].iter().zip(["unlink", "publish"]) {
+        let why = outcome.as_ref().unwrap_err().to_string();
+        assert!(why.contains("NOPERM") && why.contains(command), "{why}");
+    }
+    server.admin(&["ACL", "SETUSER", "quash", "-scan"]).await;
+    let prefix = with("hunter2").apply(&[Action::DeletePrefix("a".into()), Action::Bump("t".into())]).await.unwrap();
+    assert!(prefix.outcomes[0].is_err() && prefix.outcomes[1].is_ok(), "{:?}", prefix.outcomes);
+    server.admin(&["ACL", "SETUSER", "quash", "+scan"]).await;
     let why = why_unreachable(with("hunter3").as_ref(), &delete("a")).await;
     assert!(why.contains("authentication failed") && !why.contains("hunter"), "{why}");
 

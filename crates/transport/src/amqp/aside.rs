@@ -52,7 +52,7 @@ pub(super) async fn run(consuming: Arc<Consuming>, session: Arc<Session>, mut co
 /// Publishes at the new place, then acks; returns what the broker did not take.
 async fn set_aside(consuming: &Consuming, session: &Session, chunk: Vec<Aside>) -> Vec<Aside> {
     let outgoing: Vec<_> = chunk.iter().map(|aside| outgoing(consuming, aside)).collect();
-    let outcomes = consuming.place.publisher.publish_each(&outgoing).await;
+    let outcomes = consuming.place.publish_each(&outgoing).await;
     let mut done = Vec::with_capacity(chunk.len());
     let mut rest = Vec::new();
     for (aside, outcome) in chunk.into_iter().zip(outcomes) {
@@ -60,8 +60,8 @@ async fn set_aside(consuming: &Consuming, session: &Session, chunk: Vec<Aside>) 
             Ok(()) => done.push(aside.at),
             // It has grown by what travels beside it. Better in company than never.
             Err(Untaken::Oversized) => consuming.inbox.add_suspects([delivery(session, aside)]),
-            Err(Untaken::Failed(error)) => {
-                report(&error);
+            Err(other) => {
+                report(&other.into());
                 rest.push(aside);
             }
         }

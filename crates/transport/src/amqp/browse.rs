@@ -311,8 +311,8 @@ impl Session {
 
     /// How many letters nobody has taken.
     pub(super) async fn ready(&self) -> Result<usize, TransportError> {
-        let count = topology::count(&self.control, &self.queue).await?;
-        Ok(count.map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX)))
+        let count = topology::certain(&self.control, &self.queue).await?;
+        Ok(count.map_or(0, |count| usize::try_from(count.messages).unwrap_or(usize::MAX)))
     }
 
     /// Takes some from the head, and keeps them if they are needed or few; says whether there were any.

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_rs::{Runtime, Tokio};
 use futures_util::future::FutureExt;
 use futures_util::stream::{BoxStream, StreamExt};
 use lapin::options::ConfirmSelectOptions;
@@ -14,6 +15,7 @@ use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, ErrorKind, Event};
 use tokio::time::timeout;
 
+use super::guard::{self, Guarded};
 use crate::TransportError;
 
 /// How long connecting may take, greeting and login included.
@@ -81,29 +83,25 @@ impl Server {
     async fn open(&self, purpose: &str, socket: &Socket) -> lapin::Result<Connection> {
         let uri = AMQPUri::clone(&self.uri);
         let (tls, socket) = (self.tls.clone(), Arc::clone(&socket.0));
-        let runtime = lapin::runtime::default_runtime()?;
-        // Written in place, because only there the compiler knows what the driver's streams are.
-        Connection::connector(
-            uri,
-            runtime,
-            async move |uri: AMQPUri, runtime| {
-                let opening = async {
-                    let plain = AMQPUri { scheme: AMQPScheme::AMQP, ..uri.clone() };
-                    let stream = plain.connect_async(&runtime).await?;
-                    if let AsyncTcpStream::Plain(stream) = &stream {
-                        Socket::set(&socket, TcpStream::from(stream.get_ref().as_fd().try_clone_to_owned()?))?;
-                    }
-                    match &tls {
-                        Some(tls) => stream.into_rustls(tls, &uri.authority.host).await,
-                        None => Ok(stream),
-                    }
+        let runtime = guard::runtime();
+        let plain = Runtime::new(Tokio::current());
+        let connecting = async move |uri: AMQPUri, _: Runtime<guard::Kit>| {
+            let opening = async {
+                let address = AMQPUri { scheme: AMQPScheme::AMQP, ..uri.clone() };
+                let stream = address.connect_async(&plain).await?;
+                if let AsyncTcpStream::Plain(stream) = &stream {
+                    Socket::set(&socket, TcpStream::from(stream.get_ref().as_fd().try_clone_to_owned()?))?;
+                }
+                let stream = match &tls {
+                    Some(tls) => stream.into_rustls(tls, &uri.authority.host).await?,
+                    None => stream,
                 };
-                let opened = timeout(CONNECT_LIMIT, opening).await;
-                opened.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map_err(lapin::Error::from)
-            },
-            properties(purpose),
-        )
-        .await
+                Ok::<_, std::io::Error>(AsyncTcpStream::Plain(Guarded::new(stream)))
+            };
+            let opened = timeout(CONNECT_LIMIT, opening).await;
+            opened.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map_err(lapin::Error::from)
+        };
+        Connection::connector(uri, runtime, connecting, properties(purpose)).await
     }
 
     fn not_connected(&self, error: &lapin::Error) -> TransportError {

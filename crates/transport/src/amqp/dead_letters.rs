@@ -9,11 +9,12 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::browse::Session;
 use super::connection::{Link, Server};
+use super::glance::Glances;
 use super::letter_id::{self, Order};
 use super::message::Extras;
 use super::publish::{Outgoing, Publisher};
 use super::topology::Names;
-use crate::{DeadLetters, LetterId, Message, TransportError};
+use crate::{DeadLetters, Glance, LetterId, Message, TransportError};
 
 /// How many letters are read at once where only their names matter.
 const CHUNK: usize = 1000;
@@ -26,13 +27,15 @@ pub(super) struct DeadQueue {
     publisher: Arc<Publisher>,
     names: Names,
     browser: Arc<Mutex<Browser>>,
+    glances: Glances,
 }
 
 impl DeadQueue {
-    pub(super) fn new(publisher: Arc<Publisher>, link: &Link, names: Names) -> Self {
-        let (server, order) = (link.server().clone(), Order::default());
+    pub(super) fn new(publisher: Arc<Publisher>, looking: Arc<Link>, names: Names) -> Self {
+        let (server, order) = (looking.server().clone(), Order::default());
         let browser = Browser { server, names: names.clone(), session: None, order };
-        Self { publisher, names, browser: Arc::new(Mutex::new(browser)) }
+        let glances = Glances::new(looking, names.dead.clone());
+        Self { publisher, names, browser: Arc::new(Mutex::new(browser)), glances }
     }
 
     async fn browser(&self) -> OwnedMutexGuard<Browser> {
@@ -66,6 +69,10 @@ impl DeadLetters for DeadQueue {
     async fn len(&self) -> Result<u64, TransportError> {
         let mut browser = self.browser().await;
         to_its_end(&self.browser, async move { browser.len().await }).await
+    }
+
+    async fn glance(&self) -> Result<Glance, TransportError> {
+        self.glances.glance().await
     }
 }
 

@@ -17,6 +17,9 @@ const HANDED_OUT: &str = "quash-transport-handed-out";
 /// The header in which the content type travels outside of AMQP, which has a property for it.
 const CONTENT_TYPE: &str = "content-type";
 
+/// The same of how the body is encoded.
+const CONTENT_ENCODING: &str = "content-encoding";
+
 /// The header with which Quash names an event whose payload does not.
 const ID: &str = "quash-id";
 
@@ -84,7 +87,7 @@ pub(super) fn read_letter(properties: &BasicProperties, data: Vec<u8>) -> Messag
             message.headers.set(name.to_lowercase(), text(value));
         }
     }
-    set_content_type(&mut message.headers, properties);
+    set_content(&mut message.headers, properties);
     message
 }
 
@@ -95,6 +98,8 @@ pub(super) fn properties(message: &Message, extras: &Extras) -> BasicProperties 
     for (name, value) in message.headers.as_slice() {
         if name == CONTENT_TYPE && value.len() <= MAX_SHORT_STRING_LENGTH {
             properties = properties.with_content_type(value.as_str().into());
+        } else if name == CONTENT_ENCODING && value.len() <= MAX_SHORT_STRING_LENGTH {
+            properties = properties.with_content_encoding(value.as_str().into());
         } else if !is_brokers(name)
             && let Ok(name) = ShortString::try_new(name.as_ref())
         {
@@ -137,7 +142,7 @@ pub(super) fn now_ms() -> u64 {
 
 /// A publisher's own identifier names the event if nothing else does.
 fn add_properties(headers: &mut Headers, properties: &BasicProperties) {
-    set_content_type(headers, properties);
+    set_content(headers, properties);
     if let Some(id) = properties.message_id()
         && headers.get(ID).is_none()
     {
@@ -145,9 +150,12 @@ fn add_properties(headers: &mut Headers, properties: &BasicProperties) {
     }
 }
 
-fn set_content_type(headers: &mut Headers, properties: &BasicProperties) {
+fn set_content(headers: &mut Headers, properties: &BasicProperties) {
     if let Some(content_type) = properties.content_type() {
         headers.set(CONTENT_TYPE, content_type.as_str());
+    }
+    if let Some(encoding) = properties.content_encoding() {
+        headers.set(CONTENT_ENCODING, encoding.as_str());
     }
 }
 
@@ -240,9 +248,13 @@ mod tests {
     #[test]
     fn a_message_comes_back_as_it_was_published() {
         let mut sent = Message { payload: "body".into(), ..Message::default() };
-        for (name, value) in
-            [("content-type", "application/json"), ("quash-attempt", "2"), ("text", "ä → ∞\r\n"), ("empty", "")]
-        {
+        for (name, value) in [
+            ("content-type", "application/json"),
+            ("content-encoding", "gzip"),
+            ("quash-attempt", "2"),
+            ("text", "ä → ∞\r\n"),
+            ("empty", ""),
+        ] {
             sent.headers.set(name, value);
         }
         let extras = Extras { handed_out: 3, due: Some(17), expiration: Some(5), message_id: None };

@@ -9,6 +9,11 @@ mod connection;
 mod message;
 mod topology;
 
+// What the driver gets to read.
+mod frames;
+mod guard;
+mod mend;
+
 // Publishing, and the delays of copies.
 mod publish;
 mod retry;
@@ -26,6 +31,7 @@ mod window;
 mod backlog;
 mod browse;
 mod dead_letters;
+mod glance;
 mod inspect;
 mod letter_id;
 
@@ -37,7 +43,7 @@ use tokio::sync::watch;
 
 pub use self::config::{Config, QueueType};
 use self::connection::{Link, Server};
-use self::publish::{Outgoing, Publisher};
+use self::publish::{Outcome, Outgoing, Publisher, Untaken};
 use self::topology::Names;
 use super::{Backlog, ConsumeOptions, Consumer, DeadLetters, Message, Transport, TransportError};
 use quash_config::Finding;
@@ -73,9 +79,37 @@ impl Amqp {
         let publisher = Arc::new(Publisher::new(Arc::clone(&link), *config.publish_timeout));
         let rungs = names.rungs().collect();
         let (held, closings) = (Arc::default(), watch::Sender::new(0));
-        let dead_letters = dead_letters::DeadQueue::new(Arc::clone(&publisher), &looking, names.clone());
+        let dead_letters = dead_letters::DeadQueue::new(Arc::clone(&publisher), Arc::clone(&looking), names.clone());
         let place = Place { names, rungs, config, link, looking, publisher, held, closings };
         Self { place: Arc::new(place), dead_letters }
+    }
+}
+
+impl Place {
+    /// Publishes what can be, and says what became of each. Queues that are not there any more are declared anew, where that
+    /// is this transport's business: what must go there could never be settled without them.
+    async fn publish_each(&self, messages: &[Outgoing<'_>]) -> Vec<Outcome> {
+        let mut outcomes = self.publisher.publish_each(messages).await;
+        let missing: Vec<_> = (0..).zip(&outcomes).filter_map(|(place, outcome)| is_missing(place, outcome)).collect();
+        let Some((_, queue)) = missing.first().filter(|_| self.config.declare) else { return outcomes };
+        tracing::error!(queue, "a queue is not there and is declared; if it was deleted, what it held is lost");
+        if let Err(error) = topology::prepare(&self.looking, &self.names, &self.config).await {
+            tracing::warn!(%error, "cannot declare the queue");
+            return outcomes;
+        }
+        let places: Vec<_> = missing.iter().map(|(place, _)| *place).collect();
+        let again: Vec<_> = places.iter().filter_map(|place| messages.get(*place).cloned()).collect();
+        for (place, outcome) in places.into_iter().zip(self.publisher.publish_each(&again).await) {
+            outcomes[place] = outcome;
+        }
+        outcomes
+    }
+}
+
+fn is_missing(place: usize, outcome: &Outcome) -> Option<(usize, String)> {
+    match outcome {
+        Err(Untaken::NoQueue(queue)) => Some((place, queue.clone())),
+        _ => None,
     }
 }
 

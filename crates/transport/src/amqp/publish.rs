@@ -48,6 +48,8 @@ impl<'a> Outgoing<'a> {
 pub(super) enum Untaken {
     /// It is larger than the broker ever takes.
     Oversized,
+    /// There is no queue of this name.
+    NoQueue(String),
     /// Anything else.
     Failed(TransportError),
 }
@@ -56,6 +58,7 @@ impl From<Untaken> for TransportError {
     fn from(untaken: Untaken) -> Self {
         match untaken {
             Untaken::Oversized => Self::TooLarge("publishing: a message is larger than the broker takes".into()),
+            Untaken::NoQueue(queue) => Self::Refused(format!("publishing: there is no queue {queue}")),
             Untaken::Failed(error) => error,
         }
     }
@@ -211,7 +214,7 @@ async fn confirmed(confirm: PublisherConfirm, unroutable: &mut Vec<ShortString>)
 fn refuse_unroutable(outcomes: &mut [Outcome], messages: &[Outgoing<'_>], unroutable: &[ShortString]) {
     for (outcome, message) in outcomes.iter_mut().zip(messages) {
         if unroutable.iter().any(|queue| queue.as_str() == message.queue) {
-            *outcome = Err(refused(format!("publishing: there is no queue {}", message.queue)));
+            *outcome = Err(Untaken::NoQueue(message.queue.to_owned()));
         }
     }
 }

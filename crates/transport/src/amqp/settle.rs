@@ -95,12 +95,13 @@ async fn settle_all(
     failed.map(|()| oversized)
 }
 
-/// Deliveries whose copies are too large come back by the broker, which counts: in the end they are given up.
-fn hand_out_again(session: &Arc<Session>, oversized: Vec<Number>) {
+/// Deliveries whose copies are too large, and that nobody settles with smaller ones, come back by the broker.
+fn hand_out_again(session: &Arc<Session>, mut oversized: Vec<Number>) {
     if !oversized.is_empty() {
         let session = Arc::clone(session);
         tokio::spawn(async move {
             tokio::time::sleep(OVERSIZED_AWAY).await;
+            oversized.retain(|at| session.claim(*at, |_| ()) == Claim::Granted);
             session.requeue(&oversized).await;
         });
     }
@@ -149,15 +150,15 @@ impl Plan {
         let mut untaken = Vec::new();
         let (copies, owners) = self.copies(consuming);
         if !copies.is_empty() {
-            let outcomes = consuming.place.publisher.publish_each(&copies).await;
+            let outcomes = consuming.place.publish_each(&copies).await;
             let mut done = std::mem::take(&mut self.acked);
             for (at, outcome) in whole(&owners, outcomes) {
                 match outcome {
                     Ok(()) => done.push(at),
                     Err(Untaken::Oversized) => settled.oversized.push(at),
-                    Err(Untaken::Failed(error)) => {
+                    Err(other) => {
                         untaken.push(at);
-                        settled.failed = Some(error);
+                        settled.failed = Some(other.into());
                     }
                 }
             }
@@ -166,6 +167,8 @@ impl Plan {
         if !self.acked.is_empty() {
             session.ack(&self.acked).await;
         }
+        // Whoever asks again, with smaller copies where they were too large, may settle them.
+        untaken.extend(&settled.oversized);
         if !untaken.is_empty() {
             session.unclaim(&untaken);
         }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use lapin::Channel;
-use lapin::options::QueueDeclareOptions;
+use lapin::message::BasicGetMessage;
+use lapin::options::{BasicGetOptions, BasicNackOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
 
 use super::config::{Config, QueueType};
@@ -209,15 +210,54 @@ async fn differences(link: &Link, wanted: &Wanted, words: &str) -> Result<Vec<Di
     Ok(found)
 }
 
-/// How many messages of a queue wait to be handed out, or nothing if there is no such queue; that closes the channel.
+/// What a queue has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Count {
+    /// How many messages wait to be handed out.
+    pub(super) messages: u32,
+    /// How many take them.
+    pub(super) consumers: u32,
+}
+
+/// How many messages of a queue wait to be handed out, or nothing if there is no such queue; that closes the channel. None
+/// wait also where a quorum queue does not answer: see [`certain`].
 pub(super) async fn count(channel: &Channel, name: &str) -> Result<Option<u32>, TransportError> {
+    Ok(passive(channel, name).await?.map(|count| count.messages))
+}
+
+/// What a queue has, and never nothing because it did not answer: a quorum queue whose leader is slow, or not chosen yet, is
+/// told to have neither messages nor consumers. Then it is asked for a message, which its leader alone can answer; should
+/// there be one after all, it goes back to where it was.
+pub(super) async fn certain(channel: &Channel, name: &str) -> Result<Option<Count>, TransportError> {
+    let Some(count) = passive(channel, name).await? else { return Ok(None) };
+    if count.messages > 0 || count.consumers > 0 {
+        return Ok(Some(count));
+    }
+    let Some(first) = get(channel, name).await? else { return Ok(Some(count)) };
+    put_back(&first).await?;
+    Ok(Some(Count { messages: first.message_count.saturating_add(1), ..count }))
+}
+
+async fn passive(channel: &Channel, name: &str) -> Result<Option<Count>, TransportError> {
     let operation = format!("asking for the queue {name}");
     let asked = channel.queue_declare(name.into(), QueueDeclareOptions::durable().passive(), FieldTable::default());
     match answer(&operation, asked).await {
-        Ok(queue) => Ok(Some(queue.message_count())),
+        Ok(queue) => Ok(Some(Count { messages: queue.message_count(), consumers: queue.consumer_count() })),
         Err(TransportError::Refused(words)) if words.contains("NOT_FOUND") => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Takes the first message of a queue.
+pub(super) async fn get(channel: &Channel, name: &str) -> Result<Option<BasicGetMessage>, TransportError> {
+    let operation = format!("asking the queue {name} for a message");
+    answer(&operation, channel.basic_get(name.into(), BasicGetOptions::default())).await
+}
+
+/// Puts back what was taken; alone, it becomes the first again.
+pub(super) async fn put_back(taken: &BasicGetMessage) -> Result<(), TransportError> {
+    let options = BasicNackOptions { requeue: true, multiple: false };
+    answer("putting a message back", taken.acker.nack(options)).await.map(drop)
 }
 
 /// Ends a channel in order; the connection does it otherwise.

@@ -105,6 +105,9 @@ pub(super) struct ConsumerInfo {
     /// The last that was handed out for the first time.
     #[serde(default)]
     pub(super) delivered: Delivered,
+    /// Up to here all is settled.
+    #[serde(default)]
+    pub(super) ack_floor: Delivered,
     /// Never handed out.
     pub(super) num_pending: u64,
     /// Handed out and not settled.

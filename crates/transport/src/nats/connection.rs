@@ -1,6 +1,7 @@
 //! Connects to the server when it is first needed, asks its API, and says which errors repeating can mend.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -11,7 +12,7 @@ use async_nats::{
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::api::{Answer, ApiError, code};
@@ -32,8 +33,33 @@ pub(super) struct Server {
 /// The connection of one transport. The driver mends it after every cut.
 pub(super) struct Link {
     server: Server,
-    client: OnceCell<Client>,
+    driver: Mutex<Option<Driver>>,
+    /// Held while connecting, so that many who find no driver make one.
+    opening: tokio::sync::Mutex<()>,
     events: Arc<Events>,
+}
+
+/// The driver, which mends its connection by itself.
+#[derive(Clone)]
+struct Driver {
+    client: Client,
+    gone: Arc<AtomicBool>,
+}
+
+impl Driver {
+    fn lives(&self) -> bool {
+        !self.gone.load(Ordering::Relaxed)
+    }
+}
+
+/// Held by what the driver calls back, which it drops when it dies: there are messages at which its own checks fail, and
+/// whatever is asked of it afterwards is never answered.
+struct Alive(Arc<AtomicBool>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// What the driver tells beside answers.
@@ -81,17 +107,36 @@ pub(super) enum Unanswered {
 impl Link {
     pub(super) fn new(server: Server) -> Self {
         let events = Events { connected: watch::Sender::new(0), forbidden: Mutex::new(None) };
-        Self { server, client: OnceCell::new(), events: Arc::new(events) }
+        let opening = tokio::sync::Mutex::new(());
+        Self { server, driver: Mutex::new(None), opening, events: Arc::new(events) }
     }
 
-    /// The connection, made if this is its first use.
-    pub(super) async fn client(&self) -> Result<&Client, TransportError> {
-        self.client.get_or_try_init(|| self.connect()).await
+    /// The connection, made if this is its first use, or if the driver has died.
+    pub(super) async fn client(&self) -> Result<Client, TransportError> {
+        if let Some(client) = self.living() {
+            return Ok(client);
+        }
+        let _opening = self.opening.lock().await;
+        if let Some(client) = self.living() {
+            return Ok(client);
+        }
+        let gone = Arc::default();
+        let client = self.connect(Arc::clone(&gone)).await?;
+        *self.driver() = Some(Driver { client: client.clone(), gone });
+        Ok(client)
+    }
+
+    fn living(&self) -> Option<Client> {
+        self.driver().as_ref().filter(|driver| driver.lives()).map(|driver| driver.client.clone())
+    }
+
+    fn driver(&self) -> MutexGuard<'_, Option<Driver>> {
+        self.driver.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the server can be reached, as far as is known.
     pub(super) fn is_connected(&self) -> bool {
-        self.client.get().is_some_and(|client| client.connection_state() == State::Connected)
+        self.living().is_some_and(|client| client.connection_state() == State::Connected)
     }
 
     /// Which connection there is now. That the first one was made may be told late.
@@ -109,8 +154,8 @@ impl Link {
         Ok(self.client().await?.max_payload())
     }
 
-    async fn connect(&self) -> Result<Client, TransportError> {
-        let options = self.options()?;
+    async fn connect(&self, gone: Arc<AtomicBool>) -> Result<Client, TransportError> {
+        let options = self.options(Alive(gone))?;
         // Trying one server after the other takes each its time.
         let limit = CONNECT_LIMIT * u32::try_from(self.server.addresses.len()).unwrap_or(u32::MAX);
         match timeout(limit, options.connect(self.server.addresses.clone())).await {
@@ -133,7 +178,7 @@ impl Link {
         }
     }
 
-    fn options(&self) -> Result<ConnectOptions, TransportError> {
+    fn options(&self, alive: Alive) -> Result<ConnectOptions, TransportError> {
         let config = &self.server.config;
         let events = Arc::clone(&self.events);
         let options = ConnectOptions::new()
@@ -145,6 +190,7 @@ impl Link {
             .ping_interval(*config.heartbeat)
             .reconnect_delay_callback(reconnect_delay)
             .event_callback(move |event| {
+                let _alive = &alive;
                 events.note(&event);
                 async {}
             });
@@ -271,7 +317,7 @@ impl Link {
     }
 
     fn no_jetstream(&self) -> TransportError {
-        let has = self.client.get().and_then(Client::try_server_info).is_none_or(|info| info.jetstream);
+        let has = self.living().and_then(|client| client.try_server_info()).is_none_or(|info| info.jetstream);
         match has {
             true => self.unreachable("JetStream does not answer (starting, or without a leader)"),
             false => TransportError::Refused(format!("{}: JetStream is not enabled", self.server.names())),

@@ -15,7 +15,7 @@ use super::held::Held;
 use super::pull::Puller;
 use super::settle::{self, Settling};
 use super::topology::{self, Lane};
-use super::{Place, keep, stranded, suspects};
+use super::{Place, keep, stranded, suspects, unreadable};
 use crate::{ConsumeOptions, Consumer, Delivery, Receiver, TransportError};
 
 /// How long a consumer that ends waits for what is still going on.
@@ -35,6 +35,8 @@ pub(super) struct Consuming {
     pub(super) aside: mpsc::UnboundedSender<Delivery>,
     /// Whether nothing more is wanted.
     pub(super) stop: watch::Sender<bool>,
+    /// Whether somebody looks for what the driver cannot hand over.
+    pub(super) looking: watch::Sender<bool>,
     /// Rings when something says that a consumer may not be there any more.
     pub(super) doubt: Notify,
     /// How many settles are going on.
@@ -131,6 +133,7 @@ pub(super) async fn start(place: Arc<Place>, options: &ConsumeOptions) -> Result
         buffer: Buffer::default(),
         aside,
         stop: watch::Sender::new(false),
+        looking: watch::Sender::new(false),
         doubt: Notify::new(),
         settling: watch::Sender::new(0),
         closed: AtomicBool::new(false),
@@ -141,6 +144,7 @@ pub(super) async fn start(place: Arc<Place>, options: &ConsumeOptions) -> Result
     }
     parts.spawn(suspects::move_aside(Arc::clone(&consuming), suspected));
     parts.spawn(stranded::watch(Arc::clone(&consuming)));
+    parts.spawn(unreadable::watch(Arc::clone(&consuming)));
     // Not one of the parts: what was received is kept until it is settled, after receiving has ended too.
     tokio::spawn(keep::keep_held(Arc::clone(&consuming)));
     let receiver = Receiving { consuming: Arc::clone(&consuming), parts: Some(parts) };

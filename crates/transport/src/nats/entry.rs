@@ -101,10 +101,15 @@ fn header_map(headers: &Headers) -> Option<HeaderMap> {
         let map = map.get_or_insert_default();
         match HeaderName::from_str(name) {
             Ok(plain) if is_free(name) && is_value(value) => map.insert(plain, value.as_str()),
-            _ => map.append(ESCAPED, format!("{}={}", escape(name), escape(value))),
+            _ => put_escaped(map, name, value),
         }
     }
     map
+}
+
+/// Adds a header in the form that carries any name and any value.
+pub(super) fn put_escaped(map: &mut HeaderMap, name: &str, value: &str) {
+    map.append(ESCAPED, format!("{}={}", escape(name), escape(value)));
 }
 
 fn is_free(name: &str) -> bool {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -119,6 +119,11 @@ impl Held {
     pub(super) fn let_go_lane(&self, lane: Lane) {
         let tags: Vec<_> = self.entries().iter().filter(|(_, entry)| entry.lane == lane).map(|(tag, _)| *tag).collect();
         self.let_go(tags);
+    }
+
+    /// The numbers of what is held of a lane.
+    pub(super) fn sequences(&self, lane: Lane) -> FxHashSet<u64> {
+        self.entries().values().filter(|entry| entry.lane == lane).map(|entry| entry.sequence).collect()
     }
 
     /// Whether nothing of a lane is held.

@@ -87,7 +87,7 @@ fn count(lane: Lane, facts: Facts, before: u32) -> (u32, bool) {
 }
 
 /// A number that no other delivery in this process has.
-fn next_tag() -> u128 {
+pub(super) fn next_tag() -> u128 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     u128::from(NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -22,10 +22,13 @@ mod intake;
 mod pull;
 mod settle;
 
-// What goes on beside: keeping what is held, finding what is stranded, moving suspects aside.
+// What goes on beside: keeping what is held, finding what is stranded or cannot be handed over, moving suspects aside.
+mod block;
 mod keep;
+mod stored;
 mod stranded;
 mod suspects;
+mod unreadable;
 
 // Dead letters, and looking at it all.
 mod backlog;

@@ -7,7 +7,7 @@ use super::Place;
 use super::api::PubAck;
 use super::connection::Unanswered;
 use super::entry::Outgoing;
-use super::topology::{is_wildcard, missing_stream, stream_info};
+use super::topology::{is_wildcard, missing_stream, restore_aside, stream_info};
 use crate::{Message, TransportError};
 
 /// How many messages are on their way at once.
@@ -43,6 +43,22 @@ pub(super) async fn store_all(place: &Place, subject: &str, messages: &[Message]
         result?;
     }
     Ok(())
+}
+
+/// Stores copies, and says of each whether it is stored; a stream that is not there any more is made again.
+pub(super) async fn store_copies(place: &Place, outgoing: Vec<Outgoing>) -> Vec<Result<(), TransportError>> {
+    let mut results = store(place, outgoing.clone()).await;
+    let missing = results.iter().find_map(|result| result.as_ref().err()).cloned();
+    if let Some(error) = missing
+        && restore_aside(place, &error).await
+    {
+        let failed: Vec<_> = (0..results.len()).filter(|at| results[*at].is_err()).collect();
+        let again = failed.iter().map(|at| outgoing[*at].clone()).collect();
+        for (at, result) in failed.into_iter().zip(store(place, again).await) {
+            results[at] = result;
+        }
+    }
+    results
 }
 
 /// Stores copies, and says of each whether it is stored.

@@ -14,6 +14,7 @@ use super::connection::made_anew;
 use super::consume::Consuming;
 use super::intake::{self, Sorted, unix_ms};
 use super::topology::{self, Lane};
+use super::{reply, unreadable};
 use crate::TransportError;
 use crate::backoff::Pace;
 
@@ -75,7 +76,7 @@ impl Puller {
                 Err(error) => tracing::debug!(lane = ?self.lane, %error, "cannot fetch"),
             }
             tokio::select! {
-                () = self.restore() => {}
+                () = self.restore() => unreadable::looked(&self.consuming).await,
                 () = stopped(&mut stop) => return,
             }
         }
@@ -83,7 +84,7 @@ impl Puller {
 
     async fn pull(&mut self, stop: &mut watch::Receiver<bool>) -> Result<Ended, TransportError> {
         let link = &self.consuming.place.link;
-        let client = link.client().await?.clone();
+        let client = link.client().await?;
         let inbox = client.new_inbox();
         let subscribed = client.subscribe(inbox.clone()).await;
         let mut messages = subscribed.map_err(|error| link.unreachable(error))?;
@@ -193,8 +194,11 @@ impl Puller {
         let mut fetched = Vec::with_capacity(chunk.len());
         for message in chunk {
             match message.status {
-                None => fetched.push(message),
-                Some(status) => doubt = asked.hear(status, &message, self.consuming.batch).or(doubt),
+                // A publisher may have written a status too; what is acked to somebody was stored in the stream.
+                Some(status) if !is_delivery(&message) => {
+                    doubt = asked.hear(status, &message, self.consuming.batch).or(doubt)
+                }
+                _ => fetched.push(message),
             }
         }
         asked.heard = Instant::now();
@@ -237,10 +241,10 @@ impl Puller {
             return;
         }
         while let Ok(Some(chunk)) = timeout(LAST_ANSWER, next_chunk(&mut messages)).await {
-            let fetched = chunk.into_iter().filter(|message| message.status.is_none()).collect();
+            let fetched = chunk.into_iter().filter(is_delivery).collect();
             let early = self.keep(fetched, true);
             if let Ok(client) = self.consuming.place.link.client().await {
-                _ = send_back(client, early).await;
+                _ = send_back(&client, early).await;
             }
         }
     }
@@ -259,6 +263,7 @@ impl Puller {
                     consuming.buffer.mend(self.lane);
                     return;
                 }
+                Err(error) if topology::restore_aside(&consuming.place, &error).await => {}
                 Err(error @ TransportError::Refused(_)) => consuming.buffer.fail(self.lane, error),
                 Err(error) => tracing::debug!(lane = ?self.lane, %error, "cannot look at the consumer"),
             }
@@ -295,6 +300,11 @@ impl Asked {
         self.silences += 1;
         (self.silences >= 2).then(|| "the server is silent".to_owned())
     }
+}
+
+/// Whether this is a message of the stream, and no word of the server about a request.
+fn is_delivery(message: &Message) -> bool {
+    message.reply.as_deref().and_then(reply::facts).is_some()
 }
 
 /// Waits until nothing more is wanted.

@@ -117,7 +117,8 @@ impl Plan {
         let copies = match verdict {
             Verdict::Ack => return self.words.push(word(DONE)),
             Verdict::Replace(copies) => {
-                copies.iter().enumerate().map(|(place, copy)| copied(names, entry, place, copy, now_ms)).collect()
+                let copied = |(place, copy)| fitting(copied(names, entry, place, copy, now_ms), copy, max);
+                copies.iter().enumerate().map(copied).collect()
             }
             Verdict::Release => vec![released(names, entry)],
         };
@@ -148,7 +149,7 @@ impl Plan {
         let Self { words, jobs, .. } = self;
         let (mut done, copies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.done, job.copies)).unzip();
         let counts: Vec<_> = copies.iter().map(Vec::len).collect();
-        let stored = publish::store(&consuming.place, copies.into_iter().flatten().collect()).await;
+        let stored = publish::store_copies(&consuming.place, copies.into_iter().flatten().collect()).await;
         let mut stored = stored.into_iter();
         let mut failed = None;
         let mut counts = counts.into_iter();
@@ -165,6 +166,13 @@ impl Plan {
         consuming.held.let_go(done.iter().map(|word| word.tag));
         failed.map_or(Ok(()), Err)
     }
+}
+
+/// A dead letter without any header is what was published, and goes without an identifier of its own where there is no room
+/// for it.
+fn fitting(outgoing: Outgoing, copy: &Copy, max: usize) -> Outgoing {
+    let is_bare = copy.message.headers.as_slice().is_empty() && copy.place == crate::Place::DeadLetters;
+    if is_bare && outgoing.size() > max { Outgoing { headers: None, ..outgoing } } else { outgoing }
 }
 
 fn copied(names: &Names, entry: &Entry, place: usize, copy: &Copy, now_ms: u64) -> Outgoing {
@@ -201,7 +209,10 @@ async fn tell(consuming: &Consuming, words: &[Word]) -> Result<(), TransportErro
 /// The server takes what one connection says in its order: when it answers the last, it has heard all. Each consumer
 /// answers for itself.
 async fn tell_all(place: &Place, words: &[Word]) -> Result<(), TransportError> {
-    let Some(client) = (if words.is_empty() { None } else { Some(place.link.client().await?) }) else { return Ok(()) };
+    if words.is_empty() {
+        return Ok(());
+    }
+    let client = place.link.client().await?;
     let asked = Instant::now();
     let connection = place.link.connection();
     let mut last: [Option<&Word>; 3] = [None; 3];

@@ -101,6 +101,22 @@ pub(super) async fn prepare(place: &Place) -> Result<(), TransportError> {
     Ok(())
 }
 
+/// Makes the streams of copies and dead letters again, where somebody has deleted them while this worker runs, and making is
+/// its business: what must go there could never be settled without them. Says whether it did.
+pub(super) async fn restore_aside(place: &Place, error: &TransportError) -> bool {
+    let [_, retry, dead] = needed_streams(place);
+    let missing = [retry, dead].into_iter().find(|stream| *error == missing_stream(&stream.name));
+    let Some(stream) = missing.filter(|_| place.config.declare) else { return false };
+    tracing::error!(stream = %stream.name, "a stream is not there and is made; if it was deleted, what it held is lost");
+    match ensure_stream(place, &stream).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(%error, "cannot make the stream");
+            false
+        }
+    }
+}
+
 /// The three streams as they would be made.
 pub(super) fn needed_streams(place: &Place) -> [StreamConfig; 3] {
     let (names, config) = (&place.names, &place.config);

@@ -53,6 +53,10 @@ pub struct Config {
     /// Starts although the server may evict the stream when its memory is full. That loses events in silence.
     #[serde(default)]
     pub allow_eviction: bool,
+    /// Lets `check --connect` pass although the server answers before it has written down what it took. A server whose process
+    /// dies then loses events that nobody publishes again.
+    #[serde(default)]
+    pub allow_loss: bool,
 }
 
 fn stream() -> String {
@@ -92,6 +96,7 @@ impl Config {
             replica_timeout: replica_timeout(),
             keep: no_time(),
             allow_eviction: false,
+            allow_loss: false,
         }
     }
 

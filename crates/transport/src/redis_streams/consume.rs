@@ -42,6 +42,8 @@ pub(super) struct Consuming {
     /// Rings when a copy was parked here: it may be due before all others.
     pub(super) parked: Notify,
     pub(super) reading: AtomicBool,
+    /// Why reading stopped last, in the server's words where it said any.
+    pub(super) stopped: std::sync::Mutex<Option<TransportError>>,
 }
 
 impl Consuming {
@@ -52,6 +54,13 @@ impl Consuming {
     pub(super) fn is_connected(&self) -> bool {
         // A reader whose entries nobody takes notices nothing; the other connection is used every second.
         self.reading.load(Ordering::Relaxed) && self.link.is_reached()
+    }
+
+    /// What keeps it from the server, if anything does.
+    pub(super) fn problem(&self) -> Option<TransportError> {
+        let cut_off = || TransportError::Unreachable("the consumer is cut off".to_owned());
+        let stopped = || self.stopped.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        (!self.is_connected()).then(|| stopped().unwrap_or_else(cut_off))
     }
 
     /// Removes this consumer from the group once it holds nothing, so that names do not pile up.
@@ -146,6 +155,7 @@ pub(super) async fn start(place: Arc<Place>, options: &ConsumeOptions) -> Result
         parked: Notify::new(),
         // Nothing is known to be wrong yet: the group has just answered.
         reading: AtomicBool::new(true),
+        stopped: std::sync::Mutex::default(),
     });
     topology::ensure_group(&consuming.link, &consuming.place.names).await?;
     // One batch waits while the next one is read: the server works while the worker does.

@@ -14,7 +14,11 @@ use quash_config::{Finding, Severity};
 /// Inspects the server; changes nothing.
 pub(super) async fn inspect(link: &Link, place: &Place) -> Result<Vec<Finding>, TransportError> {
     let facts = Facts::read(link, &place.names).await?;
-    let mut findings = vec![version(&facts), persistence(&facts), eviction(&facts, place.config.allow_eviction)];
+    let mut findings = vec![
+        version(&facts),
+        persistence(&facts, place.config.allow_loss),
+        eviction(&facts, place.config.allow_eviction),
+    ];
     findings.extend(facts.mode_problem().map(|what| error(what, "use a standalone server for the queue")));
     let types = facts.type_problems();
     let keys_fit = types.is_empty();
@@ -39,24 +43,27 @@ fn version(facts: &Facts) -> Finding {
     ok(format!("the server can be reached, version {version}"))
 }
 
-fn persistence(facts: &Facts) -> Finding {
-    match (facts.info("aof_enabled"), facts.fsync()) {
-        (None, _) => ok("whether the server keeps an append-only file may not be read"),
-        (Some("0"), _) => warning(
-            "the append-only file is off: when the server dies, everything since its last snapshot is lost",
-            "set appendonly yes",
-        ),
-        (_, Some("always")) => ok("the append-only file is written through before every answer"),
-        (_, Some("no")) => warning(
-            "the append-only file is written through when the system likes: a power loss takes half a minute of events",
-            "set appendfsync always, or everysec",
-        ),
-        (_, Some(_)) => warning(
-            "the append-only file is written through every second: a power loss takes the last second or two of events",
-            "set appendfsync always where that is too much",
-        ),
-        (_, None) => ok("the append-only file is on; how often it is written through may not be read"),
-    }
+/// What the server confirms and may lose: an error, unless the configuration says that it may.
+fn persistence(facts: &Facts, allow_loss: bool) -> Finding {
+    let what = match (facts.info("aof_enabled"), facts.fsync()) {
+        (None, _) => return ok("whether the server keeps an append-only file may not be read"),
+        (Some("0"), _) => {
+            "the append-only file is off: when the server dies, everything since its last snapshot is lost"
+        }
+        (_, Some("always")) => return ok("the append-only file is written through before every answer"),
+        (_, Some("no")) => {
+            "the append-only file is written through when the system likes: a power loss takes half a minute of events"
+        }
+        (_, Some(_)) => {
+            "the append-only file is written through every second, later on a busy disk: when the process dies, events that \
+             were confirmed can be lost, and a power loss takes the last second or two of them"
+        }
+        (_, None) => {
+            return ok("the append-only file is on; how often it is written through may not be read");
+        }
+    };
+    let mend = "set appendonly yes and appendfsync always, or allow_loss: true in the source where events may be lost";
+    if allow_loss { warning(what, mend) } else { error(what, mend) }
 }
 
 fn eviction(facts: &Facts, allowed: bool) -> Finding {

@@ -70,6 +70,7 @@ impl Reader {
                 Stop::Failed(error) => Err(error),
             };
             let Err(error) = failed else { continue };
+            *self.consuming.stopped.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error.clone());
             let refused = matches!(error, TransportError::Refused(_));
             if refused && self.batches.send(Err(error)).await.is_err() {
                 return;

@@ -40,6 +40,10 @@ impl Settler for Settling {
     fn connected(&self) -> bool {
         self.consuming.is_connected()
     }
+
+    fn problem(&self) -> Option<TransportError> {
+        self.consuming.problem()
+    }
 }
 
 impl Drop for Settling {

@@ -131,10 +131,11 @@ async fn wrong_credentials_are_refused_without_being_shown() {
 #[tokio::test]
 async fn what_no_queue_takes_is_refused_and_its_original_kept() {
     let place = Place::own().await;
-    let transport = place.transport();
+    // One that makes queues, and one that leaves that to others.
+    let (maker, transport) = (place.transport(), Config { declare: false, ..place.config() }.build().unwrap());
     let refused = transport.publish(&[message("x")]).await;
     assert!(matches!(&refused, Err(TransportError::Refused(words)) if words.contains(place.queue())), "{refused:?}");
-    transport.prepare().await.unwrap();
+    maker.prepare().await.unwrap();
     transport.publish(&[message("kept"), message("acked")]).await.unwrap();
     let mut consumer = consume(&*transport, "a", 2).await;
     let held = receive_many(&mut consumer, 2).await;
@@ -147,7 +148,7 @@ async fn what_no_queue_takes_is_refused_and_its_original_kept() {
     let refused = consumer.settler.settle(&verdicts).await;
     assert!(matches!(&refused, Err(TransportError::Refused(words)) if words.contains(".dead")), "{refused:?}");
     assert_eq!(transport.backlog().await.unwrap().unsettled, 1, "the other one is acked nevertheless");
-    transport.prepare().await.unwrap();
+    maker.prepare().await.unwrap();
     consumer.settler.settle(&verdicts).await.unwrap();
     assert_eq!(transport.dead_letters().len().await.unwrap(), 1);
     assert_eq!(transport.backlog().await.unwrap(), Backlog::default());

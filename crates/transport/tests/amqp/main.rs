@@ -4,11 +4,14 @@
 
 mod conformance;
 mod dead_letters;
+mod deleted;
 mod ending;
 mod faults;
 mod inspection;
 mod lost_connections;
 mod node;
 mod refusals;
+mod silent;
 mod tls;
 mod topology;
+mod unreadable;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use quash_e2e::{ChaosProxy, Mode};
 use quash_transport::conformance::eventually;
-use quash_transport::{TransportError, Verdict};
+use quash_transport::{Copy, Place, TransportError, Verdict};
 
 use super::flow::{drain, flow};
 use super::server::{LIMIT, Server, all, consume, dead, message, numbered, quick, receive_many, refusal};
@@ -67,6 +67,31 @@ async fn a_stream_that_is_deleted_is_told_and_not_made_by_publishers() {
         received = consumer.receiver.receive().await.unwrap_or_default();
     }
     assert_eq!(received[0].message.payload, "x");
+    assert!(consumer.settler.connected());
+}
+
+#[tokio::test]
+async fn deleted_streams_of_letters_and_delays_are_made_again_when_something_must_go_there() {
+    let server = Server::start().await;
+    let transport = server.transport();
+    transport.prepare().await.unwrap();
+    transport.publish(&numbered(0..2)).await.unwrap();
+    let mut consumer = consume(&*transport, "a", 2).await;
+    let held = receive_many(&mut consumer, 2).await;
+    let operator = operator(&server).await;
+    for stream in ["QUASH_DEAD", "QUASH_RETRY"] {
+        operator.delete_stream(stream).await.unwrap();
+    }
+    let later = Copy { message: held[1].message.clone(), place: Place::Later(Duration::from_millis(100)) };
+    let verdicts = [(held[0].tag, dead(held[0].message.clone())), (held[1].tag, Verdict::Replace(vec![later]))];
+    eventually(LIMIT, "it is settled", async || consumer.settler.settle(&verdicts).await.is_ok()).await;
+    assert_eq!(transport.dead_letters().len().await.unwrap(), 1);
+    let mut back = Vec::new();
+    while back.is_empty() {
+        back = tokio::time::timeout(LIMIT, consumer.receiver.receive()).await.unwrap().unwrap_or_default();
+    }
+    assert_eq!(back[0].message.payload, "1");
+    consumer.settler.settle(&all(&back, &Verdict::Ack)).await.unwrap();
     assert!(consumer.settler.connected());
 }
 

@@ -12,3 +12,4 @@ mod server;
 mod stranded;
 mod tls;
 mod topology;
+mod unreadable;

@@ -1,6 +1,7 @@
 //! Promises that an inspection says what is wrong with a server, and is content with a right one.
 
 use quash_config::Severity;
+use quash_transport::redis_streams::Config;
 
 use super::server::{Server, numbered};
 
@@ -29,10 +30,13 @@ async fn a_right_server_has_nothing_to_mend() {
 #[tokio::test]
 async fn what_loses_events_is_found() {
     let server = Server::with(&["--appendonly", "no", "--maxmemory-policy", "allkeys-random"]).await;
-    check(&server, Severity::Warning, "append-only file is off").await;
+    check(&server, Severity::Error, "append-only file is off").await;
     check(&server, Severity::Error, "allkeys-random").await;
     let server = Server::with(&["--appendonly", "yes", "--appendfsync", "everysec"]).await;
-    check(&server, Severity::Warning, "every second").await;
+    check(&server, Severity::Error, "every second").await;
+    let allowed = Config { allow_loss: true, ..server.config() }.build().unwrap().inspect().await.unwrap();
+    let of_the_file = allowed.iter().find(|finding| finding.what.contains("every second")).unwrap();
+    assert_eq!(of_the_file.severity, Severity::Warning);
     server.ask::<u64>(&["RPUSH", "quash.events", "x"]).await;
     check(&server, Severity::Error, "the key quash.events is a list, not a stream").await;
 }

@@ -1,6 +1,7 @@
 //! Serves metrics and health over HTTP.
 
 mod health;
+mod limits;
 mod token;
 
 #[cfg(test)]
@@ -25,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 pub use health::Health;
+use limits::{Limited, Limits};
 use quash_dispatch::config::AdminConfig;
 use token::Token;
 
@@ -67,7 +69,7 @@ pub async fn listen(listen: &str, admin: Admin, tasks: &mut JoinSet<()>) -> io::
     tracing::info!(%address, "admin endpoint listens");
     let router = router(Arc::new(admin));
     // Serving ends with its task; a connection that fails is the affair of who opened it.
-    tasks.spawn(async move { drop(axum::serve(listener, router).await) });
+    tasks.spawn(async move { drop(axum::serve(Limited::new(listener, Limits::default()), router).await) });
     Ok(Some(address))
 }
 

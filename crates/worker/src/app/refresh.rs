@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use quash_transport::{Message, TransportError};
+use quash_transport::{Glance, Message, TransportError};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::source::Source;
@@ -19,33 +19,45 @@ pub(super) async fn refresh(source: Arc<Source>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let asked = timeout(EVERY, ask(&source)).await;
-        let silent = || Err(TransportError::Unreachable(format!("no answer within {EVERY:?}")));
-        match asked.unwrap_or_else(|_| silent()) {
-            // Who may consume need not be allowed to count.
-            Ok(()) | Err(TransportError::Refused(_)) => judge(&source),
-            Err(error) => source.metrics.disconnected(&error),
+        let (backlog, letters) = tokio::join!(within(source.transport.backlog()), letters(&source));
+        match &backlog {
+            Ok(backlog) => source.metrics.backlog(backlog),
+            Err(_) => source.metrics.backlog_unknown(),
         }
+        match letters {
+            Ok((count, age)) => source.metrics.dead_letters(count, age),
+            Err(error) => {
+                tracing::debug!(source = %source.name, %error, "cannot count the dead letters");
+                source.metrics.dead_letters_unknown();
+            }
+        }
+        judge(&source, backlog.err());
     }
 }
 
-/// The broker answers; what remains is whether the consumer reaches it. An idle one hears of nothing else that it does.
-fn judge(source: &Source) {
-    match source.settler.get() {
-        Some(settler) if settler.connected() => source.metrics.connected(),
-        Some(_) => source.metrics.disconnected(&TransportError::Unreachable("the consumer is cut off".to_owned())),
-        None => {}
+/// Whether the consumer reaches its broker: an idle one hears of nothing else that it does. It knows best what is wrong;
+/// who may consume need not be allowed to count.
+fn judge(source: &Source, error: Option<TransportError>) {
+    let settler = source.settler.get();
+    let error = error.filter(|error| !matches!(error, TransportError::Refused(_)));
+    match (settler.map(|settler| settler.problem()), error) {
+        (Some(Some(problem)), _) => source.metrics.disconnected(&problem),
+        (_, Some(error)) => source.metrics.disconnected(&error),
+        (Some(None), None) => source.metrics.connected(),
+        (None, None) => {}
     }
 }
 
-async fn ask(source: &Source) -> Result<(), TransportError> {
-    source.metrics.backlog(&source.transport.backlog().await?);
-    let letters = source.transport.dead_letters();
-    let count = letters.len().await?;
-    let oldest = if count > 0 { letters.scan(None, 1).await? } else { Vec::new() };
-    let age = oldest.first().and_then(|(_, message)| age(message)).unwrap_or(0.0);
-    source.metrics.dead_letters(count, age);
-    Ok(())
+/// How many dead letters there are, and how old the oldest is.
+async fn letters(source: &Source) -> Result<(u64, Option<f64>), TransportError> {
+    let Glance { count, oldest } = within(source.transport.dead_letters().glance()).await?;
+    let age = if count == 0 { Some(0.0) } else { oldest.as_ref().and_then(age) };
+    Ok((count, age))
+}
+
+async fn within<T>(asked: impl Future<Output = Result<T, TransportError>>) -> Result<T, TransportError> {
+    let silent = || Err(TransportError::Unreachable(format!("no answer within {EVERY:?}")));
+    timeout(EVERY, asked).await.unwrap_or_else(|_| silent())
 }
 
 /// Seconds since the letter was written; `None` when it does not say.

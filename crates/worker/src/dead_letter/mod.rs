@@ -18,6 +18,7 @@ pub mod discard;
 pub mod replay;
 
 #[cfg(any(test, feature = "testing"))]
+#[expect(clippy::unwrap_used, reason = "a double that cannot go on fails its test")]
 pub mod testing;
 
 pub use letter::{About, Legibility, Letter};

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::str::FromStr;
 use std::time::Duration;
 
+use quash_transport::message::UNREADABLE;
 use quash_transport::{LetterId, Message, Transport, TransportError};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,7 +24,7 @@ pub fn replacement(letter: &Letter) -> Message {
     let Letter { message, about, .. } = letter;
     let mut message = message.clone();
     let headers = &mut message.headers;
-    for stale in [headers::RECORD, headers::ATTEMPT, headers::FIRST_FAILURE] {
+    for stale in [headers::RECORD, headers::ATTEMPT, headers::FIRST_FAILURE, UNREADABLE] {
         headers.remove(stale);
     }
     if let Some(target) = &about.target {

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt;
 use quash_core::resolve::Resolved;
+use quash_transport::message::UNREADABLE;
 use quash_transport::{Delivery, Tag, Verdict};
 
 use super::Work;
@@ -52,7 +53,7 @@ impl<'w, 'd> Handled<'w, 'd> {
             worker: &source.worker,
             format: source.options.format,
             limits: snapshot.limits,
-            rules: &*snapshot.rules,
+            rules: &snapshot.rules,
             now_ms: self.now_ms,
         };
         self.verdicts.push((delivery.tag, scene.verdict(delivery, &decision, handed_over)));
@@ -72,6 +73,9 @@ impl<'w, 'd> Handled<'w, 'd> {
     pub(super) fn count(&self, source: &Source, snapshot: &Snapshot) {
         for Decided { delivery, decision, matched } in &self.decisions {
             source.metrics.settled(&delivery.broker_id, decision, *matched);
+            if let Some(why) = delivery.message.headers.get(UNREADABLE) {
+                source.metrics.unreadable(&delivery.broker_id, why);
+            }
             if let Decision::Replace { parks, .. } = decision {
                 for park in parks {
                     let error = match park.why {

@@ -17,6 +17,9 @@ pub(super) struct History {
     kept: usize,
     /// Until when actions are missing from the buckets although they are in the window.
     incomplete_until: Option<Instant>,
+    /// When the target was last known to have all that was done there. The window reaches back from then, however long the
+    /// target has been away since: it may come back as it was at that time or before.
+    whole: Instant,
     everything: Vec<Action>,
 }
 
@@ -35,8 +38,16 @@ pub(super) struct Recent {
 }
 
 impl History {
-    pub(super) const fn new(window: Duration) -> Self {
-        Self { window, buckets: VecDeque::new(), kept: 0, incomplete_until: None, everything: Vec::new() }
+    /// Nothing is known of what others, or this worker before it started, did in the window before now.
+    pub(super) fn new(window: Duration, now: Instant) -> Self {
+        let incomplete_until = (!window.is_zero()).then(|| now + window);
+        Self { window, buckets: VecDeque::new(), kept: 0, incomplete_until, whole: now, everything: Vec::new() }
+    }
+
+    /// The target has all that was done there.
+    pub(super) fn is_whole(&mut self, now: Instant) {
+        self.whole = now;
+        self.forget();
     }
 
     pub(super) fn set_everything(&mut self, actions: Vec<Action>) {
@@ -48,8 +59,7 @@ impl History {
     }
 
     /// Whether anything would have to be applied again.
-    pub(super) fn is_empty(&mut self, now: Instant) -> bool {
-        self.forget(now);
+    pub(super) fn is_empty(&self) -> bool {
         self.buckets.is_empty() && self.incomplete_until.is_none()
     }
 
@@ -58,7 +68,8 @@ impl History {
         if self.window.is_zero() {
             return;
         }
-        self.forget(now);
+        // It answered just now.
+        self.is_whole(now);
         self.kept += actions.len();
         match self.buckets.back_mut() {
             Some(last) if now.duration_since(last.started) < self.window / BUCKETS => last.actions.extend(actions),
@@ -69,9 +80,8 @@ impl History {
         }
     }
 
-    /// What has to be applied again now.
-    pub(super) fn recent(&mut self, now: Instant) -> Recent {
-        self.forget(now);
+    /// What has to be applied again.
+    pub(super) fn recent(&self) -> Recent {
         let everything = self.incomplete_until.is_some();
         let last_resort = if everything { self.everything.as_slice() } else { &[] };
         let all = last_resort.iter().chain(self.buckets.iter().flat_map(|bucket| &bucket.actions));
@@ -80,12 +90,12 @@ impl History {
         Recent { actions, everything }
     }
 
-    fn forget(&mut self, now: Instant) {
-        let age = self.window + self.window / BUCKETS;
-        while self.buckets.front().is_some_and(|bucket| now.duration_since(bucket.started) > age) {
+    fn forget(&mut self) {
+        let (age, whole) = (self.window + self.window / BUCKETS, self.whole);
+        while self.buckets.front().is_some_and(|bucket| whole.duration_since(bucket.started) > age) {
             self.pop();
         }
-        self.incomplete_until = self.incomplete_until.filter(|until| *until > now);
+        self.incomplete_until = self.incomplete_until.filter(|until| *until > whole);
     }
 
     /// Drops repeats, and if that is not enough the oldest buckets. Keeps half, so that this cost is spread over at least
@@ -121,48 +131,82 @@ mod tests {
         Action::Delete(format!("k:{n}").into())
     }
 
+    /// A history whose worker has run for longer than the window.
+    fn settled() -> History {
+        let now = Instant::now();
+        let mut history = History::new(WINDOW, now.checked_sub(WINDOW).unwrap());
+        history.is_whole(now);
+        history
+    }
+
     #[tokio::test(start_paused = true)]
     async fn actions_are_kept_for_the_window_and_each_once() {
-        let mut history = History::new(WINDOW);
-        let start = Instant::now();
+        tokio::time::advance(2 * WINDOW).await;
+        let (mut history, start) = (settled(), Instant::now());
         history.record(start, vec![delete(1), delete(2)]);
         history.record(start + WINDOW / 2, vec![delete(2), delete(3)]);
-        let recent = history.recent(start + WINDOW);
-        assert_eq!(recent, Recent { actions: vec![delete(1), delete(2), delete(3)], everything: false });
-        assert_eq!(history.recent(start + WINDOW + WINDOW / 4).actions, [delete(2), delete(3)]);
-        assert!(history.is_empty(start + WINDOW * 2));
+        history.is_whole(start + WINDOW);
+        assert_eq!(history.recent(), Recent { actions: vec![delete(1), delete(2), delete(3)], everything: false });
+        history.is_whole(start + WINDOW + WINDOW / 4);
+        assert_eq!(history.recent().actions, [delete(2), delete(3)]);
+        history.is_whole(start + WINDOW * 2);
+        assert!(history.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_forgotten_while_the_target_is_away() {
+        tokio::time::advance(2 * WINDOW).await;
+        let (mut history, start) = (settled(), Instant::now());
+        history.record(start, vec![delete(1)]);
+        tokio::time::advance(10 * WINDOW).await;
+        assert!(!history.is_empty());
+        assert_eq!(history.recent(), Recent { actions: vec![delete(1)], everything: false });
+        history.is_whole(Instant::now());
+        assert!(history.is_empty(), "it is back, and the window goes on");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_done_before_the_worker_started_is_unknown_for_one_window() {
+        let (mut history, start) = (History::new(WINDOW, Instant::now()), Instant::now());
+        history.set_everything(vec![Action::DeletePrefix("k:".into())]);
+        history.record(start, vec![delete(1)]);
+        assert_eq!(history.recent().actions, [Action::DeletePrefix("k:".into()), delete(1)]);
+        history.is_whole(start + WINDOW);
+        assert_eq!(history.recent(), Recent { actions: vec![delete(1)], everything: false });
     }
 
     #[tokio::test(start_paused = true)]
     async fn repeats_do_not_push_others_out() {
-        let mut history = History::new(WINDOW);
-        let now = Instant::now();
+        tokio::time::advance(2 * WINDOW).await;
+        let (mut history, now) = (settled(), Instant::now());
         history.record(now, vec![delete(0)]);
         for _ in 0..ACTIONS_MAX {
             history.record(now, vec![delete(1), delete(2)]);
         }
-        assert_eq!(history.recent(now), Recent { actions: vec![delete(0), delete(1), delete(2)], everything: false });
+        assert_eq!(history.recent(), Recent { actions: vec![delete(0), delete(1), delete(2)], everything: false });
     }
 
     #[tokio::test(start_paused = true)]
     async fn more_than_is_kept_becomes_everything_until_the_window_has_passed() {
-        let mut history = History::new(WINDOW);
+        tokio::time::advance(2 * WINDOW).await;
+        let (mut history, start) = (settled(), Instant::now());
         history.set_everything(vec![Action::DeletePrefix("k:".into())]);
-        let start = Instant::now();
         history.record(start, (0..ACTIONS_MAX).map(delete).collect());
         let later = start + WINDOW / 2;
         history.record(later, vec![delete(ACTIONS_MAX)]);
-        let recent = history.recent(later);
+        let recent = history.recent();
         assert!(recent.everything);
         assert_eq!(recent.actions, [Action::DeletePrefix("k:".into()), delete(ACTIONS_MAX)]);
-        assert!(!history.is_empty(later + WINDOW / 2));
-        assert!(history.is_empty(later + WINDOW * 2));
+        history.is_whole(later + WINDOW / 2);
+        assert!(!history.is_empty());
+        history.is_whole(later + WINDOW * 2);
+        assert!(history.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn without_a_window_nothing_is_kept() {
-        let mut history = History::new(Duration::ZERO);
+        let mut history = History::new(Duration::ZERO, Instant::now());
         history.record(Instant::now(), vec![delete(1)]);
-        assert!(history.is_empty(Instant::now()));
+        assert!(history.is_empty());
     }
 }

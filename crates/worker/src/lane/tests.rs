@@ -195,3 +195,32 @@ async fn the_tasks_of_a_lane_end_with_it() {
     assert_eq!(store.asked_who.load(Relaxed), asked);
     assert_eq!(Arc::strong_count(&store), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_removed_before_a_long_absence_is_removed_again() {
+    let store = FakeStore::new(Mode::Works);
+    let lane = lane(&store, TargetOptions::default());
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    lane.apply(share(&["a"])).await;
+    store.forget();
+    store.set(Mode::Dead);
+    lane.apply(share(&["b"])).await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    store.is_now(Ok(Identity("second run".to_owned())));
+    store.set(Mode::Works);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(!lane.is_open());
+    assert_eq!(store.applied(), ["delete a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_soon_after_the_worker_started_removes_everything_that_is_declared() {
+    let store = FakeStore::new(Mode::Works);
+    let lane = lane(&store, TargetOptions::default());
+    lane.set_everything(vec![Action::DeletePrefix("product:".into())]);
+    settle_down().await;
+    store.forget();
+    store.is_now(Ok(Identity("second run".to_owned())));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(store.applied(), ["delete_prefix product:"]);
+}

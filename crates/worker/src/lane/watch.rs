@@ -59,7 +59,7 @@ pub(super) async fn probe(lane: Weak<Lane>, mut pace: Duration) {
 
 impl Lane {
     async fn wants_watching(&self) -> bool {
-        self.watched.identity.lock().await.is_none() || !self.history().is_empty(Instant::now())
+        self.watched.identity.lock().await.is_none() || !self.history().is_empty()
     }
 
     /// Asks the target who it is, and applies what is recent again if it is not who it was. An error means that it
@@ -74,6 +74,7 @@ impl Lane {
                     self.replay().await?;
                 }
                 *known = Some(identity);
+                self.history().is_whole(Instant::now());
                 Ok(())
             }
             Err(StoreError::Refused(error)) => {
@@ -88,7 +89,7 @@ impl Lane {
     }
 
     async fn replay(&self) -> Result<(), String> {
-        let recent = self.history().recent(Instant::now());
+        let recent = self.history().recent();
         self.metrics.restarted(recent.actions.len(), recent.everything);
         for actions in recent.actions.chunks(REPLAY_CHUNK) {
             let limit = self.bounds.limit(actions);

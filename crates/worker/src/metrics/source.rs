@@ -1,14 +1,16 @@
 //! Counts and logs what happens to the messages of one source.
 
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use quash_core::undeclared::Undeclared;
 use quash_transport::{Backlog, TransportError};
 
-use super::{Histogram, Limiter, Metrics, labels};
+use super::{Histogram, Labels, Limiter, Metrics, labels};
 use quash_delivery::decide::{Decision, Park, Why};
 use quash_delivery::record::Reason;
 
@@ -24,14 +26,17 @@ pub struct SourceMetrics {
     staleness: Histogram,
     batch_events: Histogram,
     process_duration: Histogram,
-    lag: Gauge,
+    lag: Known<Gauge>,
     connected: Gauge,
     lost: Counter,
+    unreadable: Counter,
     handed_over: Counter,
     inflight: Gauge,
     letters_written: [Counter; Reason::ALL.len()],
-    letters: Gauge,
-    oldest_letter: Gauge<f64, std::sync::atomic::AtomicU64>,
+    letters: Known<Gauge>,
+    oldest_letter: Known<Gauge<f64, AtomicU64>>,
+    /// How many batches wait because the broker does not take their verdicts.
+    unsettled: AtomicUsize,
     retries_panic: Counter,
     letter_lines: Limiter,
     broker_lines: Limiter,
@@ -114,14 +119,16 @@ impl SourceMetrics {
             staleness: metrics.staleness.get_or_create_owned(&only),
             batch_events: metrics.batch_events.clone(),
             process_duration: metrics.process_duration.get_or_create_owned(&only),
-            lag: metrics.source_lag.get_or_create_owned(&only),
+            lag: Known::new(&metrics.source_lag, &only),
             connected: metrics.source_connected.get_or_create_owned(&only),
             lost: metrics.source_lost.get_or_create_owned(&only),
+            unreadable: metrics.unreadable.get_or_create_owned(&only),
             handed_over: metrics.handed_over.get_or_create_owned(&only),
             inflight: metrics.inflight.get_or_create_owned(&only),
             letters_written: Reason::ALL.map(|kind| metrics.dead_letters_written.get_or_create_owned(&reason(kind))),
-            letters: metrics.dead_letters.get_or_create_owned(&only),
-            oldest_letter: metrics.dead_letter_age.get_or_create_owned(&only),
+            letters: Known::new(&metrics.dead_letters, &only),
+            oldest_letter: Known::new(&metrics.dead_letter_age, &only),
+            unsettled: AtomicUsize::new(0),
             retries_panic: metrics.retries.get_or_create_owned(&labels([("target", ""), ("error", "panic")])),
             letter_lines: Limiter::new(LETTER_LINES),
             broker_lines: Limiter::new(1),
@@ -203,14 +210,23 @@ impl SourceMetrics {
         }
     }
 
+    /// A message is a dead letter because its headers could not be read as they were published.
+    pub fn unreadable(&self, broker_id: &str, why: &str) {
+        self.unreadable.inc();
+        if let Some(suppressed) = self.letter_lines.allow() {
+            tracing::error!(source = %self.source, %broker_id, %why, suppressed,
+                "a message has headers that cannot be read as they were published, it is a dead letter");
+        }
+    }
+
     /// Copies of events went to another source, because caches name it as theirs.
     pub fn handed_over(&self, copies: usize) {
         self.handed_over.inc_by(copies as u64);
     }
 
-    /// Nothing is known to be wrong with the broker.
+    /// Nothing is known to be wrong with the broker, unless it refuses to settle.
     pub fn connected(&self) {
-        if self.connected.set(1) == 0 {
+        if self.unsettled.load(Ordering::Relaxed) == 0 && self.connected.set(1) == 0 {
             tracing::info!(source = %self.source, "source connected");
         }
     }
@@ -229,15 +245,25 @@ impl SourceMetrics {
         self.connected.get() == 1
     }
 
-    /// The broker did not take verdicts; they are told again.
-    pub fn not_settled(&self, error: &TransportError, deliveries: usize) {
+    /// The broker did not take verdicts; they are told again. As long as what is returned lives, the source counts as not
+    /// connected: batches that it does not let go take the place of those that could come.
+    pub fn not_settled(&self, error: &TransportError, deliveries: usize) -> NotSettled<'_> {
+        self.unsettled.fetch_add(1, Ordering::Relaxed);
+        self.connected.set(0);
         if let Some(suppressed) = self.broker_lines.allow() {
             tracing::warn!(source = %self.source, %error, deliveries, suppressed, "cannot settle, trying again");
         }
+        NotSettled(self)
     }
 
-    /// A delivery that cannot be settled, because its copy is larger than the broker takes even without the history of its
-    /// attempts: the broker hands it out again.
+    /// A delivery became a dead letter with less than it should have: a whole copy is larger than the broker takes.
+    pub fn shortened(&self, broker_id: &str, why: &str) {
+        self.letters_written[Reason::Limit as usize].inc();
+        tracing::error!(source = %self.source, broker_id, why, "a message is a dead letter: there is no room for more");
+    }
+
+    /// A delivery that cannot be settled, because even its payload alone is larger than the broker takes: the broker hands
+    /// it out again.
     pub fn oversized(&self, broker_id: &str, bytes: usize) {
         tracing::error!(source = %self.source, broker_id, bytes,
             "cannot settle: the copy is larger than the broker takes; the message stays with the broker, raise its limit");
@@ -265,7 +291,7 @@ impl SourceMetrics {
 
     /// How much is waiting at the broker.
     pub fn backlog(&self, backlog: &Backlog) {
-        self.lag.set(i64::try_from(backlog.ready).unwrap_or(i64::MAX));
+        self.lag.set(|gauge| gauge.set(i64::try_from(backlog.ready).unwrap_or(i64::MAX)));
         let known = self.lost.get();
         if backlog.lost > known {
             let lost = backlog.lost - known;
@@ -274,9 +300,54 @@ impl SourceMetrics {
         }
     }
 
-    /// How many dead letters there are, and how old the oldest is, in seconds.
-    pub fn dead_letters(&self, letters: u64, oldest_age: f64) {
-        self.letters.set(i64::try_from(letters).unwrap_or(i64::MAX));
-        self.oldest_letter.set(oldest_age.max(0.0));
+    /// It is not known how much is waiting.
+    pub fn backlog_unknown(&self) {
+        self.lag.forget();
+    }
+
+    /// How many dead letters there are, and how old the oldest is, in seconds, where that is known.
+    pub fn dead_letters(&self, letters: u64, oldest_age: Option<f64>) {
+        self.letters.set(|gauge| gauge.set(i64::try_from(letters).unwrap_or(i64::MAX)));
+        match oldest_age {
+            Some(age) => self.oldest_letter.set(|gauge| gauge.set(age.max(0.0))),
+            None => self.oldest_letter.forget(),
+        }
+    }
+
+    /// It is not known how many dead letters there are.
+    pub fn dead_letters_unknown(&self) {
+        self.letters.forget();
+        self.oldest_letter.forget();
+    }
+}
+
+/// Verdicts that the broker does not take.
+#[derive(Debug)]
+pub struct NotSettled<'a>(&'a SourceMetrics);
+
+impl Drop for NotSettled<'_> {
+    fn drop(&mut self) {
+        self.0.unsettled.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A gauge that is absent while its value is not known: zero would say that there is nothing.
+#[derive(Debug)]
+struct Known<G> {
+    family: Family<Labels, G>,
+    labels: Labels,
+}
+
+impl<G: Clone + Default> Known<G> {
+    fn new(family: &Family<Labels, G>, labels: &Labels) -> Self {
+        Self { family: family.clone(), labels: labels.clone() }
+    }
+
+    fn set<T>(&self, set: impl FnOnce(&G) -> T) {
+        set(&self.family.get_or_create(&self.labels));
+    }
+
+    fn forget(&self) {
+        self.family.remove(&self.labels);
     }
 }

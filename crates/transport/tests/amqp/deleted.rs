@@ -1,0 +1,36 @@
+//! Promises that queues which somebody deletes while a worker runs are declared again, and hold up nothing.
+
+use std::time::Duration;
+
+use quash_transport::{Backlog, Copy, Message, Place as Where, Verdict};
+use tokio::time::timeout;
+
+use super::node::{LIMIT, Place, consume, message, receive_many, texts};
+
+fn replaced(message: &Message, place: Where) -> Verdict {
+    Verdict::Replace(vec![Copy { message: message.clone(), place }])
+}
+
+#[tokio::test]
+async fn deleted_queues_of_letters_and_delays_are_declared_again_when_something_must_go_there() {
+    let place = Place::own().await;
+    let transport = place.transport();
+    transport.prepare().await.unwrap();
+    transport.publish(&[message("dead"), message("parked"), message("acked")]).await.unwrap();
+    let mut consumer = consume(&*transport, "a", 3).await;
+    let held = receive_many(&mut consumer, 3).await;
+    for suffix in ["dead", "retry.0", "retry.1"] {
+        place.node().await.ctl(&["delete_queue", &format!("{}.{suffix}", place.queue())]).await;
+    }
+    let verdicts = [
+        (held[0].tag, replaced(&held[0].message, Where::DeadLetters)),
+        (held[1].tag, replaced(&held[1].message, Where::Later(Duration::from_millis(100)))),
+        (held[2].tag, Verdict::Ack),
+    ];
+    timeout(LIMIT, consumer.settler.settle(&verdicts)).await.expect("it is settled").unwrap();
+    assert_eq!(transport.dead_letters().len().await.unwrap(), 1);
+    let back = receive_many(&mut consumer, 1).await;
+    assert_eq!(texts(&back), ["parked"]);
+    consumer.settler.settle(&[(back[0].tag, Verdict::Ack)]).await.unwrap();
+    assert_eq!(transport.backlog().await.unwrap(), Backlog::default());
+}
