@@ -228,7 +228,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use quash_config::Severity;
-    use quash_core::key::{Entries, Glob};
+    use quash_core::glob::Glob;
+    use quash_core::key::Entries;
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::key::Glob;
+use crate::glob::Glob;
 
 /// One primitive on one target. All of them may be repeated and reordered without harm.
 ///

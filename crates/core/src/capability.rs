@@ -4,9 +4,10 @@
 use quash_config::{ConfigPath, Problem};
 
 use crate::action::{ActionSet, Write};
-use crate::key::{Glob, KeyError, Reach, ReachBy, Remover, Scheme};
+use crate::glob::Glob;
+use crate::key::{KeyError, Reach, ReachBy, Remover, Scheme};
 use crate::plan::TargetId;
-use crate::resolve::Resolver;
+use crate::resolver::Resolver;
 use crate::rule::set::Cache;
 
 impl Resolver {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::emit::Batch;
 use crate::event::{Change, DecodeError, Event, Invalidate, Row};
 use crate::key::text::show;
 use crate::key::{ArgSet, KeySet, Reach, ReachBy};
@@ -10,7 +11,6 @@ use crate::resolve::{Request, Resolution, Resolver, Widened};
 use crate::rule::around::Around;
 use crate::rule::cascade::EdgeOrigin;
 use crate::rule::dependency::{Clause, Considered, Dependency, Origin, Stale};
-use crate::rule::emit::Batch;
 use crate::rule::reads;
 use crate::rule::set::{Cache, Found};
 use quash_config::{ConfigPath, Problem};

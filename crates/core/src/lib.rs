@@ -7,6 +7,10 @@
 mod capability;
 pub mod explain;
 pub mod resolve;
+
+mod emit;
+mod resolution;
+mod resolver;
 pub mod scope;
 pub mod undeclared;
 pub mod whereabouts;
@@ -19,6 +23,8 @@ pub mod rule;
 
 // Which keys that means.
 pub mod key;
+
+pub mod glob;
 
 // What to do about it, merged over a batch.
 pub mod action;

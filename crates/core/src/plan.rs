@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn integers_are_told_apart_by_what_is_written_and_patterns_by_their_text() {
         let set = |write| Action::Set { key: "k".into(), write };
-        let pattern = |text: &str| Action::DeletePattern(crate::key::Glob::parse(text).unwrap());
+        let pattern = |text: &str| Action::DeletePattern(crate::glob::Glob::parse(text).unwrap());
         let (one, renew) = (set(Write::exactly(1)), set(Write::RENEW));
         check(
             &[(0, one.clone()), (1, renew.clone()), (2, one.clone()), (0, pattern("a*b")), (3, pattern("a*b"))],

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use quash_config::nearest;
 
-use crate::resolve::Resolver;
+use crate::resolver::Resolver;
 
 /// Names kept at most. Publishers choose them: somebody could send a new one with every event.
 const NAMES_MAX: usize = 100;

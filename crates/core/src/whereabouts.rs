@@ -2,7 +2,7 @@
 
 use crate::key::Entries;
 use crate::plan::TargetId;
-use crate::resolve::Resolver;
+use crate::resolver::Resolver;
 use crate::rule::set::Cache;
 
 /// Where the entries of one cache are on one target.

@@ -1,6 +1,7 @@
 //! The root of the configuration, and the parts of it that the worker owns.
 
 mod check;
+#[cfg(feature = "in_process")]
 mod shared;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use quash_store::TargetConfig;
 use quash_transport::TransportConfig;
 use serde::Deserialize;
 
+#[cfg(feature = "in_process")]
 pub use shared::{address, database_in, is_encrypted};
 
 /// A source: which transport, and how to consume it.
@@ -139,6 +141,7 @@ impl Config {
     pub(crate) fn check_rest(&self) -> Vec<Problem> {
         let mut problems = self.check_parts();
         problems.extend(self.check_plugins());
+        #[cfg(feature = "in_process")]
         problems.extend(self.check_shared());
         problems
     }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::{Applied, Described, Questions, Sighted, Sought, Store, Survey};
 use quash_core::action::{Action, ActionSet, Life, Number, Write};
-use quash_core::key::{Glob, GlobBuilder};
+use quash_core::glob::{Glob, GlobBuilder};
 
 /// A store under test, and a way to see behind it.
 #[async_trait]

@@ -25,7 +25,8 @@ pub use self::survey::{Sighted, Sought, Survey, places};
 
 use quash_config::{Span, Tagged};
 use quash_core::action::{Action, ActionSet};
-use quash_core::key::{Glob, KeyFormat};
+use quash_core::glob::Glob;
+use quash_core::key::KeyFormat;
 
 quash_config::plugins! {
     /// Every kind of store. Adding one is a file here and a line.

@@ -13,7 +13,7 @@ use super::survey::Looker;
 use super::{Applied, Can, Described, Identity, Questions, Refusal, Sought, Store, StoreError, Survey};
 use quash_config::{Finding, Problem};
 use quash_core::action::{Action, Life, Write};
-use quash_core::key::Glob;
+use quash_core::glob::Glob;
 
 /// How many publications are kept for [`Memory::published`]; older ones are forgotten.
 const PUBLISHED_MAX: usize = 1024;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use quash_core::key::Glob;
-use quash_core::key::glob::Matcher;
+use quash_core::glob::Glob;
+use quash_core::glob::Matcher;
 
 /// How many other heads are told apart for one pattern; a database has few.
 const HEADS_MAX: usize = 8;

@@ -7,8 +7,7 @@ mod glance;
 pub mod memory;
 pub mod message;
 
-// Shared with the worker; nothing that applications or further transports need.
-#[doc(hidden)]
+// How long who could not be reached is left alone.
 pub mod backoff;
 
 #[cfg(any(feature = "amqp", feature = "nats"))]

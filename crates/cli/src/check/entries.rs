@@ -44,7 +44,8 @@ pub(super) async fn entries(
 #[cfg(test)]
 mod tests {
     use quash_config::Severity;
-    use quash_core::key::{Entries, Glob};
+    use quash_core::glob::Glob;
+    use quash_core::key::Entries;
     use quash_store::memory::Memory;
 
     use super::*;

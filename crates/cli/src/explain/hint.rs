@@ -142,7 +142,8 @@ impl<'e> Missing<'e> {
 mod tests {
     use quash_config::Severity;
     use quash_core::explain::{ExplainedCache, ExplainedChange};
-    use quash_core::key::{Entries, Glob};
+    use quash_core::glob::Glob;
+    use quash_core::key::Entries;
     use quash_store::memory::Memory;
 
     use super::*;

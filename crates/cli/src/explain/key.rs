@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quash_config::Finding;
 use quash_config::Span;
-use quash_core::key::Glob;
+use quash_core::glob::Glob;
 use quash_core::key::entries::exactly;
 use quash_core::resolve::Resolver;
 use quash_core::whereabouts::Whereabouts;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use quash_core::explain::{Explanation, PlannedAction};
-use quash_core::key::Glob;
+use quash_core::glob::Glob;
 use quash_core::resolve::Resolver;
 use quash_store::{Store, StoreError, TargetConfig};
 use serde::Serialize;

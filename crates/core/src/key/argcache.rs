@@ -6,8 +6,9 @@ use serde::Deserialize;
 
 use super::digest::Digest;
 use super::library::{Built, Cannot, Given, Library};
-use super::{ArgSet, Args, Filled, GlobBuilder, KeyError, KeySet, OneOrMany, Reach, ReachBy, Remover, Scheme};
+use super::{ArgSet, Args, Filled, KeyError, KeySet, OneOrMany, Reach, ReachBy, Remover, Scheme};
 use crate::action::Write;
+use crate::glob::GlobBuilder;
 use quash_config::{ConfigPath, Problem};
 
 /// What all cached inclusion tags are called, up to the star behind which the tag's function stands.

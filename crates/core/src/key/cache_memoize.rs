@@ -6,10 +6,8 @@ use super::digest::Digest;
 use super::entries::exactly;
 use super::library::{Built, Cannot, Given, Library};
 use super::python;
-use super::{
-    ArgSet, Args, Entries, Filled, Glob, GlobBuilder, KeyError, KeyFormat, KeySet, OneOrMany, Reach, ReachBy, Remover,
-    Scheme,
-};
+use super::{ArgSet, Args, Entries, Filled, KeyError, KeyFormat, KeySet, OneOrMany, Reach, ReachBy, Remover, Scheme};
+use crate::glob::{Glob, GlobBuilder};
 use quash_config::{ConfigPath, Problem};
 
 /// Digits of an MD5 in hexadecimal: the whole logical key.

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use super::library::{Given, Library};
-use super::{ArgSet, Args, Glob, KeyError, KeySet, ReachBy, Remover, Scheme};
+use super::{ArgSet, Args, KeyError, KeySet, ReachBy, Remover, Scheme};
 use crate::action::Write;
 use crate::event::{Row, Type, Value};
+use crate::glob::Glob;
 use quash_config::Secret;
 
 /// One thing that a scheme asked for.

@@ -5,7 +5,8 @@ use serde::Deserialize;
 use super::digest::Digest;
 use super::format_spec::{self, Piece};
 use super::library::{Built, Given, Library};
-use super::{ArgSet, Args, Entries, Filled, GlobBuilder, KeyError, KeySet, OneOrMany, Reach, ReachBy, Remover, Scheme};
+use super::{ArgSet, Args, Entries, Filled, KeyError, KeySet, OneOrMany, Reach, ReachBy, Remover, Scheme};
+use crate::glob::GlobBuilder;
 use quash_config::{ConfigPath, Problem};
 
 /// Hexadecimal digits of MD5.

@@ -1,7 +1,8 @@
 //! Describes by patterns which keys a cache may have written, so that entries can be counted and told apart.
 
-use super::{Glob, GlobBuilder, KeyError, Remover, Scheme};
+use super::{KeyError, Remover, Scheme};
 use crate::action::Write;
+use crate::glob::{Glob, GlobBuilder};
 
 /// More patterns than this say less than none: each of them is tried on every key of a pass.
 const PATTERNS_MAX: usize = 64;

@@ -9,9 +9,9 @@ pub mod digest;
 pub mod entries;
 pub mod format;
 pub mod format_spec;
-pub mod glob;
 pub mod library;
 pub mod python;
+mod scalar;
 pub(crate) mod text;
 
 #[cfg(test)]
@@ -31,11 +31,12 @@ use std::fmt;
 pub use args::{Args, Filled};
 pub use entries::Entries;
 pub use format::{DjangoFormat, KeyFormat, OneOrMany, PrefixedFormat};
-pub use glob::{Glob, GlobBuilder};
 pub use key_set::{ArgSet, KeySet, MAX_ARGS};
 pub use reach::{Reach, ReachBy};
+pub use scalar::Scalar;
 
 use crate::action::Write;
+use crate::glob::Glob;
 
 /// How a cache's keys, prefixes and tags are spelt, and which of them can remove a key set.
 pub trait Scheme: fmt::Debug + Send + Sync {

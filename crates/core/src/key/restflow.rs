@@ -12,7 +12,7 @@ use self::scheme::{Overflow, Release, Restflow};
 use super::digest::Digest;
 use super::library::{Built, Cannot, Given, Library};
 use super::{Args, KeyFormat, OneOrMany};
-use crate::rule::config::Scalar;
+use crate::key::Scalar;
 use quash_config::{ConfigPath, Problem};
 
 /// Keys that functions under `@cache_result` and `@cache_response` of drf-restflow wrote.

@@ -6,8 +6,9 @@ use super::digest::Digest;
 use super::format_spec::FormatSpec;
 use super::key_set::Arg;
 use super::text::spell;
-use super::{ArgSet, Args, Entries, Filled, Glob, GlobBuilder, KeyError, KeySet, Reach, ReachBy, Remover, Scheme};
+use super::{ArgSet, Args, Entries, Filled, KeyError, KeySet, Reach, ReachBy, Remover, Scheme};
 use crate::event::Value;
+use crate::glob::{Glob, GlobBuilder};
 
 /// Everything but what RFC 3986 calls unreserved, as `urllib.parse.quote(safe="")` does it.
 const URL_RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

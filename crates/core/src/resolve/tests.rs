@@ -6,10 +6,19 @@ mod graph;
 mod libraries;
 mod whereabouts;
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quash_config::{Problem, Secret};
+
+use crate::action::Action;
+use crate::event::{Format, Payload};
+use crate::key::KeyFormat;
+use crate::plan::{Plan, TargetSet};
+use crate::rule::config::{CacheConfig, EntityConfig, Limits, OnUnknown};
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::event::Payload;
 
 /// Compiles rules: `{"targets": {name: format}, "caches": {…}, "limits": {…}}`; without targets there is a plain `main`.
 fn compile(rules: &Json) -> (Option<Resolver>, Vec<Problem>) {

@@ -39,6 +39,7 @@ impl<'e> Around<'e> {
     }
 
     /// All of it, for conditions.
+    #[cfg(feature = "rules")]
     pub(crate) fn row(&self) -> Row<'e> {
         let named = [("source", &self.source), ("origin", &self.origin)];
         let named = named.into_iter().filter_map(|(name, value)| Some((Cow::Borrowed(name), value.clone()?)));

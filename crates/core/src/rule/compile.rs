@@ -8,17 +8,33 @@ use std::time::Duration;
 use super::around;
 use super::cascade::{Edge, EdgeOrigin};
 use super::condition::Condition;
-use super::config::{CacheConfig, DependencyConfig, Mapped, Scalar};
+use super::config::{CacheConfig, DependencyConfig, EntityConfig, Limits, Mapped, OnUnknown};
 use super::dependency::{Dependency, Mapping, Origin};
 use super::entity::Entities;
 use super::set::{Cache, RuleSet};
 use crate::event::{Op, Type, Value};
 use crate::key::template::Template;
-use crate::key::{ArgSet, OneOrMany};
+use crate::key::{ArgSet, KeyFormat, OneOrMany, Scalar};
 use crate::plan::{TargetId, TargetSet};
-use crate::resolve::Declared;
 use crate::scope::QueueId;
-use quash_config::{ConfigPath, Problem};
+use quash_config::{ConfigPath, Problem, Secret};
+
+/// What the rules are compiled from.
+#[derive(Debug, Clone, Copy)]
+pub struct Declared<'a> {
+    /// The targets by name, with their key formats. Their order makes the [`TargetId`]s.
+    pub targets: &'a BTreeMap<String, KeyFormat>,
+    /// The caches by name.
+    pub caches: &'a BTreeMap<String, CacheConfig>,
+    /// What is known of entities beside their events, by name.
+    pub entities: &'a BTreeMap<String, EntityConfig>,
+    /// What an unknown column means where neither dependency nor cache says it.
+    pub on_unknown: Option<OnUnknown>,
+    /// The secrets that keys depend on, by name.
+    pub secrets: &'a BTreeMap<String, Secret>,
+    /// The bounds.
+    pub limits: Limits,
+}
 
 /// The names that a condition on a row may use.
 const ROW_NAMES: [&str; 7] = ["before", "after", "key", "op", "entity", "changed", around::WORD];

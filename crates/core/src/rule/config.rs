@@ -8,7 +8,7 @@ use super::dependency::Bounds;
 use super::dispatch::DispatchConfig;
 use crate::event::{EventLimits, Op, Type};
 use crate::key::library::Library;
-use crate::key::{KeyFormat, OneOrMany, argcache, cache_memoize, django, djblets, easy_cache, restflow};
+use crate::key::{KeyFormat, OneOrMany, Scalar, argcache, cache_memoize, django, djblets, easy_cache, restflow};
 use quash_config::Span;
 
 /// Makes a library of every line of its list: the key that names it in a cache, and where its declaration is read into.
@@ -168,19 +168,6 @@ pub enum Mapped {
 pub struct Constant {
     /// The value.
     pub value: Scalar,
-}
-
-/// A scalar as YAML spells it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(untagged)]
-pub enum Scalar {
-    /// A truth value.
-    Bool(bool),
-    /// An integer.
-    Int(i64),
-    /// Text.
-    Text(String),
 }
 
 /// What an unknown column in a mapped argument means.

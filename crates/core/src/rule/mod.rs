@@ -4,7 +4,6 @@ pub mod config;
 pub mod dispatch;
 
 pub(crate) mod compile;
-pub(crate) mod emit;
 pub(crate) mod set;
 
 pub(crate) mod around;
@@ -30,4 +29,30 @@ pub struct RuleError {
     pub cache: Option<String>,
     /// What went wrong.
     pub error: String,
+}
+
+/// Why more is removed than the event names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Widened {
+    /// A mapped column is unknown.
+    UnknownColumn,
+    /// A condition needs a column that is unknown, and counts as true.
+    UnknownCondition,
+    /// More actions than `limits.max_actions_per_event`.
+    TooManyActions,
+    /// Keys of more bytes than `limits.max_plan_bytes`.
+    TooManyBytes,
+}
+
+impl Widened {
+    /// The name in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UnknownColumn => "unknown_column",
+            Self::UnknownCondition => "unknown_condition",
+            Self::TooManyActions => "too_many_actions",
+            Self::TooManyBytes => "too_many_bytes",
+        }
+    }
 }

@@ -8,19 +8,18 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use super::RuleError;
 use super::around::Around;
 use super::cascade::{self, Edge};
 use super::condition::Condition;
 use super::dependency::{Bounds, Considered, Dependency, Origin};
 use super::entity::Entities;
 use super::known::may_have_changed;
+use super::{RuleError, Widened};
 use crate::event::problem::quoted;
 use crate::event::{Change, Event, Invalidate, Op, Row};
 use crate::key::key_set::add;
 use crate::key::{KeySet, Scheme};
 use crate::plan::TargetSet;
-use crate::resolve::Widened;
 use crate::scope::QueueId;
 
 /// A compiled cache.

@@ -1,6 +1,7 @@
 //! Stands in for conditions where this library is built without the feature `rules`: they are kept as text, and an event
 //! that they would decide about counts as one that may concern the cache.
 
+use super::around::Around;
 use crate::event::Event;
 
 /// What a condition says of an event.
@@ -28,13 +29,18 @@ impl Condition {
         &self.0
     }
 
+    /// Whether it asks for what stands around the event: nobody does here.
+    pub(crate) const fn reads_around(&self) -> bool {
+        false
+    }
+
     /// The paths that it selects, of which nothing is known.
     pub(super) fn selected(&self) -> Vec<Vec<String>> {
         Vec::new()
     }
 
     /// What it says: never anything, and never an error.
-    pub(crate) fn evaluate(&self, _: &Event<'_>) -> Result<Truth, String> {
+    pub(crate) fn evaluate(&self, _: &Event<'_>, _: &Around<'_>) -> Result<Truth, String> {
         Ok(Truth::Unknown)
     }
 }

@@ -2,7 +2,6 @@
 
 use quash_config::{ConfigPath, Problem, Secret};
 use quash_store::{StoreConfig, TargetConfig};
-use quash_transport::TransportConfig;
 
 use super::{Config, SourceConfig};
 
@@ -58,60 +57,54 @@ impl Config {
 /// ```
 #[must_use]
 pub fn address(source: &SourceConfig) -> Option<String> {
-    let (url, port) = url_of(source)?;
+    let (url, port, _) = reads(source)?;
     let servers = url.expose().split(',').filter_map(|url| Address::read(url, port));
     let servers: Vec<String> = servers.map(|address| address.shown).collect();
     (!servers.is_empty()).then(|| servers.join(", "))
 }
 
 /// Whether a source is reached by TLS.
-#[doc(hidden)]
 #[must_use]
 pub fn is_encrypted(source: &SourceConfig) -> bool {
-    url_of(source)
-        .is_some_and(|(url, _)| ["rediss:", "amqps:", "tls:", "wss:"].iter().any(|tls| url.expose().starts_with(tls)))
-}
-
-/// The URL of a source, and the port where it names none.
-#[cfg_attr(not(any(feature = "amqp", feature = "nats", feature = "redis_streams")), expect(unused_variables))]
-fn url_of(source: &SourceConfig) -> Option<(&Secret, u16)> {
-    match &source.kind {
-        #[cfg(feature = "amqp")]
-        TransportConfig::Amqp(amqp) => {
-            Some((&amqp.url, if amqp.url.expose().starts_with("amqps") { 5671 } else { 5672 }))
-        }
-        #[cfg(feature = "nats")]
-        TransportConfig::Nats(nats) => Some((&nats.url, 4222)),
-        #[cfg(feature = "redis_streams")]
-        TransportConfig::RedisStreams(redis) => Some((&redis.url, REDIS_PORT)),
-        _ => None,
-    }
+    let schemes = ["rediss:", "amqps:", "tls:", "wss:"];
+    reads(source).is_some_and(|(url, ..)| schemes.iter().any(|tls| url.expose().starts_with(tls)))
 }
 
 const REDIS_PORT: u16 = 6379;
 
-/// Which queue a source reads, in words that are the same for the same queue. Groups of a stream, and durable consumers, get all of
-/// the messages each.
-fn queue_of(source: &SourceConfig) -> Option<String> {
-    let (url, port) = url_of(source)?;
-    let Address { server, rest, .. } = Address::read(url.expose().split(',').next()?, port)?;
-    let names = match &source.kind {
+/// The URL of a source, the port where it names none, and how the queue behind it is told from its neighbours. Groups of a
+/// stream, and durable consumers, get all of the messages each.
+fn reads(source: &SourceConfig) -> Option<(&Secret, u16, String)> {
+    match &source.kind {
         #[cfg(feature = "amqp")]
-        TransportConfig::Amqp(amqp) => format!("{rest} {}", amqp.queue),
+        quash_transport::TransportConfig::Amqp(amqp) => {
+            let port = if amqp.url.expose().starts_with("amqps") { 5671 } else { 5672 };
+            Some((&amqp.url, port, amqp.queue.clone()))
+        }
         #[cfg(feature = "nats")]
-        TransportConfig::Nats(nats) => format!("{} {}", nats.stream, nats.consumer),
+        quash_transport::TransportConfig::Nats(nats) => {
+            Some((&nats.url, 4222, format!("{} {}", nats.stream, nats.consumer)))
+        }
         #[cfg(feature = "redis_streams")]
-        TransportConfig::RedisStreams(redis) => format!("{} {} {}", database(&rest), redis.stream, redis.group),
-        _ => return None,
-    };
-    Some(format!("{} {server} {names}", source.kind.kind()))
+        quash_transport::TransportConfig::RedisStreams(redis) => {
+            Some((&redis.url, REDIS_PORT, format!("{} {}", redis.stream, redis.group)))
+        }
+        _ => None,
+    }
+}
+
+/// Which queue a source reads, in words that are the same for the same queue.
+fn queue_of(source: &SourceConfig) -> Option<String> {
+    let (url, port, name) = reads(source)?;
+    let Address { server, rest, .. } = Address::read(url.expose().split(',').next()?, port)?;
+    Some(format!("{} {server} {} {name}", source.kind.kind(), database(&rest)))
 }
 
 /// The database of Redis that a source keeps its events in.
 fn database_of(source: &SourceConfig) -> Option<String> {
     match &source.kind {
         #[cfg(feature = "redis_streams")]
-        TransportConfig::RedisStreams(redis) => database_at(redis.url.expose()),
+        quash_transport::TransportConfig::RedisStreams(redis) => database_at(redis.url.expose()),
         _ => None,
     }
 }
@@ -123,7 +116,6 @@ fn databases_of(target: &TargetConfig) -> Vec<String> {
 }
 
 /// The database that a URL of Redis names; `0` where it names none.
-#[doc(hidden)]
 #[must_use]
 pub fn database_in(url: &Secret) -> String {
     let address = Address::read(url.expose(), REDIS_PORT);

@@ -32,7 +32,7 @@ use super::{Applied, Described, Identity, Sought, StoreError, Survey};
 use quash_config::Finding;
 use quash_config::{ConfigPath, Problem, Secret, Span};
 use quash_core::action::Action;
-use quash_core::key::Glob;
+use quash_core::glob::Glob;
 
 /// How to reach the cache: one of `url`, `cluster` and `sentinel`.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]

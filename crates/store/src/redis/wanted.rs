@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::pattern::Prefixes;
-use quash_core::key::Glob;
-use quash_core::key::glob::Matcher;
+use quash_core::glob::Glob;
+use quash_core::glob::Matcher;
 
 /// What one pass over the keys looks for, each with the number that it answers to.
 pub(super) struct Wanted<'a> {

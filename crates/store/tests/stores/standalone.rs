@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use quash_config::Severity;
 use quash_core::action::{Action, Life, Number, Write};
-use quash_core::key::glob::Matcher;
-use quash_core::key::{Glob, GlobBuilder};
+use quash_core::glob::Matcher;
+use quash_core::glob::{Glob, GlobBuilder};
 use quash_store::conformance::{self, Fixture};
 use quash_store::{Sought, Store, StoreError};
 use serde_json::json;

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use crate::glob::GlobBuilder;
 use crate::key::digest::{Digest, hmac_sha256_hex};
-use crate::key::{GlobBuilder, KeyError, Remover};
+use crate::key::{KeyError, Remover};
 
 /// How many characters a key has at most.
 const KEY_MAX: usize = 240;

@@ -2,10 +2,11 @@
 
 use super::argument;
 use crate::event::Value;
+use crate::glob::{Glob, GlobBuilder};
 use crate::key::format_spec::{FormatSpec, Piece};
 use crate::key::key_set::Arg;
 use crate::key::python::{Object, Unknown};
-use crate::key::{ArgSet, Args, Filled, Glob, GlobBuilder, KeyError};
+use crate::key::{ArgSet, Args, Filled, KeyError};
 
 /// How a key or a tag is spelt.
 #[derive(Debug, Clone, Default)]

@@ -5,7 +5,7 @@ use super::super::key_set::Arg;
 use super::super::python::Object;
 use super::super::{ArgSet, Args, Filled, KeyError};
 use crate::event::Value;
-use crate::rule::config::Scalar;
+use crate::key::Scalar;
 
 /// What stands between two arguments of a field.
 const BETWEEN: &str = "||";

@@ -4,9 +4,10 @@
 //! known of a key set gives the key up to the last field that is known, with gaps; then follows how a key may go on from there.
 
 use super::super::digest::Digest;
-use super::super::{ArgSet, Args, GlobBuilder, KeyError, KeySet, Reach, ReachBy, Remover, Scheme};
+use super::super::{ArgSet, Args, KeyError, KeySet, Reach, ReachBy, Remover, Scheme};
 use super::SEPARATOR;
 use super::field::{Field, Piece, Source};
+use crate::glob::GlobBuilder;
 
 /// The keys of one function, or of several that share a constructor.
 #[derive(Debug)]

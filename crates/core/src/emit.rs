@@ -4,15 +4,17 @@ mod limit;
 
 use std::time::Duration;
 
-use super::RuleError;
-use super::set::{Cache, Found};
 use crate::action::{Action, Write};
 use crate::event::problem::quoted;
 use crate::event::{Change, Command, Invalidate};
+use crate::glob::Glob;
 use crate::key::text::show;
-use crate::key::{Glob, KeyError, KeySet, Remover};
+use crate::key::{KeyError, KeySet, Remover};
 use crate::plan::{ActionKind, Plan, ShareBuilder, TargetId, TargetSet};
-use crate::resolve::{Asked, Refused, Resolution, Resolved, Resolver, Terms, Widened};
+use crate::resolution::{Asked, Refused, Resolution, Resolved, Terms};
+use crate::resolver::Resolver;
+use crate::rule::set::{Cache, Found};
+use crate::rule::{RuleError, Widened};
 use crate::scope::{Part, Scope};
 use crate::undeclared::Undeclared;
 
@@ -336,16 +338,19 @@ impl Remover for Physical<'_> {
     }
 }
 
-/// What removes everything of every cache on a target.
-pub(crate) fn everything_on(resolver: &Resolver, target: TargetId) -> Vec<Action> {
-    let mut shares: Vec<ShareBuilder> = resolver.targets.iter().map(|_| ShareBuilder::default()).collect();
-    let mut key = String::new();
-    let targets = TargetSet::from_iter([target]);
-    for cache in resolver.rules.caches.iter().filter(|cache| cache.targets.contains(target)) {
-        let (shares, cache) = (&mut shares, Some(cache));
-        let mut physical = Physical { resolver, shares, key: &mut key, cache, targets, asker: 0 };
-        cache.into_iter().for_each(|cache| cache.scheme.remove_all(&mut physical));
+impl Resolver {
+    /// What removes everything of every cache on a target: the last resort when the exact past is not known any more.
+    #[must_use]
+    pub fn everything_on(&self, target: TargetId) -> Vec<Action> {
+        let mut shares: Vec<ShareBuilder> = self.targets.iter().map(|_| ShareBuilder::default()).collect();
+        let mut key = String::new();
+        let targets = TargetSet::from_iter([target]);
+        for cache in self.rules.caches.iter().filter(|cache| cache.targets.contains(target)) {
+            let (shares, cache) = (&mut shares, Some(cache));
+            let mut physical = Physical { resolver: self, shares, key: &mut key, cache, targets, asker: 0 };
+            cache.into_iter().for_each(|cache| cache.scheme.remove_all(&mut physical));
+        }
+        let share = shares.into_iter().nth(usize::from(target.0)).and_then(|share| share.finish(target));
+        share.map(|share| share.actions).unwrap_or_default()
     }
-    let share = shares.into_iter().nth(usize::from(target.0)).and_then(|share| share.finish(target));
-    share.map(|share| share.actions).unwrap_or_default()
 }

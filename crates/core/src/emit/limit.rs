@@ -3,7 +3,7 @@
 use super::Asking;
 use crate::key::KeySet;
 use crate::plan::{TargetId, TargetSet};
-use crate::resolve::Widened;
+use crate::rule::Widened;
 use crate::rule::set::Cache;
 
 /// What an action takes in memory beside its key: itself, its askers, its place among the others.

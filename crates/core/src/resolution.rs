@@ -1,0 +1,119 @@
+//! Holds what is asked of the rules, and what they answer.
+
+use std::time::Duration;
+
+use crate::event::{DecodeError, Format, Payload};
+use crate::plan::{Plan, TargetSet};
+use crate::rule::RuleError;
+use crate::scope::{QueueSet, Scope};
+use crate::undeclared::Undeclared;
+
+pub use crate::rule::Widened;
+
+/// One delivery, as the resolver sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The message.
+    pub payload: Payload<'a>,
+    /// Its format.
+    pub format: Format,
+    /// The targets still to do; [`TargetSet::ALL`] on the first attempt.
+    pub targets: TargetSet,
+    /// Which pass this is: zero for the first, else the entry of `again_after` that came due.
+    pub pass: Duration,
+    /// Which caches it is about; `None` is all of them, as in a fresh event.
+    pub scope: Option<&'a Scope>,
+    /// The queues that count as somebody else's: caches that name one of them are not done, but reported in
+    /// [`Resolution::handed_over`].
+    pub elsewhere: QueueSet,
+}
+
+impl<'a> Request<'a> {
+    /// A fresh event, of which everything is to do here.
+    #[must_use]
+    pub const fn fresh(payload: Payload<'a>, format: Format) -> Self {
+        let Terms { targets, pass, scope, elsewhere } = Terms::FRESH;
+        Self { payload, format, targets, pass, scope, elsewhere }
+    }
+
+    pub(crate) const fn terms(&self) -> Terms<'a> {
+        let Self { targets, pass, scope, elsewhere, .. } = *self;
+        Terms { targets, pass, scope, elsewhere }
+    }
+}
+
+/// What of a message is to do; see [`Request`].
+#[derive(Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    pub(crate) targets: TargetSet,
+    pub(crate) pass: Duration,
+    pub(crate) scope: Option<&'a Scope>,
+    pub(crate) elsewhere: QueueSet,
+}
+
+impl Terms<'_> {
+    pub(crate) const FRESH: Self =
+        Self { targets: TargetSet::ALL, pass: Duration::ZERO, scope: None, elsewhere: QueueSet::NONE };
+}
+
+/// What a batch asks for.
+#[derive(Debug, Default)]
+pub struct Resolution {
+    /// All actions of the batch, one share per target.
+    pub plan: Plan,
+    /// What became of each request, in their order; of the first ones only, where the batch was split.
+    pub outcomes: Vec<Resolved>,
+    /// How often each cache matched, by its place in [`Resolver::caches`](crate::resolve::Resolver::caches); caches that did not match are left out.
+    pub cache_matches: Vec<(u32, u32)>,
+    /// How often a cache was widened and why, by its place in [`Resolver::caches`](crate::resolve::Resolver::caches).
+    pub widened: Vec<(u32, Widened)>,
+    /// The requests, by their places, and the caches, by theirs, that have to go to the queues that these caches name.
+    /// Ascending by request; usually none.
+    pub handed_over: Vec<(u32, u32)>,
+    /// The entities of its events that no cache depends on.
+    pub undeclared: Undeclared,
+}
+
+/// What became of one request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Resolved {
+    /// Nothing declared depends on it.
+    Unmatched {
+        /// See [`Asked::time_us`].
+        time_us: Option<i64>,
+    },
+    /// It asks for actions on these targets.
+    Asked(Asked),
+    /// It cannot be resolved, or not wholly; trying again cannot help.
+    Refused(Refused),
+}
+
+/// What one request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// The targets with at least one action for it, in this pass or a later one; none when all of it is to be handed over.
+    pub targets: TargetSet,
+    /// When the next pass of `again_after` is due, counted from the first pass like [`Request::pass`]; `None` after the last.
+    pub next_pass: Option<Duration>,
+    /// The earliest commit time among its events, in microseconds since the Unix epoch.
+    pub time_us: Option<i64>,
+}
+
+/// Why a request cannot be resolved.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The message is not an event, or over a limit of decoding.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A key is over a limit.
+    #[error("cache {cache}: {error}")]
+    Limit {
+        /// The cache whose key it is.
+        cache: String,
+        /// What is over which limit.
+        error: String,
+    },
+    /// A rule cannot be applied to the event.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+}
