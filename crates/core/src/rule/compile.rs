@@ -1,6 +1,7 @@
 //! Compiles declared caches into rules, and says everything that is wrong with them.
 
 mod keys;
+mod order;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -95,68 +96,6 @@ impl<'a> Compiler<'a> {
         RuleSet::new(caches, dependencies, entities, self.declared.limits.key_sets())
     }
 
-    /// The caches, each behind those it depends on; what stands in a cycle is reported and comes last.
-    fn order(&mut self) -> Vec<&'a str> {
-        let caches = self.declared.caches;
-        let mut order: Vec<&'a str> = Vec::new();
-        let mut waiting: Vec<&'a str> = caches.keys().map(String::as_str).collect();
-        self.check_cache_names();
-        loop {
-            let ready = |name: &&str| {
-                let on = caches[*name].depends_on.iter().filter_map(|dependency| dependency.cache.as_deref());
-                on.filter(|on| caches.contains_key(*on)).all(|on| order.contains(&on))
-            };
-            let (now, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(ready);
-            waiting = later;
-            if now.is_empty() {
-                break;
-            }
-            order.extend(now);
-        }
-        if let Some(first) = waiting.first() {
-            self.report_cycle(first, &waiting);
-        }
-        order.extend(waiting);
-        order
-    }
-
-    fn check_cache_names(&mut self) {
-        for (name, config) in self.declared.caches {
-            for (index, dependency) in config.depends_on.iter().enumerate() {
-                if let Some(on) = dependency.cache.as_ref().filter(|on| !self.declared.caches.contains_key(*on)) {
-                    let path = cache_path(name).key("depends_on").index(index).key("cache");
-                    let known = self.declared.caches.keys().map(String::as_str);
-                    self.problems
-                        .push(Problem::error(path, format!("no cache is called `{on}`")).did_you_mean(on, known));
-                }
-            }
-        }
-    }
-
-    /// Walks along the dependencies within what could not be ordered until a name repeats.
-    fn report_cycle(&mut self, first: &str, waiting: &[&'a str]) {
-        let next = |name: &str| {
-            let config = &self.declared.caches[name];
-            let on = config.depends_on.iter().enumerate();
-            on.filter_map(|(index, dependency)| Some((index, dependency.cache.as_deref()?)))
-                .find(|(_, on)| waiting.contains(on))
-        };
-        let mut walk: Vec<(&str, usize)> = Vec::new();
-        let mut name = first;
-        while let (None, Some((index, on))) = (walk.iter().position(|(seen, _)| *seen == name), next(name)) {
-            walk.push((name, index));
-            name = on;
-        }
-        let start = walk.iter().position(|(seen, _)| *seen == name).unwrap_or_default();
-        let Some((from, index)) = walk.get(start).copied() else { return };
-        let names: Vec<&str> = walk[start..].iter().map(|(name, _)| *name).chain([name]).collect();
-        let path = cache_path(from).key("depends_on").index(index).key("cache");
-        self.problems.push(
-            Problem::error(path, format!("caches depend on each other in a circle: {}", names.join(" → ")))
-                .help("take one of these dependencies out, or depend on the rows instead"),
-        );
-    }
-
     fn cache(&mut self, name: &str, config: &CacheConfig) -> Option<Cache> {
         let path = cache_path(name);
         let targets = self.targets(config, &path);
@@ -218,6 +157,23 @@ impl<'a> Compiler<'a> {
         targets
     }
 
+    /// The entity that a dependency is on, and the relation where it is on one.
+    fn depends_on(&mut self, config: &DependencyConfig, path: &ConfigPath) -> Option<(String, Option<String>)> {
+        let problem = match (&config.row, &config.m2m) {
+            (Some(row), None) => return Some((row.clone(), None)),
+            (None, Some(m2m)) => match m2m.rsplit_once('.') {
+                Some((entity, name)) if !entity.is_empty() && !name.is_empty() => {
+                    return Some((entity.to_owned(), Some(name.to_owned())));
+                }
+                _ => Problem::error(path.key("m2m"), format!("`{m2m}` is no relation"))
+                    .help("write entity and relation, as `shop.Book.tags`"),
+            },
+            _ => Problem::error(path.clone(), "a dependency is on exactly one of `row`, `m2m`, `cache`"),
+        };
+        self.problems.push(problem);
+        None
+    }
+
     fn dependency(
         &mut self,
         cache: &str,
@@ -226,24 +182,7 @@ impl<'a> Compiler<'a> {
         config: &DependencyConfig,
         path: &ConfigPath,
     ) -> Option<Dependency> {
-        let (entity, relation) = match (&config.row, &config.m2m) {
-            (Some(row), None) => (row.clone(), None),
-            (None, Some(m2m)) => {
-                match m2m.rsplit_once('.').filter(|(entity, name)| !entity.is_empty() && !name.is_empty()) {
-                    Some((entity, name)) => (entity.to_owned(), Some(name.to_owned())),
-                    None => {
-                        let problem = Problem::error(path.key("m2m"), format!("`{m2m}` is no relation"));
-                        self.problems.push(problem.help("write entity and relation, as `shop.Book.tags`"));
-                        return None;
-                    }
-                }
-            }
-            _ => {
-                self.problems
-                    .push(Problem::error(path.clone(), "a dependency is on exactly one of `row`, `m2m`, `cache`"));
-                return None;
-            }
-        };
+        let (entity, relation) = self.depends_on(config, path)?;
         let (ops, names): (&[Op], &[&str]) = match relation {
             None => (&ROW_OPS, &ROW_NAMES),
             Some(_) => (&RELATION_OPS, &RELATION_NAMES),
@@ -263,11 +202,9 @@ impl<'a> Compiler<'a> {
         let (ops, changed) = (config.ops.clone(), config.changed.clone());
         let whole = self.typed(cache, Type::is_whole);
         let typed = self.typed(cache, |_| true);
-        let cache = place;
-        let place = index;
         Some(Dependency {
-            cache,
-            place,
+            cache: place,
+            place: index,
             entity,
             relation,
             ops,
