@@ -13,7 +13,7 @@ use serde::forward_to_deserialize_any;
 use self::alone::{OR_ALONE, Variants};
 use self::tagged::TAGGED;
 use super::mismatch::{Mismatch, Why, owned};
-use super::node::{Entry, Node, Origin, Place, Value};
+use super::node::{Entry, Node, Origin, Position, Value};
 use super::scalar::{Number, number};
 use super::secret::SECRET;
 use super::{Segment, nearest};
@@ -22,13 +22,13 @@ pub use self::alone::OrAlone;
 pub use self::tagged::Tagged;
 
 /// What a variant that stands alone holds.
-static NO_VALUES: Node = Node::new(Value::Mapping(Vec::new()), Place { file: 0, start: 0, end: 0 });
+static NO_VALUES: Node = Node::new(Value::Mapping(Vec::new()), Position { file: 0, start: 0, end: 0 });
 
 /// What is learnt about the tree while it is read.
 #[derive(Default)]
 pub(super) struct Learnt {
     /// The values that are secrets by their type, by their places: the tree is read several times.
-    pub(super) secrets: RefCell<BTreeMap<Place, Node>>,
+    pub(super) secrets: RefCell<BTreeMap<Position, Node>>,
 }
 
 /// A value of the tree, to be read.

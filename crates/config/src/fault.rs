@@ -1,6 +1,6 @@
 //! Holds a problem that knows its place in a file, before it is shown.
 
-use super::node::Place;
+use super::node::Position;
 use super::{ConfigPath, Problem};
 
 /// A problem with the places that it is about.
@@ -9,14 +9,14 @@ pub(super) struct Fault {
     /// What is wrong.
     pub(super) problem: Problem,
     /// Where; `None` when nothing was written that could be pointed at.
-    pub(super) place: Option<Place>,
+    pub(super) place: Option<Position>,
     /// Another place that belongs to it, and why.
-    pub(super) also: Option<(Place, String)>,
+    pub(super) also: Option<(Position, String)>,
 }
 
 impl Fault {
     /// An error at a place.
-    pub(super) fn at(place: Place, message: impl Into<String>) -> Self {
+    pub(super) fn at(place: Position, message: impl Into<String>) -> Self {
         Self { problem: Problem::error(ConfigPath::root(), message), place: Some(place), also: None }
     }
 
@@ -27,7 +27,7 @@ impl Fault {
     }
 
     /// The same with a second place.
-    pub(super) fn also(mut self, place: Place, why: impl Into<String>) -> Self {
+    pub(super) fn also(mut self, place: Position, why: impl Into<String>) -> Self {
         self.also = Some((place, why.into()));
         self
     }

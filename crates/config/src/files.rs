@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::mask::MASK;
-use super::node::Place;
+use super::node::Position;
 use super::scalar::printable;
 
 /// Characters of a source line that are shown; the rest is cut away around the place.
@@ -38,7 +38,7 @@ pub(super) struct Excerpt {
 }
 
 /// The line of a place, if that place exists.
-pub(super) fn excerpt(files: &[File], place: Place) -> Option<Excerpt> {
+pub(super) fn excerpt(files: &[File], place: Position) -> Option<Excerpt> {
     let file = files.get(place.file as usize)?;
     let start = boundary(&file.text, place.start as usize);
     let begin = file.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
@@ -109,7 +109,7 @@ mod tests {
 
     fn shown(text: &str, hidden: Option<Range<usize>>, place: Range<u32>) -> Excerpt {
         let file = File { name: "a.yaml".to_owned(), text: text.to_owned(), hidden: hidden.into_iter().collect() };
-        excerpt(&[file], Place { file: 0, start: place.start, end: place.end }).expect("the file is there")
+        excerpt(&[file], Position { file: 0, start: place.start, end: place.end }).expect("the file is there")
     }
 
     #[test]

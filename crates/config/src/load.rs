@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::files::File;
 use super::interpolate::interpolate;
 use super::merge::merge;
-use super::node::{Node, Place};
+use super::node::{Node, Position};
 use super::read::{WAIT_MAX, bounded};
 use super::typed::{self, Typed};
 use super::wording::{scrub, unshown};
@@ -133,14 +133,14 @@ fn parse_all<T: Root>(contents: Vec<(String, Vec<u8>)>) -> Reading {
 /// The text of a file, and what is wrong when it is none.
 fn decode(content: Vec<u8>, file: u32) -> (String, Option<Fault>) {
     if content.len() > FILE_BYTES_MAX {
-        let place = Place { file, start: 0, end: 0 };
+        let place = Position { file, start: 0, end: 0 };
         return (String::new(), Some(Fault::at(place, "a configuration holds at most 1 MiB for each file")));
     }
     match String::from_utf8(content) {
         Ok(text) => (text, None),
         Err(error) => {
             let valid = u32::try_from(error.utf8_error().valid_up_to()).unwrap_or(u32::MAX);
-            let place = Place { file, start: valid, end: valid.saturating_add(1) };
+            let place = Position { file, start: valid, end: valid.saturating_add(1) };
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
             (text, Some(Fault::at(place, "this is not UTF-8")))
         }

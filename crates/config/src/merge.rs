@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use super::ConfigPath;
 use super::fault::Fault;
-use super::node::{Entry, Node, Place, Value};
+use super::node::{Entry, Node, Position, Value};
 use super::scalar::shown;
 
 /// One tree of all files, in their order. Of two that exclude each other the first stays.
 pub(super) fn merge(roots: Vec<Node>) -> (Node, Vec<Fault>) {
-    let place = roots.first().map_or(Place { file: 0, start: 0, end: 0 }, |root| root.place);
+    let place = roots.first().map_or(Position { file: 0, start: 0, end: 0 }, |root| root.place);
     let (mut sections, mut faults) = (Vec::new(), Vec::new());
     for root in roots {
         match root.value {
@@ -41,7 +41,7 @@ fn unite(old: &mut Vec<Entry>, new: impl Iterator<Item = Entry>, both: &mut dyn 
 fn join(old: &mut Entry, new: Entry) -> Vec<Fault> {
     let path = ConfigPath::root().key(&new.key);
     let mut faults = Vec::new();
-    let mut refuse = |new: Place, old: Place, path: ConfigPath, name: String, why| {
+    let mut refuse = |new: Position, old: Position, path: ConfigPath, name: String, why| {
         faults.push(Fault::at(new, format!("`{name}` {why}")).path(path).also(old, "first here"));
     };
     match (&mut old.value.value, new.value.value) {

@@ -4,7 +4,7 @@ use super::{ConfigPath, Segment};
 
 /// Where something was written: bytes of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct Position {
     /// Which file, in the order of reading.
     pub(super) file: u32,
     /// The first byte.
@@ -30,7 +30,7 @@ pub(super) struct Node {
     /// The value.
     pub(super) value: Value,
     /// Where it was written.
-    pub(super) place: Place,
+    pub(super) place: Position,
     /// Where its text comes from.
     pub(super) origin: Origin,
     /// It was found wrong and counts as not written from then on.
@@ -60,13 +60,13 @@ pub(super) struct Entry {
     /// The key; keys are always text.
     pub(super) key: String,
     /// Where the key was written.
-    pub(super) key_place: Place,
+    pub(super) key_place: Position,
     /// The value.
     pub(super) value: Node,
 }
 
 impl Node {
-    pub(super) const fn new(value: Value, place: Place) -> Self {
+    pub(super) const fn new(value: Value, place: Position) -> Self {
         Self { value, place, origin: Origin::Written, dropped: false }
     }
 
@@ -115,7 +115,7 @@ impl Node {
 
     /// What to point at for a problem at a path: the key of a mapping or list, the text of a scalar, and for a path that
     /// was not written its nearest written parent.
-    pub(super) fn pointer(&self, path: &ConfigPath, at_key: bool) -> Place {
+    pub(super) fn pointer(&self, path: &ConfigPath, at_key: bool) -> Position {
         let (mut node, mut key) = (self, None);
         for (depth, segment) in path.0.iter().enumerate() {
             let Some(child) = node.child(segment) else { break };
@@ -132,11 +132,11 @@ impl Node {
     }
 
     /// Its first words: a mapping begins with its first key.
-    fn begin(&self) -> Place {
+    fn begin(&self) -> Position {
         match &self.value {
             Value::Mapping(entries) => entries.first().map_or(self.place, |entry| entry.key_place),
             Value::List(items) => {
-                items.first().map_or(self.place, |item| Place { end: item.place.start, ..self.place })
+                items.first().map_or(self.place, |item| Position { end: item.place.start, ..self.place })
             }
             _ => self.place,
         }

@@ -60,7 +60,7 @@ fn any_dropped(node: &Node) -> bool {
 }
 
 /// The place of the first of two that exclude each other.
-fn first_place(root: &Node, found: &Found) -> Option<(super::node::Place, String)> {
+fn first_place(root: &Node, found: &Found) -> Option<(super::node::Position, String)> {
     let Why::Second(first) = &found.why else { return None };
     let (_, parent) = found.path.0.split_last()?;
     let path = ConfigPath(parent.to_vec()).key(first);

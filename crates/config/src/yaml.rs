@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, Tag};
 
 use super::fault::Fault;
-use super::node::{Entry, Node, Place, Value};
+use super::node::{Entry, Node, Position, Value};
 use super::scalar;
 
 /// Levels of nested mappings and lists; more than any configuration needs, and few enough to walk by recursion.
@@ -68,7 +68,7 @@ struct Open {
     /// The levels below it so far.
     height: usize,
     /// Of a mapping: the key that waits for its value.
-    key: Option<(String, Place)>,
+    key: Option<(String, Position)>,
     /// Of a mapping: where each key stands in it.
     keys: HashMap<String, usize>,
     /// Of a mapping: what `<<` brings in, to be added where its own keys leave room.
@@ -85,20 +85,20 @@ struct Anchored {
 type Step = Result<(), Box<Fault>>;
 
 impl Composer {
-    fn place(&self, span: &granit_parser::Span) -> Place {
-        Place { file: self.file, start: byte(&span.start), end: byte(&span.end) }
+    fn place(&self, span: &granit_parser::Span) -> Position {
+        Position { file: self.file, start: byte(&span.start), end: byte(&span.end) }
     }
 
     fn syntax(&self, text: &str, error: &granit_parser::ScanError) -> Fault {
         let start = byte(error.marker()).min(u32::try_from(text.len()).unwrap_or(u32::MAX));
-        let place = Place { file: self.file, start, end: start.saturating_add(1) };
+        let place = Position { file: self.file, start, end: start.saturating_add(1) };
         match error.kind() {
             ErrorKind::RecursionLimitExceeded => Fault::at(place, too_deep()),
             _ => Fault::at(place, format!("this is not valid YAML: {}", error.info())),
         }
     }
 
-    fn event(&mut self, event: Event<'_>, place: Place) -> Step {
+    fn event(&mut self, event: Event<'_>, place: Position) -> Step {
         match event {
             Event::DocumentStart(..) if self.root.is_some() => {
                 Err(Box::new(Fault::at(place, "a file holds one document").help("write it as a file of its own")))
@@ -117,19 +117,19 @@ impl Composer {
         }
     }
 
-    fn scalar(&mut self, text: String, style: ScalarStyle, tag: Option<&Tag>, place: Place) -> Node {
+    fn scalar(&mut self, text: String, style: ScalarStyle, tag: Option<&Tag>, place: Position) -> Node {
         self.tag(tag, place);
         let as_text = style != ScalarStyle::Plain || tag.is_some_and(|tag| tag.core_suffix() == Some("str"));
         Node::new(if as_text { Value::Text(text) } else { scalar::resolve(text) }, place)
     }
 
-    fn tag(&mut self, tag: Option<&Tag>, place: Place) {
+    fn tag(&mut self, tag: Option<&Tag>, place: Position) {
         if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema()) {
             self.faults.push(Fault::at(place, format!("the tag `{}` means nothing here", tag.original())));
         }
     }
 
-    fn start(&mut self, value: Value, anchor: usize, tag: Option<&Tag>, place: Place) -> Step {
+    fn start(&mut self, value: Value, anchor: usize, tag: Option<&Tag>, place: Position) -> Step {
         self.tag(tag, place);
         if self.open.len() >= DEPTH_MAX {
             return refuse(place, &too_deep());
@@ -139,7 +139,7 @@ impl Composer {
         Ok(())
     }
 
-    fn end(&mut self, place: Place) -> Step {
+    fn end(&mut self, place: Position) -> Step {
         let Some(open) = self.open.pop() else { return Ok(()) };
         let (anchor, height) = (open.anchor, open.height + 1);
         let mut node = open.close();
@@ -147,7 +147,7 @@ impl Composer {
         self.node(node, anchor, height)
     }
 
-    fn alias(&mut self, anchor: usize, place: Place) -> Step {
+    fn alias(&mut self, anchor: usize, place: Position) -> Step {
         let Some(anchored) = self.anchors.get(&anchor) else {
             return refuse(place, "this alias names the value that it stands in");
         };
@@ -159,7 +159,7 @@ impl Composer {
         self.node(node, 0, height)
     }
 
-    fn spend(&mut self, bytes: usize, place: Place) -> Step {
+    fn spend(&mut self, bytes: usize, place: Position) -> Step {
         self.alias_bytes = self.alias_bytes.saturating_add(bytes);
         if self.alias_bytes > ALIAS_BYTES_MAX {
             return refuse(place, "the anchors and aliases of this file add too much");
@@ -237,7 +237,7 @@ impl Open {
     }
 }
 
-fn key(node: &Node) -> Result<(String, Place), Box<Fault>> {
+fn key(node: &Node) -> Result<(String, Position), Box<Fault>> {
     let text = match &node.value {
         Value::Text(text) | Value::Number(text) => text.clone(),
         Value::Bool(truth) => truth.to_string(),
@@ -256,7 +256,7 @@ fn too_deep() -> String {
     format!("more than {DEPTH_MAX} mappings and lists inside each other")
 }
 
-fn refuse<T>(place: Place, message: &str) -> Result<T, Box<Fault>> {
+fn refuse<T>(place: Position, message: &str) -> Result<T, Box<Fault>> {
     Err(Box::new(Fault::at(place, message)))
 }
 
@@ -306,7 +306,7 @@ mod tests {
     fn every_key_and_value_knows_where_it_was_written() {
         let text = "é: 1\nb:\n  - 'x y'\n";
         let root = parse(text, 0).root.expect(text);
-        let written = |place: Place| &text[place.start as usize..place.end as usize];
+        let written = |place: Position| &text[place.start as usize..place.end as usize];
         assert_eq!(written(root.entries()[0].key_place), "é");
         assert_eq!(written(root.entries()[0].value.place), "1");
         let Value::List(items) = &root.entries()[1].value.value else { panic!("{root:?}") };

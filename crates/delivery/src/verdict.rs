@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use quash_core::event::{Change, EventLimits, Format, Payload, decode};
 use quash_core::resolve::{Request, Resolver};
-use quash_transport::{Copy, Delivery, Message, Place, Verdict};
+use quash_transport::{Delivery, Destination, Message, Replacement, Verdict};
 
 use crate::copies::{self, Origin};
 use crate::decide::{Decision, Letter};
@@ -41,7 +41,7 @@ impl Scene<'_> {
             Decision::Replace { parks, letters } => {
                 let parked = parks.iter().map(|park| {
                     let message = copies::parked(&delivery.message, park, self.rules.targets(), self.now_ms);
-                    (Copy { message, place: Place::Later(park.delay) }, &park.caches)
+                    (Replacement { message, to: Destination::Later(park.delay) }, &park.caches)
                 });
                 let dead = letters.iter().map(|letter| (self.dead(delivery, letter), &letter.caches));
                 let copies = parked.chain(dead).map(|(copy, caches)| about(copy, caches.as_deref(), handed_over));
@@ -50,7 +50,7 @@ impl Scene<'_> {
         }
     }
 
-    fn dead(&self, delivery: &Delivery, letter: &Letter) -> Copy {
+    fn dead(&self, delivery: &Delivery, letter: &Letter) -> Replacement {
         let changed = self.changed(&delivery.message, letter.reason);
         let origin = Origin {
             id: delivery.message.headers.get(headers::ID).map(shorten).or(changed.id),
@@ -61,7 +61,7 @@ impl Scene<'_> {
             trace: self.trace(&delivery.message, letter.state, letter.reason),
         };
         let message = copies::letter(&delivery.message, letter, origin, self.rules.targets(), self.now_ms);
-        Copy { message, place: Place::DeadLetters }
+        Replacement { message, to: Destination::DeadLetters }
     }
 
     /// What changed, by decoding once more: letters are rare, and the hot path need not keep it. Not for what panicked:
@@ -96,7 +96,7 @@ impl Scene<'_> {
 }
 
 /// A copy that says which caches it is about.
-fn about(mut copy: Copy, caches: Option<&str>, handed_over: &str) -> Copy {
+fn about(mut copy: Replacement, caches: Option<&str>, handed_over: &str) -> Replacement {
     let headers = &mut copy.message.headers;
     match caches {
         Some(caches) => headers.set(headers::CACHES, caches),

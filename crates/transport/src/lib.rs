@@ -185,23 +185,23 @@ pub enum Verdict {
     /// It is done.
     Ack,
     /// These copies take its place; it is acked once all of them are with the broker. Never empty.
-    Replace(Vec<Copy>),
+    Replace(Vec<Replacement>),
     /// It goes back to the broker at once, as if never received.
     Release,
 }
 
 /// A message that takes the place of a delivery.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Copy {
+pub struct Replacement {
     /// The payload is the original's, byte for byte; the headers carry Quash's state.
     pub message: Message,
     /// Where it goes.
-    pub place: Place,
+    pub to: Destination,
 }
 
 /// Where a copy goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Destination {
     /// Back to the consumers after a delay, never much earlier; survives the worker and the broker's restart.
     Later(Duration),
     /// To the dead letters.

@@ -71,11 +71,11 @@ async fn until_heard(settler: &dyn Settler, verdicts: &[(Tag, Verdict)], source:
 mod tests {
     use std::sync::Arc;
 
-    use quash_transport::{Headers, Place};
+    use quash_transport::{Destination, Headers};
 
     use quash_delivery::headers;
     use quash_delivery::record::{Reason, Record};
-    use quash_transport::{Copy, Message};
+    use quash_transport::{Message, Replacement};
 
     use super::smaller::{ERROR_BYTES, shrunk};
     use super::*;
@@ -169,13 +169,13 @@ mod tests {
         headers.set(headers::RECORD, "not a record");
         let message = Message { payload: "body".into(), headers };
         let Verdict::Replace(copies) =
-            shrunk(&Verdict::Replace(vec![Copy { message: message.clone(), place: Place::DeadLetters }]))
+            shrunk(&Verdict::Replace(vec![Replacement { message: message.clone(), to: Destination::DeadLetters }]))
         else {
             panic!("another verdict");
         };
         let mut expected = message;
         expected.headers.remove(headers::ATTEMPTS);
-        assert_eq!(copies, [Copy { message: expected, place: Place::DeadLetters }]);
+        assert_eq!(copies, [Replacement { message: expected, to: Destination::DeadLetters }]);
         assert_eq!(shrunk(&Verdict::Release), Verdict::Release);
     }
 }

@@ -9,7 +9,7 @@ use quash_config::Finding;
 use quash_core::action::Action;
 use quash_store::{Applied, Can, Identity, Questions, Store, StoreError};
 use quash_transport::{
-    Backlog, ConsumeOptions, Consumer, DeadLetters, Delivery, Message, Place, Receiver, Settler, Tag, Transport,
+    Backlog, ConsumeOptions, Consumer, DeadLetters, Delivery, Destination, Message, Receiver, Settler, Tag, Transport,
     TransportError, Verdict,
 };
 
@@ -147,5 +147,5 @@ impl Settler for ObservedSettler {
 }
 
 fn is_dead(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Replace(copies) if copies.iter().any(|copy| copy.place == Place::DeadLetters))
+    matches!(verdict, Verdict::Replace(copies) if copies.iter().any(|copy| copy.to == Destination::DeadLetters))
 }

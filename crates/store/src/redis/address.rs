@@ -7,7 +7,7 @@ use quash_config::{ConfigPath, Problem, Secret};
 
 /// Where a cache is.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum Server {
     /// At one address.
     One(ConnectionInfo),
     /// Where sentinels say that the master is.
@@ -50,7 +50,7 @@ pub struct TlsFiles {
     pub key_file: Option<String>,
 }
 
-impl Place {
+impl Server {
     /// Reads where the cache is.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ fn read_nodes(config: &Config) -> Result<Vec<ConnectionInfo>, Problem> {
     Ok(nodes)
 }
 
-fn read_sentinel(config: &Config, sentinel: &SentinelConfig) -> Result<Place, Problem> {
+fn read_sentinel(config: &Config, sentinel: &SentinelConfig) -> Result<Server, Problem> {
     let urls = key("sentinel").key("urls");
     let parse_at = |(index, url): (usize, &Secret)| parse(url, &urls.index(index));
     let sentinels = sentinel.urls.iter().enumerate().map(parse_at).collect::<Result<Vec<_>, _>>()?;
@@ -106,7 +106,7 @@ fn read_sentinel(config: &Config, sentinel: &SentinelConfig) -> Result<Place, Pr
     };
     let settings = redis::RedisConnectionInfo::default().set_db(i64::from(sentinel.db));
     let cache = with_credentials(config, first.clone().set_redis_settings(settings));
-    Ok(Place::Sentinel { sentinels, master: sentinel.master.clone(), cache })
+    Ok(Server::Sentinel { sentinels, master: sentinel.master.clone(), cache })
 }
 
 /// Reads an address of the cache itself.
@@ -143,7 +143,7 @@ fn parse(url: &Secret, path: &ConfigPath) -> Result<ConnectionInfo, Problem> {
     })
 }
 
-fn check_tls(config: &Config, place: &Place) -> Result<(), Problem> {
+fn check_tls(config: &Config, place: &Server) -> Result<(), Problem> {
     let tls = key("tls");
     if config.tls.cert_file.is_some() != config.tls.key_file.is_some() {
         return Err(Problem::error(tls, "`cert_file` and `key_file` belong together"));
@@ -161,11 +161,11 @@ mod tests {
 
     fn check(json: &str) -> Result<String, String> {
         let config: Config = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        let place = Place::read(&config).map_err(|problem| format!("{}: {}", problem.path, problem.message))?;
+        let place = Server::read(&config).map_err(|problem| format!("{}: {}", problem.path, problem.message))?;
         Ok(match place {
-            Place::One(info) => format!("{} db {}", info.addr(), info.redis_settings().db()),
-            Place::Cluster(nodes) => nodes.iter().map(|info| info.addr().to_string()).collect::<Vec<_>>().join(" "),
-            Place::Sentinel { sentinels, master, cache } => {
+            Server::One(info) => format!("{} db {}", info.addr(), info.redis_settings().db()),
+            Server::Cluster(nodes) => nodes.iter().map(|info| info.addr().to_string()).collect::<Vec<_>>().join(" "),
+            Server::Sentinel { sentinels, master, cache } => {
                 let settings = cache.redis_settings();
                 let user = settings.username().unwrap_or("nobody");
                 format!("{master} of {} as {user} db {}", sentinels[0].addr(), settings.db())
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn no_problem_and_no_print_shows_a_password() {
         let config: Config = serde_json::from_str(r#"{"url": "http://u:hunter2@h", "password": "hunter2"}"#).unwrap();
-        let problem = Place::read(&config).unwrap_err();
+        let problem = Server::read(&config).unwrap_err();
         assert!(!format!("{problem:?}{config:?}").contains("hunter2"));
     }
 }

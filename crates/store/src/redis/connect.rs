@@ -9,7 +9,7 @@ use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, TlsCertificates, Value};
 use tokio::sync::Mutex;
 
-use super::address::{Place, TlsFiles};
+use super::address::{Server, TlsFiles};
 use super::link::{Link, Node, cluster_slots};
 use super::reply::{answer, down, text};
 use super::slot::{Slots, parse};
@@ -21,7 +21,7 @@ use crate::StoreError;
 /// whose peer is gone, and a late reply could be taken for that of the next command. The next call connects again, at
 /// once and only once; whoever stands before the target decides how often to try.
 pub(super) struct Connector {
-    pub(super) place: Place,
+    pub(super) place: Server,
     pub(super) tls: TlsFiles,
     pub(super) connect_timeout: Duration,
     pub(super) response_timeout: Duration,
@@ -50,7 +50,7 @@ impl Connector {
     /// As [`Connector::link`].
     pub(super) async fn current(&self) -> Result<Arc<Link>, StoreError> {
         let link = self.link().await?;
-        let Place::Sentinel { sentinels, master, cache } = &self.place else { return Ok(link) };
+        let Server::Sentinel { sentinels, master, cache } = &self.place else { return Ok(link) };
         match self.ask_sentinels(sentinels, master, cache).await {
             Ok(info) if link.nodes.iter().all(|node| node.address != address(info.addr())) => {
                 self.lose(&link).await;
@@ -80,12 +80,12 @@ impl Connector {
 
     async fn connect(&self) -> Result<Link, StoreError> {
         match &self.place {
-            Place::One(info) => Ok(Link { nodes: vec![self.node(info).await?], slots: None }),
-            Place::Sentinel { sentinels, master, cache } => {
+            Server::One(info) => Ok(Link { nodes: vec![self.node(info).await?], slots: None }),
+            Server::Sentinel { sentinels, master, cache } => {
                 let info = self.ask_sentinels(sentinels, master, cache).await?;
                 Ok(Link { nodes: vec![self.node(&info).await?], slots: None })
             }
-            Place::Cluster(seeds) => self.connect_cluster(seeds).await,
+            Server::Cluster(seeds) => self.connect_cluster(seeds).await,
         }
     }
 

@@ -24,7 +24,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
-use self::address::Place;
+use self::address::Server;
 pub use self::address::{SentinelConfig, TlsFiles};
 use self::connect::Connector;
 use self::wanted::Wanted;
@@ -83,7 +83,7 @@ impl Config {
     /// # Errors
     /// When the values do not fit together.
     pub fn build(&self) -> Result<Arc<dyn super::Store>, Problem> {
-        let place = Place::read(self)?;
+        let place = Server::read(self)?;
         let positive = [("connect_timeout", self.connect_timeout), ("response_timeout", self.response_timeout)];
         if let Some((name, _)) = positive.iter().find(|(_, span)| span.is_zero()) {
             return Err(Problem::error(ConfigPath::root().key(*name), "this must be longer than nothing"));

@@ -12,7 +12,7 @@ use super::publish::{Outgoing, Untaken};
 use super::retry;
 use super::session::{Number, Session};
 use super::window::Claim;
-use crate::{Copy, Message, Place, Settler, Tag, TransportError, Verdict};
+use crate::{Destination, Message, Replacement, Settler, Tag, TransportError, Verdict};
 
 /// How long a delivery stays away whose copies are too large: at once it would come again and again.
 const OVERSIZED_AWAY: Duration = Duration::from_secs(2);
@@ -111,7 +111,7 @@ fn hand_out_again(session: &Arc<Session>, mut oversized: Vec<Number>) {
 #[derive(Default)]
 struct Plan {
     acked: Vec<Number>,
-    replaced: Vec<(Number, Vec<Copy>)>,
+    replaced: Vec<(Number, Vec<Replacement>)>,
     released: Vec<(Number, Message)>,
 }
 
@@ -182,9 +182,9 @@ impl Plan {
         let mut owners = Vec::new();
         for (at, copies) in &self.replaced {
             for copy in copies {
-                outgoing.push(match copy.place {
-                    Place::Later(delay) => parked(place, &copy.message, retry::wait(delay, message::now_ms())),
-                    Place::DeadLetters => place.names.letter(&copy.message),
+                outgoing.push(match copy.to {
+                    Destination::Later(delay) => parked(place, &copy.message, retry::wait(delay, message::now_ms())),
+                    Destination::DeadLetters => place.names.letter(&copy.message),
                 });
                 owners.push(*at);
             }

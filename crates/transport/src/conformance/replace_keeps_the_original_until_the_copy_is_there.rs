@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Harness;
 use super::tools::{LIMIT, consume, holding, message, ok, payloads, receive};
-use crate::{Copy, Delivery, Message, Place, Verdict};
+use crate::{Delivery, Destination, Message, Replacement, Verdict};
 
 /// A settle that is dropped at any moment leaves the original or all of its copies; a finished one leaves the copies.
 pub async fn replace_keeps_the_original_until_the_copy_is_there(harness: &dyn Harness) {
@@ -35,9 +35,9 @@ async fn interrupted(harness: &dyn Harness, patience: Duration) {
 }
 
 fn both(delivery: &Delivery) -> Verdict {
-    let copy = |payload, place| Copy { message: Message { payload, ..delivery.message.clone() }, place };
+    let copy = |payload, to| Replacement { message: Message { payload, ..delivery.message.clone() }, to };
     Verdict::Replace(vec![
-        copy("later".into(), Place::Later(Duration::from_millis(50))),
-        copy("dead".into(), Place::DeadLetters),
+        copy("later".into(), Destination::Later(Duration::from_millis(50))),
+        copy("dead".into(), Destination::DeadLetters),
     ])
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Harness;
-use crate::{ConsumeOptions, Consumer, Copy, Delivery, LetterId, Message, Place, Transport, Verdict};
+use crate::{ConsumeOptions, Consumer, Delivery, Destination, LetterId, Message, Replacement, Transport, Verdict};
 
 /// How long anything may take that must happen. Long, because it is only waited for when the test fails.
 pub(super) const LIMIT: Duration = Duration::from_secs(30);
@@ -54,12 +54,12 @@ pub(super) fn set_of(messages: &[Message]) -> BTreeSet<Bytes> {
 
 /// The verdict that a copy of the delivery comes back later.
 pub(super) fn later(delivery: &Delivery, delay: Duration) -> Verdict {
-    Verdict::Replace(vec![Copy { message: delivery.message.clone(), place: Place::Later(delay) }])
+    Verdict::Replace(vec![Replacement { message: delivery.message.clone(), to: Destination::Later(delay) }])
 }
 
 /// The verdict that the delivery becomes a dead letter.
 pub(super) fn dead(delivery: &Delivery) -> Verdict {
-    Verdict::Replace(vec![Copy { message: delivery.message.clone(), place: Place::DeadLetters }])
+    Verdict::Replace(vec![Replacement { message: delivery.message.clone(), to: Destination::DeadLetters }])
 }
 
 /// The transport, prepared, holding these messages.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{Backlog, Copy, Delivery, Message, Place, SUSPECT_AFTER, Tag, Verdict};
+use crate::{Backlog, Delivery, Destination, Message, Replacement, SUSPECT_AFTER, Tag, Verdict};
 
 /// The messages of one queue, each in exactly one of four places.
 #[derive(Default)]
@@ -88,11 +88,11 @@ impl Queue {
         }
     }
 
-    fn place(&mut self, copy: &Copy, now: Instant) {
+    fn place(&mut self, copy: &Replacement, now: Instant) {
         let number = self.number();
-        match copy.place {
-            Place::Later(delay) => self.later.insert((after(now, delay), number), copy.message.clone()),
-            Place::DeadLetters => self.dead.insert(number, copy.message.clone()),
+        match copy.to {
+            Destination::Later(delay) => self.later.insert((after(now, delay), number), copy.message.clone()),
+            Destination::DeadLetters => self.dead.insert(number, copy.message.clone()),
         };
     }
 

@@ -16,7 +16,7 @@ use super::held::Entry;
 use super::intake::unix_ms;
 use super::publish;
 use super::topology::{self, Lane, Names};
-use crate::{Copy, Settler, Tag, TransportError, Verdict};
+use crate::{Replacement, Settler, Tag, TransportError, Verdict};
 
 const DONE: Bytes = Bytes::from_static(b"+ACK");
 const BACK: Bytes = Bytes::from_static(b"-NAK");
@@ -170,16 +170,16 @@ impl Plan {
 
 /// A dead letter without any header is what was published, and goes without an identifier of its own where there is no room
 /// for it.
-fn fitting(outgoing: Outgoing, copy: &Copy, max: usize) -> Outgoing {
-    let is_bare = copy.message.headers.as_slice().is_empty() && copy.place == crate::Place::DeadLetters;
+fn fitting(outgoing: Outgoing, copy: &Replacement, max: usize) -> Outgoing {
+    let is_bare = copy.message.headers.as_slice().is_empty() && copy.to == crate::Destination::DeadLetters;
     if is_bare && outgoing.size() > max { Outgoing { headers: None, ..outgoing } } else { outgoing }
 }
 
-fn copied(names: &Names, entry: &Entry, place: usize, copy: &Copy, now_ms: u64) -> Outgoing {
+fn copied(names: &Names, entry: &Entry, place: usize, copy: &Replacement, now_ms: u64) -> Outgoing {
     let id = format!("{}:{place}", entry.reply);
-    match copy.place {
-        crate::Place::DeadLetters => Outgoing::copy(names.dead.as_str().into(), &copy.message, &id),
-        crate::Place::Later(delay) => {
+    match copy.to {
+        crate::Destination::DeadLetters => Outgoing::copy(names.dead.as_str().into(), &copy.message, &id),
+        crate::Destination::Later(delay) => {
             let due = now_ms.saturating_add(milliseconds(delay));
             Outgoing::copy(names.parked.as_str().into(), &copy.message, &id).due_at(due)
         }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::consume::Consuming;
 use super::entry::{self, format_id, list, text};
 use super::scripts::{self, CHUNK, RELEASE, SETTLE};
-use crate::{Copy, Place, Settler, Tag, TransportError, Verdict};
+use crate::{Destination, Replacement, Settler, Tag, TransportError, Verdict};
 
 /// How many bytes of copies one call of a script takes.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -58,7 +58,7 @@ struct Plan<'a> {
     /// Acked without a second look: the server heard of them so lately that nobody can have taken them over.
     acked: Vec<u128>,
     /// Replaced by copies (by none, when acked late) if they are still this consumer's.
-    replaced: Vec<(u128, &'a [Copy])>,
+    replaced: Vec<(u128, &'a [Replacement])>,
     released: Vec<u128>,
 }
 
@@ -82,7 +82,7 @@ impl<'a> Plan<'a> {
     }
 
     fn parks(&self) -> bool {
-        self.replaced.iter().any(|(_, copies)| copies.iter().any(|copy| matches!(copy.place, Place::Later(_))))
+        self.replaced.iter().any(|(_, copies)| copies.iter().any(|copy| matches!(copy.to, Destination::Later(_))))
     }
 
     fn commands(&self, consuming: &Consuming) -> Pipeline {
@@ -128,12 +128,12 @@ pub(super) fn add_ids(cmd: &mut Cmd, ids: &[u128]) {
     }
 }
 
-fn add_copies(call: &mut Cmd, id: u128, copies: &[Copy]) {
+fn add_copies(call: &mut Cmd, id: u128, copies: &[Replacement]) {
     call.arg(format_id(id)).arg(copies.len());
     for copy in copies {
-        match copy.place {
-            Place::Later(delay) => call.arg(milliseconds(delay)),
-            Place::DeadLetters => call.arg("-"),
+        match copy.to {
+            Destination::Later(delay) => call.arg(milliseconds(delay)),
+            Destination::DeadLetters => call.arg("-"),
         };
         call.arg(entry::field_count(&copy.message));
         for field in entry::fields(&copy.message) {
@@ -151,7 +151,7 @@ fn milliseconds(delay: Duration) -> u64 {
 }
 
 /// Cuts what is to be replaced into calls of a script.
-fn chunks<'a, 'b>(replaced: &'b [(u128, &'a [Copy])]) -> impl Iterator<Item = &'b [(u128, &'a [Copy])]> {
+fn chunks<'a, 'b>(replaced: &'b [(u128, &'a [Replacement])]) -> impl Iterator<Item = &'b [(u128, &'a [Replacement])]> {
     let mut rest = replaced;
     std::iter::from_fn(move || {
         let (chunk, after) = rest.split_at(chunk_len(rest));
@@ -160,7 +160,7 @@ fn chunks<'a, 'b>(replaced: &'b [(u128, &'a [Copy])]) -> impl Iterator<Item = &'
     })
 }
 
-fn chunk_len(replaced: &[(u128, &[Copy])]) -> usize {
+fn chunk_len(replaced: &[(u128, &[Replacement])]) -> usize {
     let mut bytes = 0;
     let fitting = replaced.iter().take(CHUNK).take_while(|(_, copies)| {
         bytes += copies.iter().map(|copy| entry::size(&copy.message)).sum::<usize>();

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use quash_transport::{Backlog, Copy, Message, Place as Where, Verdict};
+use quash_transport::{Backlog, Destination as Where, Message, Replacement, Verdict};
 use tokio::time::timeout;
 
 use super::node::{LIMIT, Place, consume, message, receive_many, texts};
 
 fn replaced(message: &Message, place: Where) -> Verdict {
-    Verdict::Replace(vec![Copy { message: message.clone(), place }])
+    Verdict::Replace(vec![Replacement { message: message.clone(), to: place }])
 }
 
 #[tokio::test]

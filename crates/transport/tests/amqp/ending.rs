@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quash_e2e::becomes;
-use quash_transport::{Backlog, Copy, Place as Where, Verdict};
+use quash_transport::{Backlog, Destination as Where, Replacement, Verdict};
 use tokio::time::timeout;
 
 use super::node::{LIMIT, Place, ack, consume, message, numbered, receive, receive_many, texts};
@@ -85,7 +85,7 @@ async fn a_copy_that_is_too_large_is_told_and_its_original_comes_again() {
     let held = receive_many(&mut consumer, 2).await;
     let mut large = held[0].message.clone();
     large.headers.set("quash-attempts", "x".repeat(200 * 1024));
-    let later = |message| Verdict::Replace(vec![Copy { message, place: Where::Later(Duration::ZERO) }]);
+    let later = |message| Verdict::Replace(vec![Replacement { message, to: Where::Later(Duration::ZERO) }]);
     let verdicts = [(held[0].tag, later(large)), (held[1].tag, later(held[1].message.clone()))];
     assert_eq!(consumer.settler.settle(&verdicts).await.unwrap(), [held[0].tag]);
     let small = receive(&mut consumer).await;

@@ -140,9 +140,9 @@ async fn what_no_queue_takes_is_refused_and_its_original_kept() {
     let mut consumer = consume(&*transport, "a", 2).await;
     let held = receive_many(&mut consumer, 2).await;
     place.node().await.ctl(&["delete_queue", &format!("{}.dead", place.queue())]).await;
-    let dead = Verdict::Replace(vec![quash_transport::Copy {
+    let dead = Verdict::Replace(vec![quash_transport::Replacement {
         message: held[0].message.clone(),
-        place: quash_transport::Place::DeadLetters,
+        to: quash_transport::Destination::DeadLetters,
     }]);
     let verdicts = [(held[0].tag, dead), (held[1].tag, Verdict::Ack)];
     let refused = consumer.settler.settle(&verdicts).await;

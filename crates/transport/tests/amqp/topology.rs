@@ -6,7 +6,7 @@ use quash_config::Secret;
 use quash_config::Severity;
 use quash_e2e::eventually;
 use quash_transport::amqp::{Config, QueueType};
-use quash_transport::{Copy, Place as Destination, Transport, Verdict};
+use quash_transport::{Destination, Replacement, Transport, Verdict};
 
 use super::node::{LIMIT, Place, ack, consume, message, numbered, receive, receive_many};
 
@@ -43,8 +43,8 @@ async fn classic_queues_work_where_they_are_asked_for() {
     transport.publish(&numbered(0..3)).await.unwrap();
     let mut consumer = consume(&*transport, "a", 3).await;
     let batch = receive_many(&mut consumer, 3).await;
-    let later = Copy { message: message("later"), place: Destination::Later(Duration::from_millis(10)) };
-    let dead = Copy { message: message("dead"), place: Destination::DeadLetters };
+    let later = Replacement { message: message("later"), to: Destination::Later(Duration::from_millis(10)) };
+    let dead = Replacement { message: message("dead"), to: Destination::DeadLetters };
     let verdicts = [
         (batch[0].tag, Verdict::Ack),
         (batch[1].tag, Verdict::Replace(vec![later])),
@@ -96,8 +96,8 @@ async fn everything(transport: &dyn Transport) {
     let mut consumer = consume(transport, "a", 4).await;
     let batch = receive_many(&mut consumer, 4).await;
     let copies = vec![
-        Copy { message: message("later"), place: Destination::Later(Duration::from_millis(10)) },
-        Copy { message: message("dead"), place: Destination::DeadLetters },
+        Replacement { message: message("later"), to: Destination::Later(Duration::from_millis(10)) },
+        Replacement { message: message("dead"), to: Destination::DeadLetters },
     ];
     let verdicts = [
         (batch[0].tag, Verdict::Ack),

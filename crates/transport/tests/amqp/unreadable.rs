@@ -2,7 +2,7 @@
 
 use quash_e2e::raw::{RawAmqp, amqp_headers, amqp_nested, amqp_text, short};
 use quash_transport::message::UNREADABLE;
-use quash_transport::{Copy, Place as Where, Verdict};
+use quash_transport::{Destination as Where, Replacement, Verdict};
 
 use super::node::{Place, ack, consume, message, receive_many};
 
@@ -53,7 +53,7 @@ async fn what_cannot_be_read_can_be_a_dead_letter_and_be_seen_there() {
     }
     let mut consumer = consume(&*transport, "a", 8).await;
     let delivery = receive_many(&mut consumer, 1).await.remove(0);
-    let letter = Copy { message: delivery.message, place: Where::DeadLetters };
+    let letter = Replacement { message: delivery.message, to: Where::DeadLetters };
     consumer.settler.settle(&[(delivery.tag, Verdict::Replace(vec![letter]))]).await.unwrap();
     let letters = transport.dead_letters().scan(None, 10).await.unwrap();
     assert_eq!(letters.len(), 6);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quash_e2e::eventually;
-use quash_transport::{Consumer, Copy, Delivery, Place, Settler, Transport, Verdict};
+use quash_transport::{Consumer, Delivery, Destination, Replacement, Settler, Transport, Verdict};
 use tokio::time::sleep;
 
 use super::server::{LIMIT, consume, numbered};
@@ -86,7 +86,7 @@ fn verdict(delivery: &Delivery) -> Verdict {
     }
     let mut message = delivery.message.clone();
     message.headers.set("again", "yes");
-    Verdict::Replace(vec![Copy { message, place: Place::Later(Duration::from_millis(10)) }])
+    Verdict::Replace(vec![Replacement { message, to: Destination::Later(Duration::from_millis(10)) }])
 }
 
 async fn settle(consumer: &Consumer, batch: &[Delivery]) {

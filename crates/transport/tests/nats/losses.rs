@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use quash_e2e::{ChaosProxy, Mode};
 use quash_transport::conformance::eventually;
-use quash_transport::{Copy, Place, TransportError, Verdict};
+use quash_transport::{Destination, Replacement, TransportError, Verdict};
 
 use super::flow::{drain, flow};
 use super::server::{LIMIT, Server, all, consume, dead, message, numbered, quick, receive_many, refusal};
@@ -82,7 +82,7 @@ async fn deleted_streams_of_letters_and_delays_are_made_again_when_something_mus
     for stream in ["QUASH_DEAD", "QUASH_RETRY"] {
         operator.delete_stream(stream).await.unwrap();
     }
-    let later = Copy { message: held[1].message.clone(), place: Place::Later(Duration::from_millis(100)) };
+    let later = Replacement { message: held[1].message.clone(), to: Destination::Later(Duration::from_millis(100)) };
     let verdicts = [(held[0].tag, dead(held[0].message.clone())), (held[1].tag, Verdict::Replace(vec![later]))];
     eventually(LIMIT, "it is settled", async || consumer.settler.settle(&verdicts).await.is_ok()).await;
     assert_eq!(transport.dead_letters().len().await.unwrap(), 1);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quash_config::Secret;
 use quash_transport::nats::Config;
-use quash_transport::{Copy, Delivery, Place, Verdict};
+use quash_transport::{Delivery, Destination, Replacement, Verdict};
 
 use super::server::{LIMIT, Server, all, consume, dead, message, numbered, receive_many, refusal};
 
@@ -33,7 +33,7 @@ pub(crate) fn as_user(server: &Server, user: &str) -> Config {
 }
 
 fn later(delivery: &Delivery) -> Verdict {
-    let copy = Copy { message: delivery.message.clone(), place: Place::Later(Duration::from_millis(20)) };
+    let copy = Replacement { message: delivery.message.clone(), to: Destination::Later(Duration::from_millis(20)) };
     Verdict::Replace(vec![copy])
 }
 

@@ -7,7 +7,7 @@ use quash_config::{Secret, Span};
 use quash_e2e::NatsServer;
 use quash_transport::nats::Config;
 use quash_transport::{
-    ConsumeOptions, Consumer, Copy, Delivery, Message, Place, Tag, Transport, TransportError, Verdict,
+    ConsumeOptions, Consumer, Delivery, Destination, Message, Replacement, Tag, Transport, TransportError, Verdict,
 };
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -92,7 +92,7 @@ pub(crate) fn all(batch: &[Delivery], verdict: &Verdict) -> Vec<(Tag, Verdict)> 
 
 /// The verdict that a message becomes a dead letter.
 pub(crate) fn dead(message: Message) -> Verdict {
-    Verdict::Replace(vec![Copy { message, place: Place::DeadLetters }])
+    Verdict::Replace(vec![Replacement { message, to: Destination::DeadLetters }])
 }
 
 /// The words of a refusal.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use quash_e2e::eventually;
-use quash_transport::{Consumer, Copy, Delivery, Place, Transport, Verdict};
+use quash_transport::{Consumer, Delivery, Destination, Replacement, Transport, Verdict};
 use tokio::time::sleep;
 
 use super::rights;
@@ -103,7 +103,7 @@ async fn disagree(server: &Server, transport: &dyn Transport, operator: &jetstre
 }
 
 fn later(delivery: &Delivery) -> Verdict {
-    let copy = Copy { message: delivery.message.clone(), place: Place::Later(Duration::from_millis(10)) };
+    let copy = Replacement { message: delivery.message.clone(), to: Destination::Later(Duration::from_millis(10)) };
     Verdict::Replace(vec![copy])
 }
 

@@ -6,7 +6,7 @@ use async_nats::jetstream::{self, stream};
 use quash_config::Severity;
 use quash_config::Span;
 use quash_transport::nats::{Config, Retention};
-use quash_transport::{Copy, Place, Verdict};
+use quash_transport::{Destination, Replacement, Verdict};
 
 use super::server::{Server, all, consume, message, numbered, receive_many, refusal};
 
@@ -100,7 +100,7 @@ async fn every_group_gets_everything_and_its_own_retries() {
     let (mut first, mut second) = (consume(&*one, "a", 8).await, consume(&*other, "b", 8).await);
     let batch = receive_many(&mut first, 3).await;
     let later = |delivery: &quash_transport::Delivery| {
-        let copy = Copy { message: delivery.message.clone(), place: Place::Later(Duration::from_millis(50)) };
+        let copy = Replacement { message: delivery.message.clone(), to: Destination::Later(Duration::from_millis(50)) };
         (delivery.tag, Verdict::Replace(vec![copy]))
     };
     first.settler.settle(&[later(&batch[0])]).await.unwrap();

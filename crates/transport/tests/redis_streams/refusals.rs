@@ -5,7 +5,7 @@ use std::time::Duration;
 use quash_config::{Secret, Span};
 use quash_transport::conformance::eventually;
 use quash_transport::redis_streams::Config;
-use quash_transport::{Copy, Place, TransportError, Verdict};
+use quash_transport::{Destination, Replacement, TransportError, Verdict};
 
 use super::server::{LIMIT, Server, ack, consume, message, numbered, receive_many, texts};
 
@@ -72,10 +72,10 @@ async fn a_full_server_takes_no_messages_and_yet_all_verdicts() {
     // What is stored takes the place of what goes: without that, what must be parked would keep a server full for ever.
     let mut consumer = consume(&*transport, "a", 10).await;
     let batch = receive_many(&mut consumer, 4).await;
-    let copy = |text: &str, place| Verdict::Replace(vec![Copy { message: message(text), place }]);
+    let copy = |text: &str, place| Verdict::Replace(vec![Replacement { message: message(text), to: place }]);
     let verdicts = [
-        copy("parked", Place::Later(Duration::ZERO)),
-        copy("dead", Place::DeadLetters),
+        copy("parked", Destination::Later(Duration::ZERO)),
+        copy("dead", Destination::DeadLetters),
         Verdict::Release,
         Verdict::Ack,
     ];

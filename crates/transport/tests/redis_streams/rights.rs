@@ -6,7 +6,7 @@ use quash_config::Secret;
 use quash_config::Severity;
 use quash_transport::conformance::eventually;
 use quash_transport::redis_streams::Config;
-use quash_transport::{Copy, Place, Transport, Verdict};
+use quash_transport::{Destination, Replacement, Transport, Verdict};
 
 use super::server::{LIMIT, Server, ack, consume, message, numbered, receive_many};
 
@@ -64,8 +64,8 @@ async fn everything(server: &Server, transport: &dyn Transport) {
     let mut consumer = consume(transport, "a", 4).await;
     let batch = receive_many(&mut consumer, 4).await;
     let copies = vec![
-        Copy { message: message("later"), place: Place::Later(Duration::from_millis(10)) },
-        Copy { message: message("dead"), place: Place::DeadLetters },
+        Replacement { message: message("later"), to: Destination::Later(Duration::from_millis(10)) },
+        Replacement { message: message("dead"), to: Destination::DeadLetters },
     ];
     let verdicts = [
         (batch[0].tag, Verdict::Ack),

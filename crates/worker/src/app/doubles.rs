@@ -12,8 +12,8 @@ use quash_core::action::Action;
 use quash_core::key::{ArgSet, KeyError, KeySet, Reach, Remover, Scheme};
 use quash_store::{Applied, Can, Identity, Refusal, Store, StoreConfig, StoreError, TargetConfig, TargetOptions};
 use quash_transport::{
-    Backlog, ConsumeOptions, Consumer, DeadLetters, Delivery, Headers, LetterId, Message, Place, Receiver, Settler,
-    Tag, Transport, TransportError, Verdict,
+    Backlog, ConsumeOptions, Consumer, DeadLetters, Delivery, Destination, Headers, LetterId, Message, Receiver,
+    Settler, Tag, Transport, TransportError, Verdict,
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -314,9 +314,9 @@ impl Held {
             Verdict::Release => self.waiting.push_front((Instant::now(), delivery)),
             Verdict::Replace(copies) => {
                 for copy in copies {
-                    match copy.place {
-                        Place::Later(delay) => self.hold(copy.message.clone(), delay, 1),
-                        Place::DeadLetters => self.letters.push(copy.message.clone()),
+                    match copy.to {
+                        Destination::Later(delay) => self.hold(copy.message.clone(), delay, 1),
+                        Destination::DeadLetters => self.letters.push(copy.message.clone()),
                     }
                 }
             }

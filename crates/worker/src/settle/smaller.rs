@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use quash_delivery::headers;
 use quash_delivery::record::{Reason, Record};
 use quash_delivery::state::{read_replays, shorten};
-use quash_transport::{Copy, Delivery, Headers, Message, Place, Verdict};
+use quash_transport::{Delivery, Destination, Headers, Message, Replacement, Verdict};
 
 use crate::source::Source;
 
@@ -40,22 +40,22 @@ impl Size {
 
     pub(super) fn of(self, verdict: &Verdict, delivery: &Delivery, source: &Source) -> Verdict {
         let Verdict::Replace(copies) = shrunk(verdict) else { return verdict.clone() };
-        let letter = |copy: Copy| given_up(copy, self, delivery, source);
+        let letter = |copy: Replacement| given_up(copy, self, delivery, source);
         match self {
             Self::WithoutHistory => Verdict::Replace(copies),
             Self::GivenUp | Self::WithoutHeaders => Verdict::Replace(copies.into_iter().map(letter).collect()),
             Self::PayloadAlone => {
                 let message = Message { payload: delivery.message.payload.clone(), ..Message::default() };
-                Verdict::Replace(vec![Copy { message, place: Place::DeadLetters }])
+                Verdict::Replace(vec![Replacement { message, to: Destination::DeadLetters }])
             }
         }
     }
 }
 
 /// The dead letter that a copy becomes, with a short record.
-fn given_up(copy: Copy, size: Size, delivery: &Delivery, source: &Source) -> Copy {
-    let Copy { mut message, place } = copy;
-    if place != Place::DeadLetters {
+fn given_up(copy: Replacement, size: Size, delivery: &Delivery, source: &Source) -> Replacement {
+    let Replacement { mut message, to: place } = copy;
+    if place != Destination::DeadLetters {
         short_record(&message, size, delivery, source).put(&mut message.headers);
     }
     if size == Size::WithoutHeaders {
@@ -64,7 +64,7 @@ fn given_up(copy: Copy, size: Size, delivery: &Delivery, source: &Source) -> Cop
         message.headers = Headers::default();
         kept.into_iter().for_each(|(name, value)| message.headers.set(name, value));
     }
-    Copy { message, place: Place::DeadLetters }
+    Replacement { message, to: Destination::DeadLetters }
 }
 
 fn short_record(message: &Message, size: Size, delivery: &Delivery, source: &Source) -> Record {
@@ -100,8 +100,8 @@ pub(super) fn shrunk(verdict: &Verdict) -> Verdict {
     }
 }
 
-fn shrunk_copy(copy: &Copy) -> Copy {
-    let Copy { mut message, place } = copy.clone();
+fn shrunk_copy(copy: &Replacement) -> Replacement {
+    let Replacement { mut message, to: place } = copy.clone();
     message.headers.remove(headers::ATTEMPTS);
     let record = message.headers.get(headers::RECORD).and_then(|text| serde_json::from_str::<Record>(text).ok());
     if let Some(mut record) = record {
@@ -112,7 +112,7 @@ fn shrunk_copy(copy: &Copy) -> Copy {
         record.error.truncate(end);
         record.put(&mut message.headers);
     }
-    Copy { message, place }
+    Replacement { message, to: place }
 }
 
 /// About how many bytes the largest copy has.
