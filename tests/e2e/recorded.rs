@@ -112,7 +112,7 @@ async fn what_workers_of_0_1_left_is_settled(kind: Kind) {
     assert_eq!(site.letters("events").await.len() + site.letters("bulk").await.len(), LETTERS.len(), "no further one");
 
     for source in ["events", "bulk"] {
-        site.quash.run(&["dlq", "replay", "--source", source]).await.done();
+        site.quash.run(&["dlq", "replay", "--all", "--source", source]).await.done();
     }
     gone.extend(site.goes(&[&REPLAYED[..], &[REPLAYED_OF_BULK]].concat()).await);
     site.only_what_is_no_event_is_left().await;
@@ -123,7 +123,7 @@ async fn what_workers_of_0_1_left_is_settled(kind: Kind) {
     site.quash.run_with(&["dlq", "import", "--source", "events"], export.clone()).await.done();
     let imported = site.letters("events").await;
     assert_eq!(imported.len(), export.lines().count());
-    site.quash.run(&["dlq", "replay", "--source", "events"]).await.done();
+    site.quash.run(&["dlq", "replay", "--all", "--source", "events"]).await.done();
     gone = site.goes(&REPLAYED).await;
     site.only_what_is_no_event_is_left().await;
     assert_eq!(site.went().await, gone, "nothing else goes");

@@ -60,7 +60,7 @@ async fn prove(scene: &Scene, letters: usize) {
 
     // Mended or not: what could be read is enough to handle the event.
     scene.cache.fill(&products([9])).await;
-    scene.quash.run(&["dlq", "replay"]).await.done();
+    scene.quash.run(&["dlq", "replay", "--all"]).await.done();
     scene.gone(&products([9])).await;
     assert_eq!(scene.settled().await, 0);
 }

@@ -144,7 +144,8 @@ impl Inspected {
             Ok(findings) => (findings, None),
             Err(Trouble::Unreachable(error)) => (Vec::new(), Some(error)),
             Err(Trouble::Refused(what)) => {
-                (vec![Finding::error(what, "give this user the rights that inspecting needs")], None)
+                let mend = hint::mend(&what);
+                (vec![Finding::error(what, mend)], None)
             }
         };
         Self { role, name: name.to_owned(), kind, findings, unreachable }
