@@ -50,13 +50,16 @@ async fn what_is_done_on_every_target_is_acked() {
 async fn a_batch_that_asks_for_too_much_is_done_in_parts() {
     let store = FakeStore::new(Mode::Works);
     let mut small = config(&["main"], TargetOptions::default());
-    // Of two deletes, or of one alone that takes more.
-    small.limits.max_plan_bytes = 300;
+    // Two deletes are enough for a plan.
+    small.limits.max_plan_bytes = 200;
     let (app, broker) = app_of(small, &[("main", &store)]);
     let _running = app.start().await.unwrap();
-    broker.send(&["main:a", "main:b", "garbage", "main:c", "nothing", "main:d"]);
+    broker.send(&["product:a", "product:b", "garbage", "product:c", "nothing", "product:d"]);
     until("everything is settled", || broker.is_empty()).await;
-    assert_eq!(sorted(store.applied()), ["delete a", "delete b", "delete c", "delete d"]);
+    assert_eq!(
+        sorted(store.applied()),
+        ["delete product:a", "delete product:b", "delete product:c", "delete product:d"]
+    );
     assert_eq!(broker.letters().len(), 1);
 }
 
