@@ -1,12 +1,12 @@
 //! Measures what a hundred prefixes cost beside one, in a single call to a real server that holds a million keys.
 
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quash_core::action::Action;
+use quash_e2e::process::free_port;
 use quash_store::Store;
 use quash_store::redis::Config;
 
@@ -129,7 +129,7 @@ struct Server {
 
 impl Server {
     fn start() -> Result<Self, Failure> {
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let port = free_port();
         let mut command = Command::new("redis-server");
         command.args(["--port", &port.to_string(), "--save", "", "--bind", "127.0.0.1"]).stdout(Stdio::null());
         Ok(Self { child: command.spawn()?, port })

@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::eventually;
@@ -21,6 +23,10 @@ wait
 rm -rf "$folder"
 "#;
 
+/// Below `net.ipv4.ip_local_port_range`, which begins at 32768.
+const FIRST_PORT: u16 = 12_288;
+/// How many there are; a power of two, so that counting goes on where the counter begins again.
+const PORTS: u16 = 16_384;
 /// How long a signal may take to arrive at every thread.
 const SIGNAL_LIMIT: Duration = Duration::from_secs(30);
 
@@ -200,14 +206,18 @@ pub fn code(status: ExitStatus) -> i32 {
     status.code().or_else(|| status.signal().map(|signal| -signal)).unwrap_or(i32::MIN)
 }
 
-/// A port of the loopback interface that nobody listens on.
+/// A port of the loopback interface that nobody listens on and nobody else is given: no port is handed out twice, and the
+/// kernel takes the ports of connections from above these. Otherwise a connection, even one that asks whether the server
+/// is up, could have the port before a server that takes seconds to boot.
 ///
 /// # Panics
 /// When there is none.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound address").port()
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(fastrand::u16(..PORTS)));
+    let candidates = std::iter::repeat_with(|| FIRST_PORT + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS);
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    candidates.take(PORTS.into()).find(free).expect("a free port")
 }
 
 /// The path of a program, if it is installed.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import random
 import signal
 import socket
 import subprocess
@@ -15,12 +16,20 @@ from pathlib import Path
 RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 #: Long enough for a machine that compiles beside the tests.
 PATIENCE = 60.0
+#: In a new order each time, so that two processes at once hardly meet.
+PORTS = iter(random.sample(range(12_288, 28_672), 16_384))
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port that nobody listens on and nobody else is given: connections take theirs from 32768 on."""
+    for port in PORTS:
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port")
 
 
 def eventually(holds: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:

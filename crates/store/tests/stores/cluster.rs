@@ -2,13 +2,14 @@
 
 use futures_util::future::join_all;
 use quash_core::action::Action;
+use quash_e2e::process::free_port;
 use quash_store::StoreError;
 use quash_store::conformance;
 use redis::Value;
 use serde_json::json;
 
 use crate::fixture::{Servers, make_user, store};
-use crate::server::{Server, eventually, free_port};
+use crate::server::{Server, eventually};
 
 const LAST_SLOTS: [u16; 3] = [5460, 10_922, 16_383];
 

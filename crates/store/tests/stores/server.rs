@@ -1,12 +1,11 @@
 //! Starts real servers on free ports in temporary folders, and ends them when they are dropped.
 
 use std::future::Future;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use quash_e2e::process::free_port;
 use tempfile::TempDir;
 
 /// How long anything may take to come true.
@@ -108,15 +107,6 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut ask: im
         assert!(begun.elapsed() < LIMIT, "still not so: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-}
-
-/// A port that nothing listens on, and that nothing gets: none is given twice, and connections take theirs from 32768 on.
-pub(crate) fn free_port() -> u16 {
-    static GIVEN: AtomicU32 = AtomicU32::new(0);
-    let next =
-        || 20_000 + (std::process::id().wrapping_mul(97) % 12_000 + GIVEN.fetch_add(1, Ordering::Relaxed)) % 12_000;
-    let ports = std::iter::repeat_with(|| u16::try_from(next()).unwrap());
-    ports.take(12_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 fn spawn(program: &str, config: &str, folder: &Path) -> Child {

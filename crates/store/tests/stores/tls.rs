@@ -4,11 +4,12 @@ use std::path::Path;
 use std::process::Command;
 
 use quash_core::action::Action;
+use quash_e2e::process::free_port;
 use quash_store::{Store, StoreError};
 use serde_json::json;
 
 use crate::fixture::store;
-use crate::server::{Server, free_port};
+use crate::server::Server;
 
 /// Runs openssl in a folder.
 fn openssl(folder: &Path, arguments: &str) {

@@ -1,12 +1,11 @@
 //! Starts `redis-server` processes on free ports in folders of their own, and ends them with the test.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quash_config::{Secret, Span};
+use quash_e2e::process::free_port;
 use quash_transport::conformance::eventually;
 use quash_transport::redis_streams::Config;
 use quash_transport::{ConsumeOptions, Consumer, Delivery, Message, Transport, Verdict};
@@ -130,18 +129,6 @@ impl Drop for Server {
         let mut process = self.process.lock().unwrap();
         _ = process.kill();
         _ = process.wait();
-    }
-}
-
-/// A port that no client connection can be given, so that it is still free after the server on it was killed.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    loop {
-        let spread = u16::try_from(std::process::id().wrapping_mul(7919) % 20_000).unwrap();
-        let port = 12_000 + (spread + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
     }
 }
 

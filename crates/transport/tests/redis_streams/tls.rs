@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use quash_config::Secret;
 use quash_e2e::Certificates;
+use quash_e2e::process::free_port;
 use quash_transport::TransportError;
 use quash_transport::redis_streams::Config;
 use quash_transport::tls::Tls;
 
-use super::server::{Server, ack, consume, free_port, message, receive_many};
+use super::server::{Server, ack, consume, message, receive_many};
 
 #[tokio::test]
 async fn an_encrypted_server_is_reached_with_certificates_and_not_without() {
