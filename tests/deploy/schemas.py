@@ -1,6 +1,6 @@
 """Says what operators that are no part of Kubernetes take: the fields that the chart uses, closed against all others.
 
-Prometheus operator: monitoring.coreos.com/v1 (github.com/prometheus-operator/prometheus-operator, Documentation/api-reference).
+Prometheus operator: monitoring.coreos.com/v1 (prometheus-operator.dev, API reference).
 KEDA: keda.sh/v1alpha1 and the scalers redis-streams, rabbitmq and nats-jetstream (keda.sh/docs, 2.8 and newer).
 """
 
