@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import subprocess
 
 import generate
@@ -274,10 +275,18 @@ def test_keda_is_not_left_without_a_way_to_rabbitmq():
     assert "TriggerAuthentication" not in [each["kind"] for each in found]
 
 
-def test_the_values_of_the_readme_make_a_worker():
-    fence = (CHART / "README.md").read_text().split("```yaml\n")[1].split("```")[0]
-    found = render(yaml.safe_load(fence))
-    assert {"PodMonitor", "PrometheusRule", "Deployment"} <= {each["kind"] for each in found}
+def test_the_values_in_the_documents_make_a_worker():
+    def fences(path):
+        return re.findall(
+            r"^ *(?:```yaml|cat >values.yaml [^\n]*)\n(.*?)^ *(?:```|END)$", path.read_text(), re.DOTALL | re.MULTILINE
+        )
+
+    for path, count in [(CHART / "README.md", 1), (ROOT / "docs" / "deploying.md", 3)]:
+        found = [yaml.safe_load(fence) for fence in fences(path)]
+        assert len(found) == count, path
+        kinds = {each["kind"] for each in render({key: value for fence in found for key, value in fence.items()})}
+        assert {"PodMonitor", "PrometheusRule", "Deployment"} <= kinds
+        assert ("ScaledObject" in kinds) == (count == 3)
 
 
 def test_users_that_the_cluster_chooses_can_be_left_out():

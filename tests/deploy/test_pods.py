@@ -1,4 +1,4 @@
-"""Runs what the chart renders before real servers, as a cluster would: check, probes, an event, a changed rule, stop."""
+"""Runs what the chart renders before real servers, as a cluster would: check, probes, an event, new rules, stop."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ from places import CHART
 from pod import Pod, objects, one
 from servers import Nats, RabbitMq, Redis, eventually, free_port
 
-TOKEN = "s3cret"  # noqa: S105
+TOKEN = "s3cret"
 BROKERS = {"redis": Redis, "rabbitmq": RabbitMq, "nats": Nats}
 EVENT = {"entity": "shop.Product", "op": "update", "key": {"id": 7}, "after": {"id": 7}}
 

@@ -32,8 +32,12 @@ def test_actionlint_and_shellcheck_find_nothing_in_the_workflows():
 def test_they_would_find_an_unquoted_variable_and_an_unknown_key(tmp_path):
     wrong = tmp_path / "wrong.yml"
     step = '{"run": "rm $GITHUB_SHA"}'
-    wrong.write_text(f'{{"on": "push", "jobs": {{"one": {{"runs-on": "ubuntu-24.04", "step": [], "steps": [{step}]}}}}}}')
-    found = subprocess.run([BIN / "actionlint", "-shellcheck", BIN / "shellcheck", wrong], capture_output=True, text=True)
+    wrong.write_text(
+        f'{{"on": "push", "jobs": {{"one": {{"runs-on": "ubuntu-24.04", "step": [], "steps": [{step}]}}}}}}'
+    )
+    found = subprocess.run(
+        [BIN / "actionlint", "-shellcheck", BIN / "shellcheck", wrong], capture_output=True, text=True
+    )
     assert "SC2086" in found.stdout
     assert '"step"' in found.stdout
 
@@ -76,7 +80,9 @@ def test_the_notes_of_a_release_are_its_part_of_the_changelog():
     (script,) = [step["run"] for step in steps(workflow("release")["jobs"]) if "gh release" in step.get("run", "")]
     awk = script.splitlines()[0].removesuffix(" >notes.md")
     environment = os.environ | {"VERSION": "0.1.0"}
-    notes = subprocess.run(["bash", "-c", awk], cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    notes = subprocess.run(
+        ["bash", "-c", awk], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    ).stdout
     assert "The whole flow over Redis Streams" in notes
     assert "## " not in notes
 
@@ -137,7 +143,9 @@ def test_the_wheel_is_whole_in_a_fresh_environment(tmp_path):
     said = subprocess.run([python, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     assert (said.returncode, said.stdout) == (0, f"{version} a\n"), said.stderr
-    sources = {path.relative_to(ROOT / "clients/python/src") for path in (ROOT / "clients/python/src/quash").rglob("*.py")}
+    sources = {
+        path.relative_to(ROOT / "clients/python/src") for path in (ROOT / "clients/python/src/quash").rglob("*.py")
+    }
     (installed,) = (tmp_path / "fresh").glob("lib/python3*/site-packages/quash")
     assert sources == {path.relative_to(installed.parent) for path in installed.rglob("*.py")}
     assert (installed / "py.typed").is_file()

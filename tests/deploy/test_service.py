@@ -52,6 +52,17 @@ def test_it_would_find_a_misspelt_setting_and_a_missing_program(machine):
     assert verify(machine).returncode != 0
 
 
+def test_systemd_takes_the_drop_in_of_the_manual(machine):
+    drop_in = machine / "etc/systemd/system/quash.service.d/override.conf"
+    drop_in.parent.mkdir()
+    manual = (ROOT / "docs" / "deploying.md").read_text()
+    drop_in.write_text(manual.split("```ini\n")[1].split("```")[0])
+    found = verify(machine)
+    assert (found.returncode, found.stderr) == (0, "")
+    drop_in.write_text(drop_in.read_text().replace("LoadCredential", "LoadCredentials"))
+    assert "LoadCredentials" in verify(machine).stderr
+
+
 def test_the_unit_exposes_little(tmp_path):
     found = security(UNIT)
     assert found.returncode == 0, found.stdout
