@@ -22,31 +22,37 @@ BROKERS = {"redis": Redis, "rabbitmq": RabbitMq, "nats": Nats}
 EVENT = {"entity": "shop.Product", "op": "update", "key": {"id": 7}, "after": {"id": 7}}
 
 
-@pytest.fixture(params=BROKERS)
-def cluster(request):
-    """A broker, a cache, and the objects of a release that names them."""
+@contextlib.contextmanager
+def folder():
+    home = Path(tempfile.mkdtemp(prefix="quash-deploy-"))
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module", params=BROKERS)
+def servers(request):
+    """A broker of each kind, and a cache."""
     with contextlib.ExitStack() as ends:
 
         def started(kind):
-            home = Path(tempfile.mkdtemp(prefix="quash-deploy-"))
-            ends.callback(shutil.rmtree, home, ignore_errors=True)
-            server = kind(home)
+            server = kind(ends.enter_context(folder()))
             ends.callback(server.kill)
             server.start()
             return server
 
-        broker, cache = started(BROKERS[request.param]), started(Redis)
-        urls = {
-            "queue-url": broker.url,
-            "cache-url": cache.url,
-            "url": broker.url,
-            "admin-token": TOKEN,
-            "token": TOKEN,
-        }
-        secrets = {"quash": urls, "nats": urls, "quash-admin": urls, "cache": {"url": cache.url}}
-        values = yaml.safe_load((CHART / "ci" / f"{request.param}-values.yaml").read_text()) | {"reload": "watch"}
-        home = Path(tempfile.mkdtemp(prefix="quash-deploy-"))
-        ends.callback(shutil.rmtree, home, ignore_errors=True)
+        yield request.param, started(BROKERS[request.param]), started(Redis)
+
+
+@pytest.fixture
+def cluster(servers):
+    """The objects of a release that names the servers, and what is in its Secrets."""
+    kind, broker, cache = servers
+    urls = {"queue-url": broker.url, "cache-url": cache.url, "url": broker.url, "admin-token": TOKEN, "token": TOKEN}
+    secrets = {"quash": urls, "nats": urls, "quash-admin": urls, "cache": {"url": cache.url}}
+    values = yaml.safe_load((CHART / "ci" / f"{kind}-values.yaml").read_text()) | {"reload": "watch"}
+    with folder() as home, contextlib.ExitStack() as ends:
         yield home, objects(generate.rendered(values)), secrets, cache, ends
 
 
