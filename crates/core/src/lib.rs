@@ -6,6 +6,7 @@
 // The flow: bytes to a plan.
 mod capability;
 pub mod explain;
+pub mod guarantee;
 pub mod resolve;
 
 mod emit;
@@ -32,3 +33,4 @@ pub mod freshness;
 // What to do about it, merged over a batch.
 pub mod action;
 pub mod plan;
+pub mod reserved;
