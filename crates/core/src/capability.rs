@@ -47,6 +47,17 @@ impl Resolver {
         problems
     }
 
+    /// What rules ask of a target; of one that nobody knows, nothing.
+    #[must_use]
+    pub fn needs(&self, target: &str) -> ActionSet {
+        let Some(target) = self.target(target) else { return ActionSet::NONE };
+        let here = self.rules.caches.iter().filter(|cache| cache.targets.contains(target));
+        here.fold(ActionSet::NONE, |needs, cache| {
+            let publishes = if cache.publish.is_some() { ActionSet::PUBLISH } else { ActionSet::NONE };
+            needs.and(removing_all(cache)).and(cache.mode.on_key().takes()).and(publishes)
+        })
+    }
+
     /// What each dependency of a cache takes when every mapped column is known, by its index.
     fn out_of_reach(&self, cache: &Cache, whole: ActionSet) -> impl Iterator<Item = (usize, Reach, ActionSet)> {
         let reaches = self.reaches().into_iter().filter(|at| at.cache == cache.name);

@@ -223,7 +223,7 @@ mod tests {
         let cases = [
             (Guarantee::Exact { stale: None }, "exact"),
             (Guarantee::Exact { stale: Some(Duration::from_secs(30)) }, "exact, old values for 30s while one loads"),
-            (Guarantee::Hold(Duration::from_millis(1500)), "bounded by hold 1500ms"),
+            (Guarantee::Hold(Duration::from_millis(1500)), "bounded by hold 1s 500ms"),
             (
                 Guarantee::Statistical(vec![Duration::from_secs(1), Duration::from_secs(30)]),
                 "statistical: again_after 1s, 30s",

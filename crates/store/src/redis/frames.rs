@@ -44,6 +44,11 @@ impl Frames {
                 Way::Void(void) => voided.push((void, Key::plain(owner, Cow::Owned(name)))),
             }
         }
+        if !self.0.is_empty() {
+            // An entry and its guard were both found, and go in one command.
+            removed.sort_by(|one, other| one.name.cmp(&other.name));
+            removed.dedup_by(|one, other| one.name == other.name && one.guarded == other.guarded);
+        }
         (removed, voided)
     }
 
@@ -106,6 +111,6 @@ mod tests {
         let both = [void("a:", 7), Action::DeletePrefix("a:b:".into())];
         assert_eq!(done(&both, &names[..2]), ["unlink a:b:1", "void 7 a:1"]);
         let guarded = [Action::DeletePrefix("a:".into()), Action::DeleteGuarded(prefix("a:b:"))];
-        assert_eq!(done(&guarded, &names), ["unlink a:1", "pair a:b:1", "pair a:b:1"]);
+        assert_eq!(done(&guarded, &names), ["unlink a:1", "pair a:b:1"]);
     }
 }
