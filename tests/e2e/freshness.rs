@@ -163,7 +163,7 @@ async fn people_are_told_what_is_promised_and_what_stands_at_a_key() {
     ] {
         assert!(checked.contains(line), "{line} in {checked}");
     }
-    let explained = scene.quash.run(&["explain", "-e", &product().to_string()]).await.ended_with(0).stdout;
+    let explained = scene.quash.run(&["explain", "--all", "-e", &product().to_string()]).await.ended_with(0).stdout;
     for line in
         ["set            tag:42", "void           s:7:42", "hold           h:7:42", "guarantee: bounded by hold 1m"]
     {
