@@ -40,6 +40,55 @@ mod tests {
     use std::borrow::Cow;
 
     use super::*;
+    use crate::Refusal;
+    use crate::redis::order::Tally;
+    use redis::Value;
+
+    const STALE: Void = Void { version: 0, hold_ms: 0, stale_ms: 30_000 };
+
+    fn keys(names: &'static [&'static str], guarded: bool) -> Vec<Key<'static>> {
+        let key = |(owner, name): (usize, &&'static str)| Key { owner, name: Cow::Borrowed(name.as_bytes()), guarded };
+        names.iter().enumerate().map(key).collect()
+    }
+
+    fn error(line: &str) -> Value {
+        redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn an_entry_and_its_guard_stay_in_one_command() {
+        let packed = |order: &Order<'_>| {
+            let packed = String::from_utf8(order.command().get_packed_command()).unwrap();
+            packed.lines().skip(1).filter(|line| !line.starts_with('$')).collect::<Vec<_>>().join(" ")
+        };
+        let both = Order::Unlink(keys(&["a", "b"], true));
+        assert_eq!(packed(&both), "UNLINK a a!q b b!q");
+        let mut tally = Tally::new(2);
+        tally.book(both.clone(), error("NOPERM No permissions to access a key")).unwrap();
+        assert_eq!(tally.again.iter().map(packed).collect::<Vec<_>>(), ["UNLINK a a!q", "UNLINK b b!q"]);
+        // Nor is either asked for by itself while their slot moves.
+        assert!(tally.book(Order::Unlink(keys(&["a"], true)), error("TRYAGAIN Multiple keys request")).is_err());
+        let mut tally = Tally::new(2);
+        tally.book(both, Value::Int(3)).unwrap();
+        assert_eq!(tally.outcomes(), [Ok(2), Ok(1)]);
+    }
+
+    #[test]
+    fn what_is_not_done_is_asked_for_in_another_way() {
+        let order = |names, whole| Order::Void { keys: keys(names, false), void: STALE, whole };
+        let mut tally = Tally::new(2);
+        tally.book(order(&["a", "b"], false), error("NOSCRIPT No matching script")).unwrap();
+        assert_eq!(std::mem::take(&mut tally.again), [order(&["a", "b"], true)]);
+        tally.book(order(&["a", "b"], true), error("OOM command not allowed when used memory > 'maxmemory'.")).unwrap();
+        assert_eq!(std::mem::take(&mut tally.again), [Order::Unlink(keys(&["a", "b"], false))]);
+        let held = Void { hold_ms: 2000, ..STALE };
+        let hold = Order::Void { keys: keys(&["a"], false), void: held, whole: true };
+        assert!(tally.book(hold, error("OOM command not allowed")).is_err(), "a hold waits for memory");
+        tally.book(order(&["a", "b"], true), Value::BulkString(b"SD".to_vec())).unwrap();
+        let line = "ERR The user executing the script can't run this command or subcommand";
+        tally.book(order(&["a"], true), error(line)).unwrap();
+        assert_eq!(tally.outcomes(), [Err(Refusal(line.to_owned())), Ok(0)]);
+    }
 
     #[test]
     fn a_call_names_keys_of_one_group_and_one_way() {
