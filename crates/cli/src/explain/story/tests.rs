@@ -74,7 +74,7 @@ fn a_newcomer_sees_what_matched_what_did_not_and_what_goes() {
             notes: Vec::new(),
             actions: vec![PlannedAction { target: "eu".to_owned(), action: "delete", object: "shelf".to_owned() }],
             again_after_ms: Vec::new(),
-            guarantee: quash_core::guarantee::Guarantee::None,
+            guarantee: Guarantee::None,
         },
     ];
     let expect = "\
