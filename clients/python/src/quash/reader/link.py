@@ -86,59 +86,53 @@ def _options(command: Command) -> dict[str, Any]:
     return {"get": True} if command.args[0] == "SET" and "GET" in command.args[2:] else {}
 
 
-class Link:
-    """Sends over `redis.Redis`, `redis.cluster.RedisCluster` or what behaves like them."""
+def send(client: Any, commands: Sequence[Command], *, once: bool = False) -> list[Reply]:
+    """Sends all of them in one round trip, in a cluster one after the other.
 
-    def __init__(self, client: Any) -> None:
-        self.client = _checked(client)
-        self._breaker = _Breaker()
-        # In a cluster keys lie in different slots, of which no command takes more than one.
-        self._apart = getattr(client, "connection_pool", None) is None
+    Args:
+        client: one of redis-py that blocks.
+        commands: what to send.
+        once: never sends them again after an unknown outcome, whatever the client's settings for that.
 
-    def run(self, commands: Sequence[Command], *, once: bool = False) -> list[Reply]:
-        """Sends all of them in one round trip, in a cluster one after the other.
+    Returns:
+        Their answers. Where a key holds something that is no text, that error is the answer.
 
-        Args:
-            commands: what to send.
-            once: never sends them again after an unknown outcome, whatever the client's settings for that.
-
-        Returns:
-            Their answers. Where a key holds something that is no text, that error is the answer.
-
-        Raises:
-            Unavailable: Redis failed; it is not known which of them it heard.
-        """
-        with self._breaker.asking():
-            replies = [_answer(reply) for reply in self._send(commands, once)]
-            unknown = _unknown(replies)
-            if unknown:
-                again = self._send([commands[at].evaluated() for at in unknown], once)
-                for at, reply in zip(unknown, again, strict=True):
-                    replies[at] = _answer(reply)
-            return replies
-
-    def _send(self, commands: Sequence[Command], once: bool) -> list[Reply]:
-        pool = getattr(self.client, "connection_pool", None)
-        if once and pool is not None:
-            return send_once(pool, commands)
-        if len(commands) == 1 or pool is None:
-            return [self._one(command) for command in commands]
-        pipeline = self.client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command.args, **_options(command))
-        return list(pipeline.execute(raise_on_error=False))
-
-    def _one(self, command: Command) -> Reply:
-        if self._apart and command.args[0] == "MGET":
-            return [self._one(Command(("GET", key))) for key in command.args[1:]]
-        try:
-            return self.client.execute_command(*command.args, **_options(command))
-        except redis.exceptions.ResponseError as error:
-            return error
+    Raises:
+        RedisError: it is not known which of them the server heard.
+    """
+    replies = [_answer(reply) for reply in _send(client, commands, once)]
+    unknown = _unknown(replies)
+    if unknown:
+        again = _send(client, [commands[at].evaluated() for at in unknown], once)
+        for at, reply in zip(unknown, again, strict=True):
+            replies[at] = _answer(reply)
+    return replies
 
 
-def send_once(pool: Any, commands: Sequence[Command]) -> list[Reply]:
-    """Sends over a connection of the pool, and never again: redis-py would, and a fill must not be repeated."""
+def _send(client: Any, commands: Sequence[Command], once: bool) -> list[Reply]:
+    # In a cluster, which has no pool, keys lie in different slots, of which no command takes more than one.
+    pool = getattr(client, "connection_pool", None)
+    if once and pool is not None:
+        return _send_once(pool, commands)
+    if len(commands) == 1 or pool is None:
+        return [_send_one(client, command, apart=pool is None) for command in commands]
+    pipeline = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command.args, **_options(command))
+    return list(pipeline.execute(raise_on_error=False))
+
+
+def _send_one(client: Any, command: Command, *, apart: bool) -> Reply:
+    if apart and command.args[0] == "MGET":
+        return [_send_one(client, Command(("GET", key)), apart=True) for key in command.args[1:]]
+    try:
+        return client.execute_command(*command.args, **_options(command))
+    except redis.exceptions.ResponseError as error:
+        return error
+
+
+def _send_once(pool: Any, commands: Sequence[Command]) -> list[Reply]:
+    """Over a connection of the pool, and never again: redis-py would, and a fill must not be repeated."""
     connection = pool.get_connection()
     try:
         connection.send_packed_command(connection.pack_commands([command.args for command in commands]))
@@ -159,13 +153,29 @@ def _read(connection: Any) -> Reply:
         return error
 
 
+class Link:
+    """Sends over `redis.Redis`, `redis.cluster.RedisCluster` or what behaves like them."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = _checked(client)
+        self._breaker = _Breaker()
+
+    def run(self, commands: Sequence[Command], *, once: bool = False) -> list[Reply]:
+        """As `send`.
+
+        Raises:
+            Unavailable: Redis failed; it is not known which of them it heard.
+        """
+        with self._breaker.asking():
+            return send(self.client, commands, once=once)
+
+
 class AsyncLink:
     """As `Link`, over `redis.asyncio`."""
 
     def __init__(self, client: Any) -> None:
         self.client = _checked(client)
         self._breaker = _Breaker()
-        # In a cluster keys lie in different slots, of which no command takes more than one.
         self._apart = getattr(client, "connection_pool", None) is None
 
     async def run(self, commands: Sequence[Command], *, once: bool = False) -> list[Reply]:

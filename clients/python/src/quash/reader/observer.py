@@ -21,6 +21,7 @@ Event = Literal[
     "shared",
     "held",
     "stored",
+    "blind",
     "refused",
     "slow",
     "too_old",
@@ -37,6 +38,10 @@ class Observers:
 
     def __init__(self) -> None:
         self._observers: list[Observer] = []
+
+    def __bool__(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._observers)
 
     def add(self, observer: Observer) -> None:
         """Calls it from now on, in whichever thread something happens."""
