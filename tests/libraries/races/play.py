@@ -143,7 +143,7 @@ class Players:
 def main(library, backend, url, wanted):
     connect(backend, url)
     players = Players(library, url)
-    told, stale, real, numbers = collections.Counter(), 0, 0, iter(range(10 * wanted))
+    told, played, stale, real, numbers = collections.Counter(), 0, 0, 0, iter(range(10 * wanted))
     if "leases" in backend:
         from quash.django.leases import on_event
 
@@ -153,9 +153,10 @@ def main(library, backend, url, wanted):
             batch = [number for number, _ in zip(numbers, range(max(TOGETHER, wanted - real)))]
             assert batch, "too few loads were overtaken"
             for last, overtaken in threads.map(players.play, batch):
+                played += 1
                 stale += last != NEW
                 real += overtaken > 0
-    json.dump({"races": real, "stale": stale, "events": dict(told)}, sys.stdout)
+    json.dump({"played": played, "races": real, "stale": stale, "events": dict(told)}, sys.stdout)
 
 
 if __name__ == "__main__":
