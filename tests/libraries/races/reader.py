@@ -13,8 +13,8 @@ from . import rows
 
 #: Threads that read at once.
 THREADS = 4
-#: How long a load takes at most, in seconds.
-LOAD = 0.004
+#: How long a load takes at most, in seconds: longer than from a commit to its removal, or no load is overtaken.
+LOAD = 0.04
 MISSING = object()
 
 
