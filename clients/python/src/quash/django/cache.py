@@ -24,6 +24,15 @@ class LeaseCacheClient(RedisCacheClient):
     def __init__(self, servers: Any, leases: Leases, **options: Any) -> None:
         super().__init__(servers, **options)
         self.leases = leases
+        self._clients: dict[Any, Any] = {}
+
+    def get_client(self, key: str | None = None, *, write: bool = False) -> Any:
+        # Django makes one for each command, which takes longer than to make a lease. Threads may share one.
+        pool = self._get_connection_pool(write)
+        client = self._clients.get(pool)
+        if client is None:
+            client = self._clients[pool] = self._client(connection_pool=pool)
+        return client
 
     def get(self, key: str, default: Any, leased: bool = True) -> Any:
         data = self.get_client(key).get(key)

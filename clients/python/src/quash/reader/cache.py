@@ -13,7 +13,7 @@ from .driver import AsyncDriver, Driver
 from .loaded import Load
 from .nearest import did_you_mean
 from .observer import Observers
-from .protocol import Entry, Protocol, Steps, Wishes
+from .protocol import ANYHOW, Entry, Protocol, Steps, Wishes
 
 #: The arguments of an entry, by name.
 Args = Mapping[str, Any]
@@ -74,22 +74,25 @@ class Cache:
             stale_ok: whether an old value may be served while a new one is loaded, where the cache keeps such.
             wait: how long to wait for somebody else's load, in milliseconds, if not as the cache says.
         """
-        one = _one(load)
-        return self._run(
-            self._protocol.get_or_load(self.entry(args), Wishes(stale_ok, wait=wait)), lambda loads, _: [one(loads[0])]
-        )
+        return self.read(args, _one(load), Wishes(stale_ok, wait=wait))
+
+    def read(self, args: Args, load: Callable[[Load], Any], wishes: Wishes = ANYHOW) -> Any:
+        """As `get_or_load`, for a loader that takes a `Load` for sure."""
+        return self._run(self._protocol.get_or_load(self.entry(args), wishes), lambda loads, _: [load(loads[0])])
 
     async def aget_or_load(
         self, args: Args, load: Callable[..., Awaitable[Any]], *, stale_ok: bool = True, wait: int | None = None
     ) -> Any:
         """As `get_or_load`; `load` is a coroutine function."""
-        one = _one(load)
-        steps = self._protocol.get_or_load(self.entry(args), Wishes(stale_ok, wait=wait))
+        return await self.aread(args, _one(load), Wishes(stale_ok, wait=wait))
+
+    async def aread(self, args: Args, load: Callable[[Load], Awaitable[Any]], wishes: Wishes = ANYHOW) -> Any:
+        """As `aget_or_load`, for a loader that takes a `Load` for sure."""
 
         async def loads_one(loads: list[Load], _: list[Entry]) -> list[Any]:
-            return [await one(loads[0])]
+            return [await load(loads[0])]
 
-        return await self._arunner().run(steps, loads_one)
+        return await self._arunner().run(self._protocol.get_or_load(self.entry(args), wishes), loads_one)
 
     def many(self, args: Sequence[Args], load_many: Callable[[list[Args]], Sequence[Any]], **wishes: Any) -> list[Any]:
         """The values of several entries, in their order: one look at all, and one call for all that must be loaded.

@@ -60,7 +60,7 @@ class Cached(Generic[P, R]):
         self._load_many: Callable[[list[Any]], Any] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        value: R = self.cache.get_or_load(self._bound.args(args, kwargs), lambda: self._function(*args, **kwargs))
+        value: R = self.cache.read(self._bound.args(args, kwargs), lambda _: self._function(*args, **kwargs))
         return value
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
@@ -120,9 +120,7 @@ class AsyncCached(Generic[P, R]):
         _mark_as_coroutine(self)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        value: R = await self.cache.aget_or_load(
-            self._bound.args(args, kwargs), lambda: self._function(*args, **kwargs)
-        )
+        value: R = await self.cache.aread(self._bound.args(args, kwargs), lambda _: self._function(*args, **kwargs))
         return value
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> str:

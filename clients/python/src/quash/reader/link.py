@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -36,25 +35,21 @@ class _Breaker:
     def __init__(self) -> None:
         self._closed_until = 0.0
 
-    @contextmanager
-    def asking(self) -> Iterator[None]:
-        """Around what asks.
+    def check(self) -> None:
+        """Before anybody asks.
 
         Raises:
-            Unavailable: it failed, or nobody asks now.
+            Unavailable: it failed less than a second ago.
         """
         if time.monotonic() < self._closed_until:
             raise Unavailable("Redis failed less than a second ago")
-        try:
-            yield
-        except redis.exceptions.DataError:
-            # Of what was to be sent: no fault of Redis.
-            raise
-        except (redis.exceptions.RedisError, OSError) as error:
-            self._closed_until = time.monotonic() + PAUSE
-            # Its text may name a user or quote a value.
-            logger.warning("the cache does not answer, values are loaded and not stored: %s", type(error).__name__)
-            raise Unavailable(type(error).__name__) from error
+
+    def failed(self, error: Exception) -> Unavailable:
+        """What the caller is told of a failure."""
+        self._closed_until = time.monotonic() + PAUSE
+        # Its text may name a user or quote a value.
+        logger.warning("the cache does not answer, values are loaded and not stored: %s", type(error).__name__)
+        return Unavailable(type(error).__name__)
 
 
 def _checked(client: Any) -> Any:
@@ -66,9 +61,9 @@ def _checked(client: Any) -> Any:
 
 def _answer(reply: Reply) -> Reply:
     """The reply; an error that is not about this key alone is raised."""
-    if isinstance(reply, redis.exceptions.NoScriptError) or is_foreign(reply) or not isinstance(reply, Exception):
-        return reply
-    raise reply
+    if isinstance(reply, Exception) and not isinstance(reply, redis.exceptions.NoScriptError) and not is_foreign(reply):
+        raise reply
+    return reply
 
 
 def is_foreign(reply: Reply) -> bool:
@@ -166,8 +161,14 @@ class Link:
         Raises:
             Unavailable: Redis failed; it is not known which of them it heard.
         """
-        with self._breaker.asking():
+        self._breaker.check()
+        try:
             return send(self.client, commands, once=once)
+        except redis.exceptions.DataError:
+            # Of what was to be sent: no fault of Redis.
+            raise
+        except (redis.exceptions.RedisError, OSError) as error:
+            raise self._breaker.failed(error) from error
 
 
 class AsyncLink:
@@ -180,14 +181,22 @@ class AsyncLink:
 
     async def run(self, commands: Sequence[Command], *, once: bool = False) -> list[Reply]:
         """As `Link.run`."""
-        with self._breaker.asking():
-            replies = [_answer(reply) for reply in await self._send(commands, once)]
-            unknown = _unknown(replies)
-            if unknown:
-                again = await self._send([commands[at].evaluated() for at in unknown], once)
-                for at, reply in zip(unknown, again, strict=True):
-                    replies[at] = _answer(reply)
-            return replies
+        self._breaker.check()
+        try:
+            return await self._run(commands, once)
+        except redis.exceptions.DataError:
+            raise
+        except (redis.exceptions.RedisError, OSError) as error:
+            raise self._breaker.failed(error) from error
+
+    async def _run(self, commands: Sequence[Command], once: bool) -> list[Reply]:
+        replies = [_answer(reply) for reply in await self._send(commands, once)]
+        unknown = _unknown(replies)
+        if unknown:
+            again = await self._send([commands[at].evaluated() for at in unknown], once)
+            for at, reply in zip(unknown, again, strict=True):
+                replies[at] = _answer(reply)
+        return replies
 
     async def _send(self, commands: Sequence[Command], once: bool) -> list[Reply]:
         pool = getattr(self.client, "connection_pool", None)

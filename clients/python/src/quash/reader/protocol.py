@@ -80,6 +80,10 @@ class Wishes(NamedTuple):
     wait: int | None = None
 
 
+#: Who asks for nothing in particular.
+ANYHOW = Wishes()
+
+
 class _Hit(NamedTuple):
     value: Any
 
