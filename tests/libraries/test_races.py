@@ -11,7 +11,7 @@ import pytest
 from harness.servers import ROOT, Redis
 
 FOLDER = pathlib.Path(__file__).parent
-VENVS = {"cache_memoize": "django5", "easy_cache": "django5", "djblets": "django42"}
+VENVS = {"cache_memoize": "django5", "easy_cache": "django5", "djblets": "django42", "restflow": "django5"}
 RACES = 1000
 # Without leases; fewer do to show that the races are real.
 RACES_WITHOUT = 300

@@ -91,7 +91,21 @@ def of_djblets():
     return lambda number: cache_memoize(f"row:{number}", races[number].load), lambda number: make_cache_key(f"row:{number}")
 
 
-LIBRARIES = {"cache_memoize": memoized, "easy_cache": easily_cached, "djblets": of_djblets}
+def of_restflow():
+    """drf-restflow."""
+    from restflow.caching import ArgsKeyField, KeyConstructor, cache_result
+
+    class RowKey(KeyConstructor):
+        number = ArgsKeyField("number", partition=True)
+
+    @cache_result(key_constructor=RowKey, invalidates_on=[])
+    def row(number):
+        return races[number].load()
+
+    return row, row.get_cache_key
+
+
+LIBRARIES = {"cache_memoize": memoized, "easy_cache": easily_cached, "djblets": of_djblets, "restflow": of_restflow}
 
 
 def connect(backend, url):
