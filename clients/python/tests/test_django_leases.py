@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -376,11 +377,31 @@ def test_a_rolled_back_savepoint_ends_no_transaction(shop: Any, cache: redis.Red
             raise LookupError
         memoize(shop, "after")
     assert cache.get(":1:after") is None
-    with pytest.raises(LookupError), transaction.atomic(postgres):
-        raise LookupError
+    with transaction.atomic(postgres):
+        Author.objects.using(postgres).create(name="Ada")
+        with pytest.raises(LookupError), transaction.atomic(postgres):
+            raise LookupError
     with transaction.atomic(postgres):
         memoize(shop, "next")
     assert stands(cache, ":1:next") == frame.VALUE
+
+
+def test_a_hook_on_commit_is_forgotten_with_its_transaction(postgres: str):
+    """Others wait for its end, as the part of this package that publishes does."""
+
+    class Hook:
+        def __call__(self) -> None:
+            raise AssertionError("never committed")
+
+    with pytest.raises(LookupError), transaction.atomic(postgres):
+        Author.objects.using(postgres).create(name="Ada")
+        hook = Hook()
+        transaction.on_commit(hook, using=postgres)
+        assert snapshots.stamp() is None
+        raise LookupError
+    alive = weakref.ref(hook)
+    del hook
+    assert alive() is None
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ it sees what was there when the transaction began, however old that is by now.
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -25,32 +26,49 @@ _COMMITTED = frozenset({"read committed", "read uncommitted"})
 _NAME = "_quash_snapshots"
 
 
+class _Written(list[Any]):
+    """The hooks on commit of a transaction that has written.
+
+    Django makes another list whenever a transaction ends, and it is a plain one. Nothing is kept here: whoever put a
+    hook on the list may wait for its end.
+    """
+
+
 class _State:
     """What happened on one connection of one thread."""
 
-    __slots__ = ("default_level", "hooks", "is_moving", "writes")
+    __slots__ = ("default_level", "moving", "writes")
 
     def __init__(self) -> None:
         #: Writes in transactions so far.
         self.writes = 0
-        #: The list of hooks on commit, as of the last write. Django makes another one whenever a transaction ends.
-        self.hooks: list[Any] | None = None
-        #: Django makes another list as well when a savepoint is rolled back, which ends no transaction.
-        self.is_moving = False
+        #: The outermost block of a transaction that has written, while a savepoint of it is rolled back. That ends no
+        #: transaction, and Django makes another list of hooks all the same.
+        self.moving: weakref.ref[Any] | None = None
         #: Of the server, by its connection.
         self.default_level: tuple[Any, str] | None = None
 
     def has_written(self, connection: Any) -> bool:
         """Whether the present transaction has."""
-        if self.is_moving:
-            self.is_moving = False
-            self.hooks = connection.run_on_commit
-        return self.hooks is connection.run_on_commit
+        block, self.moving = None if self.moving is None else self.moving(), None
+        if block is not None and block is _outermost(connection):
+            connection.run_on_commit = _Written(connection.run_on_commit)
+        return isinstance(connection.run_on_commit, _Written)
 
     def wrote(self, connection: Any) -> None:
         self.writes += 1
-        self.is_moving = False
-        self.hooks = connection.run_on_commit
+        self.moving = None
+        if not isinstance(connection.run_on_commit, _Written):
+            connection.run_on_commit = _Written(connection.run_on_commit)
+
+    def rolls_back(self, connection: Any) -> None:
+        """A savepoint goes; the list of hooks is replaced after this."""
+        if self.has_written(connection):
+            self.moving = weakref.ref(_outermost(connection))
+
+
+def _outermost(connection: Any) -> Any:
+    return connection.atomic_blocks[0] if connection.atomic_blocks else None
 
 
 def stamp() -> int | None:
@@ -92,8 +110,8 @@ def _look(execute: Callable[..., Any], sql: Any, params: Any, many: bool, contex
         state: _State = getattr(connection, _NAME)
         if not isinstance(sql, str) or not _READS.match(sql):
             state.wrote(connection)
-        elif _ROLLBACK_TO.match(sql) and state.has_written(connection):
-            state.is_moving = True
+        elif _ROLLBACK_TO.match(sql):
+            state.rolls_back(connection)
     return execute(sql, params, many, context)
 
 
