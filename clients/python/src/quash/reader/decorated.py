@@ -49,7 +49,21 @@ class _Bound(Generic[P]):
         return self.args(given, {})
 
 
-class Cached(Generic[P, R]):
+class _NoMethod:
+    """Refuses to be a method, where `self` would be lost or stand in no key."""
+
+    _function: Callable[..., Any]
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        raise TypeError(
+            f"{self._function.__qualname__} is a method: its object has no spelling in a key. "
+            "Use Cache.get_or_load inside of it, or decorate a function of its key"
+        )
+
+
+class Cached(_NoMethod, Generic[P, R]):
     """A function that is read through a cache."""
 
     def __init__(self, cache: Cache, function: Callable[P, R]) -> None:
@@ -99,16 +113,8 @@ class Cached(Generic[P, R]):
 
         return dict(zip(items, self.cache.many(args, load), strict=True))
 
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
-        if instance is None:
-            return self
-        raise TypeError(
-            f"{self._function.__qualname__} is a method: its object has no spelling in a key. "
-            "Use Cache.get_or_load inside of it, or decorate a function of its key"
-        )
 
-
-class AsyncCached(Generic[P, R]):
+class AsyncCached(_NoMethod, Generic[P, R]):
     """A coroutine function that is read through a cache; as `Cached`, with everything to await but `key`."""
 
     def __init__(self, cache: Cache, function: Callable[P, Awaitable[R]]) -> None:
