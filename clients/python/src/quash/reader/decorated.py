@@ -107,7 +107,7 @@ class Cached(_NoMethod, Generic[P, R]):
         def load(missing: list[Args]) -> list[Any]:
             wanted = [by_key[self.cache.key(one)] for one in missing]
             if self._load_many is None:
-                return [self._function(**one) for one in missing]  # type: ignore[call-arg]
+                return [self._function(**one) for one in missing]
             found = self._load_many(wanted)
             return [found.get(item) for item in wanted]
 
@@ -156,7 +156,7 @@ class AsyncCached(_NoMethod, Generic[P, R]):
         async def load(missing: list[Args]) -> list[Any]:
             wanted = [by_key[self.cache.key(one)] for one in missing]
             if self._load_many is None:
-                return [await self._function(**one) for one in missing]  # type: ignore[call-arg]
+                return [await self._function(**one) for one in missing]
             found = await self._load_many(wanted)
             return [found.get(item) for item in wanted]
 
