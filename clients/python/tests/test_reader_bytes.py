@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
 from collections.abc import Callable
@@ -212,26 +211,53 @@ def test_a_list_at_a_key_is_an_answer_and_no_failure(cache: redis.Redis):
     assert cache.lrange("k", 0, -1) == [b"1"]
 
 
-def test_a_fill_is_sent_once_whatever_the_client_repeats(own_cache: Any):
-    """redis-py repeats what may have been heard; a fill must not be."""
+def _repeating() -> dict[str, Any]:
+    """Settings with which redis-py repeats what may have been heard."""
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
-    client = redis.Redis(port=own_cache.port, retry=Retry(NoBackoff(), 5), socket_timeout=0.2)
-    token = frame.new_token()
-    fill = commands.fill("k", token, 0, 1000, frame.value(b"v"))
-    link = Link(client)
-    link.run([commands.ask("k", token, 60_000)])
-    with contextlib.suppress(Exception):
-        link.run([fill], once=True)
-    sent = _calls(client)
-    own_cache.pause()
-    with pytest.raises(Exception, match="Timeout"):
-        Link(client).run([fill], once=True)
-    own_cache.resume()
-    assert _calls(client) == sent + 1
+    return {"retry": Retry(NoBackoff(), 5), "socket_timeout": 0.2}
 
 
-def _calls(client: redis.Redis) -> int:
+def _evaluated(client: redis.Redis) -> int:
+    """How often a script was run."""
     stats = client.info("commandstats")
     return int(stats.get("cmdstat_evalsha", {"calls": 0})["calls"])
+
+
+def test_a_fill_is_sent_once_whatever_the_client_repeats(own_cache: Any):
+    from quash.reader import Caches
+
+    client = redis.Redis(port=own_cache.port, **_repeating())
+    client.script_load(scripts.FILL.text)
+    product = Caches({"caches": {"product": {"key": "product:{id}"}}}, redis=client).cache("product")
+
+    def load() -> str:
+        own_cache.pause()
+        return "one"
+
+    assert product.get_or_load({"id": 1}, load) == "one"
+    own_cache.resume()
+    assert _evaluated(client) == 1
+
+
+@pytest.mark.parametrize("django_redis", [False, True])
+def test_a_set_is_sent_once_whatever_the_client_repeats(own_cache: Any, django_redis: bool):
+    import django_setup  # noqa: F401
+    from django_redis.cache import RedisCache
+
+    from quash.django.cache import LeaseCache
+
+    client = redis.Redis(port=own_cache.port)
+    client.script_load(scripts.FILL.text)
+    if django_redis:
+        options = {"CLIENT_CLASS": "quash.django.django_redis.LeaseClient", "CONNECTION_POOL_KWARGS": _repeating()}
+        shop = RedisCache(own_cache.url(), {"OPTIONS": options})
+    else:
+        shop = LeaseCache(own_cache.url(), {"OPTIONS": _repeating()})
+    assert shop.get("key") is None
+    own_cache.pause()
+    with pytest.raises(redis.exceptions.TimeoutError):
+        shop.set("key", "text")
+    own_cache.resume()
+    assert _evaluated(client) == 1
