@@ -11,7 +11,7 @@ import time
 import pytest
 from conftest import REVISION, VERSION
 from engine import ROOT, eventually
-from servers import Redis, free_port
+from harness.servers import Redis, free_port
 
 RULES = """
 caches:
