@@ -7,9 +7,8 @@ import tempfile
 import images
 import pytest
 from engine import ROOT, Engine
+from harness.servers import QUASH
 
-import os
-QUASH = pathlib.Path(os.environ.get("DEVQUASH", ROOT / "target/debug/quash"))
 IMAGE = "localhost/quash:tested"
 VERSION, REVISION = "0.0.0-tested", "0123456789abcdef"
 

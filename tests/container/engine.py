@@ -54,6 +54,7 @@ class Engine:
             "CONTAINERS_STORAGE_CONF": str(home / "storage.conf"),
             "CONTAINERS_CONF": str(home / "containers.conf"),
             "CONTAINERS_REGISTRIES_CONF": str(home / "registries.conf"),
+            "BUILDAH_ISOLATION": "chroot",
             "TMPDIR": str(home),
         }
 
@@ -70,7 +71,7 @@ class Engine:
 
     def build(self, tag, file, context, *arguments):
         """Builds an image from a Dockerfile, over images that are here."""
-        options = ["--isolation", "chroot", "--pull-never", "--format", "docker", "--tag", tag, "--file", file]
+        options = ["--pull-never", "--format", "docker", "--tag", tag, "--file", file]
         return self.run("buildah", "bud", *options, *arguments, context)
 
     def start(self, image, *arguments, options=()):
@@ -106,6 +107,10 @@ class Container:
     def signal(self, name):
         self.engine.podman("kill", "--signal", name, self.name)
 
+    def healthy(self):
+        """What its health check says now; no systemd is here, whose timers would ask."""
+        return self.engine.podman("healthcheck", "run", self.name, check=False).returncode == 0
+
     def runs(self):
         return self.inspect("{{.State.Running}}") == "true"
 
@@ -134,6 +139,16 @@ def eventually(what, is_so, explain=lambda: ""):
         time.sleep(0.05)
 
 
-def compose_command():
-    """podman-compose of this environment."""
-    return pathlib.Path(sys.executable).with_name("podman-compose")
+class Project:
+    """A compose file, and what podman-compose makes of it."""
+
+    def __init__(self, engine, file, name):
+        self.engine, self.file, self.name = engine, file, name
+
+    def compose(self, *arguments, profile=(), options=(), **more):
+        command = pathlib.Path(sys.executable).with_name("podman-compose")
+        profiles = [f"--profile={name}" for name in profile]
+        return self.engine.run(command, "--file", self.file, *profiles, *options, *arguments, **more)
+
+    def container(self, service, number=1):
+        return Container(self.engine, f"{self.name}_{service}_{number}")

@@ -16,6 +16,11 @@ for left in .git docs rust-toolchain.toml target/debug; do [ ! -e $left ] || { e
 mkdir -p target/dist && cp /usr/local/lib/quash target/dist/quash
 """
 
+# As it is compiled in the real image.
+REDIS = """#!/bin/sh
+exec /usr/lib/redis/redis-server "$@" --protected-mode no
+"""
+
 PASSWD = "root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n"
 
 
@@ -42,10 +47,12 @@ def rust(engine, binary):
 
 
 def redis(engine, name):
-    """A Redis and its command line."""
+    """A Redis and its command line; as the real image, it lets anybody in who can reach it."""
     root = Root(engine.home / "redis")
-    root.programs("/usr/bin/redis-server", "/usr/bin/redis-cli")
+    root.programs("/usr/bin/redis-server", "/usr/bin/redis-cli", to="usr/lib/redis")
     root.busybox("sh")
+    root.write("usr/bin/redis-server", REDIS, 0o755)
+    (root.path / "usr/bin/redis-cli").symlink_to("../lib/redis/redis-cli")
     root.write("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
     root.image(engine, name, "WORKDIR /data", "VOLUME /data", 'CMD ["redis-server"]')
 
@@ -71,6 +78,31 @@ def nats(engine, name):
     root.image(engine, name, 'ENTRYPOINT ["nats-server"]', 'CMD ["--config", "/etc/nats/nats-server.conf"]')
 
 
+def rabbitmq(engine, name):
+    """A RabbitMQ with its management, under the account of its own."""
+    root = Root(engine.home / "rabbitmq")
+    root.packages("rabbitmq-server", *erlang())
+    root.loaded()
+    root.busybox()
+    root.write("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nrabbitmq:x:999:999::/var/lib/rabbitmq:/bin/sh\n")
+    root.write("etc/group", "root:x:0:\nrabbitmq:x:999:\n")
+    root.write("etc/rabbitmq/enabled_plugins", "[rabbitmq_management].\n")
+    root.write("etc/rabbitmq/rabbitmq.conf", "loopback_users.guest = false\n")
+    for folder in ("var/lib/rabbitmq", "var/log/rabbitmq", "tmp"):
+        root.folder(folder, 0o1777)
+    # Debian's commands change the account; the image has its own.
+    for command in ("rabbitmq-server", "rabbitmq-diagnostics"):
+        (root.path / "usr/sbin" / command).unlink()
+        root.write(f"usr/sbin/{command}", f'#!/bin/sh\nexec /usr/lib/rabbitmq/bin/{command} "$@"\n', 0o755)
+    environment = "ENV LANG=C.UTF-8 HOME=/var/lib/rabbitmq RABBITMQ_LOGS=-"
+    root.image(engine, name, environment, "VOLUME /var/lib/rabbitmq", 'CMD ["rabbitmq-server"]')
+
+
+def erlang():
+    listed = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package}\\n", "erlang-*"], capture_output=True, text=True)
+    return [line.split()[1] for line in listed.stdout.splitlines() if line.startswith("ii")]
+
+
 class Root:
     """The files of an image that is being made, laid out as Debian does."""
 
@@ -91,15 +123,25 @@ class Root:
         """These programs, with the libraries that they load."""
         for source in map(pathlib.Path, sources):
             self.copy(source, to, follow=True)
-            loaded = subprocess.run(["ldd", source], capture_output=True, text=True).stdout
-            for word in loaded.split():
-                if word.startswith("/"):
-                    self.copy(pathlib.Path(word), follow=True)
+            self.libraries(source)
+
+    def libraries(self, program):
+        loaded = subprocess.run(["ldd", program], capture_output=True, text=True).stdout
+        for word in loaded.split():
+            if word.startswith("/"):
+                self.copy(pathlib.Path(word), follow=True)
+
+    def loaded(self):
+        """The libraries that what is here loads."""
+        for path in [path for path in self.path.rglob("*") if path.is_file() and not path.is_symlink()]:
+            if path.open("rb").read(4) == b"\x7fELF":
+                self.libraries(pathlib.Path("/") / path.relative_to(self.path))
 
     def busybox(self, *names):
-        """A static shell and tools, under these names."""
+        """A static shell and tools, under these names; under all names that it knows when none is said."""
         self.copy(pathlib.Path("/bin/busybox"), "usr/bin")
-        for name in names:
+        listed = subprocess.run(["/bin/busybox", "--list"], check=True, capture_output=True, text=True).stdout.split()
+        for name in names or set(listed) - {"busybox"}:
             (self.path / "usr/bin" / name).symlink_to("busybox")
 
     def copy(self, source, to=None, follow=False):
