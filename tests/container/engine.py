@@ -1,4 +1,4 @@
-"""Runs buildah, podman and podman-compose on storage of their own, without a daemon; nothing is fetched from anywhere."""
+"""Runs buildah, podman and podman-compose without a daemon, on storage of their own; nothing is fetched."""
 
 import contextlib
 import os
@@ -17,8 +17,8 @@ driver = "vfs"
 graphroot = "{home}/storage"
 runroot = "{home}/run"
 """
-# Where there is no systemd: cgroups by files, events and logs not in a journal. crun refuses hybrid cgroups, runc does not; and a
-# machine's limits may be below what podman asks for by default.
+# Where there is no systemd: cgroups by files, events and logs not in a journal. crun refuses hybrid cgroups, runc does
+# not; and a machine's limits may be below what podman asks for by default.
 CONTAINERS = """
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
@@ -32,7 +32,7 @@ events_logger = "none"
 runtime = "runc"
 tmp_dir = "{home}/libpod"
 """
-# No registry at all: an image that is not here is an error, and never fetched. Short names mean those of the Docker Hub.
+# No registry at all: an image that is not here is an error. Short names mean those of the Docker Hub.
 REGISTRIES = """
 unqualified-search-registries = ["docker.io"]
 short-name-mode = "permissive"
@@ -82,13 +82,26 @@ class Engine:
     def close(self):
         """Ends every container, and removes the control groups that they leave."""
         self.podman("rm", "--all", "--force", "--time", "0", check=False)
-        for group in sorted(pathlib.Path("/sys/fs/cgroup").glob("**/libpod*"), reverse=True):
-            with contextlib.suppress(OSError):
-                group.rmdir()
+        end = time.monotonic() + 5
+        # What watched a container ends a moment after it. Where somebody else's containers run, theirs stay.
+        while groups := sorted(pathlib.Path("/sys/fs/cgroup").glob("**/libpod_parent/**/"), reverse=True):
+            for group in groups:
+                with contextlib.suppress(OSError):
+                    group.rmdir()
+            if time.monotonic() > end:
+                break
 
 
 # Nothing may be written, no capability is left, and none can be gained.
-HARDENED = ("--network", "host", "--read-only", "--read-only-tmpfs=false", "--cap-drop=ALL", "--security-opt", "no-new-privileges")
+HARDENED = (
+    "--network",
+    "host",
+    "--read-only",
+    "--read-only-tmpfs=false",
+    "--cap-drop=ALL",
+    "--security-opt",
+    "no-new-privileges",
+)
 
 
 class Container:

@@ -11,8 +11,12 @@ RUNTIME = "gcr.io/distroless/cc-debian12:nonroot"
 # Refuses any other command than the one that was written for the real one, and a context that holds what it should not.
 CARGO = """#!/bin/sh
 [ "$*" = "build --profile dist --locked --package quash-cli" ] || { echo "no stand-in for cargo $*"; exit 1; }
-for kept in Cargo.toml Cargo.lock crates/cli/Cargo.toml; do [ -e $kept ] || { echo "not in the context: $kept"; exit 1; }; done
-for left in .git docs rust-toolchain.toml target/debug; do [ ! -e $left ] || { echo "in the context: $left"; exit 1; }; done
+for kept in Cargo.toml Cargo.lock crates/cli/Cargo.toml; do
+    [ -e $kept ] || { echo "not in the context: $kept"; exit 1; }
+done
+for left in .git docs rust-toolchain.toml target/debug; do
+    [ ! -e $left ] || { echo "in the context: $left"; exit 1; }
+done
 mkdir -p target/dist && cp /usr/local/lib/quash target/dist/quash
 """
 
@@ -33,7 +37,9 @@ def runtime(engine):
     root.write("etc/passwd", PASSWD)
     root.write("etc/group", "root:x:0:\nnonroot:x:65532:\n")
     root.folder("tmp", 0o1777)
-    root.image(engine, RUNTIME, "USER 65532", "ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt", "WORKDIR /home/nonroot")
+    root.image(
+        engine, RUNTIME, "USER 65532", "ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt", "WORKDIR /home/nonroot"
+    )
 
 
 def rust(engine, binary):
@@ -99,7 +105,9 @@ def rabbitmq(engine, name):
 
 
 def erlang():
-    listed = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package}\\n", "erlang-*"], capture_output=True, text=True)
+    listed = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package}\\n", "erlang-*"], capture_output=True, text=True
+    )
     return [line.split()[1] for line in listed.stdout.splitlines() if line.startswith("ii")]
 
 

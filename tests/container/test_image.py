@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import signal
-import subprocess
 import time
 
 import pytest
@@ -64,7 +63,14 @@ class Deployment:
         (self.config / name).write_text(text)
 
     def start(self, *arguments, options=()):
-        told = ["--volume", f"{self.config}:/etc/quash:ro", "--volume", f"{self.secrets}:/run/secrets:ro", "--stop-timeout", GRACE]
+        told = [
+            "--volume",
+            f"{self.config}:/etc/quash:ro",
+            "--volume",
+            f"{self.secrets}:/run/secrets:ro",
+            "--stop-timeout",
+            GRACE,
+        ]
         for variable, name in {"ADMIN_TOKEN": "token", "CACHE_URL": "cache", "QUEUE_URL": "queue"}.items():
             told += ["--env", f"{variable}_FILE=/run/secrets/{name}"]
         self.worker = self.engine.start(self.image, *arguments, options=(*told, *options))
@@ -104,12 +110,19 @@ def test_the_image_says_what_it_is(engine, image):
     config = told["Config"]
     assert (config["User"], config["StopSignal"]) == ("65532:65532", "SIGTERM")
     assert (config["Entrypoint"], config["Cmd"]) == (["quash"], ["run"])
-    assert told["HealthCheck" if "HealthCheck" in told else "Healthcheck"]["Test"] == ["CMD", "quash", "health", "--live"]
+    assert told["HealthCheck" if "HealthCheck" in told else "Healthcheck"]["Test"] == [
+        "CMD",
+        "quash",
+        "health",
+        "--live",
+    ]
 
 
 def test_the_image_holds_no_shell_and_nobody_elses_rights(engine, image):
     with mounted(engine, image) as root:
-        programs = {path.name for folder in ("usr/bin", "usr/sbin", "usr/local/bin") for path in root.glob(f"{folder}/*")}
+        programs = {
+            path.name for folder in ("usr/bin", "usr/sbin", "usr/local/bin") for path in root.glob(f"{folder}/*")
+        }
         assert "quash" in programs
         assert not programs & {"sh", "bash", "busybox", "cargo", "apt", "dpkg"}
         binary = root / "usr/local/bin/quash"
@@ -126,10 +139,13 @@ def mounted(engine, image):
 def test_it_works_as_nobody_in_particular_with_nothing_to_write_to(deployment):
     worker = deployment.started()
     status = dict(
-        line.split(":", 1) for line in pathlib.Path(f"/proc/{worker.pid()}/status").read_text().splitlines() if ":" in line
+        line.split(":", 1)
+        for line in pathlib.Path(f"/proc/{worker.pid()}/status").read_text().splitlines()
+        if ":" in line
     )
     assert status["Uid"].split() == ["65532"] * 4
-    assert int(status["CapBnd"], 16) == 0 and int(status["CapEff"], 16) == 0
+    assert int(status["CapBnd"], 16) == 0
+    assert int(status["CapEff"], 16) == 0
     assert status["NoNewPrivs"].strip() == "1"
     assert status["NSpid"].split()[-1] == "1"
     assert not list(pathlib.Path(f"/proc/{worker.pid()}/root/tmp").iterdir())
@@ -149,7 +165,9 @@ def test_health_tells_the_worker_that_answers_from_the_one_that_works(deployment
     assert worker.execute("quash", "health").stdout.startswith("well")
     freeze(deployment.queue)
     try:
-        eventually("it is not well", lambda: worker.execute("quash", "health", check=False).returncode == 1, worker.logs)
+        eventually(
+            "it is not well", lambda: worker.execute("quash", "health", check=False).returncode == 1, worker.logs
+        )
         assert worker.healthy()
     finally:
         thaw(deployment.queue)
@@ -203,7 +221,8 @@ def test_stopping_drains_within_the_grace_period(deployment):
     deployment.engine.podman("stop", worker.name)
     assert worker.exit_code() == 0
     assert time.monotonic() - began < GRACE, "it was killed"
-    assert "draining" in worker.logs() and "stopped" in worker.logs()
+    assert "draining" in worker.logs()
+    assert "stopped" in worker.logs()
 
 
 def test_what_is_in_flight_when_it_stops_is_handed_back_and_done_by_the_next(deployment):
@@ -241,7 +260,7 @@ def test_a_second_signal_ends_it_at_once(deployment):
 
 
 @pytest.mark.parametrize(
-    "name, code, says",
+    ("name", "code", "says"),
     [
         ("a broken configuration", 78, "unknown key `target`"),
         ("a missing secret", 78, "ADMIN_TOKEN"),

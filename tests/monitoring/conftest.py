@@ -15,7 +15,11 @@ CONFIGURATION = {
     "version": 1,
     "caches": {
         "product": {"key": "product:{id}", "depends_on": [{"row": "shop.Product"}]},
-        "listing": {"key": "listing:{shelf}:{page}", "targets": ["main"], "depends_on": [{"row": "shop.Product", "map": {"page": "*"}}]},
+        "listing": {
+            "key": "listing:{shelf}:{page}",
+            "targets": ["main"],
+            "depends_on": [{"row": "shop.Product", "map": {"page": "*"}}],
+        },
     },
 }
 
@@ -41,8 +45,13 @@ class Fleet:
 
     def configuration(self, admin):
         stream = {"redis_streams": {"url": self.queue.url(), "stream": "quash.events", "group": "quash"}, "batch": 8}
-        targets = {name: {"redis": {"url": server.url()}, "timeout": "1s"} for name, server in (("main", self.main), ("eu", self.eu))}
-        return json.dumps(CONFIGURATION | {"admin": {"listen": admin}, "sources": {"events": stream}, "targets": targets})
+        targets = {
+            name: {"redis": {"url": server.url()}, "timeout": "1s"}
+            for name, server in (("main", self.main), ("eu", self.eu))
+        }
+        return json.dumps(
+            CONFIGURATION | {"admin": {"listen": admin}, "sources": {"events": stream}, "targets": targets}
+        )
 
     def publish(self):
         """Forty events a second, some of which nothing depends on, until the end."""
@@ -56,7 +65,10 @@ class Fleet:
                 self.main.client().set(f"product:{row['id']}", "stale")
                 self.main.client().set(f"listing:{row['shelf']}:1", "stale")
             now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            self.send(json.dumps({"entity": entity, "op": "update", "key": {"id": row["id"]}, "after": row, "time": now}), queue)
+            self.send(
+                json.dumps({"entity": entity, "op": "update", "key": {"id": row["id"]}, "after": row, "time": now}),
+                queue,
+            )
 
     def send(self, payload, queue=None):
         (queue or self.queue.client()).xadd("quash.events", {"payload": payload})

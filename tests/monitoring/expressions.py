@@ -1,9 +1,11 @@
-"""Finds in PromQL which series are selected and which labels are used; enough of the language for what is written in deploy/."""
+"""Finds in PromQL which series are selected and which labels are used, as far as deploy/ uses the language."""
 
 import re
 
 # A metric, by the words that all of them begin with, or `up`; and what stands in braces behind it.
-SELECTOR = re.compile(r"(?<![\w:.])((?:quash_|job_source:|job_target:|process_)[\w:]+|up|ALERTS)(?![\w:(])\s*(\{[^}]*\})?")
+SELECTOR = re.compile(
+    r"(?<![\w:.])((?:quash_|job_source:|job_target:|process_)[\w:]+|up|ALERTS)(?![\w:(])\s*(\{[^}]*\})?"
+)
 GROUPED = re.compile(r"\b(by|on|without|ignoring|group_left|group_right)\s*\(([^)]*)\)\s*")
 STRING = re.compile(r'"[^"]*"')
 

@@ -44,6 +44,8 @@ def shown(expression):
 
 def variables():
     """What asks for the values of each variable: an expression and the label of its series."""
-    asked = [one["definition"] for one in json.loads(DASHBOARD.read_text())["templating"]["list"] if one["type"] == "query"]
+    asked = [
+        one["definition"] for one in json.loads(DASHBOARD.read_text())["templating"]["list"] if one["type"] == "query"
+    ]
     split = [query.removeprefix("label_values(").removesuffix(")").rsplit(",", 1) for query in asked]
     return [(shown(expression), label.strip()) for expression, label in split]

@@ -28,7 +28,11 @@ class Prometheus:
         }
         (home / "prometheus.yaml").write_text(yaml.safe_dump(config))
         self.address = f"127.0.0.1:{free_port()}"
-        options = {"config.file": home / "prometheus.yaml", "storage.tsdb.path": home / "data", "web.listen-address": self.address}
+        options = {
+            "config.file": home / "prometheus.yaml",
+            "storage.tsdb.path": home / "data",
+            "web.listen-address": self.address,
+        }
         self.log = home / "log"
         with self.log.open("wb") as log:
             command = ["prometheus", *(f"--{name}={value}" for name, value in options.items())]

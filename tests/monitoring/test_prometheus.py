@@ -1,4 +1,4 @@
-"""Proves before a real Prometheus that rules and dashboard speak of what workers show, and that one trouble is one alert."""
+"""Proves before a real Prometheus that rules and dashboard fit what workers show, and that one trouble is one alert."""
 
 import os
 import signal
@@ -45,7 +45,7 @@ def test_the_dashboard_shows_what_workers_show(fleet, expression):
     eventually(f"there is something to draw of {expression}", lambda: fleet.prometheus.query(expression))
 
 
-@pytest.mark.parametrize("expression, label", files.variables())
+@pytest.mark.parametrize(("expression", "label"), files.variables())
 def test_the_variables_of_the_dashboard_have_values(fleet, expression, label):
     assert all(label in one for one in fleet.prometheus.series(expression))
     assert fleet.prometheus.series(expression)
@@ -73,8 +73,13 @@ def test_the_dashboard_needs_nothing_that_grafana_does_not_bring(fleet):
     taken = set()
     for panel in files.panels():
         place = panel["gridPos"]
-        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
-        assert not cells & taken and place["x"] + place["w"] <= 24, f"{panel['title']} lies over another panel"
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, f"{panel['title']} lies over another panel"
+        assert place["x"] + place["w"] <= 24, f"{panel['title']} is wider than the page"
         taken |= cells
 
 
@@ -116,4 +121,5 @@ def test_a_worker_that_is_killed_is_one_alert(fleet):
     """The last one: it leaves one worker."""
     fleet.workers[1].process.kill()
     eventually("it fires", lambda: named(fleet, "QuashWorkerAway"))
-    assert not named(fleet, "QuashWorkersGone") and not named(fleet, "QuashSourceAway")
+    assert not named(fleet, "QuashWorkersGone")
+    assert not named(fleet, "QuashSourceAway")

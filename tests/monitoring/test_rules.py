@@ -61,9 +61,10 @@ def test_each_alert_says_how_bad_it_is_and_where_to_read_on(name):
     assert told.keys() == {"summary", "description", "runbook_url"}
     assert "{{" not in told["summary"], "a summary is the same for all of them, so that they can be grouped"
     page, _, anchor = told["runbook_url"].partition("#")
-    assert page.endswith("/docs/runbook.md") and anchor == name.lower()
-    section = sections()[name]
-    assert "**Look.**" in section and "**Do.**" in section, f"docs/runbook.md does not say what to do about {name}"
+    assert page.endswith("/docs/runbook.md")
+    assert anchor == name.lower()
+    for part in ("**Look.**", "**Do.**"):
+        assert part in sections()[name], f"docs/runbook.md has no {part} for {name}"
 
 
 def sections():
@@ -82,7 +83,9 @@ def test_the_runbook_knows_no_alert_that_is_gone():
 def commands():
     """Every command of quash in the runbook, without what follows it."""
     page = files.RUNBOOK.read_text()
-    lines = "\n".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL)).splitlines() + re.findall(r"`(quash [^`]+)`", page)
+    lines = "\n".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL)).splitlines() + re.findall(
+        r"`(quash [^`]+)`", page
+    )
     bare = {re.sub(r"\s+#.*", "", line) for line in lines}
     return sorted(re.sub(r"^(docker compose exec|kubectl exec) \S+ (-- )?", "", line) for line in bare if line.strip())
 
