@@ -25,7 +25,7 @@ STAND_INS = {
 
 @pytest.fixture(scope="module")
 def project(engine, base_images, tmp_path_factory):
-    """Up, with images under the names in the file. Alerts wait for two seconds where they would wait for minutes."""
+    """Up, with images under the names in the file; alerts wait for seconds where they would wait for minutes."""
     for name in set(re.findall(r"image: (\S+:\S+)", FILE.read_text())):
         repository = name.split(":")[0]
         STAND_INS[repository](engine, f"docker.io/{name}" if "/" in name else f"docker.io/library/{name}")
@@ -38,6 +38,8 @@ def project(engine, base_images, tmp_path_factory):
     shutil.copytree(DEPLOY, copy)
     rules = copy / "monitoring/rules.yaml"
     rules.write_text(re.sub(r"for: \d+m$", "for: 2s", rules.read_text(), flags=re.MULTILINE))
+    scrapes = copy / "compose/prometheus.yaml"
+    scrapes.write_text(scrapes.read_text().replace("5s", "1s"))
     project = Project(engine, copy / "compose/compose.yaml", "quash")
     project.compose("up", "--detach")
     for service in ("queue", "cache", "prometheus", "quash"):

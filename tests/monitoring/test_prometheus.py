@@ -66,23 +66,6 @@ def test_what_no_worker_shows_is_noticed(fleet, expression):
     assert unknown(fleet.prometheus, expression)
 
 
-def test_the_dashboard_needs_nothing_that_grafana_does_not_bring(fleet):
-    assert {panel["type"] for panel in files.panels()} <= {"timeseries", "stat"}
-    ids = [panel["id"] for panel in files.panels()]
-    assert len(ids) == len(set(ids))
-    taken = set()
-    for panel in files.panels():
-        place = panel["gridPos"]
-        cells = {
-            (x, y)
-            for x in range(place["x"], place["x"] + place["w"])
-            for y in range(place["y"], place["y"] + place["h"])
-        }
-        assert not cells & taken, f"{panel['title']} lies over another panel"
-        assert place["x"] + place["w"] <= 24, f"{panel['title']} is wider than the page"
-        taken |= cells
-
-
 def test_a_fleet_that_is_well_raises_no_alert(fleet):
     assert fleet.prometheus.alerts() == []
 
