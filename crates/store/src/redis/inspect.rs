@@ -2,7 +2,8 @@
 
 use redis::{Cmd, Value};
 
-use super::link::{Link, Node};
+use super::link::Link;
+use super::node::Node;
 use super::question::{Info, info};
 use super::reply::{Class, classify, words};
 use crate::StoreError;

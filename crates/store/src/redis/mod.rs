@@ -9,6 +9,7 @@ mod apply;
 mod connect;
 mod inspect;
 mod link;
+mod node;
 mod order;
 mod pattern;
 mod question;
@@ -16,7 +17,9 @@ mod reply;
 mod rest;
 mod scan;
 mod slot;
+mod topology;
 mod wanted;
+mod witness;
 
 use std::sync::Arc;
 use std::time::Duration;

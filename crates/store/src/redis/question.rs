@@ -3,7 +3,8 @@
 use futures_util::future::try_join_all;
 use redis::{Cmd, Value};
 
-use super::link::{Link, Node};
+use super::link::Link;
+use super::node::Node;
 use super::reply::{answer, text};
 use crate::{Described, Identity, StoreError};
 

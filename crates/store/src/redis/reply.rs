@@ -1,5 +1,7 @@
 //! Tells what a server's error says of: one key, the whole server, or another node.
 
+use std::collections::HashMap;
+
 use redis::{RedisError, ServerError, Value};
 
 use crate::StoreError;
@@ -75,6 +77,16 @@ pub(super) fn text(reply: &Value) -> Option<String> {
         Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
         Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text.clone()),
         _ => None,
+    }
+}
+
+/// The fields of a reply that lists names and values, as maps do over RESP2.
+pub(super) fn fields(reply: &Value) -> HashMap<String, String> {
+    let pair = |name: &Value, value: &Value| text(name).zip(text(value));
+    match reply {
+        Value::Array(flat) => flat.chunks_exact(2).filter_map(|both| pair(&both[0], &both[1])).collect(),
+        Value::Map(pairs) => pairs.iter().filter_map(|(name, value)| pair(name, value)).collect(),
+        _ => HashMap::new(),
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use redis::{Cmd, Value};
 
-use super::link::{Link, Node};
+use super::link::Link;
+use super::node::Node;
 use super::order::{Key, Order, Tally};
 use super::reply::{answer, text};
 use super::wanted::Wanted;
