@@ -1,4 +1,4 @@
-"""Writes what is made of the chart: the table of values in its README, and deploy/k8s for those who use no Helm.
+"""Writes what is made: the rules and the dashboard in the chart, its README's table of values, deploy/k8s without Helm.
 
     target/tools/deploy/bin/python deploy/generate.py
 
@@ -15,6 +15,7 @@ import yaml
 DEPLOY = pathlib.Path(__file__).parent
 CHART = DEPLOY / "helm" / "quash"
 PLAIN = DEPLOY / "k8s"
+MONITORING = DEPLOY / "monitoring"
 README = CHART / "README.md"
 MARKS = "<!-- values: made of values.yaml by deploy/generate.py -->\n", "<!-- end of values -->"
 #: Labels that speak of Helm, which has no part in plain manifests.
@@ -26,6 +27,11 @@ def rendered(values, name="quash", namespace="default"):
     with helm.Chart.load(str(CHART)) as chart:
         texts = chart.render(values, name=name, namespace=namespace)
     return {path.split("/", 1)[1]: text for path, text in texts.items() if text.strip()}
+
+
+def watching():
+    """What the chart repeats of deploy/monitoring, since Helm reads no file outside of a chart, by file name."""
+    return {name: (MONITORING / name).read_text() for name in ("rules.yaml", "dashboard.json")}
 
 
 def plain_manifests():
@@ -73,6 +79,8 @@ def readme():
 
 
 if __name__ == "__main__":
+    for name, text in watching().items():
+        (CHART / "files" / name).write_text(text)
     README.write_text(readme())
     for name, manifest in plain_manifests().items():
         (PLAIN / name).write_text(manifest)

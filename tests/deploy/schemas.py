@@ -57,9 +57,15 @@ TRIGGER = {
         ),
     ]
 }
-RULE = record(
-    {"alert": TEXT, "expr": TEXT}, {"for": DURATION, "labels": {"type": "object"}, "annotations": {"type": "object"}}
-)
+RULE = {
+    "oneOf": [
+        record({"record": TEXT, "expr": TEXT}),
+        record(
+            {"alert": TEXT, "expr": TEXT, "labels": {"type": "object"}, "annotations": {"type": "object"}},
+            {"for": DURATION},
+        ),
+    ]
+}
 ENDPOINT = record(
     {
         "port": TEXT,

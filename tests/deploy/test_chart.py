@@ -295,10 +295,15 @@ def test_users_that_the_cluster_chooses_can_be_left_out():
     assert context == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 
 
-def test_the_alerts_are_those_of_the_manual():
-    manual = (ROOT / "docs" / "operations.md").read_text().split("## Alerts\n\n```yaml\n")[1].split("```")[0]
-    assert (CHART / "files" / "alerts.yaml").read_text() == manual
-    assert one(render(values("redis")), "PrometheusRule")["spec"] == yaml.safe_load(manual)
+def test_rules_and_dashboard_are_those_that_were_tested():
+    for name, text in generate.watching().items():
+        assert (CHART / "files" / name).read_text() == text, "run deploy/generate.py"
+    rules, dashboard = generate.watching().values()
+    found = render(values("redis") | {"dashboard": {"enabled": True}})
+    assert one(found, "PrometheusRule")["spec"] == yaml.safe_load(rules)
+    (made,) = (each for each in found if each["metadata"]["name"] == "quash-dashboard")
+    assert made["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(made["data"]["quash.json"]) == json.loads(dashboard)
 
 
 def test_the_chart_has_the_version_of_the_program():
