@@ -29,3 +29,4 @@ mod sources;
 // The rules of the source tree.
 mod tidy;
 mod unreadable;
+mod watching;
