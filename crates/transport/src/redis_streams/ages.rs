@@ -89,7 +89,7 @@ fn score(members: Value) -> Option<u64> {
         clippy::cast_sign_loss,
         reason = "a time in whole milliseconds, below 2^53"
     )]
-    (score >= 0.0 && score < 9e15).then_some(score as u64)
+    (0.0..9e15).contains(&score).then_some(score as u64)
 }
 
 #[cfg(test)]
