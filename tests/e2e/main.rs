@@ -30,3 +30,4 @@ mod sources;
 // The rules of the source tree.
 mod tidy;
 mod unreadable;
+mod watching;

@@ -34,6 +34,7 @@ pub(crate) struct Batch<'r> {
     widened: Vec<(u32, Widened)>,
     handed_over: Vec<(u32, u32)>,
     undeclared: Undeclared,
+    undeclared_events: u64,
     /// What all that was asked for takes, by an estimate that is never far too low.
     bytes: usize,
     /// Scratch space for rendered keys: logical and physical.
@@ -49,6 +50,7 @@ impl<'r> Batch<'r> {
             widened: Vec::new(),
             handed_over: Vec::new(),
             undeclared: Undeclared::default(),
+            undeclared_events: 0,
             bytes: 0,
             logical: String::with_capacity(KEY_BYTES_EXPECTED),
             physical: String::with_capacity(KEY_BYTES_EXPECTED),
@@ -83,8 +85,9 @@ impl<'r> Batch<'r> {
     pub(crate) fn finish(mut self, outcomes: Vec<Resolved>) -> Resolution {
         let built = std::mem::take(&mut self.shares);
         let shares = (0..).map(TargetId).zip(built).filter_map(|(target, share)| share.finish(target)).collect();
-        let Self { cache_matches, widened, handed_over, undeclared, .. } = self;
-        Resolution { plan: Plan { shares }, outcomes, cache_matches, widened, handed_over, undeclared }
+        let Self { cache_matches, widened, handed_over, undeclared, undeclared_events, .. } = self;
+        let plan = Plan { shares };
+        Resolution { plan, outcomes, cache_matches, widened, handed_over, undeclared, undeclared_events }
     }
 
     fn hand_over(&mut self, asker: u32, cache: u32) {
@@ -130,7 +133,7 @@ impl Asking<'_, '_, '_> {
         let limit = self.batch.resolver.limits.max_actions_per_event.min(self.message_left);
         self.actions_left = limit;
         self.has_unknown = found.widened.iter().any(|(_, why)| *why == Widened::UnknownColumn);
-        self.batch.widened.extend(found.widened);
+        found.widened.into_iter().for_each(|(place, why)| self.widened(place, why));
         if let Some(error) = found.error {
             self.refuse(Refused::Rule(error));
         }
@@ -139,6 +142,7 @@ impl Asking<'_, '_, '_> {
             Change::Event(event) => {
                 if found.undeclared {
                     self.batch.undeclared.add(&event.entity);
+                    self.batch.undeclared_events += u64::from(self.terms.counts);
                 }
                 self.terms.targets
             }
@@ -156,6 +160,12 @@ impl Asking<'_, '_, '_> {
             Some(refused) => Resolved::Refused(refused),
             None if self.targets.is_empty() && !self.handed_over => Resolved::Unmatched { time_us },
             None => Resolved::Asked(Asked { targets: self.targets, next_pass: self.next_pass, time_us }),
+        }
+    }
+
+    fn widened(&mut self, place: u32, why: Widened) {
+        if self.terms.counts {
+            self.batch.widened.push((place, why));
         }
     }
 
@@ -182,7 +192,9 @@ impl Asking<'_, '_, '_> {
         if !is_due {
             return;
         }
-        self.batch.count_match(place);
+        if self.terms.counts {
+            self.batch.count_match(place);
+        }
         let sets = self.within_limit(place, cache, targets, sets);
         for set in sets.iter() {
             if let Err(error) = self.remove(cache, targets, set) {

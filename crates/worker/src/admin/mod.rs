@@ -107,6 +107,7 @@ async fn index() -> &'static str {
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     admin.rules.load().lanes.iter().for_each(|lane| lane.metrics().lane(lane.is_open()));
+    admin.sources.iter().for_each(|source| source.metrics.set_oldest_unconfirmed());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.encode()).into_response()
 }
 
