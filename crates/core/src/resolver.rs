@@ -34,19 +34,26 @@ pub(crate) struct Target {
     /// The caches whose entries are not merely removed, for commands that name a key themselves: what their physical keys
     /// look like.
     special: Vec<(Matcher, Mode)>,
+    /// Whether some cache keeps leases in guards.
+    has_guards: bool,
+    /// Whether one of these writes keys that look like any.
+    guards_any: bool,
 }
 
 impl Target {
     fn new(target: TargetId, format: &KeyFormat, rules: &RuleSet) -> Self {
         let prefixes = format.prefixes();
-        let here = rules.caches.iter().filter(|cache| cache.targets.contains(target) && cache.mode.is_special());
-        let special = here.flat_map(|cache| {
-            let own = cache.prefixes.as_ref().map(|own| &own[usize::from(target.0)]);
-            let (keys, mode) = (cache.scheme.entries().keys, cache.mode);
-            let heads = own.unwrap_or(&prefixes).iter();
-            heads.flat_map(|head| keys.iter().map(|key| (key.behind(head).matcher(), mode))).collect::<Vec<_>>()
-        });
-        Self { special: special.collect(), prefixes }
+        let (mut special, mut has_guards, mut guards_any) = (Vec::new(), false, false);
+        for cache in rules.caches.iter().filter(|cache| cache.targets.contains(target) && cache.mode.is_special()) {
+            let keys = cache.scheme.entries().keys;
+            let is_guarded = cache.mode.layout == Layout::Plain;
+            has_guards |= is_guarded;
+            guards_any |= is_guarded && keys.is_empty();
+            let own = cache.prefixes.as_ref().map_or(&prefixes, |own| &own[usize::from(target.0)]);
+            let physical = own.iter().flat_map(|head| keys.iter().map(|key| key.behind(head).matcher()));
+            special.extend(physical.map(|keys| (keys, cache.mode)));
+        }
+        Self { prefixes, special, has_guards, guards_any }
     }
 }
 
@@ -110,15 +117,15 @@ impl Resolver {
 
     /// How an entry is made stale that a command names itself: as the cache says whose it is.
     pub(crate) fn mode_of(&self, target: TargetId, key: &str) -> Mode {
-        let mut special = self.targets[usize::from(target.0)].special.iter();
-        special.find(|(keys, _)| keys.matches(key.as_bytes())).map_or_else(Mode::default, |(_, mode)| *mode)
+        let Target { special, guards_any, .. } = &self.targets[usize::from(target.0)];
+        let known = special.iter().find(|(keys, _)| keys.matches(key.as_bytes()));
+        known.map_or_else(|| Mode::guarded(*guards_any), |(_, mode)| *mode)
     }
 
     /// How entries are made stale that a command names by what they begin with: together with their guards, if any cache of
     /// the target has some. Other keys have none, and removing what is not there is harmless.
     pub(crate) fn mode_of_some(&self, target: TargetId) -> Mode {
-        let mut guarded = self.targets[usize::from(target.0)].special.iter().map(|(_, mode)| *mode);
-        guarded.find(|mode| mode.layout == Layout::Plain).unwrap_or_default()
+        Mode::guarded(self.targets[usize::from(target.0)].has_guards)
     }
 
     /// The targets' names, in the order of their ids.

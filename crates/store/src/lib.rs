@@ -77,9 +77,10 @@ impl Default for TargetOptions {
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Applies the actions and returns when the cache has answered for all of them, one outcome per action in their
-    /// order. Prefixes and patterns of one call are removed by a single pass over the keys, and publications are sent when everything
-    /// else is done. May be repeated: every action is idempotent. When dropped half-way, it is not known which actions
-    /// happened; nothing is left locked.
+    /// order. Removals and writes come first, a removal of a key before a void of it; an entry and its guard go in one step, and a
+    /// hold in a guard stands before its entry goes. Prefixes and patterns of one call are acted on by a single pass over
+    /// the keys, and publications are sent when everything else is done. May be repeated: every action is idempotent. When
+    /// dropped half-way, it is not known which actions happened; nothing is left locked.
     ///
     /// # Errors
     /// [`StoreError::Unreachable`] when the cache cannot be reached or stops answering: nothing is known of any action.

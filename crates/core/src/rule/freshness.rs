@@ -68,6 +68,12 @@ impl Mode {
         }
     }
 
+    /// Removes entries, with their guards if there are such.
+    pub(crate) fn guarded(is: bool) -> Self {
+        let layout = if is { Layout::Plain } else { Layout::Framed };
+        Self { layout, ..Self::default() }
+    }
+
     /// Whether removing a key alone would not do to make an entry stale, or would break what is promised of it.
     pub(crate) const fn is_special(self) -> bool {
         self.hold_ms > 0 || matches!(self.layout, Layout::Plain)

@@ -4,7 +4,7 @@ use futures_util::future::try_join_all;
 use redis::Value;
 
 use super::node::Node;
-use super::order::{Key, Order, Tally, unlinks, voids};
+use super::order::{Key, Order, Tally, pairs, unlinks, voids};
 use super::slot::{Slots, slot};
 use super::topology::topology;
 use crate::StoreError;
@@ -38,7 +38,10 @@ impl Link {
 
     /// Puts keys into as few commands as the servers allow: in a cluster, all keys of one must be of one slot.
     pub(super) fn unlinks<'a>(&self, keys: Vec<Key<'a>>) -> Vec<Order<'a>> {
-        unlinks(keys, |key| self.slots.as_ref().map(|_| slot(&key.name)))
+        if self.slots.is_none() {
+            return unlinks(keys, |_| ());
+        }
+        unlinks(pairs(keys, slot), |key| slot(&key.name))
     }
 
     /// Puts keys into as few calls of the script as the servers allow, in a cluster each of one slot.

@@ -129,6 +129,18 @@ fn token() -> u64 {
     fastrand::u64(..) >> 1
 }
 
+/// Takes apart the entries whose guards are in another group: no reader keeps a guard there, and one command cannot name
+/// both.
+pub(super) fn pairs<'a, G: PartialEq>(keys: Vec<Key<'a>>, group: impl Fn(&[u8]) -> G) -> Vec<Key<'a>> {
+    let apart = |key: Key<'a>| {
+        let guard = key.guarded.then(|| key.guard()).filter(|guard| group(guard) != group(&key.name));
+        let guard = guard.map(|guard| Key::plain(key.owner, Cow::Owned(guard)));
+        let guarded = key.guarded && guard.is_none();
+        std::iter::once(Key { guarded, ..key }).chain(guard)
+    };
+    keys.into_iter().flat_map(apart).collect()
+}
+
 /// Puts keys of the same group together, as few commands as the largest UNLINK allows.
 pub(super) fn unlinks<'a, G: Ord>(mut keys: Vec<Key<'a>>, group: impl Fn(&Key<'a>) -> G) -> Vec<Order<'a>> {
     if keys.len() == 1 {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quash_config::Severity;
-use quash_core::action::{Action, ActionSet, Life, Number, Write};
+use quash_core::action::{Action, ActionSet, Life, Number, Object, Write};
 use quash_core::glob::Matcher;
 use quash_core::glob::{Glob, GlobBuilder};
 use quash_store::conformance::{self, Fixture};
 use quash_store::{Sought, Store, StoreError};
+use redis::Value;
 use serde_json::json;
 
 use crate::fixture::{Servers, make_user, store};
@@ -53,7 +54,7 @@ async fn one_server_keeps_every_promise_with_the_documented_rights() {
     ];
     fixture.store().apply(&everything).await.unwrap();
     fixture.store().identity().await.unwrap();
-    assert_eq!(server.admin(&["ACL", "LOG"]).await, redis::Value::Array(vec![]), "nothing was asked for in vain");
+    assert_eq!(server.admin(&["ACL", "LOG"]).await, Value::Array(vec![]), "nothing was asked for in vain");
 }
 
 #[tokio::test]
@@ -244,6 +245,45 @@ async fn an_inspection_tells_what_may_bring_entries_back() {
 async fn found(store: &dyn Store, what: &str) -> Option<Severity> {
     let findings = store.inspect(ActionSet::DELETE).await.unwrap();
     findings.into_iter().find(|finding| finding.what.contains(what)).map(|finding| finding.severity)
+}
+
+#[tokio::test]
+async fn an_entry_and_its_guard_go_in_one_command_and_a_hold_stands_before_its_entry_goes() {
+    let server = Server::start(&["slowlog-log-slower-than 0"]).await;
+    let store = plain(&server);
+    server
+        .admin(&["MSET", "one", "1", "one!q", "1", "held", "1", "below:1", "1", "below:1!q", "1", "below:2!q", "1"])
+        .await;
+    let actions = [
+        Action::Hold { key: "held".into(), ms: 1000, guarded: true },
+        Action::DeleteGuarded(Object::Key("one".into())),
+        Action::DeleteGuarded(Object::Prefix("below:".into())),
+    ];
+    let removed = store.apply(&actions).await.unwrap().outcomes;
+    assert_eq!(removed.into_iter().flatten().sum::<u64>(), 6);
+    let changes: Vec<String> = commands(&server.admin(&["SLOWLOG", "GET", "-1"]).await)
+        .into_iter()
+        .filter(|command| command.starts_with("UNLINK") || command.starts_with("SET "))
+        .collect();
+    let [one, hold, held, below] = changes.as_slice() else { panic!("{changes:?}") };
+    assert_eq!((one.as_str(), held.as_str()), ("UNLINK one one!q", "UNLINK held"));
+    assert!(hold.starts_with("SET held!q ") && hold.ends_with(" PX 1000"), "{hold}");
+    assert_eq!(below, "UNLINK below:1 below:1!q below:2 below:2!q");
+}
+
+/// The commands of a slow log, oldest first.
+fn commands(log: &Value) -> Vec<String> {
+    let Value::Array(entries) = log else { panic!("{log:?}") };
+    let command = |entry: &Value| {
+        let Value::Array(fields) = entry else { panic!("{entry:?}") };
+        let Value::Array(words) = &fields[3] else { panic!("{entry:?}") };
+        let word = |word: &Value| match word {
+            Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            other => format!("{other:?}"),
+        };
+        words.iter().map(word).collect::<Vec<_>>().join(" ")
+    };
+    entries.iter().rev().map(command).collect()
 }
 
 #[tokio::test]

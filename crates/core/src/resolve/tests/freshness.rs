@@ -137,6 +137,7 @@ fn a_key_that_a_command_names_is_treated_as_its_cache_says() {
     let plain = cache("plain", json!({}));
     assert_eq!(planned(&plain, &key("book:1")), [Action::DeleteGuarded(Object::Key(":1:book:1".into()))]);
     assert_eq!(planned(&plain, &prefix), [Action::DeleteGuarded(Object::Prefix(":1:b".into()))]);
+    assert_eq!(planned(&plain, &key("other")), [Action::Delete(":1:other".into())]);
 }
 
 #[test]

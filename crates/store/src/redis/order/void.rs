@@ -74,6 +74,18 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_whose_guard_would_be_elsewhere_goes_by_itself() {
+        use crate::redis::{order::pairs, slot::slot};
+        let names = |keys: Vec<Key<'_>>| {
+            let name = |key: &Key<'_>| (String::from_utf8_lossy(&key.name).into_owned(), key.guarded);
+            pairs(keys, slot).iter().map(name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(keys(&["{a}:1"], true)), [("{a}:1".to_owned(), true)]);
+        assert_eq!(names(keys(&["a:1"], true)), [("a:1".to_owned(), false), ("a:1!q".to_owned(), false)]);
+        assert_eq!(names(keys(&["a:1"], false)), [("a:1".to_owned(), false)]);
+    }
+
+    #[test]
     fn what_is_not_done_is_asked_for_in_another_way() {
         let order = |names, whole| Order::Void { keys: keys(names, false), void: STALE, whole };
         let mut tally = Tally::new(2);
