@@ -142,28 +142,25 @@ class Cut:
                 near, _ = self._listener.accept()
             except OSError:
                 return
-            far = socket.create_connection(("127.0.0.1", self._to))
-            threading.Thread(target=self._forward, args=(near, far), daemon=True).start()
-            threading.Thread(target=self._pass_on, args=(far, near), daemon=True).start()
+            far, cuts = socket.create_connection(("127.0.0.1", self._to)), threading.Event()
+            threading.Thread(target=self._forward, args=(near, far, cuts), daemon=True).start()
+            threading.Thread(target=self._pass_on, args=(far, near, cuts), daemon=True).start()
 
-    def _forward(self, near: socket.socket, far: socket.socket) -> None:
+    def _forward(self, near: socket.socket, far: socket.socket, cuts: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while data := near.recv(65_536):
-                cuts = self._word in data and not self.is_done.is_set()
-                if cuts:
+                if self._word in data and not self.is_done.is_set():
                     self.is_done.set()
-                    near.shutdown(socket.SHUT_RDWR)
+                    cuts.set()
                 far.sendall(data)
-                if cuts:
-                    # Until it has answered: then it has heard all.
-                    far.recv(1)
         far.close()
 
     @staticmethod
-    def _pass_on(far: socket.socket, near: socket.socket) -> None:
+    def _pass_on(far: socket.socket, near: socket.socket, cuts: threading.Event) -> None:
         with contextlib.suppress(OSError):
-            while data := far.recv(65_536):
+            while (data := far.recv(65_536)) and not cuts.is_set():
                 near.sendall(data)
+            near.shutdown(socket.SHUT_RDWR)
         near.close()
 
     def close(self) -> None:
