@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import random
@@ -9,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +122,49 @@ class Cache(Server):
 
     def url(self, database: int = 0) -> str:
         return f"redis://127.0.0.1:{self.port}/{database}"
+
+
+class Cut:
+    """Stands before a server, and cuts the connection in place of the answer to the first command with this word.
+
+    The server has heard it; its client cannot know.
+    """
+
+    def __init__(self, port: int, word: bytes) -> None:
+        self._to, self._word, self.is_done = port, word, threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far, cuts = socket.create_connection(("127.0.0.1", self._to)), threading.Event()
+            threading.Thread(target=self._forward, args=(near, far, cuts), daemon=True).start()
+            threading.Thread(target=self._pass_on, args=(far, near, cuts), daemon=True).start()
+
+    def _forward(self, near: socket.socket, far: socket.socket, cuts: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := near.recv(65_536):
+                if self._word in data and not self.is_done.is_set():
+                    self.is_done.set()
+                    cuts.set()
+                far.sendall(data)
+        far.close()
+
+    @staticmethod
+    def _pass_on(far: socket.socket, near: socket.socket, cuts: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while (data := far.recv(65_536)) and not cuts.is_set():
+                near.sendall(data)
+            near.shutdown(socket.SHUT_RDWR)
+        near.close()
+
+    def close(self) -> None:
+        self._listener.close()
 
 
 class Nats(Server):

@@ -269,14 +269,19 @@ def test_a_new_request_knows_nothing_of_the_one_before(shop: Any, events: list[s
 
 
 def test_what_is_remembered_is_replaced_and_never_changed(shop: Any):
-    shop.get("one")
-    before = leases._known.get()
-    copy = dict(before)
-    shop.get("two")
-    shop.set("one", 1)
-    shop.delete("two")
-    assert before == copy
-    assert leases._known.get() == {}
+    mappings = []
+    for step in (
+        lambda: shop.get("one"),
+        lambda: shop.get_many(["two", "three"]),
+        lambda: shop.set("one", 1),
+        lambda: shop.delete("two"),
+        lambda: contextvars.Context().run(lambda: shop.set("three", 3)),
+        lambda: shop.get("three"),
+    ):
+        step()
+        mappings.append((leases._known.get(), dict(leases._known.get())))
+    assert all(mapping == copy for mapping, copy in mappings)
+    assert [len(mapping) for mapping, _ in mappings] == [1, 3, 2, 1, 1, 0]
 
 
 def test_another_thread_has_a_context_of_its_own(shop: Any, events: list[str]):

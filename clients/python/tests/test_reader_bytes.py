@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from servers import Cache as Server
+from servers import Cut
 
-from quash.reader import commands, frame, scripts
+from quash.reader import Caches, commands, frame, scripts
 from quash.reader.commands import Command
 from quash.reader.link import AsyncLink, Link
 
@@ -216,48 +218,85 @@ def _repeating() -> dict[str, Any]:
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
-    return {"retry": Retry(NoBackoff(), 5), "socket_timeout": 0.2}
+    return {"retry": Retry(NoBackoff(), 3), "socket_timeout": 30}
 
 
-def _evaluated(client: redis.Redis) -> int:
-    """How often a script was run."""
-    stats = client.info("commandstats")
-    return int(stats.get("cmdstat_evalsha", {"calls": 0})["calls"])
+@pytest.fixture
+def cut(cache: redis.Redis, cache_server: Server, request: pytest.FixtureRequest) -> Iterator[Cut]:
+    """A way to the cache on which the answer to the first command with this word is lost."""
+    cache.script_load(scripts.FILL.text)
+    cache.config_resetstat()
+    way = Cut(cache_server.port, request.param)
+    yield way
+    assert way.is_done.is_set()
+    way.close()
 
 
-def test_a_fill_is_sent_once_whatever_the_client_repeats(own_cache: Any):
-    from quash.reader import Caches
-
-    client = redis.Redis(port=own_cache.port, **_repeating())
-    client.script_load(scripts.FILL.text)
-    product = Caches({"caches": {"product": {"key": "product:{id}"}}}, redis=client).cache("product")
-
-    def load() -> str:
-        own_cache.pause()
-        return "one"
-
-    assert product.get_or_load({"id": 1}, load) == "one"
-    own_cache.resume()
-    assert _evaluated(client) == 1
+def _heard(cache: redis.Redis, command: str) -> int:
+    """How often the server was sent it."""
+    return int(cache.info("commandstats").get(f"cmdstat_{command}", {"calls": 0})["calls"])
 
 
+def _reader(port: int, events: list[str]) -> Any:
+    caches = Caches({"caches": {"c": {"key": "c:{id}", "wait": "0s"}}}, redis=redis.Redis(port=port, **_repeating()))
+    caches.on_event(lambda cache, event, key: events.append(event))
+    return caches.cache("c")
+
+
+@pytest.mark.parametrize("cut", [b"EVALSHA"], indirect=True)
+def test_a_fill_is_sent_once_whatever_the_client_repeats(cache: redis.Redis, cut: Cut):
+    events: list[str] = []
+    assert _reader(cut.port, events).get_or_load({"id": 1}, lambda: "one") == "one"
+    assert _heard(cache, "evalsha") == 1
+    assert events == ["miss", "redis_failed"]
+
+
+@pytest.mark.parametrize("cut", [b"EVALSHA"], indirect=True)
+def test_a_fill_is_sent_once_with_asyncio(cache: redis.Redis, cut: Cut):
+    import asyncio
+
+    import redis.asyncio
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    async def play() -> None:
+        client = redis.asyncio.Redis(port=cut.port, retry=Retry(NoBackoff(), 3))
+
+        async def load() -> str:
+            return "one"
+
+        caches = Caches({"caches": {"c": {"key": "c:{id}"}}}, redis=client)
+        assert await caches.cache("c").aget_or_load({"id": 1}, load) == "one"
+        await client.aclose()
+
+    asyncio.run(play())
+    assert _heard(cache, "evalsha") == 1
+
+
+@pytest.mark.parametrize("cut", [b"EVALSHA"], indirect=True)
 @pytest.mark.parametrize("django_redis", [False, True])
-def test_a_set_is_sent_once_whatever_the_client_repeats(own_cache: Any, django_redis: bool):
+def test_a_set_is_sent_once_whatever_the_client_repeats(cache: redis.Redis, cut: Cut, django_redis: bool):
     import django_setup  # noqa: F401
     from django_redis.cache import RedisCache
 
     from quash.django.cache import LeaseCache
 
-    client = redis.Redis(port=own_cache.port)
-    client.script_load(scripts.FILL.text)
+    url = f"redis://127.0.0.1:{cut.port}/0"
     if django_redis:
         options = {"CLIENT_CLASS": "quash.django.django_redis.LeaseClient", "CONNECTION_POOL_KWARGS": _repeating()}
-        shop = RedisCache(own_cache.url(), {"OPTIONS": options})
+        shop = RedisCache(url, {"OPTIONS": options})
     else:
-        shop = LeaseCache(own_cache.url(), {"OPTIONS": _repeating()})
+        shop = LeaseCache(url, {"OPTIONS": _repeating()})
     assert shop.get("key") is None
-    own_cache.pause()
-    with pytest.raises(redis.exceptions.TimeoutError):
+    with pytest.raises(redis.exceptions.ConnectionError):
         shop.set("key", "text")
-    own_cache.resume()
-    assert _evaluated(client) == 1
+    assert _heard(cache, "evalsha") == 1
+
+
+@pytest.mark.parametrize("cut", [b"\xc1Q1L"], indirect=True)
+def test_a_question_that_is_repeated_finds_its_own_lease(cache: redis.Redis, cut: Cut):
+    events: list[str] = []
+    assert _reader(cut.port, events).get_or_load({"id": 1}, lambda: "one") == "one"
+    # Twice asked, and once by the script that fills.
+    assert _heard(cache, "set") == 3
+    assert events == ["miss", "stored"]
