@@ -26,6 +26,9 @@ pub mod key;
 
 pub mod glob;
 
+// What readers and workers write at a key.
+pub mod freshness;
+
 // What to do about it, merged over a batch.
 pub mod action;
 pub mod plan;
