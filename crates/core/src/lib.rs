@@ -12,6 +12,7 @@ mod emit;
 mod resolution;
 mod resolver;
 pub mod scope;
+pub mod spell;
 pub mod undeclared;
 pub mod whereabouts;
 

@@ -4,6 +4,7 @@ mod bounds;
 mod entities;
 mod graph;
 mod libraries;
+mod spell;
 mod whereabouts;
 
 use std::collections::BTreeMap;
