@@ -5,6 +5,7 @@
 
 // The flow: bytes to a plan.
 mod capability;
+pub mod declarations;
 pub mod explain;
 pub mod resolve;
 

@@ -21,9 +21,16 @@ impl Resolver {
             bytes if bytes > limit => Err(KeyError::TooLong { bytes, limit }),
             _ => Ok(format!("{prefix}{key}")),
         };
-        let spelt = cache.scheme.spell(key_set)?.and_then(|Spelt { key, tags }| {
-            Ok(Spelt { key: physical(key)?, tags: tags.into_iter().map(physical).collect::<Result<_, _>>()? })
+        let spelt = cache.scheme.spell(key_set)?.and_then(|Spelt { key, tags, narrowest }| {
+            let tags = tags.into_iter().map(physical).collect::<Result<_, _>>()?;
+            Ok(Spelt { key: physical(key)?, tags, narrowest })
         });
         Some(spelt)
+    }
+
+    /// The names of a cache's arguments, in the order of its key sets; none where there is no such cache.
+    #[must_use]
+    pub fn args(&self, cache: u32) -> &[String] {
+        self.rules.caches.get(cache as usize).map_or(&[], |cache| cache.scheme.args())
     }
 }

@@ -85,6 +85,8 @@ pub struct Spelt {
     pub key: String,
     /// The keys of its tags, in the order in which the cache declares them.
     pub tags: Vec<String>,
+    /// Which of them the fewest other entries have.
+    pub narrowest: Option<usize>,
 }
 
 /// Takes what a scheme asks for, in logical keys.

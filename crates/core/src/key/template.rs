@@ -289,7 +289,8 @@ impl Scheme for TemplateScheme {
         };
         let key = self.key.as_ref()?;
         let tags = || self.declared_tags.iter().map(render).collect::<Result<_, _>>();
-        Some(render(key).and_then(|key| Ok(Spelt { key, tags: tags()? })))
+        let narrowest = (0..self.declared_tags.len()).rev().max_by_key(|tag| self.declared_tags[*tag].args().len());
+        Some(render(key).and_then(|key| Ok(Spelt { key, tags: tags()?, narrowest })))
     }
 
     fn entries(&self) -> Entries {

@@ -25,7 +25,7 @@ fn what_readers_spell_is_what_events_remove() {
     let book = resolver.cache("book").unwrap();
     let spelt = resolver.spell(book, eu, &key_set).unwrap().unwrap();
     let tags = vec!["shop:2:all".to_owned(), "shop:2:author:3".to_owned()];
-    assert_eq!(spelt, Spelt { key: "shop:2:book:3:%C3%A4%20b".to_owned(), tags });
+    assert_eq!(spelt, Spelt { key: "shop:2:book:3:%C3%A4%20b".to_owned(), tags, narrowest: Some(1) });
 
     let body = json!({"entity": "shop.Book", "op": "create", "after": {"author": 3, "title": "Ä b"}}).to_string();
     let resolution = resolver.resolve(&[request(body.as_bytes())]);

@@ -1,0 +1,147 @@
+//! Builds readers from the configuration that workers run.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use quash_config::ProcessEnvironment;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cache::Cache;
+use crate::config::{CacheInfo, ConfigError, Declared};
+use crate::flight::Flights;
+use crate::health::Health;
+use crate::observe::Observer;
+use crate::options::Options;
+use crate::reader::{Reader, Shared};
+use crate::redis::RedisStore;
+use crate::store::Store;
+use crate::value::{Codec, Json};
+
+/// The declared caches, as an application reads them. Cheap to clone.
+#[derive(Clone)]
+pub struct Caches(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    declared: Arc<Declared>,
+    caches: BTreeMap<String, Arc<CacheInfo>>,
+}
+
+/// Builds [`Caches`].
+#[must_use = "a builder does nothing until it builds"]
+pub struct Builder {
+    paths: Vec<PathBuf>,
+    text: Option<String>,
+    target: Option<String>,
+    store: Option<Arc<dyn Store>>,
+    observer: Arc<dyn Observer>,
+    defaults: Options,
+    options: BTreeMap<String, Options>,
+}
+
+impl Caches {
+    /// Begins with nothing.
+    pub fn builder() -> Builder {
+        Builder {
+            paths: Vec::new(),
+            text: None,
+            target: None,
+            store: None,
+            observer: Arc::new(()),
+            defaults: Options::default(),
+            options: BTreeMap::new(),
+        }
+    }
+
+    /// The cache of this name, whose values are JSON.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unknown`], also for caches without a `key` of their own and those that are not on the target.
+    pub fn cache<V>(&self, name: &str) -> Result<Cache<V>, ConfigError>
+    where
+        V: Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
+        self.cache_with(name, Json)
+    }
+
+    /// The cache of this name, whose values are as this codec says.
+    ///
+    /// # Errors
+    /// As [`Caches::cache`].
+    pub fn cache_with<V>(&self, name: &str, codec: impl Codec<V>) -> Result<Cache<V>, ConfigError> {
+        let info = self.0.caches.get(name).ok_or_else(|| self.0.declared.unknown(name))?;
+        let (shared, info) = (Arc::clone(&self.0.shared), Arc::clone(info));
+        Ok(Cache(Arc::new(Reader { shared, info, codec: Arc::new(codec), warned: AtomicBool::new(false) })))
+    }
+}
+
+impl Builder {
+    /// Adds a file or directory of the configuration that workers run. What it says of brokers and of the workers themselves is
+    /// not looked at.
+    pub fn config(mut self, path: impl Into<PathBuf>) -> Self {
+        self.paths.push(path.into());
+        self
+    }
+
+    /// The configuration's text, instead of files.
+    pub fn config_text(mut self, text: impl Into<String>) -> Self {
+        self.text = Some(text.into());
+        self
+    }
+
+    /// Which of the configuration's targets is read from; needed if there are several.
+    pub fn target(mut self, name: impl Into<String>) -> Self {
+        self.target = Some(name.into());
+        self
+    }
+
+    /// The server of this client, as a [`RedisStore`].
+    pub fn redis(self, client: ::redis::Client) -> Self {
+        self.store(Arc::new(RedisStore::new(client)))
+    }
+
+    /// Where the entries are.
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Who is told what happens.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// What readers do in caches for which nothing else is said.
+    pub fn defaults(mut self, options: Options) -> Self {
+        self.defaults = options;
+        self
+    }
+
+    /// What readers of one cache do.
+    pub fn options(mut self, cache: impl Into<String>, options: Options) -> Self {
+        self.options.insert(cache.into(), options);
+        self
+    }
+
+    /// Reads the configuration, and builds. The server is asked when something is read.
+    ///
+    /// # Errors
+    /// When the configuration cannot be read or is wrong, or does not fit to what was said here.
+    pub fn build(self) -> Result<Caches, ConfigError> {
+        let target = self.target.as_deref();
+        let declared = match &self.text {
+            Some(text) => Declared::parse(text, target, &ProcessEnvironment)?,
+            None => Declared::load(&self.paths, target, &ProcessEnvironment)?,
+        };
+        let declared = Arc::new(declared);
+        let caches = declared.caches(&self.defaults, &self.options)?;
+        let store = self.store.ok_or(ConfigError::NoStore)?;
+        let (flights, health) = (Arc::new(Flights::default()), Health::default());
+        let shared = Arc::new(Shared { store, observer: self.observer, flights, health });
+        Ok(Caches(Arc::new(Inner { shared, declared, caches })))
+    }
+}

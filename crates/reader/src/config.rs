@@ -1,0 +1,187 @@
+//! Reads from the workers' own configuration how the keys of each cache are spelt.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use quash_config::{Environment, LoadError, Loader};
+use quash_core::declarations::Declarations;
+use quash_core::event::Type;
+use quash_core::key::KeySet;
+use quash_core::plan::TargetId;
+use quash_core::resolve::Resolver;
+
+use crate::error::Error;
+use crate::key::{KeyArgs, Part};
+use crate::options::Options;
+
+/// Why readers cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The configuration cannot be read, or is wrong.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// What readers do does not fit together, or to the configuration.
+    #[error("cache {cache}: {why}")]
+    Options {
+        /// The cache.
+        cache: String,
+        /// What does not fit.
+        why: String,
+    },
+    /// No cache of this name is on the target.
+    #[error("no cache is called `{name}`{}", nearest.as_ref().map(|near| format!(": did you mean `{near}`?")).unwrap_or_default())]
+    Unknown {
+        /// The name.
+        name: String,
+        /// One that is spelt nearly so.
+        nearest: Option<String>,
+    },
+    /// It is not known which of the configuration's targets is read from.
+    #[error("the configuration has the targets {known}: say which of them is read from")]
+    Target {
+        /// Their names.
+        known: String,
+    },
+    /// Nothing says where the entries are.
+    #[error("there is no store to read from: name a client of Redis, or a store")]
+    NoStore,
+}
+
+/// The caches of a configuration, as readers of one target see them.
+pub(crate) struct Declared {
+    resolver: Resolver,
+    target: TargetId,
+    declarations: Declarations,
+}
+
+/// One cache, as its readers see it.
+pub(crate) struct CacheInfo {
+    pub(crate) name: String,
+    pub(crate) options: Options,
+    declared: Arc<Declared>,
+    id: u32,
+    template: String,
+    args: Vec<(String, Option<Type>)>,
+}
+
+/// One entry: its key on the server, and those of its tags.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Spot {
+    pub(crate) key: Arc<str>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) narrowest: Option<usize>,
+}
+
+impl Declared {
+    pub(crate) fn load(
+        paths: &[PathBuf],
+        target: Option<&str>,
+        environment: &dyn Environment,
+    ) -> Result<Self, ConfigError> {
+        Self::new(Loader::load::<Declarations>(paths, environment)?.root, target)
+    }
+
+    pub(crate) fn parse(text: &str, target: Option<&str>, environment: &dyn Environment) -> Result<Self, ConfigError> {
+        let loaded = Loader::load_text::<Declarations>("quash.yaml", text, environment).map_err(LoadError::Invalid)?;
+        Self::new(loaded.root, target)
+    }
+
+    fn new(declarations: Declarations, target: Option<&str>) -> Result<Self, ConfigError> {
+        let names: Vec<&str> = declarations.targets.keys().map(String::as_str).collect();
+        let unsaid = || ConfigError::Target { known: names.join(", ") };
+        let target = match (target, names.as_slice()) {
+            (Some(name), _) => name,
+            (None, [only]) => only,
+            (None, _) => return Err(unsaid()),
+        };
+        // A configuration with errors was not loaded.
+        let resolver = declarations.compile().0.ok_or_else(unsaid)?;
+        let target = resolver.target(target).ok_or_else(unsaid)?;
+        Ok(Self { resolver, target, declarations })
+    }
+
+    /// The caches for which there are options, none of which may be unknown; the others have these.
+    pub(crate) fn caches(
+        self: &Arc<Self>,
+        defaults: &Options,
+        own: &BTreeMap<String, Options>,
+    ) -> Result<BTreeMap<String, Arc<CacheInfo>>, ConfigError> {
+        if let Some(name) = own.keys().find(|name| !self.declarations.caches.contains_key(*name)) {
+            return Err(self.unknown(name));
+        }
+        let mut caches = BTreeMap::new();
+        for (name, config) in &self.declarations.caches {
+            let options = own.get(name).unwrap_or(defaults).clone();
+            let (Some(template), Some(id)) = (&config.key, self.resolver.cache(name)) else { continue };
+            let is_here =
+                |targets: &Vec<String>| targets.iter().any(|target| self.resolver.target(target) == Some(self.target));
+            if !config.targets.as_ref().is_none_or(is_here) {
+                continue;
+            }
+            if let Some(why) = options.problem(config.tags.len()) {
+                return Err(ConfigError::Options { cache: name.clone(), why });
+            }
+            let args = self.resolver.args(id).iter().map(|arg| (arg.clone(), config.types.get(arg).copied())).collect();
+            let info = CacheInfo {
+                name: name.clone(),
+                options,
+                declared: Arc::clone(self),
+                id,
+                template: template.clone(),
+                args,
+            };
+            caches.insert(name.clone(), Arc::new(info));
+        }
+        Ok(caches)
+    }
+
+    pub(crate) fn unknown(&self, name: &str) -> ConfigError {
+        let known = self.declarations.caches.keys().map(String::as_str);
+        ConfigError::Unknown { name: name.to_owned(), nearest: quash_config::nearest(name, known).map(str::to_owned) }
+    }
+}
+
+impl Spot {
+    /// The key, and then the tags.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&*self.key).chain(self.tags.iter().map(String::as_str))
+    }
+}
+
+impl CacheInfo {
+    /// The entry of these arguments.
+    pub(crate) fn spot(&self, args: &impl KeyArgs) -> Result<Spot, Error> {
+        let parts = args.parts();
+        self.check(&parts)?;
+        let mut key_set = KeySet::all(parts.len());
+        parts.iter().enumerate().for_each(|(arg, part)| key_set.set(arg, &part.0));
+        let spelt = self.declared.resolver.spell(self.id, self.declared.target, &key_set);
+        match spelt {
+            Some(Ok(spelt)) => Ok(Spot { key: spelt.key.into(), tags: spelt.tags, narrowest: spelt.narrowest }),
+            Some(Err(error)) => Err(self.wrong(error.to_string())),
+            None => Err(self.wrong("only a library of its own reads this cache".to_owned())),
+        }
+    }
+
+    fn check(&self, parts: &[Part<'_>]) -> Result<(), Error> {
+        let names = || self.args.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+        if parts.len() != self.args.len() {
+            return Err(self.wrong(format!("takes {} arguments ({}), not {}", self.args.len(), names(), parts.len())));
+        }
+        let misfit =
+            parts.iter().zip(&self.args).find(|(part, (_, declared))| declared.is_some_and(|kind| !part.fits(kind)));
+        match misfit {
+            Some((part, (name, Some(declared)))) => {
+                let declared = format!("{declared:?}").to_lowercase();
+                Err(self.wrong(format!("argument {name} is of the type {declared}, not {}", part.kind())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn wrong(&self, why: String) -> Error {
+        Error::Key { cache: self.name.clone(), template: self.template.clone(), why }
+    }
+}

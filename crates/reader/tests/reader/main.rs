@@ -1,0 +1,8 @@
+//! Reads with the crate as applications do: in memory, and on a real Redis.
+
+mod arguments;
+mod failures;
+mod fresh;
+mod many;
+mod scene;
+mod waiting;
