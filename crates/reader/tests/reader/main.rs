@@ -4,5 +4,6 @@ mod arguments;
 mod failures;
 mod fresh;
 mod many;
+mod races;
 mod scene;
 mod waiting;
