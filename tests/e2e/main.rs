@@ -16,6 +16,7 @@ mod commands;
 mod dispatch;
 mod dlq;
 mod example;
+mod freshness;
 mod hand_over;
 mod lifecycle;
 mod live;

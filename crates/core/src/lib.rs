@@ -7,6 +7,7 @@
 mod capability;
 pub mod declarations;
 pub mod explain;
+pub mod guarantee;
 pub mod resolve;
 
 mod emit;
@@ -34,3 +35,4 @@ pub mod freshness;
 // What to do about it, merged over a batch.
 pub mod action;
 pub mod plan;
+pub mod reserved;

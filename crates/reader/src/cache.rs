@@ -8,7 +8,6 @@ use quash_core::freshness::Tag;
 use crate::config::Spot;
 use crate::error::{BoxError, Error};
 use crate::key::KeyArgs;
-use crate::options::Freshness;
 use crate::reader::{Loader, Reader};
 use crate::step::Call;
 use crate::value::{Load, Loaded, Outcome};
@@ -148,7 +147,7 @@ impl<V: Send + Sync + 'static> Key<'_, V> {
 
 impl<V: Send + Sync + 'static> Reader<V> {
     async fn remove(&self, spot: &Spot) -> Result<(), Error> {
-        let by_tag = spot.narrowest.filter(|_| self.options().freshness == Freshness::Generation);
+        let by_tag = spot.narrowest.filter(|_| self.info.by_tags_alone);
         if let Some(tag) = by_tag.and_then(|tag| spot.tags.get(tag)) {
             let renewed = self.store().renew_tag(tag, Tag::from_random(fastrand::u64(..))).await;
             renewed.map_err(|error| Error::Store(Arc::new(error)))?;

@@ -59,7 +59,8 @@ impl Caches {
     /// The cache of this name, whose values are JSON.
     ///
     /// # Errors
-    /// [`ConfigError::Unknown`], also for caches without a `key` of their own and those that are not on the target.
+    /// [`ConfigError::Unknown`], and [`ConfigError::Options`] for caches that have no `key` of their own, are on other targets, or
+    /// whose `layout` is `plain`.
     pub fn cache<V>(&self, name: &str) -> Result<Cache<V>, ConfigError>
     where
         V: Serialize + DeserializeOwned + Send + Sync + 'static,
@@ -72,7 +73,7 @@ impl Caches {
     /// # Errors
     /// As [`Caches::cache`].
     pub fn cache_with<V>(&self, name: &str, codec: impl Codec<V>) -> Result<Cache<V>, ConfigError> {
-        let info = self.0.caches.get(name).ok_or_else(|| self.0.declared.unknown(name))?;
+        let info = self.0.caches.get(name).ok_or_else(|| self.0.declared.refuse(name))?;
         let (shared, info) = (Arc::clone(&self.0.shared), Arc::clone(info));
         Ok(Cache(Arc::new(Reader { shared, info, codec: Arc::new(codec), warned: AtomicBool::new(false) })))
     }
@@ -115,13 +116,13 @@ impl Builder {
         self
     }
 
-    /// What readers do in caches for which nothing else is said.
+    /// What readers do in caches for which neither the configuration nor [`Builder::options`] says something else.
     pub fn defaults(mut self, options: Options) -> Self {
         self.defaults = options;
         self
     }
 
-    /// What readers of one cache do.
+    /// What readers of one cache do, where the configuration does not say it.
     pub fn options(mut self, cache: impl Into<String>, options: Options) -> Self {
         self.options.insert(cache.into(), options);
         self

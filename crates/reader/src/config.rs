@@ -10,6 +10,8 @@ use quash_core::event::Type;
 use quash_core::key::KeySet;
 use quash_core::plan::TargetId;
 use quash_core::resolve::Resolver;
+use quash_core::rule::config::CacheConfig;
+use quash_core::rule::freshness::{Freshness, Layout};
 
 use crate::error::Error;
 use crate::key::{KeyArgs, Part};
@@ -22,7 +24,7 @@ pub enum ConfigError {
     /// The configuration cannot be read, or is wrong.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// What readers do does not fit together, or to the configuration.
+    /// What readers do does not fit together, or this crate does not read the cache.
     #[error("cache {cache}: {why}")]
     Options {
         /// The cache.
@@ -30,7 +32,7 @@ pub enum ConfigError {
         /// What does not fit.
         why: String,
     },
-    /// No cache of this name is on the target.
+    /// There is no cache of this name.
     #[error("no cache is called `{name}`{}", nearest.as_ref().map(|near| format!(": did you mean `{near}`?")).unwrap_or_default())]
     Unknown {
         /// The name.
@@ -60,6 +62,8 @@ pub(crate) struct Declared {
 pub(crate) struct CacheInfo {
     pub(crate) name: String,
     pub(crate) options: Options,
+    /// Whether its readers take no leases, and the worker renews a tag at every change.
+    pub(crate) by_tags_alone: bool,
     declared: Arc<Declared>,
     id: u32,
     template: String,
@@ -102,7 +106,7 @@ impl Declared {
         Ok(Self { resolver, target, declarations })
     }
 
-    /// The caches for which there are options, none of which may be unknown; the others have these.
+    /// The caches that can be read, with what they declare; where they leave something out, with these options.
     pub(crate) fn caches(
         self: &Arc<Self>,
         defaults: &Options,
@@ -111,33 +115,50 @@ impl Declared {
         if let Some(name) = own.keys().find(|name| !self.declarations.caches.contains_key(*name)) {
             return Err(self.unknown(name));
         }
-        let mut caches = BTreeMap::new();
-        for (name, config) in &self.declarations.caches {
-            let options = own.get(name).unwrap_or(defaults).clone();
-            let (Some(template), Some(id)) = (&config.key, self.resolver.cache(name)) else { continue };
-            let is_here =
-                |targets: &Vec<String>| targets.iter().any(|target| self.resolver.target(target) == Some(self.target));
-            if !config.targets.as_ref().is_none_or(is_here) {
-                continue;
-            }
-            if let Some(why) = options.problem(config.tags.len()) {
-                return Err(ConfigError::Options { cache: name.clone(), why });
-            }
-            let args = self.resolver.args(id).iter().map(|arg| (arg.clone(), config.types.get(arg).copied())).collect();
-            let info = CacheInfo {
-                name: name.clone(),
-                options,
-                declared: Arc::clone(self),
-                id,
-                template: template.clone(),
-                args,
-            };
-            caches.insert(name.clone(), Arc::new(info));
-        }
-        Ok(caches)
+        let readable = |name: &&String| self.unreadable(name).is_none();
+        let names = self.declarations.caches.keys().filter(readable);
+        names.map(|name| Ok((name.clone(), Arc::new(self.cache(name, own.get(name).unwrap_or(defaults))?)))).collect()
     }
 
-    pub(crate) fn unknown(&self, name: &str) -> ConfigError {
+    fn cache(self: &Arc<Self>, name: &str, defaults: &Options) -> Result<CacheInfo, ConfigError> {
+        let (Some(config), Some(id)) = (self.declarations.caches.get(name), self.resolver.cache(name)) else {
+            return Err(self.unknown(name));
+        };
+        let options = defaults.declared(config);
+        if let Some(why) = options.problem(config.tags.len()) {
+            return Err(ConfigError::Options { cache: name.to_owned(), why });
+        }
+        let args = self.resolver.args(id).iter().map(|arg| (arg.clone(), config.types.get(arg).copied())).collect();
+        let template = config.key.clone().unwrap_or_default();
+        let by_tags_alone = config.freshness == Freshness::Generation;
+        Ok(CacheInfo { name: name.to_owned(), options, by_tags_alone, declared: Arc::clone(self), id, template, args })
+    }
+
+    /// Why no reader of this crate reads a cache.
+    pub(crate) fn unreadable(&self, name: &str) -> Option<&'static str> {
+        let config = self.declarations.caches.get(name)?;
+        let is_here = |target: &String| self.resolver.target(target) == Some(self.target);
+        match config {
+            CacheConfig { targets: Some(targets), .. } if !targets.iter().any(is_here) => {
+                Some("it is not on the target that is read from")
+            }
+            CacheConfig { key: None, .. } => Some("its keys are a library's own, or it has none: it has no `key`"),
+            CacheConfig { layout: Some(Layout::Plain), .. } => {
+                Some("its values are in no frame (`layout: plain`), which this crate does not write")
+            }
+            _ => None,
+        }
+    }
+
+    /// Why there is no cache of this name to be read.
+    pub(crate) fn refuse(&self, name: &str) -> ConfigError {
+        match self.unreadable(name) {
+            Some(why) => ConfigError::Options { cache: name.to_owned(), why: why.to_owned() },
+            None => self.unknown(name),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> ConfigError {
         let known = self.declarations.caches.keys().map(String::as_str);
         ConfigError::Unknown { name: name.to_owned(), nearest: quash_config::nearest(name, known).map(str::to_owned) }
     }

@@ -49,7 +49,7 @@ pub use key::{KeyArgs, KeyPart, Part};
 pub use many::Many;
 pub use memory::MemoryStore;
 pub use observe::{Event, Miss, Observer, Refused, Tier};
-pub use options::{Foreign, Freshness, Options};
+pub use options::{Foreign, Options};
 /// Whose types stand in signatures here: tokens, tags, and what scripts say.
 pub use quash_core::freshness;
 pub use redis::RedisStore;

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-/// What a cache's readers do.
+use quash_config::Span;
+use quash_core::rule::config::CacheConfig;
+use quash_core::rule::freshness;
+
+/// What a cache's readers do, where its declaration does not say it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Options {
-    /// How a load under way is kept from storing what is stale.
-    pub freshness: Freshness,
     /// How long an entry lives; ten minutes.
     pub ttl: Duration,
     /// After which an entry is loaded anew in the background, while it is served still; not at all. Shorter than `ttl`.
@@ -24,17 +26,6 @@ pub struct Options {
     pub detach: bool,
 }
 
-/// How a load under way is kept from storing what is stale.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Freshness {
-    /// By a lease at the key: whatever removes the key, or renews one of its tags, voids the load.
-    #[default]
-    Lease,
-    /// By the tokens of its tags alone, for caches whose worker renews a tag at every change.
-    Generation,
-}
-
 /// What to do with values that are in no frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -49,7 +40,6 @@ pub enum Foreign {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            freshness: Freshness::default(),
             ttl: Duration::from_secs(600),
             soft_ttl: None,
             negative_ttl: Duration::from_secs(60),
@@ -62,6 +52,24 @@ impl Default for Options {
 }
 
 impl Options {
+    /// These, but for what a cache's declaration says.
+    pub(crate) fn declared(&self, config: &CacheConfig) -> Self {
+        let or = |span: Option<Span>, default| span.map_or(default, |span| span.0);
+        Self {
+            ttl: or(config.ttl, self.ttl),
+            soft_ttl: config.soft_ttl.map(|span| span.0).or(self.soft_ttl),
+            negative_ttl: or(config.negative_ttl, self.negative_ttl),
+            lease: or(config.lease, self.lease),
+            wait: or(config.wait, self.wait),
+            foreign: match config.foreign {
+                None => self.foreign,
+                Some(freshness::Foreign::Refuse) => Foreign::Refuse,
+                Some(freshness::Foreign::Accept) => Foreign::Accept,
+            },
+            detach: self.detach,
+        }
+    }
+
     /// What does not fit together, in words; `tags` is how many the cache has.
     pub(crate) fn problem(&self, tags: usize) -> Option<String> {
         let times = [("ttl", self.ttl), ("negative_ttl", self.negative_ttl), ("lease", self.lease)];
@@ -70,9 +78,6 @@ impl Options {
         }
         if self.soft_ttl.is_some_and(|soft| soft >= self.ttl || soft.as_millis() == 0) {
             return Some("`soft_ttl` is at least a millisecond, and shorter than `ttl`".to_owned());
-        }
-        if self.freshness == Freshness::Generation && tags == 0 {
-            return Some("`generation` needs tags, and the cache has none".to_owned());
         }
         let max = quash_core::freshness::TAGS_MAX;
         (tags > max).then(|| format!("it has {tags} tags, and an entry can have {max}"))

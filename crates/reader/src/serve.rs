@@ -10,7 +10,6 @@ use crate::config::Spot;
 use crate::error::Error;
 use crate::flight::{Pilot, Purpose};
 use crate::observe::{Event, Miss};
-use crate::options::Freshness;
 use crate::reader::{Loader, Reader};
 use crate::step::{Background, Call, Step};
 use crate::store::StoreError;
@@ -110,7 +109,7 @@ impl<V: Send + Sync + 'static> Reader<V> {
     fn turn_of_late(&self, token: Option<Token>, tags: Vec<Tag>, why: Miss, looks: u32) -> Option<Turn<V>> {
         let right = match token {
             Some(token) => Right::Shared(token),
-            None if self.options().freshness == Freshness::Generation => Right::Tags,
+            None if self.info.by_tags_alone => Right::Tags,
             None if looks < LOOKS_MAX => return None,
             None => return Some(Turn::unstored(why)),
         };

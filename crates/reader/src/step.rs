@@ -9,7 +9,7 @@ use crate::config::Spot;
 use crate::flight::{Pilot, Purpose};
 use crate::look::{Refresher, Seen, Tags, look};
 use crate::observe::{Event, Miss, Tier};
-use crate::options::{Foreign, Freshness, Options};
+use crate::options::{Foreign, Options};
 use crate::reader::{Reader, millis, now_ms};
 use crate::store::StoreError;
 use crate::turn::{Claim, OwnLease, Right, Turn};
@@ -86,7 +86,7 @@ impl<V: Send + Sync + 'static> Reader<V> {
         let Some(tags) = self.make_tags(spot, tags).await? else {
             return Ok(Step::Load(Turn::unstored(Miss::Foreign)));
         };
-        if self.options().freshness == Freshness::Generation {
+        if self.info.by_tags_alone {
             return Ok(self.by_tags(spot, tags, why));
         }
         match seen {
@@ -248,7 +248,7 @@ impl<V: Send + Sync + 'static> Reader<V> {
 
     /// Takes the lease of what is served still; `None` if somebody else has it.
     pub(crate) async fn refresh_turn(&self, spot: &Spot, tags: Vec<Tag>) -> Result<Option<Turn<V>>, StoreError> {
-        if self.options().freshness == Freshness::Generation {
+        if self.info.by_tags_alone {
             let claim = Claim { right: Right::Tags, tags, bar: 0 };
             return Ok(Some(Turn { claim, pilot: None, stale: None, why: Miss::Absent }));
         }

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use quash_config::Finding;
 use quash_config::Span;
+use quash_core::action::GUARD;
 use quash_core::glob::Glob;
 use quash_core::key::entries::exactly;
 use quash_core::resolve::Resolver;
+use quash_core::rule::freshness::{Freshness, Layout};
 use quash_core::whereabouts::Whereabouts;
-use quash_store::{Described, Sought, Store, StoreError, places};
+use quash_store::{Described, Sought, Stands, Store, StoreError, places};
 use serde::Serialize;
 
 use super::hint::SURVEY_MAX;
@@ -61,6 +63,9 @@ struct Known {
     /// What is under the key; `null` when nothing is. Left out unless the target was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     there: Option<Option<Described>>,
+    /// What is under its guard, where a cache that writes it keeps leases there; `null` when nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guard: Option<Option<Described>>,
     /// The caches that write such keys, the most specific first.
     caches: Vec<Claim>,
     /// The caches whose keys cannot be told from others: any of them may have written it.
@@ -116,7 +121,7 @@ impl Known {
         let caches = meant.take(CLAIMS_MAX).collect();
         let untold = whereabouts.iter().filter(|place| place.target == target && place.entries.keys.is_empty());
         let untold = untold.map(|place| place.cache.clone()).collect();
-        Self { target: target.to_owned(), there: None, caches, untold, hints: Vec::new() }
+        Self { target: target.to_owned(), there: None, guard: None, caches, untold, hints: Vec::new() }
     }
 
     /// Asks the target for the key and for what is written in its place; where none of them exists, looks further.
@@ -132,16 +137,35 @@ impl Known {
         let mut described = store.ask()?.describe(&keys).await?.into_iter();
         let there = described.next().flatten();
         let exists = there.is_some();
-        self.there = Some(there);
         written.iter_mut().zip(described).for_each(|(written, there)| written.there = Some(there));
         let elsewhere = written.iter().any(|written| matches!(written.there, Some(Some(_))));
+        let foreign = self.foreign(there.as_ref(), whereabouts);
+        self.there = Some(there);
+        let guarded = |claim: &Claim| whereabouts[claim.place].layout == Layout::Plain && claim.role == Role::Entry;
+        if self.caches.iter().any(guarded) {
+            let guard = format!("{key}{GUARD}");
+            self.guard = Some(store.ask()?.describe(&[&guard]).await?.pop().flatten());
+        }
         if exists {
             let strangers = self.caches.iter().filter(|claim| claim.is_misspelt());
-            self.hints = strangers.map(|claim| claim.misspelt(key, &whereabouts[claim.place])).collect();
+            self.hints = strangers.map(|claim| claim.misspelt(key, &whereabouts[claim.place])).chain(foreign).collect();
         } else if !elsewhere {
             self.hints = self.search(store, key, heads, whereabouts).await?;
         }
         Ok(())
+    }
+
+    /// That readers of a framed cache do not know what to do with a value.
+    fn foreign(&self, there: Option<&Described>, whereabouts: &[Whereabouts]) -> Option<Finding> {
+        let framed = |claim: &&Claim| {
+            let place = &whereabouts[claim.place];
+            let is_framed = place.freshness != Freshness::None && place.layout == Layout::Framed;
+            is_framed && claim.role == Role::Entry && claim.writes.is_empty()
+        };
+        let cache = &self.caches.iter().find(framed).filter(|_| there.is_some_and(is_foreign))?.cache;
+        let what = format!("it is foreign, in no frame: readers of cache {cache} load, and store nothing");
+        let mend = "let nobody write beside them, or say `foreign: accept` until the last who does is gone";
+        Some(Finding::warning(what, mend))
     }
 
     async fn search(
@@ -183,6 +207,10 @@ impl Known {
         let cut = claimed.or_else(|| configured().filter(|length| *length > 0)).or_else(django).unwrap_or(0);
         key.split_at_checked(cut).unwrap_or(("", key))
     }
+}
+
+fn is_foreign(there: &Described) -> bool {
+    there.stands == Some(Stands::Foreign)
 }
 
 fn found(other: &str, logical: &str, known: &[Box<str>], whose: Whose<'_>) -> Finding {
@@ -249,6 +277,9 @@ fn tell(key: &str, targets: &[Known], paint: Paint) -> String {
         if let Some(there) = &known.there {
             out += &format!("  {}\n", there_is(there.as_ref(), paint));
         }
+        if let Some(guard) = &known.guard {
+            out += &format!("  its guard: {}\n", there_is(guard.as_ref(), paint));
+        }
         if known.caches.is_empty() {
             let none = match known.untold.as_slice() {
                 [] => "no declared cache writes such a key".to_owned(),
@@ -288,8 +319,18 @@ impl Claim {
 }
 
 fn there_is(there: Option<&Described>, paint: Paint) -> String {
-    let Some(Described { kind, expires, ttl_ms, .. }) = there else { return paint.dim("not there").into_owned() };
-    let kind = kind.as_ref().map(|kind| format!(", a {}", escape_for_terminal(kind))).unwrap_or_default();
+    let Some(Described { kind, expires, ttl_ms, stands, .. }) = there else {
+        return paint.dim("not there").into_owned();
+    };
+    let kind = match stands {
+        Some(Stands::Value) => ", a value in a frame".to_owned(),
+        Some(Stands::Stale) => ", a stale value".to_owned(),
+        Some(Stands::Lease) => ", a lease: somebody loads".to_owned(),
+        Some(Stands::Hold) => ", a hold: nothing may be stored".to_owned(),
+        Some(Stands::Foreign) | None => {
+            kind.as_ref().map(|kind| format!(", a {}", escape_for_terminal(kind))).unwrap_or_default()
+        }
+    };
     let life = match (expires, ttl_ms) {
         (Some(false), _) => ", never expires".to_owned(),
         (_, Some(ms)) => format!(", expires in {}", Span(rounded(*ms))),

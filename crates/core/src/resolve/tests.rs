@@ -2,6 +2,7 @@
 
 mod bounds;
 mod entities;
+mod freshness;
 mod graph;
 mod libraries;
 mod spell;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quash_reader::{Caches, ConfigError, Freshness, MemoryStore, Options};
+use quash_reader::{Caches, ConfigError, MemoryStore, Options};
 
 use crate::scene::{CONFIG, Scene, options};
 
@@ -32,14 +32,14 @@ fn what_does_not_fit_to_the_configuration_is_said() {
     };
     let error = |built: Result<Caches, ConfigError>| built.err().unwrap().to_string();
     let caches = build(CONFIG, None, Options::default()).unwrap();
+    let unknown = caches.cache::<String>("prodct").err().unwrap().to_string();
+    assert_eq!(unknown, "no cache is called `prodct`: did you mean `product`?");
+    let error_of = |name: &str| caches.cache::<String>(name).err().unwrap().to_string();
+    assert!(error_of("plain").starts_with("cache plain: its values are in no frame"), "{}", error_of("plain"));
+    let short = options(|options| options.soft_ttl = Some(std::time::Duration::from_secs(600)));
     assert_eq!(
-        caches.cache::<String>("prodct").err().unwrap().to_string(),
-        "no cache is called `prodct`: did you mean `product`?"
-    );
-    let generation = options(|options| options.freshness = Freshness::Generation);
-    assert_eq!(
-        error(build(CONFIG, None, generation)),
-        "cache product: `generation` needs tags, and the cache has none"
+        error(build(CONFIG, None, short)),
+        "cache list: `soft_ttl` is at least a millisecond, and shorter than `ttl`"
     );
     let two = CONFIG.replace("targets: {", "targets: { eu: { key_format: { django: { prefix: shop } }, memory: {} },");
     assert!(error(build(&two, None, Options::default())).contains("has the targets eu, main"));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use quash_reader::freshness::{HOLD, Tag};
-use quash_reader::{Event, Foreign, Freshness, Loaded, Miss, Options, Refused, Source, Store, Tier};
+use quash_reader::{Event, Foreign, Loaded, Miss, Options, Refused, Source, Store, Tier};
 
 use crate::scene::{Scene, gives, options};
 
@@ -40,9 +40,9 @@ async fn what_is_removed_while_it_loads_is_not_stored() {
 
 #[tokio::test]
 async fn a_tag_that_is_renewed_makes_its_entries_stale_also_those_that_are_loading() {
-    for freshness in [Freshness::Lease, Freshness::Generation] {
+    for cache in ["page", "list"] {
         let scene = Scene::new();
-        let pages = scene.caches(options(|options| options.freshness = freshness)).cache::<String>("page").unwrap();
+        let pages = scene.caches(Options::default()).cache::<String>(cache).unwrap();
         let read = |value: &'static str| pages.key((3, "a")).get_or_load(move |_| gives(value));
         assert_eq!(*read("one").await.unwrap(), "one");
         scene.store.renew_tag("pages", Tag::from_random(4)).await.unwrap();
@@ -59,7 +59,7 @@ async fn a_tag_that_is_renewed_makes_its_entries_stale_also_those_that_are_loadi
         assert_eq!(*read("three").await.unwrap(), "three");
         assert_eq!(*read("four").await.unwrap(), "three");
         let old = Event::Miss(Miss::OldTags);
-        assert_eq!(scene.events.take(), [old, Event::Stored, old, Event::Stored, HIT], "{freshness:?}");
+        assert_eq!(scene.events.take(), [old, Event::Stored, old, Event::Stored, HIT], "{cache}");
         // A tag that was evicted is no tag that stayed as it was.
         scene.store.evict("author:3");
         assert_eq!(*read("five").await.unwrap(), "five");
@@ -189,10 +189,9 @@ async fn what_is_older_than_the_change_is_loaded_again_and_never_stored() {
 
 #[tokio::test]
 async fn removing_voids_loads_under_way_and_refreshing_loads_whatever_is_there() {
-    for freshness in [Freshness::Lease, Freshness::Generation] {
+    for cache in ["page", "list"] {
         let scene = Scene::new();
-        let caches = scene.caches(options(|options| options.freshness = freshness));
-        let pages = caches.cache::<String>("page").unwrap();
+        let pages = scene.caches(Options::default()).cache::<String>(cache).unwrap();
         pages.key((1, 1)).get_or_load(|_| gives("one")).await.unwrap();
         assert_eq!(*pages.key((1, 1)).refresh(|_| gives("two")).await.unwrap(), "two");
         assert_eq!(*pages.key((1, 1)).get_or_load(|_| gives("three")).await.unwrap(), "two");
@@ -206,6 +205,6 @@ async fn removing_voids_loads_under_way_and_refreshing_loads_whatever_is_there()
             }
         };
         pages.key((1, 1)).get_or_load(removing).await.unwrap();
-        assert_eq!(*pages.key((1, 1)).get_or_load(|_| gives("new")).await.unwrap(), "new", "{freshness:?}");
+        assert_eq!(*pages.key((1, 1)).get_or_load(|_| gives("new")).await.unwrap(), "new", "{cache}");
     }
 }

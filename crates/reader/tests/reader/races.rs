@@ -8,11 +8,11 @@ use std::time::Duration;
 use quash_e2e::RedisServer;
 use quash_reader::freshness::Tag;
 use quash_reader::freshness::scripts::{VOID, version_arg};
-use quash_reader::{Cache, Caches, Freshness, Options, Source};
+use quash_reader::{Cache, Caches, Source};
 use redis::aio::MultiplexedConnection;
 use tokio::time::sleep;
 
-use crate::scene::{CONFIG, options};
+use crate::scene::CONFIG;
 
 const READERS: usize = 12;
 /// So few that each is asked for all the time.
@@ -111,14 +111,13 @@ async fn race(server: &RedisServer, mode: Mode) -> Raced {
 }
 
 fn readers(server: &RedisServer, mode: Mode) -> Cache<u64> {
-    let (name, freshness) = match mode {
-        Mode::LeaseAndTags => ("page", Freshness::Lease),
-        Mode::Generation => ("page", Freshness::Generation),
-        _ => ("product", Freshness::Lease),
-    };
-    let options: Options = options(|options| options.freshness = freshness);
     let client = redis::Client::open(server.url(0)).unwrap();
-    let caches = Caches::builder().config_text(CONFIG).redis(client).options(name, options).build().unwrap();
+    let caches = Caches::builder().config_text(CONFIG).redis(client).build().unwrap();
+    let name = match mode {
+        Mode::LeaseAndTags => "page",
+        Mode::Generation => "list",
+        Mode::Plain | Mode::Lease | Mode::Stale => "product",
+    };
     caches.cache(name).unwrap()
 }
 
@@ -141,7 +140,7 @@ async fn read(world: &Arc<World>, mode: Mode, cache: &Cache<u64>, mut connection
             .await
             .unwrap();
     }
-    let entry = if cache.name() == "page" { cache.key((key as u64, 1)) } else { cache.key(key as u64) };
+    let entry = if cache.name() == "product" { cache.key(key as u64) } else { cache.key((key as u64, 1)) };
     let loading = Arc::clone(world);
     let served = entry.get_or_load_with(move |_| Arc::clone(&loading).load(key)).await.unwrap();
     if served.from == Source::Redis {

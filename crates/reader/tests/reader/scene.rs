@@ -4,15 +4,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quash_reader::{Cache, Caches, Event, Freshness, MemoryStore, Observer, Options, Store};
+use quash_reader::{Cache, Caches, Event, MemoryStore, Observer, Options, Store};
 
 /// The caches of the tests.
 pub(crate) const CONFIG: &str = r#"
 version: 1
 targets: { main: { redis: { url: "${NOT_ASKED_FOR:-redis://nowhere}" } } }
 caches:
-  product: { key: "product:{id}", types: { id: int }, depends_on: [ { row: shop.Product } ] }
-  page: { key: "page:{author}:{number}", tags: ["author:{author}", "pages"], depends_on: [ { row: shop.Book } ] }
+  product: { key: "product:{id}", freshness: lease, types: { id: int }, depends_on: [ { row: shop.Product } ] }
+  page: { key: "page:{author}:{number}", tags: ["author:{author}", "pages"], freshness: lease, depends_on: [ { row: shop.Book } ] }
+  list:
+    { key: "list:{author}:{number}", tags: ["author:{author}", "pages"], freshness: generation, depends_on: [ { row: shop.Book } ] }
+  plain: { key: "plain:{id}", freshness: lease, layout: plain, lease: 3s, depends_on: [ { row: shop.Product } ] }
 "#;
 
 /// Readers over a store in memory, by a clock that stands still unless a test lets time pass.
@@ -66,13 +69,7 @@ impl Scene {
 /// Readers over a store.
 pub(crate) fn over(store: Arc<dyn Store>, events: &Arc<Events>, options: Options) -> Caches {
     let observer = Arc::clone(events) as Arc<dyn Observer>;
-    let builder = Caches::builder().config_text(CONFIG).store(store).observer(observer);
-    // Products have no tags.
-    let builder = match options.freshness {
-        Freshness::Generation => builder.options("page", options),
-        _ => builder.defaults(options),
-    };
-    builder.build().unwrap()
+    Caches::builder().config_text(CONFIG).store(store).observer(observer).defaults(options).build().unwrap()
 }
 
 /// Options that differ from the defaults by this.

@@ -6,11 +6,12 @@ use std::time::Instant;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, Value};
 
-use super::order::{Key, Order, Tally, unlinks};
+use super::order::{Key, Order, Tally, unlinks, voids};
 use super::reply::{answer, down};
 use super::rest::Rest;
 use super::slot::{Slots, parse, slot};
 use crate::StoreError;
+use quash_core::action::Void;
 
 /// How many commands travel in one write at most: the response timeout bounds the whole write.
 const ROUND_COMMANDS_MAX: usize = 1024;
@@ -87,6 +88,11 @@ impl Link {
     /// Puts keys into as few commands as the servers allow: in a cluster, all keys of one must be of one slot.
     pub(super) fn unlinks<'a>(&self, keys: Vec<Key<'a>>) -> Vec<Order<'a>> {
         unlinks(keys, |key| self.slots.as_ref().map(|_| slot(&key.name)))
+    }
+
+    /// Puts keys into as few calls of the script as the servers allow, in a cluster each of one slot.
+    pub(super) fn voids<'a>(&self, keys: Vec<(Void, Key<'a>)>) -> Vec<Order<'a>> {
+        voids(keys, |key| self.slots.as_ref().map(|_| slot(&key.name)))
     }
 
     /// Sends orders to the nodes that serve their keys, all nodes at once, and books the replies.
