@@ -150,9 +150,11 @@ impl<V: Send + Sync + 'static> Reader<V> {
         let by_tag = spot.narrowest.filter(|_| self.info.by_tags_alone);
         if let Some(tag) = by_tag.and_then(|tag| spot.tags.get(tag)) {
             let renewed = self.store().renew_tag(tag, Tag::from_random(fastrand::u64(..))).await;
+            self.shared.local.touch(tag);
             renewed.map_err(|error| Error::Store(Arc::new(error)))?;
         }
         let removed = self.store().remove(&spot.key).await;
+        self.shared.local.touch(&spot.key);
         self.shared.flights.detach(&spot.key);
         removed.map_err(|error| Error::Store(Arc::new(error)))
     }

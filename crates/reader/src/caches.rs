@@ -13,6 +13,7 @@ use crate::cache::Cache;
 use crate::config::{CacheInfo, ConfigError, Declared};
 use crate::flight::Flights;
 use crate::health::Health;
+use crate::local::Local;
 use crate::observe::Observer;
 use crate::options::Options;
 use crate::reader::{Reader, Shared};
@@ -37,6 +38,9 @@ pub struct Builder {
     text: Option<String>,
     target: Option<String>,
     store: Option<Arc<dyn Store>>,
+    client: Option<::redis::Client>,
+    #[cfg(feature = "moka")]
+    l1: Option<crate::l1::L1>,
     observer: Arc<dyn Observer>,
     defaults: Options,
     options: BTreeMap<String, Options>,
@@ -50,6 +54,9 @@ impl Caches {
             text: None,
             target: None,
             store: None,
+            client: None,
+            #[cfg(feature = "moka")]
+            l1: None,
             observer: Arc::new(()),
             defaults: Options::default(),
             options: BTreeMap::new(),
@@ -100,8 +107,16 @@ impl Builder {
     }
 
     /// The server of this client, as a [`RedisStore`].
-    pub fn redis(self, client: ::redis::Client) -> Self {
+    pub fn redis(mut self, client: ::redis::Client) -> Self {
+        self.client = Some(client.clone());
         self.store(Arc::new(RedisStore::new(client)))
+    }
+
+    /// Keeps entries in this process too.
+    #[cfg(feature = "moka")]
+    pub fn l1(mut self, l1: crate::l1::L1) -> Self {
+        self.l1 = Some(l1);
+        self
     }
 
     /// Where the entries are.
@@ -140,9 +155,24 @@ impl Builder {
         };
         let declared = Arc::new(declared);
         let caches = declared.caches(&self.defaults, &self.options)?;
+        let local = self.local(&declared, &caches)?;
         let store = self.store.ok_or(ConfigError::NoStore)?;
         let (flights, health) = (Arc::new(Flights::default()), Health::default());
-        let shared = Arc::new(Shared { store, observer: self.observer, flights, health });
+        let shared = Arc::new(Shared { store, observer: self.observer, flights, health, local });
         Ok(Caches(Arc::new(Inner { shared, declared, caches })))
+    }
+
+    #[cfg(feature = "moka")]
+    fn local(&self, declared: &Declared, caches: &BTreeMap<String, Arc<CacheInfo>>) -> Result<Local, ConfigError> {
+        let Some(l1) = &self.l1 else { return Ok(Local::default()) };
+        let client = l1.client.as_ref().or(self.client.as_ref()).ok_or(ConfigError::NoStore)?;
+        let copies = Arc::new(crate::l1::Copies::new(l1.entries, l1.ttl));
+        Ok(Local::new(copies, client.clone(), declared.prefixes(caches)))
+    }
+
+    #[cfg(not(feature = "moka"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as where copies are built in")]
+    fn local(&self, _: &Declared, _: &BTreeMap<String, Arc<CacheInfo>>) -> Result<Local, ConfigError> {
+        Ok(Local)
     }
 }

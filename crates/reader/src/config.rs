@@ -134,6 +134,20 @@ impl Declared {
         Ok(CacheInfo { name: name.to_owned(), options, by_tags_alone, declared: Arc::clone(self), id, template, args })
     }
 
+    /// What the keys of these caches and of their tags begin with on the server.
+    #[cfg(feature = "moka")]
+    pub(crate) fn prefixes(&self, caches: &BTreeMap<String, Arc<CacheInfo>>) -> Vec<String> {
+        let target = &self.resolver.targets()[usize::from(self.target.0)];
+        let here = self.resolver.whereabouts();
+        let here = here.iter().filter(|place| place.target == *target && caches.contains_key(&place.cache));
+        let begins = here.flat_map(|place| {
+            let patterns = place.entries.keys.iter().chain(&place.entries.tags);
+            let head = place.heads.first().map_or("", |head| head);
+            patterns.map(move |pattern| format!("{head}{}", String::from_utf8_lossy(pattern.matcher().root())))
+        });
+        begins.collect()
+    }
+
     /// Why no reader of this crate reads a cache.
     pub(crate) fn unreadable(&self, name: &str) -> Option<&'static str> {
         let config = self.declarations.caches.get(name)?;

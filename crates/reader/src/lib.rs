@@ -22,6 +22,15 @@ mod turn;
 // What its steps use.
 mod flight;
 mod health;
+mod time;
+
+// Entries in this process, told of changes by the server.
+mod local;
+
+#[cfg(feature = "moka")]
+mod l1;
+#[cfg(feature = "moka")]
+mod tracking;
 
 // How entries are declared and spelt.
 mod config;
@@ -46,6 +55,8 @@ pub use caches::{Builder, Caches};
 pub use config::ConfigError;
 pub use error::{BoxError, Error};
 pub use key::{KeyArgs, KeyPart, Part};
+#[cfg(feature = "moka")]
+pub use l1::L1;
 pub use many::Many;
 pub use memory::MemoryStore;
 pub use observe::{Event, Miss, Observer, Refused, Tier};

@@ -62,12 +62,14 @@ impl<V: Send + Sync + 'static, A: KeyArgs + Clone + Eq + Hash> Many<'_, V, A> {
         E: Into<BoxError>,
     {
         let reader = self.reader;
-        let mut asked: FxHashMap<A, Arc<Spot>> = FxHashMap::default();
+        let (mut asked, mut values) = (FxHashMap::default(), HashMap::new());
         for args in self.args {
             let spot = reader.info.spot(&args)?;
-            asked.insert(args, Arc::new(spot));
+            match reader.kept_here(&spot) {
+                Some(Outcome { value, .. }) => keep(&mut values, args, value),
+                None => drop(asked.insert(args, Arc::new(spot))),
+            }
         }
-        let mut values = HashMap::new();
         let (turns, busy) = reader.look_at_all(asked.into_iter().collect(), self.call, &mut values).await;
         reader.load_all(turns, &mut load, &mut values).await?;
         let waits = busy.iter().map(|(_, spot)| reader.turn(spot, self.call));
@@ -132,6 +134,7 @@ impl<V: Send + Sync + 'static> Reader<V> {
         if names.is_empty() {
             return Vec::new();
         }
+        let marks: Vec<_> = asked.iter().map(|(_, spot)| self.shared.local.mark(spot)).collect();
         let found = match self.store().get(&names).await {
             Ok(found) => found,
             Err(error) => {
@@ -141,10 +144,10 @@ impl<V: Send + Sync + 'static> Reader<V> {
         };
         let at = |name: &str| places.get(name).and_then(|place| found.get(*place)).cloned().flatten();
         // All of them at once: the connection sends their commands together.
-        join_all(asked.iter().map(|(_, spot)| {
+        join_all(asked.iter().zip(marks).map(|((_, spot), mark)| {
             let tags: Vec<_> = spot.tags.iter().map(|tag| at(tag)).collect();
             let entry = at(&spot.key);
-            async move { self.decide(spot, call, entry.as_deref(), Tags::read(&tags)).await }
+            async move { self.decide(spot, call, mark, entry.as_deref(), Tags::read(&tags)).await }
         }))
         .await
     }

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_core::freshness::effect::{self, Effect, Found};
 use quash_core::freshness::{Filled, Tag, Taken, Token, Voided, Want, lease};
 
 use crate::store::{Store, StoreError};
+use crate::time::{ms, now_ms};
 
 /// A store in memory that answers, byte for byte, what Redis would.
 ///
@@ -45,10 +46,7 @@ impl MemoryStore {
     /// An empty store by the clock of the system.
     #[must_use]
     pub fn new() -> Self {
-        Self::at(|| {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-        })
+        Self::at(now_ms)
     }
 
     /// An empty store by this clock: milliseconds since the Unix epoch, which never go back.
@@ -232,9 +230,4 @@ impl Store for MemoryStore {
         self.evict(key);
         Ok(())
     }
-}
-
-/// Whole milliseconds, at least one, at most what 13 digits hold beside the time of now.
-pub(crate) fn ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).clamp(1, 4_000_000_000_000)
 }

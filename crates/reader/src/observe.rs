@@ -41,6 +41,8 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Tier {
+    /// In this process.
+    L1,
     /// On the server.
     Redis,
 }
@@ -80,6 +82,7 @@ impl Event {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Hit(Tier::L1) => "hit_l1",
             Self::Hit(Tier::Redis) => "hit",
             Self::Stale => "stale",
             Self::Miss(Miss::Absent) => "miss_absent",

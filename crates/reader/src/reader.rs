@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use quash_core::freshness::{Codec as Compression, Entry, Filled, Form, Tag};
@@ -12,9 +12,11 @@ use crate::config::{CacheInfo, Spot};
 use crate::error::{BoxError, Error};
 use crate::flight::Flights;
 use crate::health::Health;
+use crate::local::Local;
 use crate::observe::{Event, Observer, Refused};
 use crate::options::Options;
 use crate::store::{Store, StoreError};
+use crate::time::{millis, now_ms};
 use crate::turn::{Claim, Right, Turn};
 use crate::value::{Codec, Load, Loaded, Outcome, Source};
 
@@ -30,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) flights: Arc<Flights>,
     pub(crate) health: Health,
+    pub(crate) local: Local,
 }
 
 /// Reads one cache.
@@ -129,6 +132,7 @@ impl<V: Send + Sync + 'static> Reader<V> {
             return Some(bar);
         }
         claim.right.end();
+        self.shared.local.touch(&spot.key);
         None
     }
 
@@ -166,13 +170,4 @@ impl<V: Send + Sync + 'static> Reader<V> {
             Form::Chunks => Err("it is in chunks".into()),
         }
     }
-}
-
-/// By the reader's own clock, which decides about nothing but soft expiry.
-pub(crate) fn now_ms() -> u64 {
-    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
-}
-
-pub(crate) fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -9,8 +9,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use tokio::sync::Mutex;
 
-use crate::memory::ms;
 use crate::store::{Store, StoreError};
+use crate::time::ms;
 
 /// How long connecting may take, and how long an answer, before readers go on without the cache.
 const TIMEOUT: Duration = Duration::from_secs(1);

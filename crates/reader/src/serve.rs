@@ -9,12 +9,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::config::Spot;
 use crate::error::Error;
 use crate::flight::{Pilot, Purpose};
-use crate::observe::{Event, Miss};
+use crate::observe::{Event, Miss, Tier};
 use crate::reader::{Loader, Reader};
 use crate::step::{Background, Call, Step};
 use crate::store::StoreError;
 use crate::turn::{Claim, Right, Turn};
-use crate::value::Outcome;
+use crate::value::{Outcome, Source};
 
 /// How often a reader that waits no longer looks for the lease of whoever loads; then it loads without.
 const LOOKS_MAX: u32 = 4;
@@ -39,6 +39,11 @@ impl<V: Send + Sync + 'static> Reader<V> {
         call: Call,
         load: Loader<V>,
     ) -> Result<Outcome<V>, Error> {
+        if !call.force
+            && let Some(kept) = self.kept_here(spot)
+        {
+            return Ok(kept);
+        }
         let turn = match self.turn(spot, call).await {
             Turned::Served(outcome, background) => {
                 self.go_on(spot, background, load);
@@ -59,6 +64,13 @@ impl<V: Send + Sync + 'static> Reader<V> {
                 Err(error) => Err(Error::Load(Arc::new(error))),
             },
         }
+    }
+
+    /// What this process keeps of the entry, if nothing was told of it since.
+    pub(crate) fn kept_here(&self, spot: &Spot) -> Option<Outcome<V>> {
+        let value = self.shared.local.get(spot)?;
+        self.on(Event::Hit(Tier::L1));
+        Some(Outcome { value, from: Source::L1, age: None })
     }
 
     /// Looks, and waits, until the entry is served or it is this reader's turn. Where the cache cannot be asked, it is.

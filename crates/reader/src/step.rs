@@ -7,11 +7,13 @@ use quash_core::freshness::{Entry, Tag, Taken, Token, Want};
 
 use crate::config::Spot;
 use crate::flight::{Pilot, Purpose};
+use crate::local::Mark;
 use crate::look::{Refresher, Seen, Tags, look};
 use crate::observe::{Event, Miss, Tier};
 use crate::options::{Foreign, Options};
-use crate::reader::{Reader, millis, now_ms};
+use crate::reader::Reader;
 use crate::store::StoreError;
+use crate::time::{millis, now_ms};
 use crate::turn::{Claim, OwnLease, Right, Turn};
 use crate::value::{Outcome, Source};
 
@@ -59,9 +61,10 @@ pub(crate) enum Background<V> {
 impl<V: Send + Sync + 'static> Reader<V> {
     /// Looks at an entry, and asks for its lease where there is none.
     pub(crate) async fn step(&self, spot: &Spot, call: Call) -> Result<Step<V>, StoreError> {
+        let mark = self.shared.local.mark(spot);
         let values = self.store().get(&spot.names().collect::<Vec<_>>()).await?;
         let (entry, tags) = values.split_first().ok_or_else(|| StoreError::new("get", "no answer"))?;
-        self.decide(spot, call, entry.as_deref(), Tags::read(tags)).await
+        self.decide(spot, call, mark, entry.as_deref(), Tags::read(tags)).await
     }
 
     /// Decides about what was seen.
@@ -69,6 +72,7 @@ impl<V: Send + Sync + 'static> Reader<V> {
         &self,
         spot: &Spot,
         call: Call,
+        mark: Option<Mark>,
         bytes: Option<&[u8]>,
         tags: Tags,
     ) -> Result<Step<V>, StoreError> {
@@ -78,7 +82,10 @@ impl<V: Send + Sync + 'static> Reader<V> {
             Seen::Foreign(bytes) => return Ok(self.foreign(bytes, call)),
             Seen::OldTags(_) if !call.force => why = Miss::OldTags,
             Seen::Fresh(entry, refresher) if !call.force => match self.decode(entry) {
-                Ok(value) => return Ok(self.hit(spot, entry, *refresher, value)),
+                Ok(value) => {
+                    self.shared.local.put(spot, mark, &value, entry.fresh_until_ms);
+                    return Ok(self.hit(spot, entry, *refresher, value));
+                }
                 Err(_) => why = Miss::Undecodable,
             },
             _ => {}

@@ -130,6 +130,8 @@ impl<V> Clone for Outcome<V> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Source {
+    /// What this process keeps of a fresh entry.
+    L1,
     /// A fresh entry on the server.
     Redis,
     /// An entry that a change made stale; it is loaded in the background.
@@ -142,6 +144,7 @@ pub enum Source {
 impl std::fmt::Display for Source {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(match self {
+            Self::L1 => "hit; detail=l1",
             Self::Redis => "hit",
             Self::Stale => "hit; detail=stale",
             Self::Loaded => "fwd=miss",

@@ -45,7 +45,7 @@ fn what_must_hold_holds_in_every_schedule_of_small_worlds() {
             assert_eq!(explored.poison, None, "{}, {size:?}", mode.name);
             states += explored.states;
         }
-        println!("{states:>9} states: {}", mode.name);
+        eprintln!("{states:>9} states: {}", mode.name);
         assert!(states > 1_000, "{} explores next to nothing: {states} states", mode.name);
     }
 }
@@ -54,7 +54,7 @@ fn what_must_hold_holds_in_every_schedule_of_small_worlds() {
 fn what_lacks_one_thing_fails_in_a_small_world() {
     for mode in controls() {
         let poison = worlds().into_iter().find_map(|size| explore(&mode, size).poison);
-        println!("{}: {:?}", mode.name, poison.as_ref().unwrap_or_else(|| panic!("{} holds", mode.name)));
+        eprintln!("{}: {:?}", mode.name, poison.as_ref().unwrap_or_else(|| panic!("{} holds", mode.name)));
     }
 }
 
@@ -64,7 +64,7 @@ fn random_schedules_of_a_large_world_find_the_same() {
     let schedules: u64 = asked.unwrap_or(200);
     for mode in promises().into_iter().chain(controls()) {
         let poisoned = (0..schedules).filter(|seed| random(&mode, *seed)).count();
-        println!("{poisoned:>9} of {schedules}: {}", mode.name);
+        eprintln!("{poisoned:>9} of {schedules}: {}", mode.name);
         // Some controls fail more seldom than once in so few schedules: the small worlds show those.
         assert!(poisoned == 0 || !mode.holds, "{}", mode.name);
     }

@@ -3,6 +3,7 @@
 mod arguments;
 mod failures;
 mod fresh;
+mod l1;
 mod many;
 mod races;
 mod scene;
