@@ -23,7 +23,6 @@ impl<V> Clone for Cache<V> {
 
 impl<V: Send + Sync + 'static> Cache<V> {
     /// The entry of these arguments, in the order of the cache. Arguments that do not fit are an error when it is used.
-    #[must_use]
     pub fn key(&self, args: impl KeyArgs) -> Key<'_, V> {
         Key { reader: &self.0, spot: self.0.info.spot(&args).map(Arc::new), call: Call::of(self.0.options()) }
     }

@@ -5,6 +5,12 @@
 //! show. For long runs, `QUASH_MODEL_SCHEDULES` says how many random schedules each mode takes, and `QUASH_MODEL_WORLDS=middle` takes
 //! larger worlds.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers outside of test functions may fail where they stand as well"
+)]
+
 mod modes;
 mod server;
 mod world;

@@ -197,7 +197,7 @@ async fn make_stale(mode: Mode, key: usize, number: u64, mut connection: Multipl
     renew.arg(format!("author:{key}")).arg(Tag::from_random(fastrand::u64(..)).to_string()).arg("XX").arg("KEEPTTL");
     let command = match mode {
         Mode::Generation => renew,
-        Mode::LeaseAndTags if number % 2 == 0 => renew,
+        Mode::LeaseAndTags if number.is_multiple_of(2) => renew,
         Mode::LeaseAndTags => unlink(&format!("page:{key}:1")),
         Mode::Plain | Mode::Lease | Mode::L1 => unlink(&format!("product:{key}")),
         Mode::Stale => {
