@@ -7,9 +7,10 @@ use crate::cli::root;
 use crate::tidy::{cargo_tree, is_test, product, sources};
 
 /// What each crate may use of the others.
-const BORDERS: [(&str, &[&str]); 8] = [
+const BORDERS: [(&str, &[&str]); 9] = [
     ("config", &[]),
     ("core", &["config"]),
+    ("reader", &["config", "core"]),
     ("transport", &["config"]),
     ("store", &["config", "core"]),
     ("delivery", &["config", "core", "transport"]),

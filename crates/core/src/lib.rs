@@ -5,6 +5,7 @@
 
 // The flow: bytes to a plan.
 mod capability;
+pub mod declarations;
 pub mod explain;
 pub mod guarantee;
 pub mod resolve;
@@ -13,6 +14,7 @@ mod emit;
 mod resolution;
 mod resolver;
 pub mod scope;
+pub mod spell;
 pub mod undeclared;
 pub mod whereabouts;
 

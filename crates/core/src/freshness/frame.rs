@@ -292,7 +292,7 @@ impl fmt::Display for Tag {
     }
 }
 
-const fn blank(state: u8, token: Token) -> [u8; HEADER] {
+pub(super) const fn blank(state: u8, token: Token) -> [u8; HEADER] {
     let mut bytes = *b"\xC1Q1?---00000000000000000999999999999900000000000000000000";
     bytes[3] = state;
     let mut at = 0;

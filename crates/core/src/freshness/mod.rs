@@ -3,6 +3,7 @@
 //! A reader that misses puts a *lease* where the value would stand, loads, and stores only if its own lease still stands
 //! there. Whatever removes the key voids every load under way.
 
+pub mod effect;
 pub mod frame;
 pub mod scripts;
 

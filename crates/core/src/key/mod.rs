@@ -65,11 +65,28 @@ pub trait Scheme: fmt::Debug + Send + Sync {
     /// that is [`ReachBy::Nothing`].
     fn remove_all(&self, remover: &mut dyn Remover);
 
+    /// The key of one entry, and the tags that its readers check; all arguments are exact. `None` where only a library of its
+    /// own reads what it wrote.
+    fn spell(&self, _key_set: &KeySet<'_>) -> Option<Result<Spelt, KeyError>> {
+        None
+    }
+
     /// What the keys of all entries look like, for people who look for them: nothing is removed by it. What all of them are
     /// removed by, unless the scheme knows better.
     fn entries(&self) -> Entries {
         Entries::of(self)
     }
+}
+
+/// How one entry is spelt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spelt {
+    /// Its key.
+    pub key: String,
+    /// The keys of its tags, in the order in which the cache declares them.
+    pub tags: Vec<String>,
+    /// Which of them the fewest other entries have.
+    pub narrowest: Option<usize>,
 }
 
 /// Takes what a scheme asks for, in logical keys.

@@ -8,7 +8,7 @@ use super::digest::Digest;
 use super::format_spec::FormatSpec;
 use super::key_set::Arg;
 use super::text::spell;
-use super::{ArgSet, Args, Entries, Filled, KeyError, KeySet, Reach, ReachBy, Remover, Scheme};
+use super::{ArgSet, Args, Entries, Filled, KeyError, KeySet, Reach, ReachBy, Remover, Scheme, Spelt};
 use crate::action::Write;
 use crate::event::Value;
 use crate::glob::{Glob, GlobBuilder};
@@ -144,6 +144,8 @@ pub struct TemplateScheme {
     key_args: ArgSet,
     /// Narrowest first.
     tags: Vec<(Template, ArgSet)>,
+    /// The same as the cache declares them.
+    declared_tags: Vec<Template>,
     readers: Readers,
 }
 
@@ -176,10 +178,11 @@ impl TemplateScheme {
     /// Puts a scheme together.
     #[must_use]
     pub fn new(args: Args, key: Option<Template>, tags: Vec<Template>) -> Self {
+        let declared_tags = tags.clone();
         let mut tags: Vec<_> = tags.into_iter().map(|tag| (tag.args(), tag)).map(|(args, tag)| (tag, args)).collect();
         tags.sort_by_key(|(_, args)| std::cmp::Reverse(args.len()));
         let key_args = key.as_ref().map(Template::args).unwrap_or_default();
-        Self { names: args.names(), args, key, key_args, tags, readers: Readers::default() }
+        Self { names: args.names(), args, key, key_args, tags, declared_tags, readers: Readers::default() }
     }
 
     /// The same for readers that check this.
@@ -327,6 +330,18 @@ impl Scheme for TemplateScheme {
             (None, _) => everywhere().map(|(tag, _)| tag.root()).try_for_each(|tag| self.renew(tag, remover)),
         };
         drop(asked);
+    }
+
+    fn spell(&self, key_set: &KeySet<'_>) -> Option<Result<Spelt, KeyError>> {
+        let filled = self.args.filled(key_set);
+        let render = |template: &Template| {
+            let mut text = String::new();
+            template.render(template.parts.len(), &filled, &mut text).map(|()| text)
+        };
+        let key = self.key.as_ref()?;
+        let tags = || self.declared_tags.iter().map(render).collect::<Result<_, _>>();
+        let narrowest = (0..self.declared_tags.len()).rev().max_by_key(|tag| self.declared_tags[*tag].args().len());
+        Some(render(key).and_then(|key| Ok(Spelt { key, tags: tags()?, narrowest })))
     }
 
     fn entries(&self) -> Entries {

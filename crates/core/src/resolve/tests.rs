@@ -5,6 +5,7 @@ mod entities;
 mod freshness;
 mod graph;
 mod libraries;
+mod spell;
 mod whereabouts;
 
 use std::collections::BTreeMap;
