@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use quash_reader::{Caches, ConfigError, MemoryStore, Options};
 
-use crate::scene::{CONFIG, Scene, options};
+use crate::scene::{CONFIG, Scene, gives, options};
 
 #[tokio::test]
 async fn arguments_that_do_not_fit_are_an_error_that_shows_the_template() {
@@ -50,4 +50,25 @@ fn what_does_not_fit_to_the_configuration_is_said() {
     assert!(error(wrong).contains("a brace is not closed"));
     let nowhere = Caches::builder().config_text(CONFIG).build();
     assert!(matches!(nowhere, Err(ConfigError::NoStore)));
+}
+
+#[tokio::test]
+async fn what_the_configuration_says_of_readers_counts() {
+    let text = CONFIG
+        .replace("freshness: lease, types", "freshness: lease, ttl: 1h, negative_ttl: 3s, foreign: accept, types");
+    let store = Arc::new(MemoryStore::new());
+    let caches = Caches::builder()
+        .config_text(text)
+        .store(Arc::clone(&store) as Arc<dyn quash_reader::Store>)
+        .options("product", options(|options| options.ttl = std::time::Duration::from_secs(5)))
+        .build()
+        .unwrap();
+    let products = caches.cache::<String>("product").unwrap();
+    products.key(1).get_or_load(|_| gives("one")).await.unwrap();
+    assert!((3_590_000..=3_600_000).contains(&store.left_ms("product:1")), "{}", store.left_ms("product:1"));
+    let nothing = products.key(2).find_or_load(|_| async { Ok::<Option<String>, std::io::Error>(None) });
+    assert_eq!(nothing.await.unwrap(), None);
+    assert!((0..=3_000).contains(&store.left_ms("product:2")), "{}", store.left_ms("product:2"));
+    store.put("product:3", b"\"plain\"");
+    assert_eq!(*products.key(3).get_or_load(|_| gives("loaded")).await.unwrap(), "plain");
 }

@@ -9,4 +9,5 @@ mod l1;
 mod many;
 mod races;
 mod scene;
+mod schedules;
 mod waiting;
