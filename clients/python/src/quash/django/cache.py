@@ -13,9 +13,9 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.redis import RedisCache, RedisCacheClient
 from django.utils.functional import cached_property
 
-from .leases import Leases, on_event, payload, taken_from
+from .leases import Leases, forget_all, on_event, payload, taken_from
 
-__all__ = ["LeaseCache", "LeaseCacheClient", "on_event"]
+__all__ = ["LeaseCache", "LeaseCacheClient", "forget_all", "on_event"]
 
 
 class LeaseCacheClient(RedisCacheClient):

@@ -60,7 +60,7 @@ _known: ContextVar[Mapping[_Key, _Known]] = ContextVar("quash_leases", default=_
 
 
 def forget_all(**_: Any) -> None:
-    """A new request has asked for nothing yet."""
+    """A new request has asked for nothing yet, nor has whatever else begins: call it when a task does."""
     if _known.get():
         _known.set(_EMPTY)
 

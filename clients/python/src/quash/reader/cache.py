@@ -10,10 +10,11 @@ from ..errors import ConfigurationError, EventError
 from .codec import Codec
 from .config import Declared
 from .driver import AsyncDriver, Driver
+from .effects import ANYHOW, Entry, Steps, Wishes
 from .loaded import Load
 from .nearest import did_you_mean
 from .observer import Observers
-from .protocol import ANYHOW, Entry, Protocol, Steps, Wishes
+from .protocol import Protocol
 
 #: The arguments of an entry, by name.
 Args = Mapping[str, Any]

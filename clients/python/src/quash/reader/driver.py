@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from .effects import Behind, Call, Effect, Entry, Run, Steps
 from .link import AsyncLink, Link, Unavailable
 from .loaded import Load
-from .protocol import Behind, Call, Effect, Entry, Run, Steps
 
 logger = logging.getLogger("quash")
 
