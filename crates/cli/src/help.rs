@@ -13,7 +13,7 @@ const STYLES: Styles = Styles::styled().header(HEADING).usage(HEADING).literal(L
 
 /// The commands as `quash --help` lists them.
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("Work", &["run", "dev", "health"]),
+    ("Work", &["run", "ui", "dev", "health"]),
     ("Understand", &["check", "test", "explain", "graph"]),
     ("Send", &["publish", "invalidate"]),
     ("Repair", &["dlq"]),

@@ -4,11 +4,14 @@
 
 mod histogram;
 mod limiter;
+mod operator;
 mod source;
 mod target;
 mod text;
 
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -21,6 +24,7 @@ use quash_core::resolve::{Resolution, Widened};
 
 pub use histogram::Histogram;
 pub use limiter::Limiter;
+pub use operator::OperatorAction;
 pub use source::{EventOutcome, Matched, SourceMetrics};
 pub use target::{ActionOutcome, RetryError, TargetMetrics};
 
@@ -59,6 +63,10 @@ pub struct Metrics {
     dead_letters: Gauges,
     dead_letter_age: FloatGauges,
     last_reload_successful: Gauge,
+    refused_reload: Mutex<Option<RefusedReload>>,
+    operations: Counters,
+    /// What people who are not let in try; more lines of them say nothing new.
+    refusal_lines: Limiter,
 }
 
 impl Default for Metrics {
@@ -97,6 +105,9 @@ impl Metrics {
             dead_letters: Gauges::default(),
             dead_letter_age: FloatGauges::default(),
             last_reload_successful: Gauge::default(),
+            refused_reload: Mutex::default(),
+            operations: Counters::default(),
+            refusal_lines: Limiter::new(1),
         };
         metrics.last_reload_successful.set(1);
         metrics.register();
@@ -136,6 +147,7 @@ impl Metrics {
             "Whether the configuration in the files is the one that runs",
             self.last_reload_successful.clone(),
         );
+        r.register("quash_operator_actions", "What people did at the HTTP endpoint", self.operations.clone());
     }
 
     /// What a scraper reads, in the Prometheus text format 0.0.4.
@@ -173,6 +185,7 @@ impl Metrics {
     /// A reload took these sections into force, and left those until the worker restarts.
     pub fn reloaded(&self, taken: &[&str], left: &[&str]) {
         self.last_reload_successful.set(1);
+        self.refuses(None);
         match taken {
             [] => tracing::info!("configuration read again, nothing that a reload takes has changed"),
             taken => tracing::info!(changed = taken.join(", "), "configuration reloaded"),
@@ -196,8 +209,29 @@ impl Metrics {
             _ => tracing::error!(%error, "{REFUSED}"),
         }
         // Whoever sees it finds the reason in the log already.
+        self.refuses(Some(error.to_string()));
         self.last_reload_successful.set(0);
     }
+
+    /// The reload that was refused last, unless a later one was taken.
+    #[must_use]
+    pub fn refused_reload(&self) -> Option<RefusedReload> {
+        self.refused_reload.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn refuses(&self, error: Option<String>) {
+        let refused = error.map(|error| RefusedReload { at: SystemTime::now(), error });
+        *self.refused_reload.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+    }
+}
+
+/// A reload that was refused: the configuration from before is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedReload {
+    /// When.
+    pub at: SystemTime,
+    /// Everything that is wrong, at its place in the files.
+    pub error: String,
 }
 
 /// Something is wrong or doubtful with the configuration: one record, with its place.
@@ -237,6 +271,18 @@ impl CacheMetrics {
             ]
             .map(widened),
         }
+    }
+
+    /// How many events made it stale.
+    #[must_use]
+    pub fn matched(&self) -> u64 {
+        self.matches.get()
+    }
+
+    /// How many of them removed more than they name.
+    #[must_use]
+    pub fn widened(&self) -> u64 {
+        self.widened.iter().map(Counter::get).sum()
     }
 
     /// Counts what a batch matched, over the handles of all caches.

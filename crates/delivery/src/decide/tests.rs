@@ -1,5 +1,6 @@
 //! Shows what becomes of deliveries: a table of cases, and the promise that no target is ever forgotten.
 
+use quash_core::event::DecodeError;
 use proptest::prelude::*;
 use quash_core::rule::RuleError;
 

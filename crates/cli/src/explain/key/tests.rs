@@ -1,5 +1,6 @@
 //! Pins what is told of a key.
 
+use quash_core::glob::Glob;
 use quash_core::key::Entries;
 use quash_store::memory::Memory;
 
@@ -29,7 +30,7 @@ async fn told(head: &str, key: &str, keys: &[&str]) -> String {
     keys.iter().for_each(|key| memory.set(*key, "1"));
     let whereabouts = whereabouts(head);
     let mut known = Known::of(key, "main", &whereabouts);
-    known.look(&memory, key, &[head.into()], &whereabouts).await.unwrap();
+    look(&mut known, &memory, key, &[head.into()], &whereabouts).await.unwrap();
     tell(key, &[known], Paint(false))
 }
 
