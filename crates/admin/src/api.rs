@@ -23,7 +23,6 @@ use tokio::sync::mpsc;
 use crate::ask::Ask;
 use crate::clock::{now_ms, within};
 use crate::desk::Desk;
-use crate::source::Source;
 use crate::explanation::{Explained, KeyExplained};
 use crate::jobs::{Deed, JobSeen};
 use crate::letter::{self, LetterSeen};
@@ -31,6 +30,7 @@ use crate::overview::Overview;
 use crate::params::Params;
 use crate::refusal::Refusal;
 use crate::shelf::{Letters, Look, Wish};
+use crate::source::Source;
 use crate::token::Who;
 
 /// How long a request waits for a job to end, so that small ones are answered at once.
@@ -245,7 +245,12 @@ pub(crate) async fn export(State(desk): State<Arc<Desk>>, who: Who, params: Para
         return Err(Refusal::forbidden(why));
     }
     let source = desk.source(params.get("source"))?;
-    let ask = Ask { ids: params.all("id"), filter: params.get("filter").unwrap_or_default().to_owned(), all: true, ..Ask::default() };
+    let ask = Ask {
+        ids: params.all("id"),
+        filter: params.get("filter").unwrap_or_default().to_owned(),
+        all: true,
+        ..Ask::default()
+    };
     let choice = ask.choice(false)?;
     // An answer that has begun cannot say any more that the broker does not answer.
     let asked = within(source.transport.dead_letters().len()).await;

@@ -56,7 +56,13 @@ impl Desk {
         Self::new(config, Arc::new(Metrics::new()), sources, rules, None)
     }
 
-    fn new(config: &Config, metrics: Arc<Metrics>, sources: Vec<Source>, rules: Arc<Resolver>, view: Option<View>) -> Self {
+    fn new(
+        config: &Config,
+        metrics: Arc<Metrics>,
+        sources: Vec<Source>,
+        rules: Arc<Resolver>,
+        view: Option<View>,
+    ) -> Self {
         let door = Door { tokens: Tokens::of(&config.admin), sessions: Sessions::default() };
         let target = |(name, target): (&String, &TargetConfig)| Target { name: name.clone(), kind: target.kind.kind() };
         let targets = config.targets.iter().map(target).collect();

@@ -53,7 +53,10 @@ impl Door {
         }
         match recognised {
             _ if access == Access::Entrance => Ok(recognised.map(|(who, _)| who)),
-            None => Err(Refusal::new(StatusCode::UNAUTHORIZED, "a token is needed: send it as `Authorization: Bearer TOKEN`, or log in at /login")),
+            None => Err(Refusal::new(
+                StatusCode::UNAUTHORIZED,
+                "a token is needed: send it as `Authorization: Bearer TOKEN`, or log in at /login",
+            )),
             Some((who, _)) if access == Access::Operator && !who.operates() => {
                 Err(Refusal::forbidden(format!("{} is a viewer: this needs the role operator", who.name)))
             }
@@ -95,7 +98,9 @@ fn names_this_machine(headers: &HeaderMap) -> Result<(), Refusal> {
     if is_this_machine(host) {
         return Ok(());
     }
-    Err(Refusal::forbidden("there is no token here, so only 127.0.0.1, [::1] and localhost are answered: set admin.token, or ask by one of these names"))
+    Err(Refusal::forbidden(
+        "there is no token here, so only 127.0.0.1, [::1] and localhost are answered: set admin.token, or ask by one of these names",
+    ))
 }
 
 fn is_this_machine(host: &str) -> bool {
@@ -134,7 +139,9 @@ fn comes_from_here(headers: &HeaderMap, by_cookie: bool) -> Result<(), Refusal> 
         }
     }
     if by_cookie && site.is_none() && origin.is_none() {
-        return Err(Refusal::forbidden("a browser that does not say where a change comes from is not trusted: send a token instead"));
+        return Err(Refusal::forbidden(
+            "a browser that does not say where a change comes from is not trusted: send a token instead",
+        ));
     }
     Ok(())
 }
@@ -149,7 +156,8 @@ mod tests {
 
     fn door(names: &[(&str, Role)]) -> Door {
         let token = |(name, role): &(&str, Role)| {
-            let token = TokenConfig { token: Secret::new(format!("t-{name}")), role: *role, payloads: Default::default() };
+            let token =
+                TokenConfig { token: Secret::new(format!("t-{name}")), role: *role, payloads: Default::default() };
             ((*name).to_owned(), token)
         };
         let config = AdminConfig { tokens: names.iter().map(token).collect(), ..AdminConfig::default() };
@@ -157,15 +165,17 @@ mod tests {
     }
 
     fn parts(method: &str, headers: &[(&str, &str)]) -> Parts {
-        let request = headers.iter().fold(Request::builder().method(method), |request, (name, value)| {
-            request.header(*name, *value)
-        });
+        let request = headers
+            .iter()
+            .fold(Request::builder().method(method), |request, (name, value)| request.header(*name, *value));
         request.body(()).unwrap().into_parts().0
     }
 
     fn told(door: &Door, method: &str, access: Access, headers: &[(&str, &str)]) -> Result<String, u16> {
         let admitted = door.admit(&parts(method, headers), access);
-        admitted.map(|who| who.map_or_else(String::new, |who| who.name.to_string())).map_err(|refusal| refusal.status.as_u16())
+        admitted
+            .map(|who| who.map_or_else(String::new, |who| who.name.to_string()))
+            .map_err(|refusal| refusal.status.as_u16())
     }
 
     #[test]
@@ -174,7 +184,18 @@ mod tests {
         for host in ["127.0.0.1:9464", "127.8.9.1", "localhost", "LocalHost:1", "[::1]", "[::1]:9464"] {
             assert_eq!(told(&door, "GET", Access::Operator, &[("host", host)]), Ok("local".to_owned()), "{host}");
         }
-        for host in ["", "evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1", "[::2]", "[::1]x", "localhost:x", "localhost:1:2", "x@localhost"] {
+        for host in [
+            "",
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "10.0.0.1",
+            "[::2]",
+            "[::1]x",
+            "localhost:x",
+            "localhost:1:2",
+            "x@localhost",
+        ] {
             assert_eq!(told(&door, "GET", Access::Viewer, &[("host", host)]), Err(403), "{host}");
             assert_eq!(told(&door, "GET", Access::Entrance, &[("host", host)]), Err(403), "{host}");
         }

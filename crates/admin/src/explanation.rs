@@ -20,10 +20,7 @@ pub(crate) enum Explained {
     /// What it asks for.
     Asks(Explanation),
     /// It becomes a dead letter before any rule sees it.
-    Refused {
-        refused: &'static str,
-        error: String,
-    },
+    Refused { refused: &'static str, error: String },
 }
 
 impl Explained {

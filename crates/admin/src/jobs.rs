@@ -21,9 +21,9 @@ use tokio::time::timeout;
 
 use crate::ask::{Ask, UNCONFIRMED_MAX};
 use crate::clock::now_ms;
-use crate::source::Source;
 use crate::refusal::Refusal;
 use crate::shelf::Outline;
+use crate::source::Source;
 use crate::token::Who;
 
 /// Pieces of work that are remembered after their end.
@@ -132,7 +132,10 @@ impl Jobs {
         });
         let mut list = self.lock();
         if let Some(other) = list.iter().find(|other| other.source == source.name && !other.has_ended()) {
-            let message = format!("job {} by {} works on the letters of {} already: wait for it, or stop it", other.id, other.who, source.name);
+            let message = format!(
+                "job {} by {} works on the letters of {} already: wait for it, or stop it",
+                other.id, other.who, source.name
+            );
             return Err(Refusal::new(StatusCode::CONFLICT, message));
         }
         while list.len() >= REMEMBERED {
@@ -145,7 +148,7 @@ impl Jobs {
         let (transport, shelf, working) = (Arc::clone(&source.transport), Arc::clone(&source.shelf), Arc::clone(&job));
         tokio::spawn(async move {
             let work = Work { job: &working, transport: &*transport, choice, rate };
-            if AssertUnwindSafe(work.to_the_end()).catch_unwind().await.is_err() {
+            if AssertUnwindSafe(work.finish()).catch_unwind().await.is_err() {
                 working.lock().fails("it broke off: see the log");
             }
             shelf.spoil();
@@ -224,7 +227,9 @@ impl Job {
         let left = (selection.chosen.len() as u64).saturating_sub(done);
         match self.deed {
             Deed::Replay => self.report_replay(selection, Replayed { replayed: done, left, ..Replayed::default() }),
-            Deed::Discard => self.report_discard(selection, Discarded { discarded: done, left, ..Discarded::default() }),
+            Deed::Discard => {
+                self.report_discard(selection, Discarded { discarded: done, left, ..Discarded::default() })
+            }
         }
     }
 
@@ -269,7 +274,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn to_the_end(self) {
+    async fn finish(self) {
         let (stage, error, report) = match self.select().await {
             Ok(selection) => self.with(&Arc::new(selection)).await,
             Err(error) => (Stage::Failed, Some(error.to_string()), None),

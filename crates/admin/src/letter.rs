@@ -10,10 +10,10 @@ use std::ops::ControlFlow;
 
 use crate::clock::{now_ms, within};
 use crate::desk::Desk;
-use crate::source::Source;
 use crate::explanation::Explained;
 use crate::refusal::Refusal;
 use crate::shelf::Wish;
+use crate::source::Source;
 use crate::token::Who;
 
 /// Bytes of a payload that are shown; the whole is in an export.
@@ -93,7 +93,8 @@ impl PayloadShown {
         let shown = &payload[..payload.len().min(PAYLOAD_MAX)];
         let cut = (shown.len() < payload.len()).then_some((shown.len(), payload.len()));
         let text = std::str::from_utf8(payload).ok();
-        let pretty = text.filter(|_| cut.is_none()).and_then(pretty::indent).filter(|text| text.len() <= 4 * PAYLOAD_MAX);
+        let pretty =
+            text.filter(|_| cut.is_none()).and_then(pretty::indent).filter(|text| text.len() <= 4 * PAYLOAD_MAX);
         let raw = match std::str::from_utf8(shown) {
             Ok(text) => text.to_owned(),
             // Cut in the middle of a character.
@@ -109,8 +110,10 @@ impl PayloadShown {
 fn hex(bytes: &[u8]) -> String {
     let line = |(place, bytes): (usize, &[u8])| {
         let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let text: String =
-            bytes.iter().map(|byte| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' }).collect();
+        let text: String = bytes
+            .iter()
+            .map(|byte| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' })
+            .collect();
         format!("{:08x}  {:<47}  {text}\n", place * 16, digits.join(" "))
     };
     bytes.chunks(16).enumerate().map(line).collect()
@@ -123,7 +126,10 @@ mod tests {
     #[test]
     fn a_payload_is_shown_in_three_forms_and_cut_where_it_is_long() {
         let json = PayloadShown::of(b"{\"a\":1.50}");
-        assert_eq!((json.pretty.as_deref(), json.raw.as_str(), json.cut), (Some("{\n  \"a\": 1.50\n}"), "{\"a\":1.50}", None));
+        assert_eq!(
+            (json.pretty.as_deref(), json.raw.as_str(), json.cut),
+            (Some("{\n  \"a\": 1.50\n}"), "{\"a\":1.50}", None)
+        );
         assert_eq!(json.hex, "00000000  7b 22 61 22 3a 31 2e 35 30 7d                    {\"a\":1.50}\n");
         let bytes = PayloadShown::of(&[0xff, b'a', 0]);
         assert_eq!((bytes.pretty, bytes.raw.as_str()), (None, r"\xffa\x00"));

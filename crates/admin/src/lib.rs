@@ -91,7 +91,8 @@ impl Endpoint {
         let router = routes::router(&desk);
         tracing::info!(%address, "admin endpoint listens");
         // Serving ends with its task; a connection that fails is the affair of who opened it.
-        let task = tokio::spawn(async move { drop(axum::serve(Limited::new(listener, Limits::default()), router).await) });
+        let task =
+            tokio::spawn(async move { drop(axum::serve(Limited::new(listener, Limits::default()), router).await) });
         Served { desk, address, task }
     }
 }

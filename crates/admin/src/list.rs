@@ -96,35 +96,31 @@ pub(crate) fn neighbours<'l>(
 
 /// Compares names by the numbers in them, as brokers do: `9-0` comes before `10-0`.
 fn ascending(one: &str, other: &str) -> Ordering {
-    let (mut one, mut other) = (pieces(one), pieces(other));
-    loop {
-        match (one.next(), other.next()) {
-            (None, None) => return Ordering::Equal,
-            (one, other) if one == other => {}
-            (Some(one), Some(other)) => {
-                let digits = |text: &str| text.starts_with(|letter: char| letter.is_ascii_digit());
-                let (short, long) = (one.trim_start_matches('0'), other.trim_start_matches('0'));
-                return match digits(one) && digits(other) {
-                    true => short.len().cmp(&long.len()).then_with(|| short.cmp(long)),
-                    false => one.cmp(other),
-                };
-            }
-            (one, other) => return one.cmp(&other),
+    let (mut one, mut other) = (one, other);
+    while !one.is_empty() && !other.is_empty() {
+        let ((first, rest), (second, others)) = (piece(one), piece(other));
+        let numbers = first.trim_start_matches('0').len().cmp(&second.trim_start_matches('0').len());
+        let order = match (is_digit(first), is_digit(second)) {
+            (true, true) => numbers.then_with(|| first.trim_start_matches('0').cmp(second.trim_start_matches('0'))),
+            _ => first.cmp(second),
+        };
+        if order.is_ne() {
+            return order;
         }
+        (one, other) = (rest, others);
     }
+    one.len().cmp(&other.len())
 }
 
-/// Runs of digits, and what is between them.
-fn pieces(text: &str) -> impl Iterator<Item = &str> {
-    text.split_inclusive(|_| true).fold(Vec::<(usize, usize)>::new(), |mut runs, piece| {
-        let is_digit = |piece: &str| piece.starts_with(|letter: char| letter.is_ascii_digit());
-        let at = runs.last().map_or(0, |(_, end)| *end);
-        match runs.last_mut() {
-            Some(run) if is_digit(&text[run.0..]) == is_digit(piece) => run.1 += piece.len(),
-            _ => runs.push((at, at + piece.len())),
-        }
-        runs
-    }).into_iter().map(move |(begin, end)| &text[begin..end])
+/// A run of digits, or of anything else, and what follows it.
+fn piece(text: &str) -> (&str, &str) {
+    let is_number = is_digit(text);
+    let end = text.find(|letter: char| letter.is_ascii_digit() != is_number).unwrap_or(text.len());
+    text.split_at(end)
+}
+
+fn is_digit(text: &str) -> bool {
+    text.starts_with(|letter: char| letter.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -167,7 +163,11 @@ mod tests {
         for (filter, order, after, limit, expect, matched, next) in cases {
             let page = wanted(filter, order, after, limit).of(&letters, NOW_MS);
             let ids: Vec<&str> = page.letters.iter().map(|outline| outline.letter.id.0.as_str()).collect();
-            assert_eq!((ids.join(" ").as_str(), page.matched, page.next), (expect, matched, next), "{filter} {order:?} {after:?}");
+            assert_eq!(
+                (ids.join(" ").as_str(), page.matched, page.next),
+                (expect, matched, next),
+                "{filter} {order:?} {after:?}"
+            );
         }
     }
 
@@ -182,8 +182,19 @@ mod tests {
 
     #[test]
     fn names_ascend_by_their_numbers() {
-        for (one, other) in [("9-0", "10-0"), ("10-2", "10-10"), ("7", "007a"), ("a9", "a10"), ("", "1"), ("18446744073709551615", "18446744073709551616")] {
-            assert_eq!((ascending(one, other), ascending(other, one)), (Ordering::Less, Ordering::Greater), "{one} {other}");
+        for (one, other) in [
+            ("9-0", "10-0"),
+            ("10-2", "10-10"),
+            ("7", "007a"),
+            ("a9", "a10"),
+            ("", "1"),
+            ("18446744073709551615", "18446744073709551616"),
+        ] {
+            assert_eq!(
+                (ascending(one, other), ascending(other, one)),
+                (Ordering::Less, Ordering::Greater),
+                "{one} {other}"
+            );
         }
         assert_eq!(ascending("1-1", "1-1"), Ordering::Equal);
     }

@@ -43,7 +43,9 @@ impl Params {
     /// Refuses names that nothing asks for: a slip must not mean "all".
     pub(crate) fn only(&self, known: &[&str]) -> Result<(), Refusal> {
         match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            Some((name, _)) => Err(Refusal::wrong(format!("there is no parameter `{name}`, known are {}", known.join(", ")))),
+            Some((name, _)) => {
+                Err(Refusal::wrong(format!("there is no parameter `{name}`, known are {}", known.join(", "))))
+            }
             None => Ok(()),
         }
     }

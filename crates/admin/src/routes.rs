@@ -43,7 +43,13 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    fn new(method: &'static str, path: &'static str, access: Access, face: Face, handler: MethodRouter<Arc<Desk>>) -> Self {
+    fn new(
+        method: &'static str,
+        path: &'static str,
+        access: Access,
+        face: Face,
+        handler: MethodRouter<Arc<Desk>>,
+    ) -> Self {
         Self { method, path, access, face, action: None, handler }
     }
 
@@ -82,7 +88,13 @@ fn people() -> Vec<Route> {
         Route::new("GET", "/letters", Viewer, Person, get(pages::letters::list)),
         Route::new("GET", "/letters/{source}/{id}", Viewer, Person, get(pages::letters::letter)),
         Route::new("GET", "/explain", Viewer, Person, get(pages::explain::form)),
-        Route::new("POST", "/explain", Viewer, Person, post(pages::explain::explained).layer(DefaultBodyLimit::max(EVENT_BODY_MAX))),
+        Route::new(
+            "POST",
+            "/explain",
+            Viewer,
+            Person,
+            post(pages::explain::explained).layer(DefaultBodyLimit::max(EVENT_BODY_MAX)),
+        ),
         Route::new("GET", "/jobs", Viewer, Person, get(pages::actions::jobs)),
         Route::new("GET", "/jobs/{id}", Viewer, Person, get(pages::actions::job)),
         Route::new("POST", "/jobs/{id}/stop", Operator, Person, post(pages::actions::stop)).does(Stop),
@@ -104,7 +116,13 @@ fn programs() -> Vec<Route> {
         Route::new("GET", "/api/v1/letters", Viewer, Program, get(api::letters)),
         Route::new("GET", "/api/v1/letters/{source}/{id}", Viewer, Program, get(api::letter)),
         Route::new("GET", "/api/v1/export", Viewer, Program, get(api::export)).does(Export),
-        Route::new("POST", "/api/v1/explain", Viewer, Program, post(api::explain).layer(DefaultBodyLimit::max(EVENT_BODY_MAX))),
+        Route::new(
+            "POST",
+            "/api/v1/explain",
+            Viewer,
+            Program,
+            post(api::explain).layer(DefaultBodyLimit::max(EVENT_BODY_MAX)),
+        ),
         Route::new("POST", "/api/v1/replay", Operator, Program, post(api::replay)).does(Replay),
         Route::new("POST", "/api/v1/discard", Operator, Program, post(api::discard)).does(Discard),
         Route::new("GET", "/api/v1/jobs", Viewer, Program, get(api::jobs)),
@@ -139,7 +157,8 @@ struct Entry {
 async fn enter(State(entry): State<Entry>, request: Request, next: Next) -> Response {
     let Entry { desk, access, face, action } = entry;
     let (mut parts, body) = request.into_parts();
-    let (path, is_change) = (parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(), parts.method != "GET");
+    let (path, is_change) =
+        (parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(), parts.method != "GET");
     let (who, response) = match desk.door.admit(&parts, access) {
         Ok(who) => {
             who.clone().map(|who| parts.extensions.insert(who));

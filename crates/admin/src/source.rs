@@ -24,7 +24,12 @@ pub(crate) struct Source {
 
 impl Source {
     /// The source that is configured by this name.
-    pub(crate) fn of(config: &Config, name: &str, transport: Arc<dyn Transport>, consumed: Option<Arc<Consumed>>) -> Self {
+    pub(crate) fn of(
+        config: &Config,
+        name: &str,
+        transport: Arc<dyn Transport>,
+        consumed: Option<Arc<Consumed>>,
+    ) -> Self {
         let configured = &config.sources[name];
         Self {
             name: name.to_owned(),

@@ -87,8 +87,7 @@ mod tests {
 
     #[test]
     fn each_token_has_its_name_role_and_sight() {
-        let viewer =
-            TokenConfig { token: Secret::new("vvv"), role: Role::Viewer, payloads: Payloads::Hidden };
+        let viewer = TokenConfig { token: Secret::new("vvv"), role: Role::Viewer, payloads: Payloads::Hidden };
         let tokens = Tokens::of(&AdminConfig {
             token: Some(Secret::new("ooo")),
             tokens: [("bob".to_owned(), viewer)].into(),

@@ -39,7 +39,9 @@ pub struct Args {
 /// there is no endpoint to ask.
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let (address, token) = match args.url {
-        Some(url) => (address_of(&url)?, global.load().ok().and_then(|loaded| loaded.root.admin.least_token().cloned())),
+        Some(url) => {
+            (address_of(&url)?, global.load().ok().and_then(|loaded| loaded.root.admin.least_token().cloned()))
+        }
         None => {
             let admin = global.load()?.root.admin;
             (reachable(&admin.listen)?, admin.least_token().cloned())

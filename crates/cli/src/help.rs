@@ -21,8 +21,9 @@ const GROUPS: [(&str, &[&str]); 5] = [
 ];
 
 /// Examples, by command. A command that has its own keeps them.
-const EXAMPLES: [(&str, &[&str]); 26] = [
+const EXAMPLES: [(&str, &[&str]); 27] = [
     ("run", &["quash run --config quash.yaml"]),
+    ("ui", &["quash ui", "quash ui --listen 127.0.0.1:8080"]),
     ("dev", &["quash dev"]),
     ("health", &["quash health", "quash health --live"]),
     ("check", &["quash check quash.yaml", "quash check --connect --strict"]),

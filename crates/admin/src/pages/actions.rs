@@ -94,7 +94,11 @@ async fn form(desk: &Desk, who: &Who, params: &Params, deed: Deed) -> Answer {
         needs_number: deed == Deed::Discard && (letters > UNCONFIRMED_MAX || known.is_none_or(Letters::is_cut)),
         unconfirmed_max: UNCONFIRMED_MAX,
         replays_max: REPLAYS_MAX,
-        worth: Worth::of(&SnapshotSeen::of(source, &look, now_ms), source.transport.dead_letters().hides_while_looking(), now_ms),
+        worth: Worth::of(
+            &SnapshotSeen::of(source, &look, now_ms),
+            source.transport.dead_letters().hides_while_looking(),
+            now_ms,
+        ),
         rows: meant.iter().take(SHOWN).map(|outline| Row::of(source, outline, &ask.filter, "newest", now_ms)).collect(),
         command: command(desk, source, deed, &ask),
         filter: ask.filter,
@@ -108,7 +112,9 @@ async fn form(desk: &Desk, who: &Who, params: &Params, deed: Deed) -> Answer {
 /// The same as a command line.
 fn command(desk: &Desk, source: &Source, deed: Deed, ask: &Ask) -> String {
     let verb = match deed {
-        Deed::Discard if ask.ids.is_empty() && ask.filter.is_empty() => return format!("quash dlq purge{}", desk.hint(&source.name)),
+        Deed::Discard if ask.ids.is_empty() && ask.filter.is_empty() => {
+            return format!("quash dlq purge{}", desk.hint(&source.name));
+        }
         Deed::Replay => "replay",
         Deed::Discard => "discard",
     };
@@ -205,7 +211,12 @@ fn again(job: &Job) -> String {
     };
     let ask = &job.ask;
     let flag = |set: bool| if set { "1" } else { "" };
-    let mut query = vec![("source", job.source.as_str()), ("filter", ask.filter.as_str()), ("all", flag(ask.all)), ("force", flag(ask.force))];
+    let mut query = vec![
+        ("source", job.source.as_str()),
+        ("filter", ask.filter.as_str()),
+        ("all", flag(ask.all)),
+        ("force", flag(ask.force)),
+    ];
     query.push(("rate", ask.rate.as_deref().unwrap_or_default()));
     query.extend(ask.ids.iter().map(|id| ("id", id.as_str())));
     link(path, &query)

@@ -119,7 +119,12 @@ impl ExplainedShown {
             Explained::Asks(explanation) => Self {
                 refused: None,
                 more: explanation.changes.len().saturating_sub(SHOWN),
-                changes: explanation.changes.iter().take(SHOWN).map(|change| ChangeShown::of(&desk.rules(), change)).collect(),
+                changes: explanation
+                    .changes
+                    .iter()
+                    .take(SHOWN)
+                    .map(|change| ChangeShown::of(&desk.rules(), change))
+                    .collect(),
             },
         }
     }
@@ -134,7 +139,11 @@ impl ChangeShown {
         let caches = change.caches.iter().take(SHOWN).map(|cache| {
             let mut how: Vec<String> = cache.reach.iter().map(Reach::in_words).collect();
             how.dedup();
-            let through = if cache.through.is_empty() { String::new() } else { format!("because of {}, ", cache.through.join(", ")) };
+            let through = if cache.through.is_empty() {
+                String::new()
+            } else {
+                format!("because of {}, ", cache.through.join(", "))
+            };
             CacheShown {
                 cache: cache.cache.clone(),
                 through: format!("{through}{}", how.join("; ")),
@@ -194,7 +203,9 @@ fn claimed(claim: &Claim) -> (String, Vec<String>) {
     let what = match (claim.role, claim.shared, claim.writes.is_empty()) {
         (Role::Tag, _, true) => format!("it is a tag of cache {cache} ({pattern})"),
         (Role::Entry, false, true) => format!("it is an entry of cache {cache} ({pattern})"),
-        (Role::Entry, true, true) => format!("it may be an entry of cache {cache} ({pattern}), or of others of its library"),
+        (Role::Entry, true, true) => {
+            format!("it may be an entry of cache {cache} ({pattern}), or of others of its library")
+        }
         (Role::Tag, _, false) => format!("it would be a tag of cache {cache}, which writes:"),
         (Role::Entry, _, false) => format!("it would be an entry of cache {cache}, which writes:"),
     };

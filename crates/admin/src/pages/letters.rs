@@ -81,7 +81,10 @@ pub(crate) async fn groups(State(desk): State<Arc<Desk>>, who: Who, params: Para
         let hides = source.transport.dead_letters().hides_while_looking();
         GroupsShown {
             worth: Worth::of(&seen, hides, now_ms),
-            refresh: link("/groups", &[("source", params.get("source").unwrap_or_default()), ("filter", text), ("fresh", "1")]),
+            refresh: link(
+                "/groups",
+                &[("source", params.get("source").unwrap_or_default()), ("filter", text), ("fresh", "1")],
+            ),
             more: groups.len().saturating_sub(GROUPS_MAX),
             groups: groups.iter().take(GROUPS_MAX).map(|group| GroupShown::of(&desk, source, group, now_ms)).collect(),
             export: link("/api/v1/export", &[("source", &source.name), ("filter", text)]),
@@ -122,7 +125,11 @@ fn words<'l>(desk: &Desk, letters: impl Iterator<Item = &'l Letters>) -> Vec<Str
     let rules = desk.rules();
     let caches = rules.caches().iter().map(|name| format!("cache:{name}"));
     let targets = desk.targets.iter().map(|target| format!("target:{}", target.name));
-    let plain = |name: &&str| !name.is_empty() && name.len() < 80 && name.chars().all(|letter| letter.is_alphanumeric() || "._/-".contains(letter));
+    let plain = |name: &&str| {
+        !name.is_empty()
+            && name.len() < 80
+            && name.chars().all(|letter| letter.is_alphanumeric() || "._/-".contains(letter))
+    };
     let mut entities: Vec<String> = letters
         .flat_map(|letters| &letters.outlines)
         .filter_map(|outline| outline.letter.about.entity.as_deref())
@@ -131,7 +138,8 @@ fn words<'l>(desk: &Desk, letters: impl Iterator<Item = &'l Letters>) -> Vec<Str
         .collect();
     entities.sort_unstable();
     entities.dedup();
-    let fields = ["error:", "age:<1h", "age:>1d", "attempts:>3", "replays:>0", "id:", "source:", "worker:"].map(str::to_owned);
+    let fields =
+        ["error:", "age:<1h", "age:>1d", "attempts:>3", "replays:>0", "id:", "source:", "worker:"].map(str::to_owned);
     reasons.chain(caches).chain(targets).chain(fields).chain(entities).take(WORDS_MAX).collect()
 }
 
@@ -176,7 +184,17 @@ pub(crate) async fn list(State(desk): State<Arc<Desk>>, who: Who, params: Params
     let text = params.get("filter").unwrap_or_default();
     let here = |order: &str, after: &str, fresh: &str| {
         let limit = params.get("limit").unwrap_or_default();
-        link("/letters", &[("source", &source.name), ("filter", text), ("order", order), ("limit", limit), ("after", after), ("fresh", fresh)])
+        link(
+            "/letters",
+            &[
+                ("source", &source.name),
+                ("filter", text),
+                ("order", order),
+                ("limit", limit),
+                ("after", after),
+                ("fresh", fresh),
+            ],
+        )
     };
     let order = wanted.order.name();
     let meant = [("source", source.name.as_str()), ("filter", text), ("all", if text.is_empty() { "1" } else { "" })];

@@ -92,7 +92,15 @@ mod tests {
     fn a_login_leads_to_a_place_here() {
         let after = |next: &str| after(&Params::read(link("", &[("next", next)]).trim_start_matches('?').as_bytes()));
         assert_eq!(after("/letters?source=a&filter=b c"), "/letters?source=a&filter=b c");
-        for elsewhere in ["", "//evil.example", "https://evil.example", "/\\evil.example", "evil", "/a\r\nSet-Cookie: x", "/\t/evil.example"] {
+        for elsewhere in [
+            "",
+            "//evil.example",
+            "https://evil.example",
+            "/\\evil.example",
+            "evil",
+            "/a\r\nSet-Cookie: x",
+            "/\t/evil.example",
+        ] {
             assert_eq!(after(elsewhere), "/", "{elsewhere}");
         }
     }

@@ -117,11 +117,9 @@ struct Worth {
 impl Worth {
     fn of(seen: &SnapshotSeen, hides: bool, now_ms: i64) -> Self {
         let known = match (seen.total, seen.age_ms) {
-            (Some(total), Some(age)) => format!(
-                "{} as of {} ago",
-                quash_worker::text::count(total, "dead letter", "dead letters"),
-                ago(age)
-            ),
+            (Some(total), Some(age)) => {
+                format!("{} as of {} ago", quash_worker::text::count(total, "dead letter", "dead letters"), ago(age))
+            }
             _ => "not known how many".to_owned(),
         };
         let read = seen.read.unwrap_or_default() as u64;

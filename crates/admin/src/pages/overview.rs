@@ -53,7 +53,9 @@ pub(crate) async fn page(State(desk): State<Arc<Desk>>, who: Who, params: Params
     params.only(&[])?;
     let overview = Overview::of(&desk).await;
     let worker = match &overview.worker {
-        Some(worker) if worker.draining => format!("worker {}, which stops", worker.name.as_deref().unwrap_or("without a source")),
+        Some(worker) if worker.draining => {
+            format!("worker {}, which stops", worker.name.as_deref().unwrap_or("without a source"))
+        }
         Some(worker) => format!("worker {}", worker.name.as_deref().unwrap_or("without a source")),
         None => "no worker runs in this process: what only a worker knows is unknown here".to_owned(),
     };
@@ -65,7 +67,11 @@ pub(crate) async fn page(State(desk): State<Arc<Desk>>, who: Who, params: Params
         reload_refused: refused.map(|refused| (time(refused.at_ms), refused.error.clone())),
         sources: overview.sources.iter().map(SourceShown::of).collect(),
         targets: overview.targets.iter().map(TargetShown::of).collect(),
-        caches: overview.caches.iter().map(|cache| [cache.name.clone(), number(cache.matches), number(cache.widened)]).collect(),
+        caches: overview
+            .caches
+            .iter()
+            .map(|cache| [cache.name.clone(), number(cache.matches), number(cache.widened)])
+            .collect(),
     }))
 }
 

@@ -56,8 +56,18 @@ async fn every_route_lets_in_whom_it_says_and_nobody_else() {
 async fn no_way_of_spelling_a_path_leads_past_the_door() {
     let site = site().await;
     let paths = [
-        "//api/v1/letters", "/api/v1/letters/", "/api/v1//letters", "/%61pi/v1/letters", "/api%2fv1%2fletters",
-        "/livez/../api/v1/letters", "/livez/%2e%2e/api/v1/letters", "/API/v1/letters", "/api/v1/letters;a=b", "/nowhere", "/assets/../", "/assets/Cargo.toml",
+        "//api/v1/letters",
+        "/api/v1/letters/",
+        "/api/v1//letters",
+        "/%61pi/v1/letters",
+        "/api%2fv1%2fletters",
+        "/livez/../api/v1/letters",
+        "/livez/%2e%2e/api/v1/letters",
+        "/API/v1/letters",
+        "/api/v1/letters;a=b",
+        "/nowhere",
+        "/assets/../",
+        "/assets/Cargo.toml",
     ];
     for path in paths {
         for method in ["GET", "HEAD", "OPTIONS", "POST"] {
@@ -98,7 +108,12 @@ async fn a_session_stands_for_a_token_until_it_is_closed() {
     assert_eq!(told(&site.ask("GET", "/groups", &cookies, "").await), (303, true));
 
     let metrics = site.ask("GET", "/metrics", &[("Authorization", &bearer("bob"))], "").await.body;
-    for (action, who, outcome) in [("login", "alice", "accepted"), ("login", "unknown", "refused"), ("logout", "alice", "accepted"), ("replay", "unknown", "refused")] {
+    for (action, who, outcome) in [
+        ("login", "alice", "accepted"),
+        ("login", "unknown", "refused"),
+        ("logout", "alice", "accepted"),
+        ("replay", "unknown", "refused"),
+    ] {
         let line = format!("quash_operator_actions_total{{action=\"{action}\",who=\"{who}\",outcome=\"{outcome}\"}}");
         assert!(metrics.contains(&line), "{line} is not in {metrics}");
     }
@@ -132,7 +147,10 @@ async fn every_answer_keeps_browsers_from_obeying_what_is_in_it() {
     for path in ["/", "/login", "/assets/quash.js", "/nowhere", "/livez", "/api/v1/overview"] {
         let answer = site.ask("GET", path, &[("Authorization", &bearer("alice"))], "").await;
         let policy = answer.header("content-security-policy").unwrap();
-        assert!(policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+        assert!(
+            policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{path}: {policy}"
+        );
         assert!(!policy.contains("unsafe") && !policy.contains("http"), "{path}: {policy}");
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
     }

@@ -68,7 +68,11 @@ impl Site {
     /// What a browser is answered that sends a form of this site.
     pub(super) async fn send(&self, path: &str, form: &str) -> Answer {
         let origin = format!("http://{}", self.host());
-        let headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Origin", origin.as_str()), ("Sec-Fetch-Site", "same-origin")];
+        let headers = [
+            ("Content-Type", "application/x-www-form-urlencoded"),
+            ("Origin", origin.as_str()),
+            ("Sec-Fetch-Site", "same-origin"),
+        ];
         self.ask("POST", path, &headers, form).await
     }
 }

@@ -24,7 +24,8 @@ async fn a_worker_tells_its_health_its_metrics_and_what_nobody_asked_for() {
     let served = Endpoint::bind(&config.admin).await.unwrap().unwrap().serve(Desk::of_worker(&config, running.view()));
     let get = async |path: &str| ask(&served, "GET", path, &[], "").await;
     let event = |entity: &str| json!({ "entity": entity, "op": "update", "key": { "id": 1 } }).to_string();
-    let messages = ["shop.Prodct", "shop.Product"].map(|entity| quash_transport::Message { payload: event(entity).into(), ..Default::default() });
+    let messages = ["shop.Prodct", "shop.Product"]
+        .map(|entity| quash_transport::Message { payload: event(entity).into(), ..Default::default() });
     running.sources()[0].transport.publish(&messages).await.unwrap();
     let overview = loop {
         let overview = get("/api/v1/overview").await.json();
@@ -33,13 +34,27 @@ async fn a_worker_tells_its_health_its_metrics_and_what_nobody_asked_for() {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     };
-    assert_eq!((&overview["worker"]["name"], &overview["caches"][0]["matches"]), (&json!("w1"), &json!(1)), "{overview}");
-    assert_eq!(overview["sources"][0]["unmatched"], json!([{ "entity": "shop.Prodct", "meant": "shop.Product" }]), "{overview}");
-    assert_eq!((&overview["targets"][0]["reachable"], &overview["sources"][0]["dead_letters"]), (&json!(true), &json!(0)));
+    assert_eq!(
+        (&overview["worker"]["name"], &overview["caches"][0]["matches"]),
+        (&json!("w1"), &json!(1)),
+        "{overview}"
+    );
+    assert_eq!(
+        overview["sources"][0]["unmatched"],
+        json!([{ "entity": "shop.Prodct", "meant": "shop.Product" }]),
+        "{overview}"
+    );
+    assert_eq!(
+        (&overview["targets"][0]["reachable"], &overview["sources"][0]["dead_letters"]),
+        (&json!(true), &json!(0))
+    );
     let page = get("/").await.body;
     assert!(page.contains("<code>shop.Prodct</code>: did you mean <code>shop.Product</code>?"), "{page}");
     let ready = get("/readyz").await;
-    assert_eq!(ready.body, "{\"ready\":true,\"draining\":false,\"sources\":[{\"name\":\"events\",\"connected\":true}],\"lanes\":[{\"target\":\"main\",\"open\":false}]}\n");
+    assert_eq!(
+        ready.body,
+        "{\"ready\":true,\"draining\":false,\"sources\":[{\"name\":\"events\",\"connected\":true}],\"lanes\":[{\"target\":\"main\",\"open\":false}]}\n"
+    );
     let metrics = get("/metrics").await;
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert!(metrics.body.contains("quash_build_info"), "{metrics:?}");
@@ -79,10 +94,13 @@ fn the_api_is_the_one_that_is_described() {
     let paths = described["paths"].as_object().unwrap();
     let described: BTreeSet<(String, String)> = paths
         .iter()
-        .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone())))
+        .flat_map(|(path, methods)| {
+            methods.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone()))
+        })
         .collect();
     let answered = routes().into_iter().filter(|route| route.path.starts_with("/api/"));
-    let answered: BTreeSet<(String, String)> = answered.map(|route| (route.method.to_owned(), route.path.to_owned())).collect();
+    let answered: BTreeSet<(String, String)> =
+        answered.map(|route| (route.method.to_owned(), route.path.to_owned())).collect();
     assert_eq!(described, answered);
 }
 
@@ -97,7 +115,12 @@ async fn every_answer_has_the_form_that_is_described() {
         ("GET", "/api/v1/letters", "/api/v1/letters", json!(null)),
         ("GET", "/api/v1/letters/{source}/{id}", "/api/v1/letters/events/1", json!(null)),
         ("POST", "/api/v1/explain", "/api/v1/explain", json!({ "key": "product:1" })),
-        ("POST", "/api/v1/explain", "/api/v1/explain", json!({ "event": { "entity": "shop.Product", "op": "create", "key": { "id": 1 } } })),
+        (
+            "POST",
+            "/api/v1/explain",
+            "/api/v1/explain",
+            json!({ "event": { "entity": "shop.Product", "op": "create", "key": { "id": 1 } } }),
+        ),
         ("POST", "/api/v1/replay", "/api/v1/replay", json!({ "ids": ["1"] })),
         ("POST", "/api/v1/discard", "/api/v1/discard", json!({ "all": true })),
         ("GET", "/api/v1/jobs", "/api/v1/jobs", json!(null)),
@@ -107,7 +130,8 @@ async fn every_answer_has_the_form_that_is_described() {
     ];
     for (method, path, place, body) in asked {
         let answer = if method == "GET" { site.json(place).await } else { site.post(place, &body).await.json() };
-        let schema = &described["paths"][path][method.to_lowercase()]["responses"]["200"]["content"]["application/json"]["schema"];
+        let schema = &described["paths"][path][method.to_lowercase()]["responses"]["200"]["content"]["application/json"]
+            ["schema"];
         assert!(schema.is_object(), "{method} {path} is not described");
         fits(&described, schema, &answer, &format!("{method} {path}"));
     }
@@ -117,17 +141,16 @@ async fn every_answer_has_the_form_that_is_described() {
 
 /// Whether a value has the form of a schema, as far as these say: types, names that must and may be there, items.
 fn fits(described: &Value, schema: &Value, value: &Value, place: &str) {
-    if let Some(name) = schema["$ref"].as_str() {
-        let named = described.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("{place}: there is no {name}"));
-        return fits(described, named, value, place);
+    let resolved = resolved(described, schema);
+    if let Some(forms) = resolved["oneOf"].as_array() {
+        let has_all = |form: &&Value| {
+            let mut required = self::resolved(described, form)["required"].as_array().into_iter().flatten();
+            required.all(|name| value.get(name.as_str().unwrap()).is_some())
+        };
+        let form = forms.iter().find(has_all).unwrap_or_else(|| panic!("{place}: no form fits {value}"));
+        return fits(described, form, value, place);
     }
-    if let Some(forms) = schema["oneOf"].as_array() {
-        let form = forms.iter().find(|form| {
-            let required = form["required"].as_array().into_iter().flatten();
-            required.clone().count() > 0 && required.clone().all(|name| value.get(name.as_str().unwrap()).is_some())
-        });
-        return fits(described, form.unwrap_or_else(|| panic!("{place}: no form fits {value}")), value, place);
-    }
+    let schema = resolved;
     let types: Vec<&str> = match &schema["type"] {
         Value::String(one) => vec![one],
         Value::Array(several) => several.iter().map(|one| one.as_str().unwrap()).collect(),
@@ -153,5 +176,13 @@ fn fits(described: &Value, schema: &Value, value: &Value, place: &str) {
     for (name, field) in fields {
         let form = known.get(name).unwrap_or_else(|| panic!("{place}.{name} is not described"));
         fits(described, form, field, &format!("{place}.{name}"));
+    }
+}
+
+/// The schema that is named.
+fn resolved<'d>(described: &'d Value, schema: &'d Value) -> &'d Value {
+    match schema["$ref"].as_str() {
+        Some(name) => described.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("there is no {name}")),
+        None => schema,
     }
 }

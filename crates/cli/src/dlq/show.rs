@@ -65,7 +65,11 @@ impl View<'_> {
         self.section(&mut screen, "why the rules asked for it", letter.about.trace.clone());
         let bytes = letter.message.payload.len() as u64;
         self.section(&mut screen, &format!("payload, {}", count(bytes, "byte", "bytes")), self.payload(letter));
-        self.section(&mut screen, "headers", letter.more_headers().map(|(name, value)| format!("{name}: {value}")).collect());
+        self.section(
+            &mut screen,
+            "headers",
+            letter.more_headers().map(|(name, value)| format!("{name}: {value}")).collect(),
+        );
         self.section(&mut screen, "what to do", self.what_to_do(letter));
         screen
     }

@@ -97,7 +97,10 @@ impl AdminConfig {
     #[must_use]
     pub fn least_token(&self) -> Option<&Secret> {
         let named = self.tokens.values().min_by_key(|token| token.role);
-        named.filter(|named| named.role == Role::Viewer || self.token.is_none()).map(|named| &named.token).or(self.token.as_ref())
+        named
+            .filter(|named| named.role == Role::Viewer || self.token.is_none())
+            .map(|named| &named.token)
+            .or(self.token.as_ref())
     }
 
     /// What is wrong with it, for who changes it after it was read.
@@ -145,8 +148,13 @@ impl AdminConfig {
 fn check_name(path: &ConfigPath, name: &str) -> Option<Problem> {
     let fits = |letter: char| letter.is_alphanumeric() || "._-@".contains(letter);
     if name.is_empty() || !name.chars().all(fits) {
-        return Some(Problem::error(path.clone(), "a name has letters, digits, `.`, `_`, `-` and `@` in it, and nothing else"));
+        return Some(Problem::error(
+            path.clone(),
+            "a name has letters, digits, `.`, `_`, `-` and `@` in it, and nothing else",
+        ));
     }
     let taken = [AdminConfig::TOKEN, AdminConfig::LOCAL].contains(&name);
-    taken.then(|| Problem::error(path.clone(), format!("`{name}` is what Quash calls who has no name: take another one")))
+    taken.then(|| {
+        Problem::error(path.clone(), format!("`{name}` is what Quash calls who has no name: take another one"))
+    })
 }

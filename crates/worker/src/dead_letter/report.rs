@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::Letter;
 use super::discard::Discarded;
 use super::groups::Group;
+use super::letter::advice;
 use super::replay::Replayed;
 use super::select::Selection;
 
@@ -77,13 +78,15 @@ pub struct GroupReport<'a> {
     pub group: &'a Group,
     /// The filter that finds its letters.
     pub filter: String,
+    /// What to do about them, where this version knows it.
+    pub cure: Option<&'static str>,
 }
 
 impl<'a> GroupReport<'a> {
     /// Of a group.
     #[must_use]
     pub fn of(group: &'a Group) -> Self {
-        Self { group, filter: group.cause.filter() }
+        Self { group, filter: group.cause.filter(), cure: group.cause.reason.as_deref().and_then(advice) }
     }
 }
 

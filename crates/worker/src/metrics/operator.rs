@@ -21,8 +21,7 @@ pub enum OperatorAction {
 
 impl OperatorAction {
     /// Every action, in the order of the documentation.
-    pub const ALL: [Self; 6] =
-        [Self::Login, Self::Logout, Self::Replay, Self::Discard, Self::Export, Self::Stop];
+    pub const ALL: [Self; 6] = [Self::Login, Self::Logout, Self::Replay, Self::Discard, Self::Export, Self::Stop];
 
     /// The name in metrics.
     #[must_use]
