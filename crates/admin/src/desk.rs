@@ -6,6 +6,7 @@ use quash_core::resolve::Resolver;
 use quash_dispatch::config::Config;
 use quash_store::TargetConfig;
 use quash_transport::Transport;
+use quash_worker::lane::Lane;
 use quash_worker::metrics::Metrics;
 use quash_worker::view::View;
 
@@ -21,7 +22,8 @@ pub struct Desk {
     pub(crate) door: Door,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) sources: Vec<Source>,
-    pub(crate) targets: Vec<Target>,
+    /// As they are configured where no worker runs.
+    targets: Vec<Target>,
     pub(crate) jobs: Jobs,
     rules: Arc<Resolver>,
     /// The worker that runs in this process, if one does.
@@ -29,6 +31,7 @@ pub struct Desk {
 }
 
 /// A target, as it is configured.
+#[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) kind: &'static str,
@@ -72,6 +75,19 @@ impl Desk {
     /// The rules in force now.
     pub(crate) fn rules(&self) -> Arc<Resolver> {
         self.view.as_ref().map_or_else(|| Arc::clone(&self.rules), |view| Arc::clone(&view.snapshot().rules))
+    }
+
+    /// The targets in force now, with their lanes where a worker runs.
+    pub(crate) fn targets(&self) -> Vec<(Target, Option<Arc<Lane>>)> {
+        let Some(view) = &self.view else {
+            return self.targets.iter().map(|target| (target.clone(), None)).collect();
+        };
+        let snapshot = view.snapshot();
+        let named = snapshot.rules.targets().iter().zip(&snapshot.lanes);
+        let target = |(name, lane): (&String, &Arc<Lane>)| {
+            (Target { name: name.clone(), kind: lane.config().kind.kind() }, Some(Arc::clone(lane)))
+        };
+        named.map(target).collect()
     }
 
     /// The source of that name, or the only one there is.

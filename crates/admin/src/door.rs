@@ -64,6 +64,11 @@ impl Door {
         }
     }
 
+    /// Who asks, whether they are let in or not.
+    pub(crate) fn who_asks(&self, headers: &HeaderMap) -> Option<Who> {
+        self.recognise(headers).map(|(who, _)| who)
+    }
+
     /// Who it is. A wrong token is not made good by a cookie.
     fn recognise(&self, headers: &HeaderMap) -> Option<(Who, By)> {
         if self.tokens.is_empty() {

@@ -56,7 +56,7 @@ pub(crate) struct KeyExplained {
 impl KeyExplained {
     pub(crate) fn of(desk: &Desk, key: &str) -> Self {
         let whereabouts = desk.rules().whereabouts();
-        let targets = desk.targets.iter().map(|target| Known::of(key, &target.name, &whereabouts)).collect();
+        let targets = desk.targets().iter().map(|(target, _)| Known::of(key, &target.name, &whereabouts)).collect();
         Self { key: key.to_owned(), targets }
     }
 }

@@ -1,7 +1,7 @@
 //! Finds one letter at its broker, and says all that is known of it.
 
 use quash_core::event::Format;
-use quash_transport::LetterId;
+use quash_transport::{LetterId, TransportError};
 use quash_worker::dead_letter::archive::Archived;
 use quash_worker::dead_letter::select::{Choice, select};
 use quash_worker::dead_letter::{About, Letter, pretty};
@@ -21,15 +21,18 @@ pub(crate) const PAYLOAD_MAX: usize = 64 * 1024;
 
 /// The letter of that name, with payload and headers.
 pub(crate) async fn find(source: &Source, id: &str) -> Result<Letter, Refusal> {
-    let missing = || Refusal::missing(format!("there is no dead letter {id} in {}", source.name));
-    let unanswered = |error: quash_transport::TransportError| Refusal::unanswered(error.to_string());
+    let found = within(look_for(source, id)).await.map_err(|error| Refusal::unanswered(error.to_string()))?;
+    found.ok_or_else(|| Refusal::missing(format!("there is no dead letter {id} in {}", source.name)))
+}
+
+async fn look_for(source: &Source, id: &str) -> Result<Option<Letter>, TransportError> {
     let letters = source.transport.dead_letters();
     // What is known says where it is, which saves reading all that comes before it.
-    let known = source.shelf.look(Wish::Soon).await.known;
+    let known = source.shelf.look(Wish::Glimpse).await.known;
     if let Some((known, place)) = known.as_ref().and_then(|known| Some((known, known.place(id)?))) {
-        let found = within(letters.scan(known.before(place), 1)).await.map_err(unanswered)?;
+        let found = letters.scan(known.before(place), 1).await?;
         if let Some((found, message)) = found.into_iter().find(|(found, _)| found.0 == id) {
-            return Ok(Letter::read(found, message));
+            return Ok(Some(Letter::read(found, message)));
         }
     }
     let choice = Choice { ids: Some([LetterId(id.to_owned())].into()), ..Choice::default() };
@@ -38,8 +41,8 @@ pub(crate) async fn find(source: &Source, id: &str) -> Result<Letter, Refusal> {
         letter = Some(it);
         ControlFlow::Break(())
     };
-    within(select(letters, &choice, now_ms(), &mut found, &mut |_| ())).await.map_err(unanswered)?;
-    letter.ok_or_else(missing)
+    select(letters, &choice, now_ms(), &mut found, &mut |_| ()).await?;
+    Ok(letter)
 }
 
 /// All that is known of a letter, for programs.

@@ -1,12 +1,14 @@
 //! Says how everything is at this moment. What did not answer is unknown, which is nothing, and never zero.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 use quash_delivery::headers;
 use quash_delivery::record::Record;
 use quash_transport::{Glance, Message, TransportError};
+use quash_worker::lane::Lane;
 use quash_worker::metrics::CacheMetrics;
 use serde::Serialize;
 
@@ -100,7 +102,7 @@ impl Overview {
             now_ms: now_ms(),
             worker: WorkerSeen::of(desk),
             sources,
-            targets: desk.targets.iter().map(|target| TargetSeen::of(desk, target)).collect(),
+            targets: desk.targets().into_iter().map(TargetSeen::of).collect(),
             caches: caches(desk),
         }
     }
@@ -168,15 +170,10 @@ fn unmatched(desk: &Desk, names: Vec<String>) -> Vec<UnmatchedSeen> {
 }
 
 impl TargetSeen {
-    fn of(desk: &Desk, target: &Target) -> Self {
-        let lane = desk.view.as_ref().and_then(|view| {
-            let snapshot = view.snapshot();
-            let place = snapshot.rules.target(&target.name)?;
-            snapshot.lanes.get(usize::from(place.0)).cloned()
-        });
+    fn of((target, lane): (Target, Option<Arc<Lane>>)) -> Self {
         let away = lane.as_ref().and_then(|lane| lane.away());
         Self {
-            name: target.name.clone(),
+            name: target.name,
             kind: target.kind,
             reachable: lane.as_ref().map(|_| away.is_none()),
             away_ms: away.as_ref().map(|(_, away)| millis(*away)),

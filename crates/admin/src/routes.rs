@@ -165,10 +165,11 @@ async fn enter(State(entry): State<Entry>, request: Request, next: Next) -> Resp
             (who, next.run(Request::from_parts(parts, body)).await)
         }
         Err(refusal) => {
+            let who = desk.door.who_asks(&parts.headers);
             if let Some(action) = action {
-                desk.metrics.operation_refused(action, None, &refusal.error);
+                desk.metrics.operation_refused(action, who.as_ref().map(|who| &*who.name), &refusal.error);
             }
-            (None, refusal.into_response())
+            (who, refusal.into_response())
         }
     };
     match response.extensions().get::<Refusal>().cloned() {

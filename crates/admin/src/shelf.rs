@@ -82,7 +82,9 @@ pub(crate) struct Look {
 /// What somebody who looks wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wish {
-    /// An answer at once; an older snapshot will do.
+    /// Whatever is known, and be it nothing: it only saves the way.
+    Glimpse,
+    /// An answer soon; an older snapshot will do.
     Soon,
     /// What there is now.
     Fresh,
@@ -114,11 +116,11 @@ impl Shelf {
         let fresh_for =
             if self.transport.dead_letters().hides_while_looking() { FRESH_FOR_WHERE_HIDDEN } else { FRESH_FOR };
         let mut state = self.state();
-        let usable = state.known.as_ref().filter(|_| !state.is_spoilt && wish == Wish::Soon);
+        let usable = state.known.as_ref().filter(|_| !state.is_spoilt && wish != Wish::Fresh);
         if usable.is_some_and(|known| known.taken.elapsed() < fresh_for) {
             return None;
         }
-        let patience = if usable.is_some() { BRIEF } else { PATIENT };
+        let patience = if usable.is_some() || wish == Wish::Glimpse { BRIEF } else { PATIENT };
         if state.reading_since_ms.is_none() {
             (state.reading_since_ms, state.is_spoilt) = (Some(now_ms()), false);
             tokio::spawn(Arc::clone(self).read_to_the_end());

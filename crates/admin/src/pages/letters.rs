@@ -124,7 +124,7 @@ fn words<'l>(desk: &Desk, letters: impl Iterator<Item = &'l Letters>) -> Vec<Str
     let reasons = Reason::ALL.into_iter().map(|reason| format!("reason:{}", reason.name()));
     let rules = desk.rules();
     let caches = rules.caches().iter().map(|name| format!("cache:{name}"));
-    let targets = desk.targets.iter().map(|target| format!("target:{}", target.name));
+    let targets = desk.targets().into_iter().map(|(target, _)| format!("target:{}", target.name));
     let plain = |name: &&str| {
         !name.is_empty()
             && name.len() < 80
@@ -280,7 +280,7 @@ pub(crate) async fn letter(
     params.only(&["filter", "order"])?;
     let (wanted, source, now_ms) = (params.wanted()?, desk.source(Some(&source))?, now_ms());
     let letter = find(source, &id).await?;
-    let look = source.shelf.look(Wish::Soon).await;
+    let look = source.shelf.look(Wish::Glimpse).await;
     let (previous, next) =
         look.known.as_deref().map(|known| neighbours(known, &wanted, &id, now_ms)).unwrap_or_default();
     let (text, order) = (params.get("filter").unwrap_or_default(), wanted.order.name());

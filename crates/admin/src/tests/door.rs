@@ -112,7 +112,7 @@ async fn a_session_stands_for_a_token_until_it_is_closed() {
         ("login", "alice", "accepted"),
         ("login", "unknown", "refused"),
         ("logout", "alice", "accepted"),
-        ("replay", "unknown", "refused"),
+        ("replay", "alice", "refused"),
     ] {
         let line = format!("quash_operator_actions_total{{action=\"{action}\",who=\"{who}\",outcome=\"{outcome}\"}}");
         assert!(metrics.contains(&line), "{line} is not in {metrics}");
