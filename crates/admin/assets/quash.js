@@ -54,6 +54,6 @@
       await navigator.clipboard.writeText(code.textContent);
       button.textContent = "Copied";
     });
-    code.after(" ", button);
+    code.after(button);
   }
 })();

@@ -139,10 +139,16 @@ pub(crate) fn router(desk: &Arc<Desk>) -> Router {
         router.route(path, handler.route_layer(from_fn_with_state(entry, enter)))
     });
     router
-        .fallback(async || Refusal::missing("there is no such page"))
+        .fallback(nowhere)
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(axum::middleware::map_response(dress))
         .with_state(Arc::clone(desk))
+}
+
+async fn nowhere(headers: HeaderMap) -> Response {
+    let refusal = Refusal::missing("there is no such page");
+    let accepted = headers.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();
+    if accepted.contains("text/html") { pages::refused(None, &refusal) } else { refusal.into_response() }
 }
 
 /// What the door needs to know of a route.

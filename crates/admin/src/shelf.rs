@@ -18,6 +18,10 @@ pub(crate) const LETTERS_MAX: u64 = 50_000;
 /// How old a snapshot may be that is shown without another reading, and where looking hides letters from others.
 const FRESH_FOR: Duration = Duration::from_secs(2);
 const FRESH_FOR_WHERE_HIDDEN: Duration = Duration::from_secs(15);
+/// A snapshot is shown so many times longer than it took to read, but for no longer than this: people who look on and on must not
+/// keep a broker busy.
+const PAUSE: u32 = 20;
+const FRESH_FOR_MAX: Duration = Duration::from_secs(60);
 /// How long somebody waits for a reading who could be shown an older one, and who could not.
 const BRIEF: Duration = Duration::from_millis(80);
 const PATIENT: Duration = Duration::from_secs(3);
@@ -46,6 +50,8 @@ pub(crate) struct Letters {
     /// When it was read, in milliseconds since the Unix epoch.
     pub(crate) taken_ms: i64,
     taken: Instant,
+    /// How long it took to read.
+    took: Duration,
     /// How many letters there were; [`Self::outlines`] are the oldest [`LETTERS_MAX`] of them.
     pub(crate) total: u64,
     /// Oldest first.
@@ -54,7 +60,7 @@ pub(crate) struct Letters {
     pub(crate) groups: Vec<Group>,
 }
 
-/// A letter without payload, headers, attempts and trace.
+/// A letter without payload and headers, and without what no filter and no list asks of its record.
 pub(crate) struct Outline {
     pub(crate) letter: Letter,
     pub(crate) payload_bytes: usize,
@@ -113,11 +119,12 @@ impl Shelf {
 
     /// How long to wait for the reading that is due, if one is.
     fn begin(self: &Arc<Self>, wish: Wish) -> Option<Duration> {
-        let fresh_for =
+        let least =
             if self.transport.dead_letters().hides_while_looking() { FRESH_FOR_WHERE_HIDDEN } else { FRESH_FOR };
+        let fresh_for = |known: &Letters| (known.took * PAUSE).min(FRESH_FOR_MAX).max(least);
         let mut state = self.state();
         let usable = state.known.as_ref().filter(|_| !state.is_spoilt && wish != Wish::Fresh);
-        if usable.is_some_and(|known| known.taken.elapsed() < fresh_for) {
+        if usable.is_some_and(|known| known.taken.elapsed() < fresh_for(known)) {
             return None;
         }
         let patience = if usable.is_some() || wish == Wish::Glimpse { BRIEF } else { PATIENT };
@@ -163,13 +170,13 @@ async fn read(transport: &dyn Transport) -> Result<Letters, TransportError> {
     }
     // What somebody removed meanwhile is not there any more.
     let total = if total <= LETTERS_MAX { outlines.len() as u64 } else { total };
-    Ok(Letters { taken_ms, taken, total, outlines, groups: groups.into_sorted() })
+    Ok(Letters { taken_ms, taken, took: taken.elapsed(), total, outlines, groups: groups.into_sorted() })
 }
 
 impl Outline {
     pub(crate) fn of(letter: Letter) -> Self {
         let Letter { id, message, about } = letter;
-        let about = About { attempts: Vec::new(), trace: Vec::new(), ..about };
+        let about = About { attempts: Vec::new(), trace: Vec::new(), broker_id: None, quash: None, ..about };
         Self { payload_bytes: message.payload.len(), letter: Letter { id, message: Message::default(), about } }
     }
 

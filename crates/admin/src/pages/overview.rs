@@ -43,7 +43,8 @@ struct TargetShown {
     name: String,
     kind: &'static str,
     state: String,
-    is_well: bool,
+    /// How it is shown.
+    class: &'static str,
     error: Option<String>,
     removed: String,
     restarts: String,
@@ -120,7 +121,11 @@ impl TargetShown {
                 (Some(_), None) => "reachable".to_owned(),
                 (None, None) => "unknown".to_owned(),
             },
-            is_well: seen.reachable != Some(false),
+            class: match seen.reachable {
+                Some(true) => "good",
+                Some(false) => "bad",
+                None => "dim",
+            },
             error: seen.error.clone(),
             removed: number(seen.keys_removed),
             restarts: number(seen.restarts),

@@ -157,6 +157,14 @@ async fn every_answer_keeps_browsers_from_obeying_what_is_in_it() {
 }
 
 #[tokio::test]
+async fn what_is_not_there_is_a_page_for_browsers() {
+    let site = site().await;
+    let page = site.ask("GET", "/nowhere", &[("Accept", "text/html,*/*")], "").await;
+    assert!(page.status == 404 && page.body.starts_with("<!doctype html>"), "{page:?}");
+    assert_eq!(site.get("/nowhere").await.body, "{\"error\":\"there is no such page\"}\n");
+}
+
+#[tokio::test]
 async fn a_body_has_a_bound() {
     let site = Site::open([]).await;
     let long = "x".repeat(600 * 1024);
