@@ -23,6 +23,14 @@ e2e *args:
 django *args:
     ./test django {{ args }}
 
+# Rules, dashboard and runbook, before a real Prometheus
+monitoring *args:
+    ./test monitoring {{ args }}
+
+# The image and the compose file, without a Docker engine
+container *args:
+    ./test container {{ args }}
+
 # The main job at length, with everything killed again and again
 soak *args:
     ./test soak {{ args }}

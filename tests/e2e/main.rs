@@ -16,6 +16,7 @@ mod commands;
 mod dispatch;
 mod dlq;
 mod example;
+mod freshness;
 mod hand_over;
 mod lifecycle;
 mod live;
@@ -30,3 +31,4 @@ mod sources;
 // The rules of the source tree.
 mod tidy;
 mod unreadable;
+mod watching;

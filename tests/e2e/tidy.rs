@@ -96,7 +96,11 @@ fn one_word_per_thing() {
 fn the_rights_on_the_security_page_are_those_that_are_tested() {
     let page = |name: &str| fs::read_to_string(root().join("docs").join(name)).unwrap();
     let security = page("security.md");
-    for (name, begins) in [("brokers.md", "user quash on "), ("targets.md", "ACL SETUSER quash on ")] {
+    for (name, begins) in [
+        ("brokers.md", "user quash on "),
+        ("targets.md", "ACL SETUSER quash on "),
+        ("targets.md", "ACL SETUSER quash +"),
+    ] {
         let page = page(name);
         let line = page.lines().find(|line| line.starts_with(begins)).expect("the page grants rights");
         assert!(security.lines().any(|repeated| repeated == line), "docs/security.md differs from docs/{name}: {line}");

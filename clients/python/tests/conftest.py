@@ -10,7 +10,8 @@ from pathlib import Path
 
 import brokers
 import pytest
-from servers import Postgres
+import redis
+from servers import Cache, Postgres
 
 _numbers = itertools.count()
 _started: dict[str, brokers.Broker] = {}
@@ -39,6 +40,35 @@ def own_broker(request: pytest.FixtureRequest) -> Iterator[brokers.Broker]:
     yield own
     own.server.kill()
     shutil.rmtree(own.server.home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cache_server() -> Iterator[Cache]:
+    """A cache, unharmed."""
+    server = Cache(Path(tempfile.mkdtemp(prefix="quash-cache-")))
+    server.start()
+    yield server
+    server.kill()
+    shutil.rmtree(server.home, ignore_errors=True)
+
+
+@pytest.fixture
+def cache(cache_server: Cache) -> Iterator[redis.Redis]:
+    """A connection to an empty cache."""
+    client = redis.Redis(port=cache_server.port)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def own_cache() -> Iterator[Cache]:
+    """A cache to be harmed."""
+    server = Cache(Path(tempfile.mkdtemp(prefix="quash-cache-")))
+    server.start()
+    yield server
+    server.kill()
+    shutil.rmtree(server.home, ignore_errors=True)
 
 
 @pytest.fixture

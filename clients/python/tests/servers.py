@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -110,6 +110,16 @@ class Redis(Server):
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
+
+
+class Cache(Server):
+    """A Redis as a cache is: what it holds may go."""
+
+    def command(self) -> list[str]:
+        return ["redis-server", "--port", str(self.port), "--dir", str(self.home), "--save", "", "--appendonly", "no"]
+
+    def url(self, database: int = 0) -> str:
+        return f"redis://127.0.0.1:{self.port}/{database}"
 
 
 class Nats(Server):

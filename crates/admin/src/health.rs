@@ -65,6 +65,7 @@ pub(crate) async fn readyz(State(desk): State<Arc<Desk>>) -> Response {
 /// Every metric, for Prometheus.
 pub(crate) async fn metrics(State(desk): State<Arc<Desk>>) -> Response {
     if let Some(view) = &desk.view {
+        view.sources.iter().for_each(|source| source.metrics.set_oldest_unconfirmed());
         view.snapshot().lanes.iter().for_each(|lane| lane.metrics().lane(lane.is_open()));
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], desk.metrics.encode()).into_response()

@@ -230,6 +230,7 @@ mod tests {
     use quash_config::Severity;
     use quash_core::glob::Glob;
     use quash_core::key::Entries;
+    use quash_core::rule::freshness::{Freshness, Layout};
 
     use super::*;
 
@@ -240,6 +241,8 @@ mod tests {
             heads: vec![head.into()],
             own_format: false,
             entries: Entries { keys: vec![Glob::parse("product:*").unwrap()], tags: Vec::new(), shared: false },
+            freshness: Freshness::None,
+            layout: Layout::Framed,
         }
     }
 

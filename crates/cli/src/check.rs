@@ -5,10 +5,12 @@ mod entries;
 mod environment;
 mod one_server;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use quash_config::{LoadError, Loaded, Loader, PlacedProblem, ProcessEnvironment};
 use quash_core::explain::DependencyReach;
+use quash_core::guarantee::Guarantee;
 use serde::Serialize;
 
 use self::environment::{Inspected, Outcome};
@@ -43,13 +45,14 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     };
     let (resolver, warnings) = rules::compile(&loaded)?;
     let environment = match args.connect {
-        true => environment::inspect(&loaded.root, &resolver.whereabouts()).await,
+        true => environment::inspect(&loaded.root, &resolver).await,
         false => Vec::new(),
     };
     let checked = Checked {
         fine: true,
         counts: Counts::of(&loaded.root),
         dependencies: resolver.reaches(),
+        guarantees: resolver.guarantees(),
         problems: warnings.iter().collect(),
         environment,
     };
@@ -91,6 +94,8 @@ struct Checked<'p> {
     fine: bool,
     counts: Counts,
     dependencies: Vec<DependencyReach>,
+    /// What each cache promises, by its name.
+    guarantees: BTreeMap<&'p str, Guarantee>,
     problems: Vec<&'p PlacedProblem>,
     environment: Vec<Inspected>,
 }
@@ -128,6 +133,9 @@ impl Checked<'_> {
         let (paint, mut parts) = (screen.paint, Vec::new());
         if !self.dependencies.is_empty() {
             parts.push(cost::table(&self.dependencies, screen)?);
+        }
+        if !self.guarantees.is_empty() {
+            parts.push(cost::guarantees(&self.guarantees, screen)?);
         }
         if !self.problems.is_empty() {
             parts.push(problems(paint.0));
@@ -174,7 +182,8 @@ mod tests {
 
     fn checked(environment: Vec<Inspected>) -> Checked<'static> {
         let counts = Counts { caches: 4, dependencies: 7, targets: 2, sources: 1 };
-        Checked { fine: true, counts, dependencies: Vec::new(), problems: Vec::new(), environment }
+        let guarantees = BTreeMap::new();
+        Checked { fine: true, counts, dependencies: Vec::new(), guarantees, problems: Vec::new(), environment }
     }
 
     #[test]

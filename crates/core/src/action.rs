@@ -25,6 +25,26 @@ pub enum Action {
         /// What to write.
         write: Write,
     },
+    /// Remove entries together with their guards, in one step each: an entry without its guard could be stored anew by a
+    /// load that is under way. The guard of a key is the key with [`GUARD`] behind it.
+    DeleteGuarded(Object),
+    /// Put a hold in the place of an entry, so that nobody stores one until it ends: [`HOLD`](crate::freshness::HOLD).
+    Hold {
+        /// The physical key.
+        key: Box<str>,
+        /// How long nothing may be stored, in milliseconds, at least one.
+        ms: u64,
+        /// Whether the hold stands in the guard. It is written first, then the entry is removed.
+        guarded: bool,
+    },
+    /// Make entries stale, or remove them where there is nothing that could be served meanwhile: the script
+    /// [`VOID`](crate::freshness::scripts::VOID).
+    Void {
+        /// The entries.
+        object: Object,
+        /// How.
+        void: Void,
+    },
     /// Tell processes with a local copy.
     Publish {
         /// The channel.
@@ -32,6 +52,51 @@ pub enum Action {
         /// The message, UTF-8 JSON.
         message: Box<str>,
     },
+}
+
+/// What stands behind a key in the name of its guard, where readers keep leases and holds beside a plain value.
+pub const GUARD: &str = "!q";
+
+/// The entries of an action, each by its physical key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Object {
+    /// One.
+    Key(Box<str>),
+    /// Those that begin with this text, taken literally. Never empty.
+    Prefix(Box<str>),
+    /// Those that this glob matches as a whole. Never one that matches everything.
+    Pattern(Glob),
+}
+
+impl Object {
+    /// The key, prefix or glob.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Key(text) | Self::Prefix(text) => text,
+            Self::Pattern(glob) => glob.text(),
+        }
+    }
+
+    /// Its place behind the kind of an action on one key.
+    const fn place(&self) -> usize {
+        match self {
+            Self::Key(_) => 0,
+            Self::Prefix(_) => 1,
+            Self::Pattern(_) => 2,
+        }
+    }
+}
+
+/// How an entry is made stale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Void {
+    /// Where the change stands among all changes: what is stored later must have seen it. 0 where that is not known.
+    pub version: u64,
+    /// How long nothing may be stored, in milliseconds; 0 for no hold.
+    pub hold_ms: u64,
+    /// How long the old value may still be served, marked as stale, in milliseconds; 0 for not at all.
+    pub stale_ms: u64,
 }
 
 /// An ASCII integer to write, how long it lives, and whether only in the place of another.
@@ -83,7 +148,18 @@ pub enum Life {
 
 impl Action {
     /// The kinds' names in metrics and reports, as [`Action::kind`] gives them.
-    pub const KINDS: [&'static str; 6] = ["delete", "delete_prefix", "delete_pattern", "bump", "set", "publish"];
+    pub const KINDS: [&'static str; 10] = [
+        "delete",
+        "delete_prefix",
+        "delete_pattern",
+        "bump",
+        "set",
+        "publish",
+        "hold",
+        "void",
+        "void_prefix",
+        "void_pattern",
+    ];
 
     /// The place of its kind in [`Action::KINDS`].
     #[must_use]
@@ -95,6 +171,9 @@ impl Action {
             Self::Bump(_) => 3,
             Self::Set { .. } => 4,
             Self::Publish { .. } => 5,
+            Self::DeleteGuarded(object) => object.place(),
+            Self::Hold { .. } => 6,
+            Self::Void { object, .. } => 7 + object.place(),
         }
     }
 
@@ -107,16 +186,20 @@ impl Action {
     /// Whether it takes a pass over all keys.
     #[must_use]
     pub const fn scans(&self) -> bool {
-        matches!(self, Self::DeletePrefix(_) | Self::DeletePattern(_))
+        match self {
+            Self::DeletePrefix(_) | Self::DeletePattern(_) => true,
+            Self::DeleteGuarded(object) | Self::Void { object, .. } => !matches!(object, Object::Key(_)),
+            Self::Delete(_) | Self::Bump(_) | Self::Set { .. } | Self::Hold { .. } | Self::Publish { .. } => false,
+        }
     }
 
     /// What it acts on: a key, a prefix, a glob or a channel.
     #[must_use]
     pub fn object(&self) -> &str {
         match self {
-            Self::Delete(object) | Self::DeletePrefix(object) | Self::Bump(object) | Self::Set { key: object, .. } => {
-                object
-            }
+            Self::Delete(object) | Self::DeletePrefix(object) | Self::Bump(object) => object,
+            Self::Set { key, .. } | Self::Hold { key, .. } => key,
+            Self::DeleteGuarded(object) | Self::Void { object, .. } => object.text(),
             Self::DeletePattern(glob) => glob.text(),
             Self::Publish { channel, .. } => channel,
         }
@@ -125,13 +208,13 @@ impl Action {
 
 /// Kinds of actions: what a store can do, or what removing something takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ActionSet(u8);
+pub struct ActionSet(u16);
 
 impl ActionSet {
     /// None.
     pub const NONE: Self = Self(0);
     /// Every kind.
-    pub const ALL: Self = Self((1 << Action::KINDS.len()) - 1);
+    pub const ALL: Self = Self((1 << Self::NAMES.len()) - 1);
     /// [`Action::Delete`].
     pub const DELETE: Self = Self(1);
     /// [`Action::DeletePrefix`].
@@ -144,11 +227,36 @@ impl ActionSet {
     pub const SET: Self = Self(1 << 4);
     /// [`Action::Publish`].
     pub const PUBLISH: Self = Self(1 << 5);
+    /// [`Action::Hold`].
+    pub const HOLD: Self = Self(1 << 6);
+    /// [`Action::Void`] of a key.
+    pub const VOID: Self = Self(1 << 7);
+    /// [`Action::Void`] of a prefix.
+    pub const VOID_PREFIX: Self = Self(1 << 8);
+    /// [`Action::Void`] of a pattern.
+    pub const VOID_PATTERN: Self = Self(1 << 9);
+    /// Whatever is done to an entry and its guard in one step.
+    pub const GUARD: Self = Self(1 << 10);
 
-    /// The kind of an action.
+    /// The names of the kinds, in the order of their bits.
+    const NAMES: [&'static str; Action::KINDS.len() + 1] = {
+        let mut names = ["guard"; Action::KINDS.len() + 1];
+        let mut kind = 0;
+        while kind < Action::KINDS.len() {
+            names[kind] = Action::KINDS[kind];
+            kind += 1;
+        }
+        names
+    };
+
+    /// What an action takes.
     #[must_use]
     pub const fn of(action: &Action) -> Self {
-        Self(1 << action.kind_index())
+        let kind = Self(1 << action.kind_index());
+        match action {
+            Action::DeleteGuarded(_) | Action::Hold { guarded: true, .. } => kind.and(Self::GUARD),
+            _ => kind,
+        }
     }
 
     /// Both.
@@ -171,7 +279,7 @@ impl ActionSet {
 
     /// The kinds' names, as [`Action::kind`] gives them.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        (0..).zip(Action::KINDS).filter(move |(index, _)| self.0 & (1 << index) != 0).map(|(_, name)| name)
+        (0..).zip(Self::NAMES).filter(move |(index, _)| self.0 & (1 << index) != 0).map(|(_, name)| name)
     }
 }
 

@@ -5,9 +5,11 @@ use quash_config::{ConfigPath, Problem};
 
 use crate::action::{ActionSet, Write};
 use crate::glob::Glob;
-use crate::key::{KeyError, Reach, ReachBy, Remover, Scheme};
-use crate::plan::TargetId;
+use crate::key::template::Readers;
+use crate::key::{KeyError, Reach, ReachBy, Remover};
+use crate::plan::{Of, TargetId};
 use crate::resolver::Resolver;
+use crate::rule::freshness::Mode;
 use crate::rule::set::Cache;
 
 impl Resolver {
@@ -19,7 +21,7 @@ impl Resolver {
         let mut problems = Vec::new();
         for cache in &self.rules.caches {
             let path = caches.key(&cache.name);
-            let whole = removing_all(&*cache.scheme);
+            let whole = removing_all(cache);
             for target in cache.targets.iter() {
                 let (can, name) = (can(target), &self.targets()[usize::from(target.0)]);
                 let missing = |takes: ActionSet| (!can.contains(takes)).then(|| kinds(takes.without(can)));
@@ -45,15 +47,26 @@ impl Resolver {
         problems
     }
 
+    /// What rules ask of a target; of one that nobody knows, nothing.
+    #[must_use]
+    pub fn needs(&self, target: &str) -> ActionSet {
+        let Some(target) = self.target(target) else { return ActionSet::NONE };
+        let here = self.rules.caches.iter().filter(|cache| cache.targets.contains(target));
+        here.fold(ActionSet::NONE, |needs, cache| {
+            let publishes = if cache.publish.is_some() { ActionSet::PUBLISH } else { ActionSet::NONE };
+            needs.and(removing_all(cache)).and(cache.mode.on_key().takes()).and(publishes)
+        })
+    }
+
     /// What each dependency of a cache takes when every mapped column is known, by its index.
     fn out_of_reach(&self, cache: &Cache, whole: ActionSet) -> impl Iterator<Item = (usize, Reach, ActionSet)> {
         let reaches = self.reaches().into_iter().filter(|at| at.cache == cache.name);
         reaches.map(move |at| {
             let takes = match at.reach.by {
-                ReachBy::Keys => ActionSet::DELETE,
-                ReachBy::Tag => tokens(whole),
-                ReachBy::Prefix => ActionSet::DELETE_PREFIX,
-                ReachBy::Pattern => ActionSet::DELETE_PATTERN,
+                ReachBy::Keys => cache.mode.on_key().takes(),
+                ReachBy::Tag => tokens(cache, whole),
+                ReachBy::Prefix => cache.mode.on_pass(Of::Prefix).takes(),
+                ReachBy::Pattern => cache.mode.on_pass(Of::Pattern).takes(),
                 ReachBy::WholeCache => whole,
                 ReachBy::Nothing => ActionSet::NONE,
             };
@@ -62,15 +75,16 @@ impl Resolver {
     }
 }
 
-/// How a scheme renews its tokens: some write one, the others bump.
-fn tokens(whole: ActionSet) -> ActionSet {
-    if whole.contains(ActionSet::SET) { ActionSet::SET } else { ActionSet::BUMP }
+/// How tokens are renewed: some schemes write one, the others bump; and what readers make themselves is written.
+fn tokens(cache: &Cache, whole: ActionSet) -> ActionSet {
+    let writes = whole.contains(ActionSet::SET) || cache.mode.readers() != Readers::Unknown;
+    if writes && !whole.contains(ActionSet::BUMP) { ActionSet::SET } else { ActionSet::BUMP }
 }
 
-fn removing_all(scheme: &dyn Scheme) -> ActionSet {
-    let mut kinds = Kinds(ActionSet::NONE);
-    scheme.remove_all(&mut kinds);
-    kinds.0
+fn removing_all(cache: &Cache) -> ActionSet {
+    let mut kinds = Kinds { all: ActionSet::NONE, mode: cache.mode };
+    cache.scheme.remove_all(&mut kinds);
+    kinds.all
 }
 
 fn kinds(set: ActionSet) -> String {
@@ -78,26 +92,29 @@ fn kinds(set: ActionSet) -> String {
 }
 
 /// Remembers what kinds of actions it is asked for.
-struct Kinds(ActionSet);
+struct Kinds {
+    all: ActionSet,
+    mode: Mode,
+}
 
 impl Kinds {
     fn note(&mut self, kind: ActionSet) -> Result<(), KeyError> {
-        self.0 = self.0.and(kind);
+        self.all = self.all.and(kind);
         Ok(())
     }
 }
 
 impl Remover for Kinds {
     fn delete(&mut self, _: &str) -> Result<(), KeyError> {
-        self.note(ActionSet::DELETE)
+        self.note(self.mode.on_key().takes())
     }
 
     fn delete_prefix(&mut self, _: &str) -> Result<(), KeyError> {
-        self.note(ActionSet::DELETE_PREFIX)
+        self.note(self.mode.on_pass(Of::Prefix).takes())
     }
 
     fn delete_pattern(&mut self, _: &Glob) -> Result<(), KeyError> {
-        self.note(ActionSet::DELETE_PATTERN)
+        self.note(self.mode.on_pass(Of::Pattern).takes())
     }
 
     fn bump(&mut self, _: &str) -> Result<(), KeyError> {

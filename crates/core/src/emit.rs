@@ -1,13 +1,14 @@
 //! Turns stale key sets into the actions of a batch's plan.
 
 mod limit;
+mod physical;
 
 use std::time::Duration;
 
-use crate::action::{Action, Write};
+use self::physical::Physical;
+use crate::action::Action;
 use crate::event::problem::quoted;
 use crate::event::{Change, Command, Invalidate};
-use crate::glob::Glob;
 use crate::key::text::show;
 use crate::key::{KeyError, KeySet, Remover};
 use crate::plan::{ActionKind, Plan, ShareBuilder, TargetId, TargetSet};
@@ -33,6 +34,7 @@ pub(crate) struct Batch<'r> {
     widened: Vec<(u32, Widened)>,
     handed_over: Vec<(u32, u32)>,
     undeclared: Undeclared,
+    undeclared_events: u64,
     /// What all that was asked for takes, by an estimate that is never far too low.
     bytes: usize,
     /// Scratch space for rendered keys: logical and physical.
@@ -48,6 +50,7 @@ impl<'r> Batch<'r> {
             widened: Vec::new(),
             handed_over: Vec::new(),
             undeclared: Undeclared::default(),
+            undeclared_events: 0,
             bytes: 0,
             logical: String::with_capacity(KEY_BYTES_EXPECTED),
             physical: String::with_capacity(KEY_BYTES_EXPECTED),
@@ -82,8 +85,9 @@ impl<'r> Batch<'r> {
     pub(crate) fn finish(mut self, outcomes: Vec<Resolved>) -> Resolution {
         let built = std::mem::take(&mut self.shares);
         let shares = (0..).map(TargetId).zip(built).filter_map(|(target, share)| share.finish(target)).collect();
-        let Self { cache_matches, widened, handed_over, undeclared, .. } = self;
-        Resolution { plan: Plan { shares }, outcomes, cache_matches, widened, handed_over, undeclared }
+        let Self { cache_matches, widened, handed_over, undeclared, undeclared_events, .. } = self;
+        let plan = Plan { shares };
+        Resolution { plan, outcomes, cache_matches, widened, handed_over, undeclared, undeclared_events }
     }
 
     fn hand_over(&mut self, asker: u32, cache: u32) {
@@ -129,7 +133,7 @@ impl Asking<'_, '_, '_> {
         let limit = self.batch.resolver.limits.max_actions_per_event.min(self.message_left);
         self.actions_left = limit;
         self.has_unknown = found.widened.iter().any(|(_, why)| *why == Widened::UnknownColumn);
-        self.batch.widened.extend(found.widened);
+        found.widened.into_iter().for_each(|(place, why)| self.widened(place, why));
         if let Some(error) = found.error {
             self.refuse(Refused::Rule(error));
         }
@@ -138,6 +142,7 @@ impl Asking<'_, '_, '_> {
             Change::Event(event) => {
                 if found.undeclared {
                     self.batch.undeclared.add(&event.entity);
+                    self.batch.undeclared_events += u64::from(self.terms.counts);
                 }
                 self.terms.targets
             }
@@ -155,6 +160,12 @@ impl Asking<'_, '_, '_> {
             Some(refused) => Resolved::Refused(refused),
             None if self.targets.is_empty() && !self.handed_over => Resolved::Unmatched { time_us },
             None => Resolved::Asked(Asked { targets: self.targets, next_pass: self.next_pass, time_us }),
+        }
+    }
+
+    fn widened(&mut self, place: u32, why: Widened) {
+        if self.terms.counts {
+            self.batch.widened.push((place, why));
         }
     }
 
@@ -181,7 +192,9 @@ impl Asking<'_, '_, '_> {
         if !is_due {
             return;
         }
-        self.batch.count_match(place);
+        if self.terms.counts {
+            self.batch.count_match(place);
+        }
         let sets = self.within_limit(place, cache, targets, sets);
         for set in sets.iter() {
             if let Err(error) = self.remove(cache, targets, set) {
@@ -254,9 +267,10 @@ fn key_refused(cache: &Cache, error: KeyError, has_unknown: bool) -> Refused {
     }
     match error {
         KeyError::TooLong { .. } => Refused::Limit { cache, error: text },
-        KeyError::EmptyInPrefix { .. } | KeyError::Unspellable { .. } | KeyError::OutOfReach(_) => {
-            Refused::Rule(RuleError { cache: Some(cache), error: text })
-        }
+        KeyError::EmptyInPrefix { .. }
+        | KeyError::Unspellable { .. }
+        | KeyError::OutOfReach(_)
+        | KeyError::Reserved => Refused::Rule(RuleError { cache: Some(cache), error: text }),
     }
 }
 
@@ -268,76 +282,6 @@ fn announcement(cache: &Cache, set: &KeySet<'_>) -> String {
     serde_json::json!({ "cache": cache.name, "args": exact }).to_string()
 }
 
-/// Spells logical keys as the targets do, and puts them into the plan.
-struct Physical<'p> {
-    resolver: &'p Resolver,
-    shares: &'p mut [ShareBuilder],
-    key: &'p mut String,
-    /// Whose keys they are; `None` for those that a command names itself.
-    cache: Option<&'p Cache>,
-    targets: TargetSet,
-    asker: u32,
-}
-
-impl<'p> Physical<'p> {
-    fn new(asking: &'p mut Asking<'_, '_, '_>, cache: Option<&'p Cache>, targets: TargetSet) -> Self {
-        let Batch { resolver, shares, physical, .. } = asking.batch;
-        Self { resolver, shares, key: physical, cache, targets, asker: asking.asker }
-    }
-
-    fn each(&mut self, logical: &str, kind: ActionKind, make: impl Fn(Box<str>) -> Action) -> Result<(), KeyError> {
-        let limit = self.resolver.limits.max_key_bytes;
-        for target in self.targets.iter() {
-            for prefix in self.resolver.prefixes(self.cache, target) {
-                self.key.clear();
-                self.key.push_str(prefix);
-                self.key.push_str(logical);
-                if self.key.len() > limit {
-                    return Err(KeyError::TooLong { bytes: self.key.len(), limit });
-                }
-                let key = self.key.as_str();
-                self.shares[usize::from(target.0)].ask(self.asker, kind, (key, ""), || make(key.into()));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Remover for Physical<'_> {
-    fn delete(&mut self, key: &str) -> Result<(), KeyError> {
-        self.each(key, ActionKind::Delete, Action::Delete)
-    }
-
-    fn delete_prefix(&mut self, prefix: &str) -> Result<(), KeyError> {
-        self.each(prefix, ActionKind::DeletePrefix, Action::DeletePrefix)
-    }
-
-    fn delete_pattern(&mut self, pattern: &Glob) -> Result<(), KeyError> {
-        let limit = self.resolver.limits.max_key_bytes;
-        for target in self.targets.iter() {
-            for prefix in self.resolver.prefixes(self.cache, target) {
-                let glob = pattern.behind(prefix);
-                if glob.text().len() > limit {
-                    return Err(KeyError::TooLong { bytes: glob.text().len(), limit });
-                }
-                let share = &mut self.shares[usize::from(target.0)];
-                share.ask(self.asker, ActionKind::DeletePattern, (glob.text(), ""), || {
-                    Action::DeletePattern(glob.clone())
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn bump(&mut self, tag: &str) -> Result<(), KeyError> {
-        self.each(tag, ActionKind::Bump, Action::Bump)
-    }
-
-    fn set(&mut self, key: &str, write: Write) -> Result<(), KeyError> {
-        self.each(key, ActionKind::Set(write), |key| Action::Set { key, write })
-    }
-}
-
 impl Resolver {
     /// What removes everything of every cache on a target: the last resort when the exact past is not known any more.
     #[must_use]
@@ -347,7 +291,7 @@ impl Resolver {
         let targets = TargetSet::from_iter([target]);
         for cache in self.rules.caches.iter().filter(|cache| cache.targets.contains(target)) {
             let (shares, cache) = (&mut shares, Some(cache));
-            let mut physical = Physical { resolver: self, shares, key: &mut key, cache, targets, asker: 0 };
+            let mut physical = Physical::everything(self, shares, &mut key, cache, targets, 0);
             cache.into_iter().for_each(|cache| cache.scheme.remove_all(&mut physical));
         }
         let share = shares.into_iter().nth(usize::from(target.0)).and_then(|share| share.finish(target));

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::emit::Batch;
 use crate::event::{Change, DecodeError, Event, Invalidate, Row};
+use crate::guarantee::Guarantee;
 use crate::key::text::show;
 use crate::key::{ArgSet, KeySet, Reach, ReachBy};
 use crate::plan::Share;
@@ -107,6 +108,8 @@ pub struct ExplainedCache {
     pub actions: Vec<PlannedAction>,
     /// When it is done again, in milliseconds from the first pass.
     pub again_after_ms: Vec<u64>,
+    /// What it promises once that is done.
+    pub guarantee: Guarantee,
 }
 
 /// One action on one target.
@@ -277,6 +280,7 @@ impl Resolver {
                     .iter()
                     .map(|due| u64::try_from(due.as_millis()).unwrap_or(u64::MAX))
                     .collect(),
+                guarantee: Guarantee::of(cache),
             });
         }
         let Planned { actions: command, error, .. } = match change {

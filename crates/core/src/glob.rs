@@ -77,6 +77,14 @@ impl Glob {
         Self(builder.0.into())
     }
 
+    /// The pattern of what it matches with this text behind it, which is taken literally.
+    #[must_use]
+    pub fn followed_by(&self, text: &str) -> Self {
+        let mut builder = GlobBuilder(self.0.to_string());
+        builder.literal(text);
+        Self(builder.0.into())
+    }
+
     /// Reads a text that [`Glob::text`] gave; `None` for any other syntax.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -260,6 +268,7 @@ mod tests {
         assert_eq!(glob(&["a*[x]\\", "*", "é", "*", "*", "#"]).text(), "a\\*\\[x\\]\\\\*é*[0-9a-f][0-9a-f]");
         assert_eq!(glob(&["#"]).behind("my*:1:").text(), "my\\*:1:[0-9a-f][0-9a-f]");
         assert_eq!(glob(&["a*", "*", "b"]).text(), "a\\**b");
+        assert_eq!(glob(&["a", "*"]).followed_by("!q*").text(), "a*!q\\*");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 // The flow: bytes to a plan.
 mod capability;
 pub mod explain;
+pub mod guarantee;
 pub mod resolve;
 
 mod emit;
@@ -26,6 +27,10 @@ pub mod key;
 
 pub mod glob;
 
+// What readers and workers write at a key.
+pub mod freshness;
+
 // What to do about it, merged over a batch.
 pub mod action;
 pub mod plan;
+pub mod reserved;

@@ -1,11 +1,13 @@
 //! Merges what a batch of events asks for into one deduplicated share per target.
 
+mod unite;
+
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use smallvec::SmallVec;
 
-use crate::action::{Action, Write};
+use crate::action::{Action, ActionSet, Object, Void, Write};
 
 /// The most targets that can be declared: [`TargetSet`] is 64 bits.
 pub const TARGETS_MAX: usize = 64;
@@ -118,6 +120,8 @@ pub(crate) struct ShareBuilder {
     /// Seeded per batch: publishers choose the keys, and must not be able to choose collisions.
     hasher: DefaultHashBuilder,
     has_prefix: bool,
+    /// Whether a key may be asked for in more than one way.
+    has_frames: bool,
 }
 
 impl ShareBuilder {
@@ -132,6 +136,8 @@ impl ShareBuilder {
             return;
         }
         self.has_prefix |= kind == ActionKind::DeletePrefix;
+        self.has_frames |=
+            matches!(kind, ActionKind::DeleteGuarded(Of::Key) | ActionKind::Hold { .. } | ActionKind::Void(Of::Key, _));
         self.actions.push(make());
         self.asked_by.push(SmallVec::from_slice(&[asker]));
         self.index();
@@ -166,6 +172,9 @@ impl ShareBuilder {
     /// The share, without what its prefixes remove anyway; `None` when nothing was asked for.
     pub(crate) fn finish(self, target: TargetId) -> Option<Share> {
         let mut share = Share { target, actions: self.actions, asked_by: self.asked_by };
+        if self.has_frames {
+            unite::unite(&mut share);
+        }
         if self.has_prefix {
             subsume(&mut share);
         }
@@ -182,6 +191,49 @@ pub(crate) enum ActionKind {
     Bump,
     Set(Write),
     Publish,
+    DeleteGuarded(Of),
+    Hold { ms: u64, guarded: bool },
+    Void(Of, Void),
+}
+
+impl ActionKind {
+    /// What it takes.
+    pub(crate) const fn takes(self) -> ActionSet {
+        match self {
+            Self::Delete => ActionSet::DELETE,
+            Self::DeletePrefix => ActionSet::DELETE_PREFIX,
+            Self::DeletePattern => ActionSet::DELETE_PATTERN,
+            Self::Bump => ActionSet::BUMP,
+            Self::Set(_) => ActionSet::SET,
+            Self::Publish => ActionSet::PUBLISH,
+            Self::DeleteGuarded(Of::Key) => ActionSet::DELETE.and(ActionSet::GUARD),
+            Self::DeleteGuarded(Of::Prefix) => ActionSet::DELETE_PREFIX.and(ActionSet::GUARD),
+            Self::DeleteGuarded(Of::Pattern) => ActionSet::DELETE_PATTERN.and(ActionSet::GUARD),
+            Self::Hold { guarded: false, .. } => ActionSet::HOLD,
+            Self::Hold { guarded: true, .. } => ActionSet::HOLD.and(ActionSet::GUARD),
+            Self::Void(Of::Key, _) => ActionSet::VOID,
+            Self::Void(Of::Prefix, _) => ActionSet::VOID_PREFIX,
+            Self::Void(Of::Pattern, _) => ActionSet::VOID_PATTERN,
+        }
+    }
+}
+
+/// What kind of [`Object`] an action has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Of {
+    Key,
+    Prefix,
+    Pattern,
+}
+
+impl Of {
+    const fn object(object: &Object) -> Self {
+        match object {
+            Object::Key(_) => Self::Key,
+            Object::Prefix(_) => Self::Prefix,
+            Object::Pattern(_) => Self::Pattern,
+        }
+    }
 }
 
 /// An action's identity: its kind, and the texts that tell it from others of its kind.
@@ -208,6 +260,9 @@ fn kind_of(action: &Action) -> Identity<'_> {
         Action::Bump(tag) => (ActionKind::Bump, (tag, "")),
         Action::Set { key, write } => (ActionKind::Set(*write), (key, "")),
         Action::Publish { channel, message } => (ActionKind::Publish, (channel, message)),
+        Action::DeleteGuarded(object) => (ActionKind::DeleteGuarded(Of::object(object)), (object.text(), "")),
+        Action::Hold { key, ms, guarded } => (ActionKind::Hold { ms: *ms, guarded: *guarded }, (key, "")),
+        Action::Void { object, void } => (ActionKind::Void(Of::object(object), *void), (object.text(), "")),
     };
     Identity { kind, object }
 }
@@ -232,7 +287,7 @@ fn subsume(share: &mut Share) {
     let mut widest: Vec<(Box<str>, Askers)> = Vec::new();
     for (prefix, askers) in prefixes {
         match widest.last_mut().filter(|(wider, _)| prefix.starts_with(&**wider)) {
-            Some((_, known)) => unite(known, &askers),
+            Some((_, known)) => join(known, &askers),
             None => widest.push((prefix, askers)),
         }
     }
@@ -258,7 +313,7 @@ fn is_swallowed(widest: &[(Box<str>, Askers)], action: &Action, askers: &Askers)
     })
 }
 
-fn unite(known: &mut Askers, more: &Askers) {
+fn join(known: &mut Askers, more: &Askers) {
     known.extend_from_slice(more);
     known.sort_unstable();
     known.dedup();

@@ -26,19 +26,21 @@ pub struct Request<'a> {
     /// The queues that count as somebody else's: caches that name one of them are not done, but reported in
     /// [`Resolution::handed_over`].
     pub elsewhere: QueueSet,
+    /// Whether what it matches is counted: what a share that comes back matches was counted before.
+    pub counts: bool,
 }
 
 impl<'a> Request<'a> {
     /// A fresh event, of which everything is to do here.
     #[must_use]
     pub const fn fresh(payload: Payload<'a>, format: Format) -> Self {
-        let Terms { targets, pass, scope, elsewhere } = Terms::FRESH;
-        Self { payload, format, targets, pass, scope, elsewhere }
+        let Terms { targets, pass, scope, elsewhere, counts } = Terms::FRESH;
+        Self { payload, format, targets, pass, scope, elsewhere, counts }
     }
 
     pub(crate) const fn terms(&self) -> Terms<'a> {
-        let Self { targets, pass, scope, elsewhere, .. } = *self;
-        Terms { targets, pass, scope, elsewhere }
+        let Self { targets, pass, scope, elsewhere, counts, .. } = *self;
+        Terms { targets, pass, scope, elsewhere, counts }
     }
 }
 
@@ -49,11 +51,12 @@ pub(crate) struct Terms<'a> {
     pub(crate) pass: Duration,
     pub(crate) scope: Option<&'a Scope>,
     pub(crate) elsewhere: QueueSet,
+    pub(crate) counts: bool,
 }
 
 impl Terms<'_> {
     pub(crate) const FRESH: Self =
-        Self { targets: TargetSet::ALL, pass: Duration::ZERO, scope: None, elsewhere: QueueSet::NONE };
+        Self { targets: TargetSet::ALL, pass: Duration::ZERO, scope: None, elsewhere: QueueSet::NONE, counts: true };
 }
 
 /// What a batch asks for.
@@ -63,15 +66,17 @@ pub struct Resolution {
     pub plan: Plan,
     /// What became of each request, in their order; of the first ones only, where the batch was split.
     pub outcomes: Vec<Resolved>,
-    /// How often each cache matched, by its place in [`Resolver::caches`](crate::resolve::Resolver::caches); caches that did not match are left out.
+    /// How often each cache matched a request that counts, by its place in [`Resolver::caches`](crate::resolve::Resolver::caches); caches that did not match are left out.
     pub cache_matches: Vec<(u32, u32)>,
-    /// How often a cache was widened and why, by its place in [`Resolver::caches`](crate::resolve::Resolver::caches).
+    /// How often a cache was widened for a request that counts, and why, by its place in [`Resolver::caches`](crate::resolve::Resolver::caches).
     pub widened: Vec<(u32, Widened)>,
     /// The requests, by their places, and the caches, by theirs, that have to go to the queues that these caches name.
     /// Ascending by request; usually none.
     pub handed_over: Vec<(u32, u32)>,
     /// The entities of its events that no cache depends on.
     pub undeclared: Undeclared,
+    /// How many events of such entities the requests that count had.
+    pub undeclared_events: u64,
 }
 
 /// What became of one request.

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quash_config::{ConfigPath, Problem, Severity};
 
+use crate::glob::Matcher;
+use crate::key::KeyFormat;
 use crate::plan::{TARGETS_MAX, TargetId, TargetSet};
 use crate::rule::compile;
 use crate::rule::config::{CacheConfig, Limits};
+use crate::rule::freshness::{Layout, Mode};
 use crate::rule::set::{Cache, RuleSet};
 use crate::scope::{QUEUES_MAX, QueueId, QueueSet};
 
@@ -28,6 +31,23 @@ pub struct Resolver {
 pub(crate) struct Target {
     /// What stands before a logical key: one physical key each.
     pub(crate) prefixes: Vec<Box<str>>,
+    /// The caches whose entries are not merely removed, for commands that name a key themselves: what their physical keys
+    /// look like.
+    special: Vec<(Matcher, Mode)>,
+}
+
+impl Target {
+    fn new(target: TargetId, format: &KeyFormat, rules: &RuleSet) -> Self {
+        let prefixes = format.prefixes();
+        let here = rules.caches.iter().filter(|cache| cache.targets.contains(target) && cache.mode.is_special());
+        let special = here.flat_map(|cache| {
+            let own = cache.prefixes.as_ref().map(|own| &own[usize::from(target.0)]);
+            let (keys, mode) = (cache.scheme.entries().keys, cache.mode);
+            let heads = own.unwrap_or(&prefixes).iter();
+            heads.flat_map(|head| keys.iter().map(|key| (key.behind(head).matcher(), mode))).collect::<Vec<_>>()
+        });
+        Self { special: special.collect(), prefixes }
+    }
 }
 
 impl Resolver {
@@ -48,14 +68,23 @@ impl Resolver {
         let resolver = Self {
             cache_names: rules.caches.iter().map(|cache| cache.name.clone()).collect(),
             target_names: declared.targets.keys().cloned().collect(),
-            targets: declared.targets.values().map(|format| Target { prefixes: format.prefixes() }).collect(),
+            targets: (0..)
+                .map(TargetId)
+                .zip(declared.targets.values())
+                .map(|(target, format)| Target::new(target, format, &rules))
+                .collect(),
             limits: declared.limits,
             queue_names,
             rules,
         };
         let usable = |problems: &[Problem]| problems.iter().all(|problem| problem.severity < Severity::Error);
         if usable(&problems) {
-            problems.extend(resolver.doubts());
+            let unkept = resolver.unkept();
+            let is_worse =
+                |doubt: &Problem, other: &Problem| other.severity > doubt.severity && other.path == doubt.path;
+            let doubts = resolver.doubts().into_iter();
+            problems.extend(doubts.filter(|doubt| !unkept.iter().any(|other| is_worse(doubt, other))));
+            problems.extend(unkept);
         }
         (usable(&problems).then_some(resolver), problems)
     }
@@ -77,6 +106,19 @@ impl Resolver {
             Some(prefixes) => &prefixes[target],
             None => &self.targets[target].prefixes,
         }
+    }
+
+    /// How an entry is made stale that a command names itself: as the cache says whose it is.
+    pub(crate) fn mode_of(&self, target: TargetId, key: &str) -> Mode {
+        let mut special = self.targets[usize::from(target.0)].special.iter();
+        special.find(|(keys, _)| keys.matches(key.as_bytes())).map_or_else(Mode::default, |(_, mode)| *mode)
+    }
+
+    /// How entries are made stale that a command names by what they begin with: together with their guards, if any cache of
+    /// the target has some. Other keys have none, and removing what is not there is harmless.
+    pub(crate) fn mode_of_some(&self, target: TargetId) -> Mode {
+        let mut guarded = self.targets[usize::from(target.0)].special.iter().map(|(_, mode)| *mode);
+        guarded.find(|mode| mode.layout == Layout::Plain).unwrap_or_default()
     }
 
     /// The targets' names, in the order of their ids.

@@ -3,6 +3,7 @@
 use crate::key::Entries;
 use crate::plan::TargetId;
 use crate::resolver::Resolver;
+use crate::rule::freshness::{Freshness, Layout, Mode};
 use crate::rule::set::Cache;
 
 /// Where the entries of one cache are on one target.
@@ -18,6 +19,10 @@ pub struct Whereabouts {
     pub own_format: bool,
     /// What its logical keys look like.
     pub entries: Entries,
+    /// What its readers do.
+    pub freshness: Freshness,
+    /// Where they keep leases, if they take any.
+    pub layout: Layout,
 }
 
 impl Resolver {
@@ -38,12 +43,15 @@ impl Resolver {
     }
 
     fn whereabouts_of(&self, cache: &Cache, target: TargetId) -> Whereabouts {
+        let Mode { freshness, layout, .. } = cache.mode;
         Whereabouts {
             cache: cache.name.clone(),
             target: self.targets()[usize::from(target.0)].clone(),
             heads: self.prefixes(Some(cache), target).to_vec(),
             own_format: cache.prefixes.is_some(),
             entries: cache.scheme.entries(),
+            freshness,
+            layout,
         }
     }
 }

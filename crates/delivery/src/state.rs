@@ -38,6 +38,12 @@ impl Default for State {
 }
 
 impl State {
+    /// Whether nothing of the delivery was tried before.
+    #[must_use]
+    pub const fn is_fresh(&self) -> bool {
+        self.attempt == 1 && self.pass.is_zero() && self.first_failure_ms.is_none()
+    }
+
     /// Reads the state from a message's headers. A header that makes no sense counts as absent: that costs at most work
     /// done twice, and never an event.
     pub fn read(headers: &Headers, target: impl Fn(&str) -> Option<TargetId>) -> Self {
@@ -51,7 +57,7 @@ impl State {
             targets: if named.is_empty() { TargetSet::ALL } else { known },
             elsewhere: named.contains(&None),
             pass: number(headers, headers::PASS).map_or(Duration::ZERO, Duration::from_millis),
-            first_failure_ms: number(headers, headers::FIRST_FAILURE),
+            first_failure_ms: read_first_failure(headers),
         }
     }
 
@@ -65,6 +71,12 @@ impl State {
         set_or_remove(headers, headers::PASS, (!self.pass.is_zero()).then(|| self.pass.as_millis().to_string()));
         set_or_remove(headers, headers::FIRST_FAILURE, self.first_failure_ms.map(|at| at.to_string()));
     }
+}
+
+/// When the share that a message is first failed, in milliseconds since the Unix epoch; `None` when it did not.
+#[must_use]
+pub fn read_first_failure(headers: &Headers) -> Option<i64> {
+    number(headers, headers::FIRST_FAILURE)
 }
 
 /// The failed attempts that travel with a message, oldest first; none when the header is absent or makes no sense.

@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quash_config::{ConfigPath, Problem, Root, Secret, Severity, Span, Tagged};
-use quash_core::action::ActionSet;
 use quash_core::event::{Accept, Format};
+use quash_core::plan::TargetId;
 use quash_core::resolve::{Declared, Resolver};
 use quash_core::rule::config::{CacheConfig, EntityConfig, Limits, OnUnknown};
 use quash_core::rule::dispatch::DispatchConfig;
 use quash_delivery::retry::RetryConfig;
-use quash_store::TargetConfig;
+use quash_store::{Can, TargetConfig};
 use quash_transport::TransportConfig;
 use serde::Deserialize;
 
@@ -150,9 +150,12 @@ impl Config {
 
     /// What rules ask of targets that these cannot do.
     fn check_reach(&self, rules: &Resolver) -> Vec<Problem> {
-        let can = |target: &TargetConfig| target.kind.build().map_or(ActionSet::ALL, |store| store.can().actions);
-        let can: Vec<ActionSet> = self.targets.values().map(can).collect();
-        rules.beyond(|target| can.get(usize::from(target.0)).copied().unwrap_or(ActionSet::ALL))
+        let can = |target: &TargetConfig| target.kind.build().map_or(Can::ALL, |store| store.can());
+        let can: Vec<Can> = self.targets.values().map(can).collect();
+        let can = |target: TargetId| can.get(usize::from(target.0)).copied().unwrap_or(Can::ALL);
+        let mut problems = rules.beyond(|target| can(target).actions);
+        problems.extend(rules.guards_apart(|target| can(target).has_slots));
+        problems
     }
 
     /// What of the kinds' own values does not fit together.

@@ -2,13 +2,27 @@
 //!
 //! A promise that is broken panics with what differs. [`all`] runs every one of them.
 
+mod frames;
+mod integers;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Applied, Described, Questions, Sighted, Sought, Store, Survey};
-use quash_core::action::{Action, ActionSet, Life, Number, Write};
+use self::frames::{
+    a_hold_in_a_guard_removes_the_entry_beside_it, a_hold_takes_the_place_of_an_entry_for_its_time,
+    a_pass_makes_stale_what_it_finds, a_pass_takes_entries_and_guards_along_whichever_it_finds, a_void_can_hold,
+    a_void_leaves_a_value_that_may_be_served_as_stale, a_void_of_a_version_is_done_once,
+    a_void_removes_what_could_not_be_served, an_entry_goes_with_its_guard,
+    any_number_of_entries_are_void_and_a_refused_one_costs_only_itself,
+};
+use self::integers::{
+    a_bump_writes_a_fresh_integer, a_renewal_changes_what_exists_and_makes_nothing,
+    a_set_writes_an_integer_with_its_time_to_live, a_set_writes_the_time_in_microseconds,
+};
+use super::{Applied, Questions, Sighted, Sought, Stands, Store, Survey};
+use quash_core::action::{Action, ActionSet, Object, Void, Write};
 use quash_core::glob::{Glob, GlobBuilder};
 
 /// A store under test, and a way to see behind it.
@@ -22,6 +36,12 @@ pub trait Fixture: Send + Sync {
 
     /// Reads an entry as an application would.
     async fn get(&self, key: &str) -> Option<String>;
+
+    /// Writes an entry of any bytes, for so many milliseconds.
+    async fn set_bytes(&self, key: &str, value: &[u8], ttl_ms: u64);
+
+    /// Reads an entry of any bytes.
+    async fn get_bytes(&self, key: &str) -> Option<Vec<u8>>;
 
     /// How long an entry has still to live, in milliseconds; `None` when it is absent or lives for good.
     async fn ttl_ms(&self, key: &str) -> Option<u64>;
@@ -51,6 +71,8 @@ pub async fn all(fixture: &dyn Fixture) {
     let does = |actions: &[ActionSet]| actions.iter().all(|kind| can.actions.contains(*kind));
     let (delete, prefix, pattern) = (ActionSet::DELETE, ActionSet::DELETE_PREFIX, ActionSet::DELETE_PATTERN);
     let (bump, set, publish) = (ActionSet::BUMP, ActionSet::SET, ActionSet::PUBLISH);
+    let (hold, void, guard) = (ActionSet::HOLD, ActionSet::VOID, ActionSet::GUARD);
+    let (void_prefix, void_pattern) = (ActionSet::VOID_PREFIX, ActionSet::VOID_PATTERN);
     run! {
         true =>
             what_is_not_claimed_is_refused_and_does_nothing
@@ -75,6 +97,17 @@ pub async fn all(fixture: &dyn Fixture) {
             a_set_writes_an_integer_with_its_time_to_live
             a_set_writes_the_time_in_microseconds
             a_renewal_changes_what_exists_and_makes_nothing;
+        does(&[hold]) => a_hold_takes_the_place_of_an_entry_for_its_time;
+        does(&[hold, guard]) => a_hold_in_a_guard_removes_the_entry_beside_it;
+        does(&[guard, delete]) => an_entry_goes_with_its_guard;
+        does(&[guard, prefix, pattern]) => a_pass_takes_entries_and_guards_along_whichever_it_finds;
+        does(&[void]) =>
+            a_void_leaves_a_value_that_may_be_served_as_stale
+            a_void_removes_what_could_not_be_served
+            a_void_can_hold
+            a_void_of_a_version_is_done_once
+            any_number_of_entries_are_void_and_a_refused_one_costs_only_itself;
+        does(&[void_prefix, void_pattern]) => a_pass_makes_stale_what_it_finds;
         does(&[publish]) => a_publication_arrives;
         does(&[publish, prefix]) => a_publication_comes_after_what_it_announces;
         can.tells_restarts => the_identity_stays_the_same;
@@ -88,6 +121,7 @@ pub async fn all(fixture: &dyn Fixture) {
 pub async fn what_is_not_claimed_is_refused_and_does_nothing(fixture: &dyn Fixture) {
     let can = fixture.store().can().actions;
     let publish = Action::Publish { channel: "quash:local".into(), message: "{}".into() };
+    let void = Void { version: 0, hold_ms: 0, stale_ms: 1000 };
     let each = [
         delete("k:1"),
         Action::DeletePrefix("k:".into()),
@@ -95,6 +129,12 @@ pub async fn what_is_not_claimed_is_refused_and_does_nothing(fixture: &dyn Fixtu
         Action::Bump("t".into()),
         set("t", Write::exactly(1)),
         publish,
+        Action::Hold { key: "k:1".into(), ms: 1000, guarded: false },
+        Action::Hold { key: "k:1".into(), ms: 1000, guarded: true },
+        Action::DeleteGuarded(Object::Key("k:1".into())),
+        Action::DeleteGuarded(Object::Prefix("k:".into())),
+        Action::Void { object: Object::Key("k:1".into()), void },
+        Action::Void { object: Object::Prefix("k:".into()), void },
     ];
     let beyond: Vec<Action> = each.into_iter().filter(|action| !can.contains(ActionSet::of(action))).collect();
     seed(fixture, &["k:1", "t"]).await;
@@ -264,65 +304,6 @@ pub async fn a_refused_key_costs_its_prefix_and_no_other(fixture: &dyn Fixture) 
     assert_eq!(left(fixture, &keys).await, BTreeSet::from(["a:2"]));
 }
 
-/// A bump leaves an ASCII integer that was not there before.
-pub async fn a_bump_writes_a_fresh_integer(fixture: &dyn Fixture) {
-    let bump = [Action::Bump("author:3".into())];
-    let mut seen = BTreeSet::new();
-    for _ in 0..3 {
-        assert_eq!(outcomes(fixture, &bump).await, [Ok(0)]);
-        let token = fixture.get("author:3").await;
-        let number = token.as_deref().and_then(|token| token.parse::<i64>().ok());
-        assert!(number.is_some_and(|number| number >= 0), "{token:?}");
-        seen.insert(token);
-    }
-    assert_eq!(seen.len(), 3, "each bump writes another token: {seen:?}");
-}
-
-/// A set leaves an ASCII integer, for its time or for good.
-pub async fn a_set_writes_an_integer_with_its_time_to_live(fixture: &dyn Fixture) {
-    let number = Write::exactly(-1_700_000_000);
-    let actions = [set("short", Write { life: Life::Ms(60_000), ..number }), set("long", number)];
-    assert_eq!(outcomes(fixture, &actions).await, [Ok(0), Ok(0)]);
-    for key in ["short", "long"] {
-        assert_eq!(fixture.get(key).await.as_deref(), Some("-1700000000"), "{key}");
-    }
-    let ttl = fixture.ttl_ms("short").await;
-    assert!(ttl.is_some_and(|ttl| (50_000..=60_000).contains(&ttl)), "{ttl:?}");
-    assert_eq!(fixture.ttl_ms("long").await, None);
-}
-
-/// A tag's time is the time at which it is written, in microseconds since the Unix epoch.
-pub async fn a_set_writes_the_time_in_microseconds(fixture: &dyn Fixture) {
-    let now_us = || std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_micros());
-    let before = now_us();
-    let write = Write { number: Number::NowUs, life: Life::Forever, only_if_exists: false };
-    assert_eq!(outcomes(fixture, &[set("tag", write)]).await, [Ok(0)]);
-    let written = fixture.get("tag").await.and_then(|text| text.parse::<u128>().ok());
-    assert!(written.is_some_and(|written| (before..=now_us()).contains(&written)), "{written:?}");
-}
-
-/// What may only replace something changes it, keeps its time to live, and makes nothing where nothing is.
-pub async fn a_renewal_changes_what_exists_and_makes_nothing(fixture: &dyn Fixture) {
-    let first = Write { life: Life::Ms(60_000), ..Write::exactly(7) };
-    outcomes(fixture, &[set("generation", first), set("forever", Write::exactly(7))]).await;
-    let actions = ["generation", "forever", "gone"].map(|key| set(key, Write::RENEW));
-    let mut seen = BTreeSet::from(["7".to_owned()]);
-    for _ in 0..3 {
-        assert_eq!(outcomes(fixture, &actions).await, [Ok(0), Ok(0), Ok(0)]);
-        seen.extend(fixture.get("generation").await);
-    }
-    assert_eq!(seen.len(), 4, "each renewal writes another integer: {seen:?}");
-    let is_integer = |text: &String| text.parse::<i64>().is_ok_and(|number| number >= 0);
-    assert!(seen.iter().all(is_integer), "{seen:?}");
-    assert_eq!(fixture.get("gone").await, None);
-    let ttl = fixture.ttl_ms("generation").await;
-    assert!(ttl.is_some_and(|ttl| (50_000..=60_000).contains(&ttl)), "{ttl:?}");
-    assert_eq!(fixture.ttl_ms("forever").await, None);
-    let only = Write { only_if_exists: true, ..Write::exactly(8) };
-    assert_eq!(outcomes(fixture, &[set("forever", only), set("gone", only)]).await, [Ok(0), Ok(0)]);
-    assert_eq!((fixture.get("forever").await.as_deref(), fixture.get("gone").await), (Some("8"), None));
-}
-
 /// Whoever listens gets the message as it was given.
 pub async fn a_publication_arrives(fixture: &dyn Fixture) {
     fixture.listen("quash:local").await;
@@ -384,12 +365,13 @@ pub async fn asking_removes_nothing(fixture: &dyn Fixture) {
         Ok(vec![true, false, true, true])
     );
     assert_eq!(questions(fixture).count_prefixes(&["star", "star*", "none", "a", ""]).await, Ok(vec![2, 1, 0, 1, 0]));
-    assert!(store.inspect().await.is_ok_and(|findings| !findings.is_empty()));
+    assert!(store.inspect(store.can().actions).await.is_ok_and(|findings| !findings.is_empty()));
     let described = questions(fixture).describe(&["star*", "st"]).await;
     let Ok([Some(star), None]) = described.as_deref() else { panic!("{described:?}") };
-    // The documented rights do not show the type and the time to live.
-    let known = Described { kind: Some("string".to_owned()), expires: Some(false), ttl_ms: None };
-    assert!(*star == known || *star == Described::default(), "{star:?}");
+    // What the documented rights do not show is left blank.
+    assert!(star.kind.as_deref().is_none_or(|kind| kind == "string"), "{star:?}");
+    assert!(star.expires.is_none_or(|expires| !expires) && star.ttl_ms.is_none(), "{star:?}");
+    assert!(star.stands.is_none_or(|stands| stands == Stands::Foreign), "{star:?}");
     assert_eq!(left(fixture, &AWKWARD).await, BTreeSet::from(AWKWARD));
 }
 

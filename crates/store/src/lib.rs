@@ -25,6 +25,7 @@ pub use self::survey::{Sighted, Sought, Survey, places};
 
 use quash_config::{Span, Tagged};
 use quash_core::action::{Action, ActionSet};
+use quash_core::freshness::{HEADER, MAGIC};
 use quash_core::glob::Glob;
 use quash_core::key::KeyFormat;
 
@@ -92,11 +93,12 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Unreachable`] as above; [`StoreError::Refused`] when the rights do not allow to ask.
     async fn identity(&self) -> Result<Identity, StoreError>;
 
-    /// Inspects the cache for `check --connect`: reachability, rights, eviction policy, persistence. Removes nothing.
+    /// Inspects the cache for `check --connect`: reachability, rights, eviction policy, persistence. Removes nothing. `needs`
+    /// is what rules ask of it: rights that only holds and voids take are tried if they are among these.
     ///
     /// # Errors
     /// As [`Store::identity`].
-    async fn inspect(&self) -> Result<Vec<Finding>, StoreError>;
+    async fn inspect(&self, needs: ActionSet) -> Result<Vec<Finding>, StoreError>;
 
     /// What this kind of cache can do. Configuration is refused where a rule asks for more, and the suite under
     /// `conformance` holds the store to it.
@@ -126,11 +128,13 @@ pub struct Can {
     pub actions: ActionSet,
     /// Whether [`Store::identity`] tells that it restarted. Where it does not, nothing is applied again afterwards.
     pub tells_restarts: bool,
+    /// Whether its keys are spread over hash slots, so that one step can only act on keys of the same one.
+    pub has_slots: bool,
 }
 
 impl Can {
     /// Everything.
-    pub const ALL: Self = Self { actions: ActionSet::ALL, tells_restarts: true };
+    pub const ALL: Self = Self { actions: ActionSet::ALL, tells_restarts: true, has_slots: false };
 }
 
 /// Answers what people ask about the keys of a cache. Removes nothing.
@@ -161,7 +165,8 @@ pub trait Questions: Send + Sync {
     /// As [`Store::identity`].
     async fn survey(&self, sought: &[Sought], limit: Duration) -> Result<Survey, StoreError>;
 
-    /// What is under each of these keys, in their order; `None` where nothing is. Reads no value.
+    /// What is under each of these keys, in their order; `None` where nothing is. Reads no value beyond the header of a
+    /// frame.
     ///
     /// # Errors
     /// As [`Store::identity`].
@@ -178,6 +183,41 @@ pub struct Described {
     pub expires: Option<bool>,
     /// How long it has still to live, in milliseconds, if it ends by itself.
     pub ttl_ms: Option<u64>,
+    /// What it is to readers that take leases.
+    pub stands: Option<Stands>,
+}
+
+/// What stands at a key, to readers that take leases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stands {
+    /// A value, fresh if its tags are.
+    Value,
+    /// A value that a change made stale, and that may be served as that while it lives.
+    Stale,
+    /// A lease: somebody loads.
+    Lease,
+    /// A hold: nothing may be stored while it lives.
+    Hold,
+    /// No frame: what somebody else wrote.
+    Foreign,
+}
+
+impl Stands {
+    /// Reads the beginning of what is stored, at least the header of a frame where there is more.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Self {
+        let Some(header) = bytes.get(..HEADER).filter(|header| header.starts_with(&MAGIC)) else {
+            return Self::Foreign;
+        };
+        match header[MAGIC.len()] {
+            b'V' => Self::Value,
+            b'S' => Self::Stale,
+            b'L' => Self::Lease,
+            b'T' => Self::Hold,
+            _ => Self::Foreign,
+        }
+    }
 }
 
 /// What came of a call to [`Store::apply`].
@@ -185,7 +225,8 @@ pub struct Described {
 #[non_exhaustive]
 pub struct Applied {
     /// One per action, in their order: keys removed, or why the cache refused. Their sum is exact; of deletes that
-    /// travelled in one command, it may be another one that counts the key.
+    /// travelled in one command, it may be another one that counts the key. A guard is a key of its own. A void counts the
+    /// entries that may be served stale now, and no others; a hold counts nothing.
     pub outcomes: Vec<Result<u64, Refusal>>,
     /// Keys that a SCAN pass looked at.
     pub keys_visited: u64,

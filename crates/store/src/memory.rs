@@ -3,6 +3,8 @@
 //! Stores of the same name share their entries, so that whoever builds from the same configuration in one process (a
 //! worker, and the shop that reads and writes beside it) sees the same cache.
 
+mod frames;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -10,9 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 use async_trait::async_trait;
 
 use super::survey::Looker;
-use super::{Applied, Can, Described, Identity, Questions, Refusal, Sought, Store, StoreError, Survey};
+use super::{Applied, Can, Described, Identity, Questions, Refusal, Sought, Stands, Store, StoreError, Survey};
 use quash_config::{Finding, Problem};
-use quash_core::action::{Action, Life, Write};
+use quash_core::action::{Action, ActionSet, Life, Write};
 use quash_core::glob::Glob;
 
 /// How many publications are kept for [`Memory::published`]; older ones are forgotten.
@@ -99,6 +101,12 @@ impl Memory {
         self.state().entries.insert(key.into(), Entry { value: value.into(), until: None });
     }
 
+    /// Writes an entry that lives for a while.
+    pub fn set_for(&self, key: impl Into<String>, value: impl Into<Vec<u8>>, life: Duration) {
+        let until = Instant::now().checked_add(life);
+        self.state().entries.insert(key.into(), Entry { value: value.into(), until });
+    }
+
     /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -178,7 +186,8 @@ impl Entry {
     fn described(&self, now: Instant) -> Described {
         let left = self.until.map(|until| until.saturating_duration_since(now));
         let ttl_ms = left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
-        Described { kind: Some("string".to_owned()), expires: Some(self.until.is_some()), ttl_ms }
+        let stands = Some(Stands::read(&self.value));
+        Described { kind: Some("string".to_owned()), expires: Some(self.until.is_some()), ttl_ms, stands }
     }
 }
 
@@ -187,6 +196,9 @@ impl State {
         match action {
             Action::DeletePrefix(prefix) => return self.remove_prefix(prefix),
             Action::DeletePattern(pattern) => return self.remove_all(self.matching(pattern)),
+            Action::DeleteGuarded(object) => return self.remove_guarded(object),
+            Action::Void { object, void } => return self.void_all(object, *void),
+            Action::Hold { key, ms, guarded } => return self.hold(key, *ms, *guarded),
             other if self.refused.contains(other.object()) => return Err(refusal(other.object())),
             Action::Delete(key) => return Ok(u64::from(self.entries.remove(&**key).is_some())),
             Action::Bump(key) => self.write(key, (fastrand::u64(..) >> 1).to_string(), None),
@@ -276,7 +288,7 @@ impl Store for Memory {
         Ok(Identity(format!("memory start {}", self.reached()?.starts)))
     }
 
-    async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
+    async fn inspect(&self, _: ActionSet) -> Result<Vec<Finding>, StoreError> {
         drop(self.reached()?);
         Ok(vec![Finding::ok("entries are kept in this process and end with it")])
     }

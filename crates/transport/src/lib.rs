@@ -3,6 +3,7 @@
 //! Everything is a batch. Transports move bytes and headers and know no event. The contract is the suite under
 //! [`conformance`]; a transport that passes it keeps the promise that nothing ends in silence.
 
+mod ages;
 mod glance;
 pub mod memory;
 pub mod message;
@@ -38,6 +39,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use ages::{Ages, Dated};
 pub use glance::Glance;
 pub use message::{Headers, Message};
 use quash_config::Finding;
@@ -86,6 +88,14 @@ pub trait Transport: Send + Sync {
     /// # Errors
     /// When the broker cannot be reached or refuses.
     async fn backlog(&self) -> Result<Backlog, TransportError>;
+
+    /// Since when messages wait, as far as that is told cheaply: it may be asked for every few seconds by many.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached or refuses.
+    async fn ages(&self) -> Result<Ages, TransportError> {
+        Ok(Ages::default())
+    }
 
     /// Inspects the broker for `check --connect`: reachability, rights, durability. Changes nothing.
     ///
@@ -158,6 +168,12 @@ pub trait Settler: Send + Sync {
     /// What keeps the consumer from its broker at this moment, in the broker's words where it said any.
     fn problem(&self) -> Option<TransportError> {
         (!self.connected()).then(|| TransportError::Unreachable("the consumer is cut off".to_owned()))
+    }
+
+    /// How often the broker, or what lies on the way to it, has ended what this consumer receives on, since the process
+    /// started. Each time is a warning in the log, with the broker's words.
+    fn interruptions(&self) -> u64 {
+        0
     }
 }
 

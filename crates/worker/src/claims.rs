@@ -17,6 +17,10 @@ pub struct Known {
     /// What is under the key; `null` when nothing is. Left out unless the target was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub there: Option<Option<Described>>,
+    /// What is under its guard, where a cache that writes it keeps leases there; `null` when nothing is. Left out unless the
+    /// target was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Option<Described>>,
     /// The caches that write such keys, the most specific first.
     pub caches: Vec<Claim>,
     /// The caches whose keys cannot be told from others: any of them may have written it.
@@ -81,7 +85,7 @@ impl Known {
         let caches = meant.take(CLAIMS_MAX).collect();
         let untold = whereabouts.iter().filter(|place| place.target == target && place.entries.keys.is_empty());
         let untold = untold.map(|place| place.cache.clone()).collect();
-        Self { target: target.to_owned(), there: None, caches, untold, hints: Vec::new() }
+        Self { target: target.to_owned(), there: None, guard: None, caches, untold, hints: Vec::new() }
     }
 }
 

@@ -129,9 +129,10 @@ async fn handle_in_slot(
     slot: OwnedSemaphorePermit,
 ) {
     let started = Instant::now();
-    source.metrics.received(batch.len());
+    let in_hand = source.metrics.received(&batch);
     let counted = Counted { source: &source, started, deliveries: batch.len() };
-    if let Err(panic) = AssertUnwindSafe(handle(&batch, &source, &*settler, &stop)).catch_unwind().await {
+    let handled = handle(&batch, &source, &*settler, &stop, &in_hand);
+    if let Err(panic) = AssertUnwindSafe(handled).catch_unwind().await {
         // Handling forgives panics in itself: this one is from settling. Unless the deliveries are handed back, this
         // worker would go on holding them.
         let released: Vec<_> = batch.iter().map(|delivery| (delivery.tag, Verdict::Release)).collect();

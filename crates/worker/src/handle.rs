@@ -14,7 +14,7 @@ use crate::drain::Stop;
 use crate::fan_out::fan_out;
 use crate::hand_over::hand_over;
 use crate::item::Item;
-use crate::metrics::CacheMetrics;
+use crate::metrics::InHand;
 use crate::settle::settle;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
@@ -23,9 +23,9 @@ use quash_delivery::decide::{Happened, Stray};
 
 /// Handles a batch. When it returns, the broker has heard what becomes of every delivery, or the worker has stopped and
 /// the broker hands them out again. The whole batch sees one set of rules.
-pub async fn handle(batch: &[Delivery], source: &Source, settler: &dyn Settler, stop: &Stop) {
+pub async fn handle(batch: &[Delivery], source: &Source, settler: &dyn Settler, stop: &Stop, in_hand: &InHand) {
     let snapshot = source.snapshot();
-    let work = Work { source, snapshot: &snapshot };
+    let work = Work { source, snapshot: &snapshot, in_hand };
     let handled = tokio::select! {
         handled = work.at_once_or_alone(batch) => handled,
         () = stop.overdue() => work.interrupted(batch),
@@ -40,6 +40,7 @@ pub async fn handle(batch: &[Delivery], source: &Source, settler: &dyn Settler, 
 struct Work<'a> {
     source: &'a Source,
     snapshot: &'a Snapshot,
+    in_hand: &'a InHand,
 }
 
 impl<'w> Work<'w> {
@@ -64,8 +65,9 @@ impl<'w> Work<'w> {
         let requests: Vec<Request<'_>> =
             items.iter().map(|item| item.request(self.source.options.format, elsewhere)).collect();
 
-        let resolution = resolve(&self.snapshot.rules, &requests);
-        CacheMetrics::resolved(&self.snapshot.caches, &resolution);
+        let mut resolution = resolve(&self.snapshot.rules, &requests);
+        handled.counts.add(&mut resolution);
+        self.waits_since(items, &resolution.outcomes);
         let rules = &*self.snapshot.rules;
         self.source.metrics.undeclared(&resolution.undeclared, |entity| rules.meant_by(entity));
         let (reports, handed_over) = tokio::join!(
@@ -102,6 +104,17 @@ impl<'w> Work<'w> {
             }
         }
         handled
+    }
+
+    /// Notes since when the oldest of these events waits, now that they are read. Later passes are of what is done.
+    fn waits_since(self, items: &[Item<'_>], outcomes: &[Resolved]) {
+        let times = items.iter().zip(outcomes).filter_map(|(item, resolved)| match resolved {
+            Resolved::Asked(asked) if item.state.pass.is_zero() => asked.time_us,
+            _ => None,
+        });
+        if let Some(oldest_us) = times.min() {
+            self.in_hand.is_of(oldest_us.div_euclid(1_000));
+        }
     }
 
     fn interrupted<'d>(self, batch: &'d [Delivery]) -> Handled<'w, 'd> {

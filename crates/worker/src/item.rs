@@ -47,6 +47,7 @@ impl<'d> Item<'d> {
             pass: self.state.pass,
             scope: self.scope.as_ref(),
             elsewhere,
+            counts: self.state.is_fresh(),
             ..Request::fresh(payload(&self.delivery.message), format)
         }
     }

@@ -5,9 +5,11 @@
 mod histogram;
 mod limiter;
 mod operator;
+mod process;
 mod source;
 mod target;
 mod text;
+mod unconfirmed;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
@@ -22,11 +24,14 @@ use prometheus_client::registry::Registry;
 use quash_config::{LoadError, PlacedProblem, Severity};
 use quash_core::resolve::{Resolution, Widened};
 
+use process::ProcessCollector;
+
 pub use histogram::Histogram;
 pub use limiter::Limiter;
 pub use operator::OperatorAction;
 pub use source::{EventOutcome, Matched, SourceMetrics};
 pub use target::{ActionOutcome, RetryError, TargetMetrics};
+pub use unconfirmed::{AtBroker, InHand};
 
 /// Label sets come from configured names and closed enums only.
 type Labels = Vec<(&'static str, String)>;
@@ -47,6 +52,13 @@ pub struct Metrics {
     source_lag: Gauges,
     source_connected: Gauges,
     source_lost: Counters,
+    source_interruptions: Counters,
+    last_event: FloatGauges,
+    oldest_unconfirmed: FloatGauges,
+    unmatched_events: Counters,
+    parked: Gauges,
+    parked_age: FloatGauges,
+    parked_next_due: FloatGauges,
     unreadable: Counters,
     handed_over: Counters,
     inflight: Gauges,
@@ -89,6 +101,13 @@ impl Metrics {
             source_lag: Gauges::default(),
             source_connected: Gauges::default(),
             source_lost: Counters::default(),
+            source_interruptions: Counters::default(),
+            last_event: FloatGauges::default(),
+            oldest_unconfirmed: FloatGauges::default(),
+            unmatched_events: Counters::default(),
+            parked: Gauges::default(),
+            parked_age: FloatGauges::default(),
+            parked_next_due: FloatGauges::default(),
             unreadable: Counters::default(),
             handed_over: Counters::default(),
             inflight: Gauges::default(),
@@ -117,8 +136,20 @@ impl Metrics {
     /// The names are API. The registry writes `_total` behind counters and `_info` behind the build information.
     fn register(&mut self) {
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        self.registry.register("quash_build", "The version that runs", build);
+        self.register_sources();
+        self.register_targets();
+        self.register_letters();
+        self.registry.register(
+            "quash_config_last_reload_successful",
+            "Whether the configuration in the files is the one that runs",
+            self.last_reload_successful.clone(),
+        );
+        self.registry.register_collector(Box::new(ProcessCollector));
+    }
+
+    fn register_sources(&mut self) {
         let r = &mut self.registry;
-        r.register("quash_build", "The version that runs", build);
         r.register("quash_events_received", "Messages received from a source", self.events_received.clone());
         r.register("quash_events", "Messages settled, by what became of them", self.events.clone());
         r.register("quash_events_handed_over", "Copies that went to queues that caches name", self.handed_over.clone());
@@ -128,8 +159,39 @@ impl Metrics {
         r.register("quash_source_lag_messages", "Messages never handed to any worker", self.source_lag.clone());
         r.register("quash_source_connected", "Whether the broker can be reached", self.source_connected.clone());
         r.register("quash_source_lost_messages", "Unsettled messages that the broker lost", self.source_lost.clone());
+        r.register(
+            "quash_source_interruptions",
+            "Times that receiving was ended from outside",
+            self.source_interruptions.clone(),
+        );
         r.register("quash_unreadable_messages", "Messages with unreadable headers", self.unreadable.clone());
         r.register("quash_inflight_events", "Messages received and not settled", self.inflight.clone());
+        r.register("quash_last_event_timestamp_seconds", "When the last message was received", self.last_event.clone());
+        r.register(
+            "quash_oldest_unconfirmed_seconds",
+            "How long the oldest event has waited for its invalidation",
+            self.oldest_unconfirmed.clone(),
+        );
+        r.register(
+            "quash_unmatched_events",
+            "Events of entities that no cache depends on",
+            self.unmatched_events.clone(),
+        );
+        r.register("quash_parked_messages", "Copies that wait at the broker", self.parked.clone());
+        r.register(
+            "quash_parked_oldest_age_seconds",
+            "How long the oldest of them has been parked",
+            self.parked_age.clone(),
+        );
+        r.register(
+            "quash_parked_next_due_timestamp_seconds",
+            "When the next of them is due",
+            self.parked_next_due.clone(),
+        );
+    }
+
+    fn register_targets(&mut self) {
+        let r = &mut self.registry;
         r.register("quash_cache_matches", "Events that made a cache stale", self.cache_matches.clone());
         r.register("quash_widened", "More removed than the event names", self.widened.clone());
         r.register("quash_actions", "Actions sent to a target", self.actions.clone());
@@ -139,14 +201,13 @@ impl Metrics {
         r.register("quash_retries", "Shares that are tried again", self.retries.clone());
         r.register("quash_lane_open", "Whether a target counts as unreachable", self.lane_open.clone());
         r.register("quash_target_restarts", "Restarts and failovers of a target seen", self.restarts.clone());
+    }
+
+    fn register_letters(&mut self) {
+        let r = &mut self.registry;
         r.register("quash_dead_letters", "Dead letters written", self.dead_letters_written.clone());
         r.register("quash_dead_letters", "Dead letters at the broker", self.dead_letters.clone());
         r.register("quash_dead_letter_oldest_age_seconds", "Age of the oldest letter", self.dead_letter_age.clone());
-        r.register(
-            "quash_config_last_reload_successful",
-            "Whether the configuration in the files is the one that runs",
-            self.last_reload_successful.clone(),
-        );
         r.register("quash_operator_actions", "What people did at the HTTP endpoint", self.operations.clone());
     }
 
@@ -286,17 +347,45 @@ impl CacheMetrics {
     }
 
     /// Counts what a batch matched, over the handles of all caches.
-    pub fn resolved(caches: &[Self], resolution: &Resolution) {
-        for (cache, times) in &resolution.cache_matches {
+    pub fn resolved(caches: &[Self], counts: &Counts) {
+        for (cache, times) in &counts.matches {
             if let Some(cache) = caches.get(*cache as usize) {
                 cache.matches.inc_by(u64::from(*times));
             }
         }
-        for (cache, why) in &resolution.widened {
+        for (cache, why) in &counts.widened {
             if let Some(cache) = caches.get(*cache as usize) {
                 cache.widened[*why as usize].inc();
             }
         }
+    }
+}
+
+/// What is counted of a batch, once its verdicts are with the broker: what is handled anew because of a panic, or because
+/// the worker dies, is not counted twice.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// How often each cache matched, by its place in the rules.
+    matches: Vec<(u32, u32)>,
+    /// What was widened, by the cache's place in the rules.
+    widened: Vec<(u32, Widened)>,
+    /// Events of entities that no cache depends on.
+    pub(crate) undeclared: u64,
+}
+
+impl Counts {
+    /// Adds those of a part of the batch.
+    pub fn add(&mut self, resolution: &mut Resolution) {
+        self.matches.append(&mut resolution.cache_matches);
+        self.widened.append(&mut resolution.widened);
+        self.undeclared += resolution.undeclared_events;
+    }
+
+    /// Adds those of another part.
+    pub fn extend(&mut self, other: Self) {
+        self.matches.extend(other.matches);
+        self.widened.extend(other.widened);
+        self.undeclared += other.undeclared;
     }
 }
 

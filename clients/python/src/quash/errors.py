@@ -32,3 +32,7 @@ class PublishTimeout(PublishError, TimeoutError):
 
 class PublishRefused(PublishError):
     """The broker answered, and said no: no such queue, no rights, no room."""
+
+
+class EncodeError(QuashError, TypeError):
+    """A value that its codec cannot keep."""

@@ -133,7 +133,7 @@ impl ExplainedShown {
 impl ChangeShown {
     fn of(rules: &Resolver, change: &ExplainedChange) -> Self {
         let row = |action: &quash_core::explain::PlannedAction| {
-            let star = if action.action == "delete_prefix" { "*" } else { "" };
+            let star = if action.action.ends_with("_prefix") { "*" } else { "" };
             [action.target.clone(), action.action.to_owned(), format!("{}{star}", action.object)]
         };
         let caches = change.caches.iter().take(SHOWN).map(|cache| {

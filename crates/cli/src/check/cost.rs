@@ -1,6 +1,9 @@
 //! Shows what every dependency compiled to, and what that costs on the target.
 
+use std::collections::BTreeMap;
+
 use quash_core::explain::DependencyReach;
+use quash_core::guarantee::Guarantee;
 use quash_core::key::{Reach, ReachBy};
 
 use crate::CliError;
@@ -19,6 +22,20 @@ pub(super) fn table(reaches: &[DependencyReach], screen: Screen) -> Result<Strin
         let cache = if last == Some(&reach.cache) { "" } else { reach.cache.as_str() };
         last = Some(&reach.cache);
         table.row([cache, &reach.on, &removes_by(&reach.reach), &reach.reach.template, &cost(reach)]);
+    }
+    let mut out = Vec::new();
+    table.write(&mut out, screen)?;
+    Ok(String::from_utf8_lossy(&out).into_owned())
+}
+
+/// What every cache promises once a change is applied.
+///
+/// # Errors
+/// Never; writing to memory cannot fail.
+pub(super) fn guarantees(guarantees: &BTreeMap<&str, Guarantee>, screen: Screen) -> Result<String, CliError> {
+    let mut table = Table::new(&["CACHE", "GUARANTEE"]);
+    for (cache, guarantee) in guarantees {
+        table.row([*cache, &guarantee.to_string()]);
     }
     let mut out = Vec::new();
     table.write(&mut out, screen)?;
@@ -52,6 +69,14 @@ mod tests {
     fn reach(cache: &str, on: &str, by: ReachBy, template: &str, actions: usize, rounds_up: bool) -> DependencyReach {
         let reach = Reach { by, template: template.to_owned(), actions, rounds_up, advice: None };
         DependencyReach { cache: cache.to_owned(), place: 0, on: on.to_owned(), cost: by.cost(), reach }
+    }
+
+    #[test]
+    fn every_cache_says_what_it_promises() {
+        let exact = Guarantee::Exact { stale: None };
+        let expect = "CACHE    GUARANTEE\ncatalog  none: TTL alone\nproduct  exact\n";
+        let all = [("catalog", Guarantee::None), ("product", exact)].into();
+        assert_eq!(guarantees(&all, Screen::PLAIN).unwrap(), expect);
     }
 
     #[test]

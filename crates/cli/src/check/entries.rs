@@ -46,6 +46,7 @@ mod tests {
     use quash_config::Severity;
     use quash_core::glob::Glob;
     use quash_core::key::Entries;
+    use quash_core::rule::freshness::{Freshness, Layout};
     use quash_store::memory::Memory;
 
     use super::*;
@@ -54,7 +55,15 @@ mod tests {
         let keys = patterns.iter().map(|text| Glob::parse(text).unwrap()).collect();
         let entries = Entries { keys, tags: Vec::new(), shared: false };
         let heads = vec![":1:".into()];
-        Whereabouts { cache: cache.to_owned(), target: "main".to_owned(), heads, own_format: false, entries }
+        Whereabouts {
+            cache: cache.to_owned(),
+            target: "main".to_owned(),
+            heads,
+            own_format: false,
+            entries,
+            freshness: Freshness::None,
+            layout: Layout::Framed,
+        }
     }
 
     #[tokio::test]

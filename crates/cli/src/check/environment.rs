@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use quash_config::{Finding, Secret, Severity};
+use quash_core::action::ActionSet;
+use quash_core::resolve::Resolver;
 use quash_core::whereabouts::Whereabouts;
 use quash_store::{Store, StoreConfig, StoreError, TargetConfig};
 use quash_transport::TransportError;
@@ -43,8 +45,10 @@ pub(super) enum Outcome {
 }
 
 /// Asks all of them at the same time.
-pub(super) async fn inspect(config: &Config, whereabouts: &[Whereabouts]) -> Vec<Inspected> {
-    let targets = join_all(config.targets.iter().map(|(name, target)| target_is(name, target, whereabouts)));
+pub(super) async fn inspect(config: &Config, resolver: &Resolver) -> Vec<Inspected> {
+    let whereabouts = resolver.whereabouts();
+    let asked = config.targets.iter().map(|(name, target)| target_is(name, target, resolver.needs(name), &whereabouts));
+    let targets = join_all(asked);
     let sources = join_all(config.sources.iter().map(|(name, source)| source_is(name, source)));
     let (targets, mut sources) = join(targets, sources).await;
     for (name, finding) in one_server(config).await {
@@ -56,9 +60,9 @@ pub(super) async fn inspect(config: &Config, whereabouts: &[Whereabouts]) -> Vec
     targets.into_iter().chain(sources).collect()
 }
 
-async fn target_is(name: &str, target: &TargetConfig, whereabouts: &[Whereabouts]) -> Inspected {
+async fn target_is(name: &str, target: &TargetConfig, needs: ActionSet, whereabouts: &[Whereabouts]) -> Inspected {
     let asking = async |store: Arc<dyn Store>| {
-        let mut findings = store.inspect().await?;
+        let mut findings = store.inspect(needs).await?;
         findings.extend(entries(&*store, name, whereabouts).await?);
         Ok::<_, StoreError>(findings)
     };

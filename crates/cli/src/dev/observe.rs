@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_config::Finding;
-use quash_core::action::Action;
+use quash_core::action::{Action, ActionSet};
 use quash_store::{Applied, Can, Identity, Questions, Store, StoreError};
 use quash_transport::{
     Backlog, ConsumeOptions, Consumer, DeadLetters, Delivery, Destination, Message, Receiver, Settler, Tag, Transport,
@@ -51,8 +51,8 @@ impl Store for ObservedStore {
         self.inner.questions()
     }
 
-    async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
-        self.inner.inspect().await
+    async fn inspect(&self, needs: ActionSet) -> Result<Vec<Finding>, StoreError> {
+        self.inner.inspect(needs).await
     }
 }
 

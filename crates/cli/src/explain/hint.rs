@@ -144,6 +144,7 @@ mod tests {
     use quash_core::explain::{ExplainedCache, ExplainedChange};
     use quash_core::glob::Glob;
     use quash_core::key::Entries;
+    use quash_core::rule::freshness::{Freshness, Layout};
     use quash_store::memory::Memory;
 
     use super::*;
@@ -158,6 +159,7 @@ mod tests {
             notes: Vec::new(),
             actions: vec![action],
             again_after_ms: Vec::new(),
+            guarantee: quash_core::guarantee::Guarantee::None,
         };
         let change = String::new();
         let change =
@@ -174,6 +176,8 @@ mod tests {
             heads: vec![head.into()],
             own_format: false,
             entries: Entries { keys: vec![Glob::parse("product:*").unwrap()], tags: Vec::new(), shared: false },
+            freshness: Freshness::None,
+            layout: Layout::Framed,
         };
         let (key, mut live) = (format!("{head}product:42"), Live::default());
         live.note("main", "delete", &key, u64::from(memory.get(&key).is_some()));

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use quash_config::Finding;
 use quash_config::Span;
+use quash_core::action::GUARD;
 use quash_core::key::entries::exactly;
 use quash_core::resolve::Resolver;
+use quash_core::rule::freshness::{Freshness, Layout};
 use quash_core::whereabouts::Whereabouts;
-use quash_store::{Described, Sought, Store, StoreError, places};
+use quash_store::{Described, Sought, Stands, Store, StoreError, places};
 
 use super::hint::SURVEY_MAX;
 use super::live;
@@ -63,16 +65,39 @@ async fn look(
     let mut described = store.ask()?.describe(&keys).await?.into_iter();
     let there = described.next().flatten();
     let exists = there.is_some();
-    known.there = Some(there);
     written.iter_mut().zip(described).for_each(|(written, there)| written.there = Some(there));
     let elsewhere = written.iter().any(|written| matches!(written.there, Some(Some(_))));
+    let foreign = foreign(known, there.as_ref(), whereabouts);
+    known.there = Some(there);
+    let guarded = |claim: &Claim| whereabouts[claim.place].layout == Layout::Plain && claim.role == Role::Entry;
+    if known.caches.iter().any(guarded) {
+        let guard = format!("{key}{GUARD}");
+        known.guard = Some(store.ask()?.describe(&[&guard]).await?.pop().flatten());
+    }
     if exists {
         let strangers = known.caches.iter().filter(|claim| is_misspelt(claim));
-        known.hints = strangers.map(|claim| misspelt(claim, key, &whereabouts[claim.place])).collect();
+        known.hints = strangers.map(|claim| misspelt(claim, key, &whereabouts[claim.place])).chain(foreign).collect();
     } else if !elsewhere {
         known.hints = search(known, store, key, heads, whereabouts).await?;
     }
     Ok(())
+}
+
+/// That readers of a framed cache do not know what to do with a value.
+fn foreign(known: &Known, there: Option<&Described>, whereabouts: &[Whereabouts]) -> Option<Finding> {
+    let framed = |claim: &&Claim| {
+        let place = &whereabouts[claim.place];
+        let is_framed = place.freshness != Freshness::None && place.layout == Layout::Framed;
+        is_framed && claim.role == Role::Entry && claim.writes.is_empty()
+    };
+    let cache = &known.caches.iter().find(framed).filter(|_| there.is_some_and(is_foreign))?.cache;
+    let what = format!("it is foreign, in no frame: readers of cache {cache} load, and store nothing");
+    let mend = "let nobody write beside them, or say `foreign: accept` until the last who does is gone";
+    Some(Finding::warning(what, mend))
+}
+
+fn is_foreign(there: &Described) -> bool {
+    there.stands == Some(Stands::Foreign)
 }
 
 async fn search(
@@ -139,6 +164,9 @@ fn tell(key: &str, targets: &[Known], paint: Paint) -> String {
         if let Some(there) = &known.there {
             out += &format!("  {}\n", there_is(there.as_ref(), paint));
         }
+        if let Some(guard) = &known.guard {
+            out += &format!("  its guard: {}\n", there_is(guard.as_ref(), paint));
+        }
         if known.caches.is_empty() {
             let none = match known.untold.as_slice() {
                 [] => "no declared cache writes such a key".to_owned(),
@@ -176,8 +204,18 @@ fn tell_claim(claim: &Claim, paint: Paint) -> String {
 }
 
 fn there_is(there: Option<&Described>, paint: Paint) -> String {
-    let Some(Described { kind, expires, ttl_ms, .. }) = there else { return paint.dim("not there").into_owned() };
-    let kind = kind.as_ref().map(|kind| format!(", a {}", escape_for_terminal(kind))).unwrap_or_default();
+    let Some(Described { kind, expires, ttl_ms, stands, .. }) = there else {
+        return paint.dim("not there").into_owned();
+    };
+    let kind = match stands {
+        Some(Stands::Value) => ", a value in a frame".to_owned(),
+        Some(Stands::Stale) => ", a stale value".to_owned(),
+        Some(Stands::Lease) => ", a lease: somebody loads".to_owned(),
+        Some(Stands::Hold) => ", a hold: nothing may be stored".to_owned(),
+        Some(Stands::Foreign) | None => {
+            kind.as_ref().map(|kind| format!(", a {}", escape_for_terminal(kind))).unwrap_or_default()
+        }
+    };
     let life = match (expires, ttl_ms) {
         (Some(false), _) => ", never expires".to_owned(),
         (_, Some(ms)) => format!(", expires in {}", Span(rounded(*ms))),

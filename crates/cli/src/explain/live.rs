@@ -39,7 +39,10 @@ impl Live {
 }
 
 /// The kinds of action that act on one key.
-pub(super) const ON_A_KEY: [&str; 3] = ["delete", "bump", "set"];
+pub(super) const ON_A_KEY: [&str; 5] = ["delete", "bump", "set", "hold", "void"];
+/// The kinds of action on what begins with a text, and on what a pattern matches.
+pub(super) const ON_PREFIXES: [&str; 2] = ["delete_prefix", "void_prefix"];
+pub(super) const ON_PATTERNS: [&str; 2] = ["delete_pattern", "void_pattern"];
 
 /// Asks every target that the explanation names.
 ///
@@ -62,8 +65,8 @@ pub(super) async fn ask(config: &Config, resolver: &Resolver, explanation: &Expl
             on.map(|action| (action.action, action.object.as_str())).collect::<BTreeSet<_>>().into_iter().collect()
         };
         let keys = objects(|kind| ON_A_KEY.contains(&kind));
-        let prefixes = objects(|kind| kind == "delete_prefix");
-        let patterns = objects(|kind| kind == "delete_pattern");
+        let prefixes = objects(|kind| ON_PREFIXES.contains(&kind));
+        let patterns = objects(|kind| ON_PATTERNS.contains(&kind));
         look(&*store, name, [keys, prefixes, patterns], &mut live).await.map_err(|error| failed(name, &error))?;
         let told = hint::hints(&*store, name, explanation, &places, &live).await;
         hints.extend(told.map_err(|error| failed(name, &error))?);

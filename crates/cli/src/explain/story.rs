@@ -9,7 +9,7 @@ use quash_core::event::DecodeError;
 use quash_core::explain::{ExplainedCache, ExplainedChange, ExplainedRule, Explanation, PlannedAction, RuleVerdict};
 
 use super::change::Seen;
-use super::live::Asked;
+use super::live::{Asked, ON_PATTERNS, ON_PREFIXES};
 use crate::output::{Paint, escape_for_terminal};
 use crate::screen::count;
 use quash_delivery::record::Reason;
@@ -161,6 +161,7 @@ impl Story<'_> {
             let later = cache.again_after_ms.iter().map(|ms| Span(Duration::from_millis(*ms)).to_string());
             out += &format!("    again after {}\n", later.collect::<Vec<_>>().join(", "));
         }
+        out += &format!("    guarantee: {}\n", cache.guarantee);
         out
     }
 
@@ -173,8 +174,9 @@ impl Story<'_> {
 
     fn action(&self, action: &PlannedAction, width: usize) -> String {
         let (target, object) = (escape_for_terminal(&action.target), escape_for_terminal(&action.object));
-        let star = if action.action == "delete_prefix" { "*" } else { "" };
-        let counts = matches!(action.action, "delete_prefix" | "delete_pattern");
+        let below = ON_PREFIXES.contains(&action.action);
+        let star = if below { "*" } else { "" };
+        let counts = below || ON_PATTERNS.contains(&action.action);
         let found = match (self.asked.and_then(|asked| asked.live.found(action)), !counts) {
             (None, _) => String::new(),
             (Some(0), true) => format!("  {}", self.paint.dim("not there")),

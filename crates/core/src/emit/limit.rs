@@ -24,7 +24,7 @@ impl Asking<'_, '_, '_> {
         let mut sets = sets;
         let mut cost = Cost::of(cache, sets, max_keys, keys_each);
         if let Some(why) = self.too_much(cost).filter(|_| sets.len() > 1) {
-            self.batch.widened.push((place, why));
+            self.widened(place, why);
             if cache.exact_only {
                 return self.as_many_as_fit(cache, sets, max_keys, keys_each);
             }
@@ -37,7 +37,7 @@ impl Asking<'_, '_, '_> {
         if cost.bytes > self.bytes_left && cost.actions > keys_each {
             // One set with many values to enumerate: only as many as there is room for, or what covers them.
             self.max_keys = self.bytes_left / (cost.bytes / cost.actions.max(1)).max(1) / keys_each.max(1);
-            self.batch.widened.push((place, Widened::TooManyBytes));
+            self.widened(place, Widened::TooManyBytes);
             cost = Cost::of(cache, sets, self.max_keys, keys_each);
         }
         self.spend(cost);

@@ -121,6 +121,9 @@ pub enum KeyError {
     /// Nothing from outside removes these entries.
     #[error("{0}")]
     OutOfReach(String),
+    /// The key is one of Quash's own.
+    #[error("keys that begin with `{}` are Quash's own", crate::reserved::RESERVED)]
+    Reserved,
     /// The key is longer than `limits.max_key_bytes`.
     #[error("a key has {bytes} bytes, the limit is {limit} (limits.max_key_bytes)")]
     TooLong {

@@ -9,6 +9,7 @@ use super::format_spec::FormatSpec;
 use super::key_set::Arg;
 use super::text::spell;
 use super::{ArgSet, Args, Entries, Filled, KeyError, KeySet, Reach, ReachBy, Remover, Scheme};
+use crate::action::Write;
 use crate::event::Value;
 use crate::glob::{Glob, GlobBuilder};
 
@@ -143,6 +144,21 @@ pub struct TemplateScheme {
     key_args: ArgSet,
     /// Narrowest first.
     tags: Vec<(Template, ArgSet)>,
+    readers: Readers,
+}
+
+/// What readers of the entries check, which decides what has to be done to make one of them stale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Readers {
+    /// They may check tags, and may rely on the worker to make them.
+    #[default]
+    Unknown,
+    /// They take the tags' tokens before they load and make those that are missing. Removing a key does not hold up a load
+    /// that is under way: only another token does.
+    CheckTags,
+    /// They take a lease in the key before they load, and its tags' tokens, and make those that are missing. Removing the
+    /// key or renewing a tag: either does.
+    TakeLeases,
 }
 
 /// What removes a key set.
@@ -163,7 +179,13 @@ impl TemplateScheme {
         let mut tags: Vec<_> = tags.into_iter().map(|tag| (tag.args(), tag)).map(|(args, tag)| (tag, args)).collect();
         tags.sort_by_key(|(_, args)| std::cmp::Reverse(args.len()));
         let key_args = key.as_ref().map(Template::args).unwrap_or_default();
-        Self { names: args.names(), args, key, key_args, tags }
+        Self { names: args.names(), args, key, key_args, tags, readers: Readers::default() }
+    }
+
+    /// The same for readers that check this.
+    #[must_use]
+    pub fn for_readers(self, readers: Readers) -> Self {
+        Self { readers, ..self }
     }
 
     /// The arguments that neither the key nor a tag spells.
@@ -174,16 +196,42 @@ impl TemplateScheme {
     }
 
     fn choose(&self, exact: ArgSet, max_keys: usize) -> Choice<'_> {
+        if self.readers == Readers::CheckTags {
+            return self.choose_tag(exact);
+        }
         let enumerated = self.key_args.difference(exact);
         // A key set that is one key stays one, also where nothing may be enumerated any more.
         let count = self.args.count(enumerated).filter(|count| *count <= max_keys.max(1));
         if let (Some(key), Some(count)) = (&self.key, count) {
             return Choice::Keys { key, enumerated, count };
         }
-        match (self.tags.iter().find(|(_, args)| args.is_subset_of(exact)), &self.key) {
+        match (self.covering_tag(exact), &self.key) {
             (Some((tag, args)), _) => Choice::Tag(tag, *args),
             (None, Some(key)) => Choice::Prefix { key, parts: key.parts_before_any(exact) },
             (None, None) => Choice::Nothing,
+        }
+    }
+
+    /// For readers that check every tag of an entry. Where no tag is wholly known, removing all tokens that one of them may
+    /// have does as well: one that is missing means stale.
+    fn choose_tag(&self, exact: ArgSet) -> Choice<'_> {
+        match (self.covering_tag(exact), self.tags.last()) {
+            (Some((tag, args)), _) => Choice::Tag(tag, *args),
+            (None, Some((tag, _))) => Choice::Prefix { key: tag, parts: tag.parts_before_any(exact) },
+            (None, None) => Choice::Nothing,
+        }
+    }
+
+    /// The narrowest tag all of whose arguments are exact.
+    fn covering_tag(&self, exact: ArgSet) -> Option<&(Template, ArgSet)> {
+        self.tags.iter().find(|(_, args)| args.is_subset_of(exact))
+    }
+
+    fn renew(&self, tag: &str, remover: &mut dyn Remover) -> Result<(), KeyError> {
+        match self.readers {
+            Readers::Unknown => remover.bump(tag),
+            // Where there is none nothing is fresh, and readers make one.
+            Readers::CheckTags | Readers::TakeLeases => remover.set(tag, Write::RENEW),
         }
     }
 
@@ -258,7 +306,7 @@ impl Scheme for TemplateScheme {
             }),
             Choice::Tag(tag, _) => {
                 tag.render(tag.parts.len(), &self.args.filled(key_set), buffer)?;
-                remover.bump(buffer)
+                self.renew(buffer, remover)
             }
             Choice::Prefix { key, parts } => self.remove_prefix(key, key_set, parts, buffer, remover),
             Choice::Nothing => Err(KeyError::OutOfReach(NO_TAG.to_owned())),
@@ -267,13 +315,16 @@ impl Scheme for TemplateScheme {
 
     fn remove_all(&self, remover: &mut dyn Remover) {
         // All these stand in the configuration, and were measured when it was compiled.
-        let asked = match &self.key {
-            Some(key) if self.key_args.is_empty() => remover.delete(key.root()),
-            Some(key) => remover.delete_prefix(key.root()),
-            None => {
-                let all = self.tags.iter().filter(|(_, args)| args.is_empty());
-                all.map(|(tag, _)| tag.root()).try_for_each(|tag| remover.bump(tag))
-            }
+        let everywhere = || self.tags.iter().filter(|(_, args)| args.is_empty());
+        let asked = match (&self.key, self.tags.last()) {
+            // Any one of its tags is enough to make an entry stale.
+            (_, Some((tag, args))) if self.readers == Readers::CheckTags => match args.is_empty() {
+                true => self.renew(tag.root(), remover),
+                false => tag.pattern().map_or(Ok(()), |pattern| remover.delete_pattern(&pattern)),
+            },
+            (Some(key), _) if self.key_args.is_empty() => remover.delete(key.root()),
+            (Some(key), _) => remover.delete_prefix(key.root()),
+            (None, _) => everywhere().map(|(tag, _)| tag.root()).try_for_each(|tag| self.renew(tag, remover)),
         };
         drop(asked);
     }

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod entities;
+mod freshness;
 mod graph;
 mod libraries;
 mod whereabouts;
@@ -316,6 +317,22 @@ fn a_batch_asks_once_and_remembers_who_asked() {
         ]
     ));
     assert_eq!(resolution.cache_matches, [(0, 3)]);
+}
+
+#[test]
+fn what_comes_back_is_resolved_and_not_counted_again() {
+    let resolver = resolver(&json!({"targets": {"t": "plain"}, "caches": {
+        "c": {"key": "c:{id}", "depends_on": [{"row": "e", "map": {"id": "missing"}}]}}}));
+    let changed = |entity: &str| json!({"entity": entity, "op": "create", "after": {"id": 1}});
+    let body = json!({"events": [changed("e"), changed("slip"), changed("slip")]}).to_string().into_bytes();
+    let counted = |counts| {
+        let resolution = resolver.resolve(&[Request { counts, ..request(&body) }]);
+        assert_eq!(resolution.plan.shares.len(), 1);
+        let widened = resolution.widened.len();
+        (resolution.cache_matches, widened, resolution.undeclared_events)
+    };
+    assert_eq!(counted(true), (vec![(0, 1)], 1, 2));
+    assert_eq!(counted(false), (vec![], 0, 0));
 }
 
 #[test]

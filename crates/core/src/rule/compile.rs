@@ -12,6 +12,7 @@ use super::condition::Condition;
 use super::config::{CacheConfig, DependencyConfig, EntityConfig, Limits, Mapped, OnUnknown};
 use super::dependency::{Dependency, Mapping, Origin};
 use super::entity::Entities;
+use super::freshness::{self, Mode};
 use super::set::{Cache, RuleSet};
 use crate::event::{Op, Type, Value};
 use crate::key::template::Template;
@@ -114,6 +115,7 @@ impl<'a> Compiler<'a> {
             let message = "a later pass is due after whole milliseconds";
             self.problems.push(Problem::error(path.key("again_after"), message));
         }
+        self.problems.extend(freshness::check(config, &path));
         let publish = config.publish.as_deref().map(Into::into);
         let prefixes = self.prefixes(config, &path);
         scheme.map(|scheme| Cache {
@@ -124,6 +126,7 @@ impl<'a> Compiler<'a> {
             prefixes,
             again_after,
             publish,
+            mode: Mode::of(config),
             queue: self.queue(config),
             feeds: Vec::new(),
         })

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::dependency::Bounds;
 use super::dispatch::DispatchConfig;
+use super::freshness::{Foreign, Freshness, Layout};
 use crate::event::{EventLimits, Op, Type};
 use crate::key::library::Library;
 use crate::key::{KeyFormat, OneOrMany, Scalar, argcache, cache_memoize, django, djblets, easy_cache, restflow};
@@ -58,6 +59,27 @@ cache_config! {
         pub tags: Vec<String>,
         /// How the application spells the physical keys of this cache, where that is not what its targets say.
         pub key_format: Option<KeyFormat>,
+        /// What readers do so that a load that was under way during a change is not stored behind it.
+        pub freshness: Freshness,
+        /// How long readers may serve an old value while one of them loads, where `freshness` is `lease`.
+        pub stale: Option<Span>,
+        /// How long nothing may be stored behind a change, where `freshness` is `lease`: longer than what readers load
+        /// from lags behind.
+        pub hold: Option<Span>,
+        /// Where leases and holds stand; `framed` when left out.
+        pub layout: Option<Layout>,
+        /// How long readers store an entry.
+        pub ttl: Option<Span>,
+        /// When a reader refreshes an entry that is fresh still.
+        pub soft_ttl: Option<Span>,
+        /// How long readers store that there is no value.
+        pub negative_ttl: Option<Span>,
+        /// How long a load may take; 10 s when left out.
+        pub lease: Option<Span>,
+        /// How long a reader waits for another that loads the same entry; 200 ms when left out.
+        pub wait: Option<Span>,
+        /// What readers do with a value that is in no frame; `refuse` when left out.
+        pub foreign: Option<Foreign>,
         /// Later passes that close the stale-set race for plain readers, counted from the first pass.
         pub again_after: Vec<Span>,
         /// Where its work runs; what the configuration says for all caches when left out.

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod dispatch;
+pub mod freshness;
 
 pub(crate) mod compile;
 pub(crate) mod set;

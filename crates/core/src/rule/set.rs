@@ -13,6 +13,7 @@ use super::cascade::{self, Edge};
 use super::condition::Condition;
 use super::dependency::{Bounds, Considered, Dependency, Origin};
 use super::entity::Entities;
+use super::freshness::Mode;
 use super::known::may_have_changed;
 use super::{RuleError, Widened};
 use crate::event::problem::quoted;
@@ -32,6 +33,8 @@ pub(crate) struct Cache {
     /// When the later passes are due, counted from the first; ascending.
     pub(crate) again_after: Vec<Duration>,
     pub(crate) publish: Option<Arc<str>>,
+    /// What its readers do, and so what makes an entry stale.
+    pub(crate) mode: Mode,
     /// The queue that it names as its own.
     pub(crate) queue: Option<QueueId>,
     /// See [`Dependency::exact_only`].

@@ -242,6 +242,22 @@ mod tests {
     }
 
     #[test]
+    fn what_readers_do_is_checked_against_the_target() {
+        let cases = [
+            ("redis: { cluster: ['redis://h:1'] }", "layout: plain", Some("caches.c.layout: target `a` is a cluster")),
+            ("redis: { url: 'redis://h:1' }", "layout: plain", None),
+            ("memory: {}", "stale: 30s, hold: 2s, ttl: 10m, soft_ttl: 8m, wait: 200ms", None),
+            ("memory: {}", "foreign: maybe", Some("caches.c.foreign: unknown value `maybe`")),
+        ];
+        for (target, more, expected) in cases {
+            let cache = format!("{{ key: 'c:{{id}}', freshness: lease, {more}, depends_on: [ {{ row: a.B }} ] }}");
+            let problems = check(&format!("version: 1\ntargets: {{ a: {{ {target} }} }}\ncaches: {{ c: {cache} }}\n"));
+            let is_expected = expected.map_or(problems.is_empty(), |expected| problems[0].starts_with(expected));
+            assert!(is_expected, "{target} {more}: {problems:?}");
+        }
+    }
+
+    #[test]
     fn secrets_see_the_environment_and_rules_do_not() {
         let yaml = "version: 1\nsecrets: { k: '${PATH}', f: '${NO_SUCH_VARIABLE:-x}' }\ncaches: { c: { key: 'c:$${PATH}:{id}' } }";
         let loaded = Loader::load_text::<Config>("q.yaml", &yaml.replace("$$", "$"), &ProcessEnvironment);

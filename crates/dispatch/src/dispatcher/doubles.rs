@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_config::Finding;
-use quash_core::action::Action;
+use quash_core::action::{Action, ActionSet};
 use quash_store::memory::Memory;
 use quash_store::{Applied, Can, Identity, Questions, Store, StoreError};
 use tokio::sync::watch;
@@ -166,7 +166,7 @@ impl Store for Slow {
         self.memory.questions()
     }
 
-    async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
-        self.memory.inspect().await
+    async fn inspect(&self, needs: ActionSet) -> Result<Vec<Finding>, StoreError> {
+        self.memory.inspect(needs).await
     }
 }

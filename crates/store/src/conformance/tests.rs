@@ -20,6 +20,14 @@ impl Fixture for Memory {
         Self::get(self, key).map(|value| String::from_utf8(value).unwrap())
     }
 
+    async fn set_bytes(&self, key: &str, value: &[u8], ttl_ms: u64) {
+        self.set_for(key, value, Duration::from_millis(ttl_ms));
+    }
+
+    async fn get_bytes(&self, key: &str) -> Option<Vec<u8>> {
+        Self::get(self, key)
+    }
+
     async fn ttl_ms(&self, key: &str) -> Option<u64> {
         self.time_to_live(key).map(|time| u64::try_from(time.as_millis()).unwrap())
     }
@@ -75,12 +83,12 @@ impl Store for Limited {
         Err(StoreError::Refused("it does not tell".to_owned()))
     }
 
-    async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
+    async fn inspect(&self, _: ActionSet) -> Result<Vec<Finding>, StoreError> {
         Ok(Vec::new())
     }
 
     fn can(&self) -> Can {
-        Can { actions: self.claims, tells_restarts: false }
+        Can { actions: self.claims, tells_restarts: false, has_slots: false }
     }
 }
 
@@ -96,6 +104,14 @@ impl Fixture for Limited {
 
     async fn get(&self, key: &str) -> Option<String> {
         Fixture::get(&self.memory, key).await
+    }
+
+    async fn set_bytes(&self, key: &str, value: &[u8], ttl_ms: u64) {
+        self.memory.set_bytes(key, value, ttl_ms).await;
+    }
+
+    async fn get_bytes(&self, key: &str) -> Option<Vec<u8>> {
+        self.memory.get_bytes(key).await
     }
 
     async fn ttl_ms(&self, key: &str) -> Option<u64> {

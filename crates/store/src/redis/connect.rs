@@ -6,13 +6,16 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, TlsCertificates, Value};
+use redis::{AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, TlsCertificates};
 use tokio::sync::Mutex;
 
 use super::address::{Server, TlsFiles};
-use super::link::{Link, Node, cluster_slots};
-use super::reply::{answer, down, text};
-use super::slot::{Slots, parse};
+use super::link::Link;
+use super::node::Node;
+use super::reply::{answer, down, fields};
+use super::slot::{Range, Slots};
+use super::topology::{Standing, topology};
+use super::witness::newest;
 use crate::StoreError;
 
 /// Knows how to reach a cache and keeps the connections to it.
@@ -89,56 +92,53 @@ impl Connector {
         }
     }
 
-    /// The first sentinel that knows the master is believed; that it is one shows at the first write.
     async fn ask_sentinels(
         &self,
         sentinels: &[ConnectionInfo],
         master: &str,
         cache: &ConnectionInfo,
     ) -> Result<ConnectionInfo, StoreError> {
-        let mut last = StoreError::Unreachable("no sentinel is configured".to_owned());
-        for sentinel in sentinels {
-            match self.ask_sentinel(sentinel, master).await {
-                Ok((host, port)) => return Ok(at(cache, host, port)),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        let (host, port) = newest(sentinels.iter().map(|sentinel| self.ask_sentinel(sentinel, master))).await?;
+        Ok(at(cache, host, port))
     }
 
-    async fn ask_sentinel(&self, sentinel: &ConnectionInfo, master: &str) -> Result<(String, u16), StoreError> {
+    /// The master that a sentinel names, and the epoch of the failover that made it one.
+    async fn ask_sentinel(&self, sentinel: &ConnectionInfo, master: &str) -> Result<(u64, (String, u16)), StoreError> {
         let node = self.node(sentinel).await?;
         let mut question = redis::cmd("SENTINEL");
-        question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
+        question.arg("MASTER").arg(master);
+        let reply = node.ask(question).await?;
         let unknown =
             || StoreError::Unreachable(format!("the sentinel at {} knows no master `{master}`", node.address));
-        let Value::Array(parts) = answer(node.ask(question).await?)? else { return Err(unknown()) };
-        let [host, port] = parts.as_slice() else { return Err(unknown()) };
-        let port = text(port).and_then(|port| port.parse().ok());
-        text(host).zip(port).ok_or_else(unknown)
+        let fields = match answer(reply) {
+            Ok(reply) => fields(&reply),
+            Err(StoreError::Refused(why)) if why.contains("No such master") => return Err(unknown()),
+            Err(error) => return Err(error),
+        };
+        let number = |name| fields.get(name).and_then(|text| text.parse::<u64>().ok());
+        let port = number("port").and_then(|port| u16::try_from(port).ok());
+        let named = fields.get("ip").cloned().zip(port).ok_or_else(unknown)?;
+        Ok((number("config-epoch").unwrap_or(0), named))
     }
 
     async fn connect_cluster(&self, seeds: &[ConnectionInfo]) -> Result<Link, StoreError> {
-        let mut last = StoreError::Unreachable("no node of the cluster is configured".to_owned());
-        for seed in seeds {
-            match self.connect_all(seed).await {
-                Ok(link) => return Ok(link),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
-    async fn connect_all(&self, seed: &ConnectionInfo) -> Result<Link, StoreError> {
-        let (host, _) = host_and_port(seed.addr());
-        let reply = answer(self.node(seed).await?.ask(cluster_slots()).await?)?;
-        let (slots, addresses) = Slots::new(parse(&reply, &host));
-        if addresses.is_empty() {
-            return Err(StoreError::Unreachable(format!("the node at {} serves no cluster", address(seed.addr()))));
-        }
+        let (seed, ranges) = newest(seeds.iter().map(|seed| self.ask_seed(seed))).await?;
+        let (slots, addresses) = Slots::new(ranges);
         let infos: Vec<_> = addresses.into_iter().map(|(host, port)| at(seed, host, port)).collect();
         let nodes = try_join_all(infos.iter().map(|info| self.node(info))).await?;
         Ok(Link { nodes, slots: Some(slots) })
+    }
+
+    /// The masters that a node of a cluster names.
+    async fn ask_seed<'s>(
+        &self,
+        seed: &'s ConnectionInfo,
+    ) -> Result<(Standing, (&'s ConnectionInfo, Vec<Range>)), StoreError> {
+        let (standing, ranges) = topology(&self.node(seed).await?).await?;
+        if ranges.is_empty() {
+            return Err(StoreError::Unreachable(format!("the node at {} serves no cluster", address(seed.addr()))));
+        }
+        Ok((standing, (seed, ranges)))
     }
 
     async fn node(&self, info: &ConnectionInfo) -> Result<Node, StoreError> {

@@ -2,20 +2,37 @@
 
 use redis::{Cmd, Value};
 
-use super::link::{Link, Node};
+use super::link::Link;
+use super::node::Node;
 use super::question::{Info, info};
 use super::reply::{Class, classify, words};
 use crate::StoreError;
 use quash_config::{Finding, Severity};
+use quash_core::action::ActionSet;
+use quash_core::freshness::scripts::{VOID, version_arg};
 
 /// A right that some rules need: the command, how it is tried without any effect, and what does not work without it.
 struct Right {
     command: &'static str,
-    /// `%` is a key that nobody has.
+    /// `%` is a key that nobody has, `#` the text of the script, `~` its digest, `@` its version.
     arguments: &'static [&'static str],
     severity: Severity,
     without: &'static str,
 }
+
+/// What the script sends that makes entries stale, and how it is tried: without a key it does nothing, and each of its commands
+/// by itself does nothing to a key that is not there. UNLINK and SET are tried with the others.
+const VOID_RIGHTS: [Right; 7] = [
+    Right { command: "EVAL", arguments: &["#", "0", "@", "0", "0"], severity: Severity::Error, without: VOIDS },
+    Right { command: "EVALSHA", arguments: &["~", "0", "@", "0", "0"], severity: Severity::Error, without: VOIDS },
+    Right { command: "GETRANGE", arguments: &["%", "0", "56"], severity: Severity::Error, without: VOIDS },
+    Right { command: "SETRANGE", arguments: &["%", "0", ""], severity: Severity::Error, without: VOIDS },
+    Right { command: "PTTL", arguments: &["%"], severity: Severity::Error, without: VOIDS },
+    Right { command: "PEXPIRE", arguments: &["%", "1"], severity: Severity::Error, without: VOIDS },
+    Right { command: "TIME", arguments: &[], severity: Severity::Error, without: VOIDS },
+];
+
+const VOIDS: &str = "no entry of a cache with `stale` can be made stale";
 
 /// Every command that a store sends. A write is tried in a form that only changes a key that exists.
 const RIGHTS: [Right; 6] = [
@@ -56,10 +73,10 @@ const RIGHTS: [Right; 6] = [
 ///
 /// # Errors
 /// When a node does not answer.
-pub(super) async fn inspect(link: &Link) -> Result<Vec<Finding>, StoreError> {
+pub(super) async fn inspect(link: &Link, needs: ActionSet) -> Result<Vec<Finding>, StoreError> {
     let mut findings = Vec::new();
     for node in &link.nodes {
-        let found = inspect_node(node).await?;
+        let found = inspect_node(node, needs).await?;
         // Nodes of a cluster are set up alike: what is true of all of them is said once.
         found.into_iter().for_each(|finding| {
             if !findings.contains(&finding) {
@@ -74,8 +91,8 @@ pub(super) async fn inspect(link: &Link) -> Result<Vec<Finding>, StoreError> {
     Ok(findings)
 }
 
-async fn inspect_node(node: &Node) -> Result<Vec<Finding>, StoreError> {
-    let mut findings = try_rights(node).await?;
+async fn inspect_node(node: &Node, needs: ActionSet) -> Result<Vec<Finding>, StoreError> {
+    let mut findings = try_rights(node, needs).await?;
     match info(node, &["server", "replication", "memory", "persistence"]).await {
         Ok(info) => {
             let snapshots = snapshots(node).await?;
@@ -90,10 +107,13 @@ async fn inspect_node(node: &Node) -> Result<Vec<Finding>, StoreError> {
     Ok(findings)
 }
 
-async fn try_rights(node: &Node) -> Result<Vec<Finding>, StoreError> {
+async fn try_rights(node: &Node, needs: ActionSet) -> Result<Vec<Finding>, StoreError> {
     let key = format!("quash:check:{:016x}", fastrand::u64(..));
-    let replies = node.send(RIGHTS.iter().map(|right| attempt(right, &key))).await?;
-    let mut findings: Vec<_> = RIGHTS.iter().zip(&replies).filter_map(|(right, reply)| missing(right, reply)).collect();
+    let voids =
+        [ActionSet::VOID, ActionSet::VOID_PREFIX, ActionSet::VOID_PATTERN].iter().any(|kind| needs.contains(*kind));
+    let rights: Vec<&Right> = RIGHTS.iter().chain(if voids { &VOID_RIGHTS[..] } else { &[] }).collect();
+    let replies = node.send(rights.iter().map(|right| attempt(right, &key))).await?;
+    let mut findings: Vec<_> = rights.iter().zip(&replies).filter_map(|(right, reply)| missing(right, reply)).collect();
     if findings.is_empty() {
         findings.push(Finding::ok("the user may run every command that rules can need"));
     }
@@ -103,7 +123,13 @@ async fn try_rights(node: &Node) -> Result<Vec<Finding>, StoreError> {
 fn attempt(right: &Right, key: &str) -> Cmd {
     let mut command = redis::cmd(right.command);
     for argument in right.arguments {
-        command.arg(if *argument == "%" { key } else { argument });
+        match *argument {
+            "%" => command.arg(key),
+            "#" => command.arg(VOID.text),
+            "~" => command.arg(VOID.sha1),
+            "@" => command.arg(&version_arg(0)),
+            argument => command.arg(argument),
+        };
     }
     command
 }
@@ -114,7 +140,7 @@ fn missing(right: &Right, reply: &Value) -> Option<Finding> {
     let Value::ServerError(error) = reply else { return None };
     let command = right.command.to_lowercase();
     match classify(error) {
-        Class::Refused | Class::Moved | Class::Ask(_) | Class::TryAgain => None,
+        Class::Refused | Class::NoScript | Class::Moved | Class::Ask(_) | Class::TryAgain => None,
         Class::NotGranted => {
             let what = format!("the user may not run {command}: {}", right.without);
             let mut finding = Finding::error(what, format!("grant +{command}"));

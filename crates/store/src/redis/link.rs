@@ -1,65 +1,17 @@
-//! Holds the connections to all masters of a cache, one for a standalone server, and sends pipelines over them.
+//! Holds the connections to all masters of a cache, one for a standalone server, and shares out commands among them.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use futures_util::future::try_join_all;
+use redis::Value;
 
-use redis::aio::MultiplexedConnection;
-use redis::{Cmd, Pipeline, Value};
-
-use super::order::{Key, Order, Tally, unlinks};
-use super::reply::{answer, down};
-use super::rest::Rest;
-use super::slot::{Slots, parse, slot};
+use super::node::Node;
+use super::order::{Key, Order, Tally, unlinks, voids};
+use super::slot::{Slots, slot};
+use super::topology::topology;
 use crate::StoreError;
+use quash_core::action::Void;
 
 /// How many commands travel in one write at most: the response timeout bounds the whole write.
 const ROUND_COMMANDS_MAX: usize = 1024;
-
-/// One master.
-pub(super) struct Node {
-    /// `host:port`, or the path of a socket.
-    pub(super) address: String,
-    pub(super) connection: MultiplexedConnection,
-    rest: Mutex<Rest>,
-}
-
-impl Node {
-    /// A master behind a connection that was just made.
-    pub(super) fn new(address: String, connection: MultiplexedConnection) -> Self {
-        Self { address, connection, rest: Mutex::new(Rest::new(Instant::now())) }
-    }
-
-    /// What passes over its keys owe it. Held for moments only, never across an await.
-    pub(super) fn rest(&self) -> MutexGuard<'_, Rest> {
-        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends commands in one write and returns their replies, errors of the server among them.
-    ///
-    /// # Errors
-    /// When the connection broke or the server did not answer in time. It must not be used again then: a late reply
-    /// would be taken for that of another command.
-    pub(super) async fn send(&self, commands: impl IntoIterator<Item = Cmd>) -> Result<Vec<Value>, StoreError> {
-        let mut pipeline = Pipeline::new();
-        for command in commands {
-            pipeline.add_command(command);
-        }
-        if pipeline.is_empty() {
-            return Ok(Vec::new());
-        }
-        let count = pipeline.len();
-        let replies = self.connection.clone().send_packed_commands(&pipeline, 0, count).await;
-        replies.map_err(|error| down(&error))
-    }
-
-    /// Sends one command.
-    ///
-    /// # Errors
-    /// As [`Node::send`].
-    pub(super) async fn ask(&self, command: Cmd) -> Result<Value, StoreError> {
-        self.connection.clone().send_packed_command(&command).await.map_err(|error| down(&error))
-    }
-}
 
 /// The connections to a cache.
 pub(super) struct Link {
@@ -89,6 +41,11 @@ impl Link {
         unlinks(keys, |key| self.slots.as_ref().map(|_| slot(&key.name)))
     }
 
+    /// Puts keys into as few calls of the script as the servers allow, in a cluster each of one slot.
+    pub(super) fn voids<'a>(&self, keys: Vec<(Void, Key<'a>)>) -> Vec<Order<'a>> {
+        voids(keys, |key| self.slots.as_ref().map(|_| slot(&key.name)))
+    }
+
     /// Sends orders to the nodes that serve their keys, all nodes at once, and books the replies.
     ///
     /// # Errors
@@ -106,7 +63,7 @@ impl Link {
             let mut part = Tally::new(actions);
             node_round(node, share, &mut part).await.map(|()| part)
         });
-        futures_util::future::try_join_all(rounds).await?.into_iter().for_each(|part| tally.merge(part));
+        try_join_all(rounds).await?.into_iter().for_each(|part| tally.merge(part));
         Ok(())
     }
 
@@ -128,26 +85,25 @@ impl Link {
     }
 
     /// Makes sure that the slots are still where they were when the connections were made: a pass over all nodes may
-    /// have missed what moved meanwhile.
+    /// have missed what moved meanwhile. All of them are asked, since a master that lost its slots while it was cut off
+    /// lets itself be scanned, and shows itself as their owner.
     ///
     /// # Errors
-    /// When they have moved.
+    /// When they have moved, or a node is not in step with the others.
     pub(super) async fn still_whole(&self) -> Result<(), StoreError> {
-        let (Some(slots), Some(node)) = (&self.slots, self.nodes.first()) else { return Ok(()) };
-        let host = node.address.rsplit_once(':').map_or("", |(host, _)| host);
-        let now = parse(&answer(node.ask(cluster_slots()).await?)?, host);
-        if slots.same(&now) {
-            return Ok(());
+        let Some(slots) = &self.slots else { return Ok(()) };
+        for (node, (standing, now)) in self.nodes.iter().zip(try_join_all(self.nodes.iter().map(topology)).await?) {
+            if !standing.whole {
+                let why = format!("the node at {} says that its cluster is down", node.address);
+                return Err(StoreError::Unreachable(why));
+            }
+            if !slots.same(&now) {
+                let why = "slots of the cluster moved while its keys were scanned".to_owned();
+                return Err(StoreError::Unreachable(why));
+            }
         }
-        Err(StoreError::Unreachable("slots of the cluster moved while its keys were scanned".to_owned()))
+        Ok(())
     }
-}
-
-/// The question which node serves which slots.
-pub(super) fn cluster_slots() -> Cmd {
-    let mut command = redis::cmd("CLUSTER");
-    command.arg("SLOTS");
-    command
 }
 
 async fn node_round<'a>(node: &Node, orders: Vec<Order<'a>>, tally: &mut Tally<'a>) -> Result<(), StoreError> {

@@ -7,8 +7,10 @@
 mod address;
 mod apply;
 mod connect;
+mod frames;
 mod inspect;
 mod link;
+mod node;
 mod order;
 mod pattern;
 mod question;
@@ -16,7 +18,9 @@ mod reply;
 mod rest;
 mod scan;
 mod slot;
+mod topology;
 mod wanted;
+mod witness;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +35,7 @@ use self::wanted::Wanted;
 use super::{Applied, Described, Identity, Sought, StoreError, Survey};
 use quash_config::Finding;
 use quash_config::{ConfigPath, Problem, Secret, Span};
-use quash_core::action::Action;
+use quash_core::action::{Action, ActionSet};
 use quash_core::glob::Glob;
 
 /// How to reach the cache: one of `url`, `cluster` and `sentinel`.
@@ -126,14 +130,14 @@ impl super::Store for Redis {
         self.connector.check(&link, identity).await
     }
 
-    async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
+    async fn inspect(&self, needs: ActionSet) -> Result<Vec<Finding>, StoreError> {
         let link = self.connector.link().await?;
-        let findings = inspect::inspect(&link).await;
+        let findings = inspect::inspect(&link, needs).await;
         self.connector.check(&link, findings).await
     }
 
     fn can(&self) -> super::Can {
-        super::Can::ALL
+        super::Can { has_slots: matches!(self.connector.place, Server::Cluster(_)), ..super::Can::ALL }
     }
 
     fn questions(&self) -> Option<&dyn super::Questions> {

@@ -1,5 +1,7 @@
 //! Makes actions into commands, and books the server's replies on the actions that they answer.
 
+mod void;
+
 use std::borrow::Cow;
 use std::time::SystemTime;
 
@@ -7,16 +9,33 @@ use redis::{Cmd, Value};
 
 use super::reply::{Class, classify, words};
 use crate::{Refusal, StoreError};
-use quash_core::action::{Action, Life, Write};
+use quash_core::action::{Action, GUARD, Life, Void, Write};
+use quash_core::freshness::{HOLD, Voided};
+
+pub(super) use self::void::voids;
 
 /// How many keys one UNLINK names at most: as fast as more of them, and it holds the server for well under a millisecond.
 const UNLINK_KEYS_MAX: usize = 512;
 
-/// A key to remove, and the place of the action that asked for it.
+/// A key to act on, and the place of the action that asked for it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Key<'a> {
     pub(super) owner: usize,
     pub(super) name: Cow<'a, [u8]>,
+    /// Whether its guard goes with it, in the same command always.
+    pub(super) guarded: bool,
+}
+
+impl<'a> Key<'a> {
+    /// A key without a guard.
+    pub(super) const fn plain(owner: usize, name: Cow<'a, [u8]>) -> Self {
+        Self { owner, name, guarded: false }
+    }
+
+    /// The name of its guard.
+    pub(super) fn guard(&self) -> Vec<u8> {
+        [&self.name, GUARD.as_bytes()].concat()
+    }
 }
 
 /// One command to send, with the actions that wait for its reply.
@@ -24,7 +43,16 @@ pub(super) struct Key<'a> {
 pub(super) enum Order<'a> {
     /// Remove these keys, at least one.
     Unlink(Vec<Key<'a>>),
-    /// Do what this action says, which is a bump, a set or a publication.
+    /// Make the entries under these keys stale, at least one.
+    Void {
+        /// The keys, in a cluster of one slot.
+        keys: Vec<Key<'a>>,
+        /// How.
+        void: Void,
+        /// Whether the whole script goes along, for a server that does not know it yet.
+        whole: bool,
+    },
+    /// Do what this action says, which is a bump, a set, a hold or a publication.
     Write {
         /// The place of the action.
         owner: usize,
@@ -38,6 +66,7 @@ impl Order<'_> {
     pub(super) fn command(&self) -> Cmd {
         match self {
             Self::Unlink(keys) => unlink(keys),
+            Self::Void { keys, void, whole } => void::command(keys, *void, *whole),
             Self::Write { action, .. } => write(action),
         }
     }
@@ -45,7 +74,7 @@ impl Order<'_> {
     /// The key that decides which node of a cluster gets it; `None` for what any node takes.
     pub(super) fn key(&self) -> Option<&[u8]> {
         match self {
-            Self::Unlink(keys) => keys.first().map(|key| key.name.as_ref()),
+            Self::Unlink(keys) | Self::Void { keys, .. } => keys.first().map(|key| key.name.as_ref()),
             Self::Write { action: Action::Publish { .. }, .. } => None,
             Self::Write { action, .. } => Some(action.object().as_bytes()),
         }
@@ -58,6 +87,9 @@ fn unlink(keys: &[Key<'_>]) -> Cmd {
     command.arg("UNLINK");
     for key in keys {
         command.arg(key.name.as_ref());
+        if key.guarded {
+            command.arg(key.guard());
+        }
     }
     command
 }
@@ -67,6 +99,10 @@ fn write(action: &Action) -> Cmd {
     match action {
         Action::Publish { channel, message } => command.arg(channel.as_bytes()).arg(message.as_bytes()),
         Action::Set { key, write } => set(command.arg(key.as_bytes()), *write),
+        Action::Hold { key, ms, guarded } => {
+            let name = if *guarded { [key.as_bytes(), GUARD.as_bytes()].concat() } else { key.as_bytes().to_vec() };
+            command.arg(name).arg(&HOLD).arg("PX").arg(*ms)
+        }
         // A bump; what else has a key never comes here as a write.
         other => command.arg(other.object().as_bytes()).arg(token()),
     };
@@ -179,19 +215,31 @@ impl<'a> Tally<'a> {
             (Class::Refused | Class::TryAgain, Order::Unlink(keys)) if keys.len() > 1 => {
                 self.again.extend(keys.into_iter().map(|key| Order::Unlink(vec![key])));
             }
+            (Class::Refused | Class::TryAgain, Order::Void { keys, void, whole }) if keys.len() > 1 => {
+                self.again.extend(keys.into_iter().map(|key| Order::Void { keys: vec![key], void, whole }));
+            }
+            (Class::NoScript, Order::Void { keys, void, whole: false }) => {
+                self.again.push(Order::Void { keys, void, whole: true });
+            }
+            // Nothing can be served stale for want of memory; removing needs none, and is as true.
+            (Class::MemoryFull, Order::Void { keys, void, .. }) if void.version == 0 && void.hold_ms == 0 => {
+                self.again.push(Order::Unlink(keys));
+            }
             // A missing token means stale as much as a new one does, and removing needs no memory.
             (Class::MemoryFull, Order::Write { owner, action: Action::Bump(key) }) => {
-                self.again.push(Order::Unlink(vec![Key { owner, name: Cow::Borrowed(key.as_bytes()) }]));
+                self.again.push(Order::Unlink(vec![Key::plain(owner, Cow::Borrowed(key.as_bytes()))]));
             }
             (Class::MemoryFull, Order::Write { owner, action: Action::Set { key, write } })
                 if write.number.may_be_missing() =>
             {
-                self.again.push(Order::Unlink(vec![Key { owner, name: Cow::Borrowed(key.as_bytes()) }]));
+                self.again.push(Order::Unlink(vec![Key::plain(owner, Cow::Borrowed(key.as_bytes()))]));
             }
-            (Class::Refused | Class::NotGranted, Order::Unlink(keys)) => {
+            (Class::Refused | Class::NotGranted | Class::NoScript, Order::Unlink(keys) | Order::Void { keys, .. }) => {
                 keys.iter().for_each(|key| self.refuse(key.owner, words(&error)));
             }
-            (Class::Refused | Class::NotGranted, Order::Write { owner, .. }) => self.refuse(owner, words(&error)),
+            (Class::Refused | Class::NotGranted | Class::NoScript, Order::Write { owner, .. }) => {
+                self.refuse(owner, words(&error));
+            }
             (Class::Down | Class::TryAgain | Class::MemoryFull, _) => {
                 return Err(StoreError::Unreachable(words(&error)));
             }
@@ -199,11 +247,24 @@ impl<'a> Tally<'a> {
         Ok(())
     }
 
-    /// The server only says how many of a command's keys it removed: the first so many count.
+    /// The server only says how many of a command's keys it removed: the first so many count. Of a void it says which
+    /// entries are stale now; whether one that is gone was there, it does not say.
     fn book_done(&mut self, order: &Order<'_>, reply: &Value) {
-        if let (Order::Unlink(keys), Value::Int(removed)) = (order, reply) {
-            let removed = usize::try_from(*removed).unwrap_or(0);
-            keys.iter().take(removed).for_each(|key| self.add(key.owner, 1));
+        match (order, reply) {
+            (Order::Unlink(keys), Value::Int(removed)) => {
+                let mut removed = u64::try_from(*removed).unwrap_or(0);
+                for key in keys {
+                    let counted = removed.min(1 + u64::from(key.guarded));
+                    self.add(key.owner, counted);
+                    removed -= counted;
+                }
+            }
+            (Order::Void { keys, .. }, Value::BulkString(letters)) => {
+                let voided =
+                    keys.iter().zip(letters).filter(|(_, letter)| Voided::read(**letter) == Some(Voided::Stale));
+                voided.for_each(|(key, _)| self.add(key.owner, 1));
+            }
+            _ => {}
         }
     }
 
@@ -219,7 +280,7 @@ mod tests {
     use super::*;
 
     fn keys(names: &'static [&'static str]) -> Vec<Key<'static>> {
-        names.iter().enumerate().map(|(owner, name)| Key { owner, name: Cow::Borrowed(name.as_bytes()) }).collect()
+        names.iter().enumerate().map(|(owner, name)| Key::plain(owner, Cow::Borrowed(name.as_bytes()))).collect()
     }
 
     fn error(line: &str) -> Value {
@@ -260,12 +321,12 @@ mod tests {
 
     #[test]
     fn no_command_names_more_keys_than_one_may() {
-        let many = (0..1200).map(|owner| Key { owner, name: Cow::Owned(vec![b'k']) }).collect();
+        let many = (0..1200).map(|owner| Key::plain(owner, Cow::Owned(vec![b'k']))).collect();
         let sizes: Vec<_> = unlinks(many, |key: &Key<'_>| key.owner >= 600)
             .iter()
             .map(|order| match order {
                 Order::Unlink(keys) => keys.len(),
-                Order::Write { .. } => 0,
+                Order::Write { .. } | Order::Void { .. } => 0,
             })
             .collect();
         assert_eq!(sizes, [512, 88, 512, 88]);

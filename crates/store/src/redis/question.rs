@@ -3,9 +3,11 @@
 use futures_util::future::try_join_all;
 use redis::{Cmd, Value};
 
-use super::link::{Link, Node};
+use super::link::Link;
+use super::node::Node;
 use super::reply::{answer, text};
-use crate::{Described, Identity, StoreError};
+use crate::{Described, Identity, Stands, StoreError};
+use quash_core::freshness::HEADER;
 
 /// Who the cache is: address, run id, role and replication id of every master. A run id is drawn anew at each start, a
 /// replication id when a replica is promoted.
@@ -32,20 +34,25 @@ pub(super) async fn exist(link: &Link, keys: &[&str]) -> Result<Vec<bool>, Store
 /// # Errors
 /// As [`exist`].
 pub(super) async fn describe(link: &Link, keys: &[&str]) -> Result<Vec<Option<Described>>, StoreError> {
-    let found = about(link, keys, ["EXISTS", "TYPE", "PTTL"]).await?;
-    let described = |[exists, kind, ttl]: [Value; 3]| {
-        Ok((answer(exists)? == Value::Int(1)).then(|| described(&kind, &ttl))) as Result<_, StoreError>
+    let found = about(link, keys, ["EXISTS", "TYPE", "PTTL", "GETRANGE"]).await?;
+    let described = |[exists, kind, ttl, header]: [Value; 4]| {
+        Ok((answer(exists)? == Value::Int(1)).then(|| described(&kind, &ttl, &header))) as Result<_, StoreError>
     };
     found.into_iter().map(described).collect()
 }
 
-fn described(kind: &Value, ttl: &Value) -> Described {
+fn described(kind: &Value, ttl: &Value, header: &Value) -> Described {
     let ttl = match ttl {
         Value::Int(ms) => Some(*ms),
         _ => None,
     };
     let ttl_ms = ttl.and_then(|ms| u64::try_from(ms).ok());
-    Described { kind: text(kind), expires: ttl.map(|ms| ms >= 0), ttl_ms }
+    let stands = match header {
+        Value::BulkString(bytes) => Some(Stands::read(bytes)),
+        Value::ServerError(error) if error.code() == "WRONGTYPE" => Some(Stands::Foreign),
+        _ => None,
+    };
+    Described { kind: text(kind), expires: ttl.map(|ms| ms >= 0), ttl_ms, stands }
 }
 
 /// What the nodes reply to these commands on each of the keys.
@@ -106,8 +113,12 @@ fn section_of_info(section: &str) -> Cmd {
 }
 
 fn on_key(command: &str, key: &str) -> Cmd {
+    let is_range = command == "GETRANGE";
     let mut command = redis::cmd(command);
     command.arg(key.as_bytes());
+    if is_range {
+        command.arg(0).arg(HEADER - 1);
+    }
     command
 }
 

@@ -1,5 +1,7 @@
 //! Tells what a server's error says of: one key, the whole server, or another node.
 
+use std::collections::HashMap;
+
 use redis::{RedisError, ServerError, Value};
 
 use crate::StoreError;
@@ -20,6 +22,8 @@ pub(super) enum Class {
     Moved,
     /// Another node, as `host:port`, serves this key while its slot is being moved.
     Ask(String),
+    /// The server does not know the script: it has to be sent whole.
+    NoScript,
     /// The keys of the command are on both nodes of a slot that is being moved; each by itself can be asked for.
     TryAgain,
 }
@@ -33,9 +37,12 @@ pub(super) fn class(code: &str, details: &str) -> Class {
         "MOVED" => Class::Moved,
         "ASK" => Class::Ask(details.rsplit(' ').next().unwrap_or_default().to_owned()),
         "TRYAGAIN" => Class::TryAgain,
+        "NOSCRIPT" => Class::NoScript,
         // The server uses one code for a key that a user may not touch, which concerns whoever asked for that key, and
         // for a command that it may not run at all.
         "NOPERM" if details.contains("permissions to run") => Class::NotGranted,
+        // A command inside of a script; servers from 7.0 and before spell it so.
+        "ERR" | "NOPERM" if details.contains("can't run this command") => Class::NotGranted,
         "ERR" if details.starts_with("unknown command") => Class::NotGranted,
         "ERR" if details.starts_with("max number of clients") => Class::Down,
         _ => Class::Refused,
@@ -64,7 +71,7 @@ pub(super) fn down(error: &RedisError) -> StoreError {
 pub(super) fn answer(reply: Value) -> Result<Value, StoreError> {
     let Value::ServerError(error) = reply else { return Ok(reply) };
     match classify(&error) {
-        Class::Refused | Class::NotGranted => Err(StoreError::Refused(words(&error))),
+        Class::Refused | Class::NotGranted | Class::NoScript => Err(StoreError::Refused(words(&error))),
         _ => Err(StoreError::Unreachable(words(&error))),
     }
 }
@@ -75,6 +82,16 @@ pub(super) fn text(reply: &Value) -> Option<String> {
         Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
         Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text.clone()),
         _ => None,
+    }
+}
+
+/// The fields of a reply that lists names and values, as maps do over RESP2.
+pub(super) fn fields(reply: &Value) -> HashMap<String, String> {
+    let pair = |name: &Value, value: &Value| text(name).zip(text(value));
+    match reply {
+        Value::Array(flat) => flat.chunks_exact(2).filter_map(|both| pair(&both[0], &both[1])).collect(),
+        Value::Map(pairs) => pairs.iter().filter_map(|(name, value)| pair(name, value)).collect(),
+        _ => HashMap::new(),
     }
 }
 
@@ -106,7 +123,7 @@ mod tests {
 
     #[test]
     fn an_error_costs_one_key_or_holds_the_target() {
-        use Class::{Ask, Down, MemoryFull, Moved, NotGranted, Refused, TryAgain};
+        use Class::{Ask, Down, MemoryFull, Moved, NoScript, NotGranted, Refused, TryAgain};
         let cases = [
             ("LOADING", "Redis is loading the dataset in memory", Down),
             ("READONLY", "You can't write against a read only replica.", Down),
@@ -126,6 +143,8 @@ mod tests {
             ("NOPERM", "User quash has no permissions to run the 'unlink' command", NotGranted),
             ("NOPERM", "No permissions to access a key", Refused),
             ("NOPERM", "this user has no permissions to access one of the keys used as arguments", Refused),
+            ("ERR", "The user executing the script can't run this command or subcommand script: 2511", NotGranted),
+            ("NOSCRIPT", "No matching script. Please use EVAL.", NoScript),
             ("OOM", "command not allowed when used memory > 'maxmemory'.", MemoryFull),
             ("MOVED", "3999 127.0.0.1:6381", Moved),
             ("ASK", "3999 127.0.0.1:6381", Ask("127.0.0.1:6381".to_owned())),

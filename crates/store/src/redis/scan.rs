@@ -1,16 +1,18 @@
 //! Walks over all keys once, for any number of prefixes and globs, at a pace that leaves the server time for others.
 
-use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use redis::{Cmd, Value};
 
-use super::link::{Link, Node};
-use super::order::{Key, Order, Tally};
+use super::frames::Frames;
+use super::link::Link;
+use super::node::Node;
+use super::order::{Order, Tally};
 use super::reply::{answer, text};
 use super::wanted::Wanted;
 use crate::survey::Looker;
 use crate::{Sighted, Sought, StoreError, Survey};
+use quash_core::action::Action;
 
 /// Keys per SCAN at first: they hold the server for half a millisecond, a slow one for two.
 const STEP_KEYS: u64 = 1000;
@@ -32,12 +34,12 @@ pub(super) async fn remove<'a>(
     link: &Link,
     wanted: &Wanted<'_>,
     pace: f64,
-    actions: usize,
+    actions: &[Action],
 ) -> Result<(Tally<'a>, u64), StoreError> {
     let sweeps = link.nodes.iter().map(|node| sweep(link, node, wanted, pace, actions));
     let swept = futures_util::future::try_join_all(sweeps).await?;
     link.still_whole().await?;
-    let mut tally = Tally::new(actions);
+    let mut tally = Tally::new(actions.len());
     let mut visited = 0;
     for (part, keys) in swept {
         tally.merge(part);
@@ -98,10 +100,11 @@ async fn sweep<'a>(
     node: &Node,
     wanted: &Wanted<'_>,
     pace: f64,
-    actions: usize,
+    actions: &[Action],
 ) -> Result<(Tally<'a>, u64), StoreError> {
     let mut walk = Walk::begin(node, wanted.pattern(), pace).await?;
-    let mut tally = Tally::new(actions);
+    let mut tally = Tally::new(actions.len());
+    let frames = Frames::of(actions);
     let mut orders: Vec<Order<'a>> = Vec::new();
     while !walk.done() {
         let step = walk.step(orders.iter().map(|order| order.command()).collect()).await?;
@@ -109,15 +112,12 @@ async fn sweep<'a>(
             tally.book(order, reply)?;
         }
         orders = std::mem::take(&mut tally.again);
-        orders.extend(link.unlinks(owned(wanted, step.keys)));
+        let (unlinks, voids) = frames.owned(wanted, step.keys);
+        orders.extend(link.unlinks(unlinks));
+        orders.extend(link.voids(voids));
     }
     tally.again = orders;
     Ok((tally, walk.visited))
-}
-
-fn owned<'a>(wanted: &Wanted<'_>, keys: Vec<Vec<u8>>) -> Vec<Key<'a>> {
-    let owned = |name: Vec<u8>| wanted.owner(&name).map(|owner| Key { owner, name: Cow::Owned(name) });
-    keys.into_iter().filter_map(owned).collect()
 }
 
 /// A walk over the keys of one node.

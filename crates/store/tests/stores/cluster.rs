@@ -94,6 +94,9 @@ async fn a_command_follows_its_slot_while_it_moves_and_after() {
     for place in [0, 2, 1] {
         servers[place].admin(&["CLUSTER", "SETSLOT", slot, "NODE", &ids[0]]).await;
     }
+    for server in &servers {
+        eventually("all nodes agree on who has the slot", || async { owner(server, slot).await == ids[0] }).await;
+    }
     servers[0].admin(&["MSET", staying, "1", going, "1"]).await;
     let scan = [Action::DeletePrefix("none".into())];
     let moved = scanner.apply(&scan).await;
@@ -110,4 +113,36 @@ async fn a_command_follows_its_slot_while_it_moves_and_after() {
     servers[1].restart().await;
     eventually("the cluster works again", || async { store.apply(&both).await.is_ok() }).await;
     assert_ne!(store.identity().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_pass_over_a_cluster_that_is_down_is_none_though_its_nodes_let_themselves_be_scanned() {
+    let servers = start_cluster().await;
+    let store = store(json!({"cluster": urls(&servers)}));
+    let scan = [Action::DeletePrefix("none".into())];
+    assert_eq!(store.apply(&scan).await.unwrap().outcomes, [Ok(0)]);
+
+    servers[1].admin(&["CLUSTER", "DELSLOTS", "6000"]).await;
+    eventually("the pass fails", || async {
+        matches!(store.apply(&scan).await, Err(StoreError::Unreachable(why)) if why.contains("its cluster is down"))
+    })
+    .await;
+    servers[1].admin(&["CLUSTER", "ADDSLOTS", "6000"]).await;
+    eventually("the pass is one again", || async { store.apply(&scan).await.is_ok() }).await;
+}
+
+/// The id of the master that serves a slot, as a node sees it.
+async fn owner(server: &Server, slot: &str) -> String {
+    let slot: i64 = slot.parse().unwrap();
+    let Value::Array(ranges) = server.admin(&["CLUSTER", "SLOTS"]).await else { panic!("no ranges") };
+    let of = |range: &Value| match range {
+        Value::Array(parts) => match &parts[..] {
+            [Value::Int(first), Value::Int(last), Value::Array(master), ..] if (*first..=*last).contains(&slot) => {
+                Some(text(&master[2]))
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    ranges.iter().find_map(of).unwrap_or_default()
 }

@@ -59,6 +59,14 @@ impl<C: ConnectionLike + Clone + Send + Sync> Fixture for Servers<C> {
         self.connection.clone().get(key).await.unwrap()
     }
 
+    async fn set_bytes(&self, key: &str, value: &[u8], ttl_ms: u64) {
+        let () = self.connection.clone().pset_ex(key, value, ttl_ms).await.unwrap();
+    }
+
+    async fn get_bytes(&self, key: &str) -> Option<Vec<u8>> {
+        self.connection.clone().get(key).await.unwrap()
+    }
+
     async fn ttl_ms(&self, key: &str) -> Option<u64> {
         let ttl: i64 = self.connection.clone().pttl(key).await.unwrap();
         u64::try_from(ttl).ok()
@@ -86,10 +94,13 @@ impl<C: ConnectionLike + Clone + Send + Sync> Fixture for Servers<C> {
     }
 }
 
-/// Gives the store's user exactly the rights of the documentation.
+/// Gives the store's user exactly the rights of the documentation: those of every worker, and what some caches take.
 pub(crate) async fn make_user(server: &Server) {
-    let line = DOCUMENTATION.lines().find(|line| line.starts_with("ACL SETUSER quash ")).unwrap();
-    server.admin(&line.split(' ').collect::<Vec<_>>()).await;
+    let lines: Vec<_> = DOCUMENTATION.lines().filter(|line| line.starts_with("ACL SETUSER quash ")).collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for line in lines {
+        server.admin(&line.split(' ').collect::<Vec<_>>()).await;
+    }
 }
 
 /// A store with this configuration.

@@ -63,3 +63,31 @@ async fn a_sentinel_that_does_not_know_the_master_says_so() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test]
+async fn a_sentinel_that_missed_a_failover_is_outvoted() {
+    let (before, now) = (Server::start(&[]).await, Server::start(&[]).await);
+    // As after a cut: one still names the old master, the others have made another one.
+    let behind = Server::sentinel_since(&before, 3).await;
+    let others = [Server::sentinel_since(&now, 4).await, Server::sentinel_since(&now, 4).await];
+    let urls = [behind.url(), others[0].url(), others[1].url()];
+    for master in [&before, &now] {
+        master.admin(&["SET", "a", "1"]).await;
+    }
+    let store = store(json!({"sentinel": {"urls": urls, "master": "cache"}}));
+    assert_eq!(store.apply(&[Action::Delete("a".into())]).await.unwrap().outcomes, [Ok(1)]);
+    let left = [before.admin(&["GET", "a"]).await, now.admin(&["GET", "a"]).await];
+    assert_eq!(left, [Value::BulkString("1".into()), Value::Nil]);
+}
+
+#[tokio::test]
+async fn a_sentinel_without_a_majority_is_not_believed() {
+    let master = Server::start(&[]).await;
+    let sentinel = Server::sentinel(&master).await;
+    let urls = [sentinel.url(), "redis://127.0.0.1:1".to_owned(), "redis://127.0.0.1:2".to_owned()];
+    let store = store(json!({"sentinel": {"urls": urls, "master": "cache"}}));
+    match store.apply(&[Action::Delete("a".into())]).await {
+        Err(StoreError::Unreachable(why)) => assert!(why.starts_with("only 1 of 3 answered"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+}

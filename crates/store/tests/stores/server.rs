@@ -36,10 +36,16 @@ impl Server {
 
     /// Starts a sentinel that watches a master by the name `cache`.
     pub(crate) async fn sentinel(master: &Self) -> Self {
+        Self::sentinel_since(master, 0).await
+    }
+
+    /// The same; it holds that the master is one since the failover of this number.
+    pub(crate) async fn sentinel_since(master: &Self, epoch: u64) -> Self {
         let port = free_port();
         let config = format!(
             "bind 127.0.0.1\nport {port}\nsentinel monitor cache 127.0.0.1 {} 1\n\
-             sentinel down-after-milliseconds cache 500\nsentinel failover-timeout cache 3000\n",
+             sentinel down-after-milliseconds cache 500\nsentinel failover-timeout cache 3000\n\
+             sentinel config-epoch cache {epoch}\n",
             master.port
         );
         Self::run("redis-sentinel", config, port).await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quash_config::Severity;
-use quash_core::action::{Action, Life, Number, Write};
+use quash_core::action::{Action, ActionSet, Life, Number, Write};
 use quash_core::glob::Matcher;
 use quash_core::glob::{Glob, GlobBuilder};
 use quash_store::conformance::{self, Fixture};
@@ -159,7 +159,7 @@ async fn a_missing_right_is_refused_to_whom_it_concerns_and_a_wrong_password_sta
     let why = why_unreachable(with("hunter3").as_ref(), &delete("a")).await;
     assert!(why.contains("authentication failed") && !why.contains("hunter"), "{why}");
 
-    let findings = with("hunter2").inspect().await.unwrap();
+    let findings = with("hunter2").inspect(ActionSet::DELETE).await.unwrap();
     let errors: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
     assert!(matches!(errors.as_slice(), [finding] if finding.mend == "grant +unlink"), "{errors:?}");
 }
@@ -242,7 +242,7 @@ async fn an_inspection_tells_what_may_bring_entries_back() {
 }
 
 async fn found(store: &dyn Store, what: &str) -> Option<Severity> {
-    let findings = store.inspect().await.unwrap();
+    let findings = store.inspect(ActionSet::DELETE).await.unwrap();
     findings.into_iter().find(|finding| finding.what.contains(what)).map(|finding| finding.severity)
 }
 

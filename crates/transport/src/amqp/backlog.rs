@@ -1,5 +1,6 @@
 //! Counts what waits.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use futures_util::future::try_join_all;
@@ -14,7 +15,7 @@ use crate::{Backlog, TransportError};
 pub(super) async fn backlog(place: &Place) -> Result<Backlog, TransportError> {
     let Names { work, suspects, .. } = &place.names;
     let ready = ready(&place.looking, &[work, suspects]).await?;
-    let delayed = counts(&place.looking, &place.rungs).await?;
+    let delayed = delayed(place).await?;
     Ok(Backlog { ready, unsettled: place.held.load(Ordering::Relaxed), delayed, lost: 0 })
 }
 
@@ -30,15 +31,21 @@ async fn ready(link: &Link, queues: &[&String]) -> Result<u64, TransportError> {
     Ok(ready)
 }
 
-/// How many messages wait in these queues, all asked for at once; one that does not answer counts as empty.
-async fn counts<T: AsRef<str>>(link: &Link, queues: &[T]) -> Result<u64, TransportError> {
+/// How many messages wait for their delay, all queues asked at once. To be certain of an empty one costs the broker a step
+/// that it writes down, so that is done only where something was there before: nothing is parked in a queue that does not
+/// answer.
+async fn delayed(place: &Place) -> Result<u64, TransportError> {
+    let before = place.delayed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let link = &place.looking;
     let channel = link.throw_away_channel().await?;
-    let counted = try_join_all(queues.iter().map(|queue| count(link, &channel, queue.as_ref()))).await?;
+    let asked = place.rungs.iter().zip(before).map(|(queue, before)| count(link, &channel, queue, before));
+    let counted = try_join_all(asked).await?;
     topology::close(&channel).await;
-    Ok(counted.into_iter().sum())
+    *place.delayed.lock().unwrap_or_else(PoisonError::into_inner) = counted.iter().copied().map(Some).collect();
+    Ok(counted.into_iter().map(u64::from).sum())
 }
 
-async fn count(link: &Link, channel: &Channel, queue: &str) -> Result<u64, TransportError> {
+async fn count(link: &Link, channel: &Channel, queue: &str, before: Option<u32>) -> Result<u32, TransportError> {
     let counted = match topology::count(channel, queue).await {
         // One queue that is missing closes the channel for all that are asked for with it.
         Err(_) | Ok(None) => {
@@ -49,5 +56,13 @@ async fn count(link: &Link, channel: &Channel, queue: &str) -> Result<u64, Trans
         }
         Ok(counted) => counted,
     };
-    Ok(u64::from(counted.unwrap_or(0)))
+    match counted {
+        Some(0) if before != Some(0) => {
+            let own = link.throw_away_channel().await?;
+            let certain = topology::certain(&own, queue).await?;
+            topology::close(&own).await;
+            Ok(certain.map_or(0, |count| count.messages))
+        }
+        counted => Ok(counted.unwrap_or(0)),
+    }
 }

@@ -53,6 +53,7 @@ impl Consuming {
 
     pub(super) fn use_session(&self, session: &Arc<Session>) {
         self.fresh.store(true, Ordering::Relaxed);
+        self.place.watch(session);
         *self.slot() = Some(Arc::clone(session));
     }
 

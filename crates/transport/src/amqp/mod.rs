@@ -35,8 +35,8 @@ mod glance;
 mod inspect;
 mod letter_id;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -44,8 +44,9 @@ use tokio::sync::watch;
 pub use self::config::{Config, QueueType};
 use self::connection::{Link, Server};
 use self::publish::{Outcome, Outgoing, Publisher, Untaken};
+use self::session::Session;
 use self::topology::Names;
-use super::{Backlog, ConsumeOptions, Consumer, DeadLetters, Message, Transport, TransportError};
+use super::{Ages, Backlog, ConsumeOptions, Consumer, Dated, DeadLetters, Message, Transport, TransportError};
 use quash_config::Finding;
 
 /// One queue on one broker. Connects when it is first used.
@@ -69,6 +70,12 @@ struct Place {
     held: Arc<AtomicU64>,
     /// How many consumers are handing back what they held.
     closings: watch::Sender<usize>,
+    /// The connections of its consumers, some of which may be over.
+    sessions: Mutex<Vec<Weak<Session>>>,
+    /// How often consuming was ended from outside.
+    interrupted: AtomicU64,
+    /// What was last counted on each of the delay queues; `None` before.
+    delayed: Mutex<Vec<Option<u32>>>,
 }
 
 impl Amqp {
@@ -77,15 +84,32 @@ impl Amqp {
         let link = Arc::new(Link::new(server.clone(), "publishing"));
         let looking = Arc::new(Link::new(server, "looking"));
         let publisher = Arc::new(Publisher::new(Arc::clone(&link), *config.publish_timeout));
-        let rungs = names.rungs().collect();
+        let rungs: Vec<_> = names.rungs().collect();
         let (held, closings) = (Arc::default(), watch::Sender::new(0));
         let dead_letters = dead_letters::DeadQueue::new(Arc::clone(&publisher), Arc::clone(&looking), names.clone());
-        let place = Place { names, rungs, config, link, looking, publisher, held, closings };
+        let delayed = Mutex::new(vec![None; rungs.len()]);
+        let (sessions, interrupted) = (Mutex::default(), AtomicU64::new(0));
+        let place =
+            Place { names, rungs, config, link, looking, publisher, held, closings, sessions, interrupted, delayed };
         Self { place: Arc::new(place), dead_letters }
     }
 }
 
 impl Place {
+    /// Looks at what a connection of a consumer holds, until it is over.
+    fn watch(&self, session: &Arc<Session>) {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.retain(|session| session.strong_count() > 0);
+        sessions.push(Arc::downgrade(session));
+    }
+
+    /// What has been held for the longest time. The broker itself does not tell since when its messages wait.
+    fn oldest(&self) -> Option<Dated> {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = sessions.iter().filter_map(|session| session.upgrade()?.oldest());
+        held.min_by_key(|dated| dated.since)
+    }
+
     /// Publishes what can be, and says what became of each. Queues that are not there any more are declared anew, where that
     /// is this transport's business: what must go there could never be settled without them.
     async fn publish_each(&self, messages: &[Outgoing<'_>]) -> Vec<Outcome> {
@@ -135,6 +159,10 @@ impl Transport for Amqp {
 
     async fn backlog(&self) -> Result<Backlog, TransportError> {
         backlog::backlog(&self.place).await
+    }
+
+    async fn ages(&self) -> Result<Ages, TransportError> {
+        Ok(Ages { oldest: self.place.oldest(), ..Ages::default() })
     }
 
     async fn inspect(&self) -> Result<Vec<Finding>, TransportError> {

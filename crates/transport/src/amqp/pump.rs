@@ -1,7 +1,8 @@
 //! Fetches for one consumer as long as it lives, over as many connections as that takes, and ends the last of them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
 use futures_util::stream::ReadyChunks;
@@ -121,7 +122,9 @@ impl Pump {
             Coming { work: streams.work.ready_chunks(chunk), suspects: streams.suspects.ready_chunks(chunk), aside };
         let flow = match self.fetch(&session, &mut coming).await {
             Over::Lost(why) => {
-                tracing::debug!(consumer = %self.consuming.name, why, "the connection of a consumer is over");
+                self.consuming.place.interrupted.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(queue = %self.consuming.place.names.work, consumer = %self.consuming.name, error = why,
+                    "consuming was interrupted, trying again");
                 self.consuming.forget_session();
                 session.end();
                 self.consuming.inbox.clear();
@@ -219,7 +222,8 @@ impl Pump {
                 Err(error) => failed = Err(error),
             }
         }
-        session.hold(origin, came.iter().map(|(number, received)| (*number, held(received))));
+        let since = SystemTime::now();
+        session.hold(origin, came.iter().map(|(number, received)| (*number, held(received, since))));
         let (now, kept) = (message::now_ms(), &self.consuming.inbox);
         let mut deliveries = Vec::with_capacity(came.len());
         for (number, received) in came {
@@ -299,8 +303,8 @@ async fn open_again(consuming: &Consuming) -> Option<Opened> {
     None
 }
 
-fn held(received: &Received) -> Held {
-    Held { message: received.message.clone(), handed_out: received.handed_out }
+fn held(received: &Received, since: SystemTime) -> Held {
+    Held { message: received.message.clone(), handed_out: received.handed_out, since }
 }
 
 /// Where a delivery goes that is not for whoever receives.

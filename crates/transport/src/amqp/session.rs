@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Place;
 use super::connection::{answer, failure};
 use super::window::{Claim, Held, Window};
-use crate::{Tag, TransportError};
+use crate::{Dated, Tag, TransportError};
 
 /// How long acks wait for deliveries before them to be settled, so that one ack stands for all: batches are worked on side
 /// by side and end in any order, but soon after each other.
@@ -146,6 +146,13 @@ impl Session {
         let before = window.held();
         held.for_each(|(number, held)| window.hold(number, held));
         self.unsettled.fetch_add(window.held() - before, Ordering::Relaxed);
+    }
+
+    /// The delivery that has been held for the longest time.
+    pub(super) fn oldest(&self) -> Option<Dated> {
+        let dated = |held: &Held| Dated { since: held.since, headers: held.message.headers.clone() };
+        let of = |origin| self.window(origin).oldest().map(dated);
+        [Origin::Work, Origin::Suspects].into_iter().filter_map(of).min_by_key(|dated| dated.since)
     }
 
     /// How many deliveries of the work queue are held.

@@ -1,6 +1,7 @@
 //! Carries out verdicts: copies are confirmed before their originals are acked, acks go in groups.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -40,6 +41,10 @@ impl Settler for Settling {
 
     fn connected(&self) -> bool {
         self.consuming.is_connected()
+    }
+
+    fn interruptions(&self) -> u64 {
+        self.consuming.place.interrupted.load(Ordering::Relaxed)
     }
 }
 

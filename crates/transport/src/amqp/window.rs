@@ -4,6 +4,7 @@
 //! gaps. Up to the first gap one ack stands for all; what lies beyond it waits for the gap to close, or is acked one by one.
 
 use std::collections::VecDeque;
+use std::time::SystemTime;
 
 use crate::Message;
 
@@ -17,11 +18,13 @@ pub(super) struct Window {
 }
 
 /// A message that is held, as it must be published anew when it is handed back.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) message: Message,
     /// How often it was handed out before this time.
     pub(super) handed_out: u32,
+    /// When it came.
+    pub(super) since: SystemTime,
 }
 
 #[derive(Debug)]
@@ -58,6 +61,14 @@ impl Window {
             *slot = Slot::Held { held, claimed: false };
             self.held += 1;
         }
+    }
+
+    /// The one that has been held for the longest time.
+    pub(super) fn oldest(&self) -> Option<&Held> {
+        self.slots.iter().find_map(|slot| match slot {
+            Slot::Held { held, .. } => Some(held),
+            Slot::Done | Slot::Over => None,
+        })
     }
 
     /// How many are held.
@@ -162,6 +173,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    impl Default for Held {
+        fn default() -> Self {
+            Self { message: Message::default(), handed_out: 0, since: SystemTime::UNIX_EPOCH }
+        }
+    }
 
     fn holding(numbers: impl IntoIterator<Item = u64>) -> Window {
         let mut window = Window::default();

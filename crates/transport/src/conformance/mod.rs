@@ -32,6 +32,7 @@ mod scanning_dead_letters_pages;
 // The whole.
 mod backlog_counts;
 mod nothing_is_lost_in_random_histories;
+mod what_waits_is_dated_or_not_at_all;
 
 mod tools;
 
@@ -60,6 +61,7 @@ pub use self::{
     settle_after_takeover_does_nothing::settle_after_takeover_does_nothing,
     settle_may_be_repeated::settle_may_be_repeated,
     what_a_dead_consumer_held_comes_back::what_a_dead_consumer_held_comes_back,
+    what_waits_is_dated_or_not_at_all::what_waits_is_dated_or_not_at_all,
 };
 use super::Transport;
 
@@ -110,6 +112,7 @@ macro_rules! transport_conformance {
             settle_after_takeover_does_nothing
             settle_may_be_repeated
             what_a_dead_consumer_held_comes_back
+            what_waits_is_dated_or_not_at_all
         }
     };
     (@promises $test:meta, $harness:expr; $($promise:ident)+) => {

@@ -5,6 +5,7 @@ mod queue;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use quash_config::Problem;
@@ -12,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use self::queue::Queue;
-use super::{Backlog, ConsumeOptions, Consumer, DeadLetters, LetterId, Message, Transport, TransportError};
+use super::{Ages, Backlog, ConsumeOptions, Consumer, DeadLetters, LetterId, Message, Transport, TransportError};
 use quash_config::{Finding, Severity};
 
 /// A queue in this process, shared by everybody in it who uses the same name.
@@ -87,6 +88,10 @@ impl Transport for Memory {
 
     async fn backlog(&self) -> Result<Backlog, TransportError> {
         Ok(self.shared.queue().backlog(Instant::now()))
+    }
+
+    async fn ages(&self) -> Result<Ages, TransportError> {
+        Ok(self.shared.queue().ages(Instant::now(), SystemTime::now()))
     }
 
     async fn inspect(&self) -> Result<Vec<Finding>, TransportError> {

@@ -1,18 +1,18 @@
 //! Decides who gets which message of an in-process queue, and when; it reads no clock.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::{Backlog, Delivery, Destination, Message, Replacement, SUSPECT_AFTER, Tag, Verdict};
+use crate::{Ages, Backlog, Dated, Delivery, Destination, Message, Replacement, SUSPECT_AFTER, Tag, Verdict};
 
 /// The messages of one queue, each in exactly one of four places.
 #[derive(Default)]
 pub(super) struct Queue {
     ready: VecDeque<Waiting>,
     held: BTreeMap<Tag, Held>,
-    later: BTreeMap<(Instant, u64), Message>,
+    later: BTreeMap<(Instant, u64), Parked>,
     dead: BTreeMap<u64, Message>,
     last: u64,
 }
@@ -21,6 +21,12 @@ struct Waiting {
     id: u64,
     message: Message,
     deliveries: u32,
+    since: SystemTime,
+}
+
+struct Parked {
+    message: Message,
+    since: SystemTime,
 }
 
 struct Held {
@@ -37,7 +43,7 @@ impl Queue {
 
     pub(super) fn push(&mut self, message: Message) {
         let id = self.number();
-        self.ready.push_back(Waiting { id, message, deliveries: 0 });
+        self.ready.push_back(Waiting { id, message, deliveries: 0, since: SystemTime::now() });
     }
 
     /// How many deliveries a consumer would get now. A suspect counts as a full batch: it is not worth waiting for more.
@@ -91,9 +97,14 @@ impl Queue {
     fn place(&mut self, copy: &Replacement, now: Instant) {
         let number = self.number();
         match copy.to {
-            Destination::Later(delay) => self.later.insert((after(now, delay), number), copy.message.clone()),
-            Destination::DeadLetters => self.dead.insert(number, copy.message.clone()),
-        };
+            Destination::Later(delay) => {
+                let parked = Parked { message: copy.message.clone(), since: SystemTime::now() };
+                self.later.insert((after(now, delay), number), parked);
+            }
+            Destination::DeadLetters => {
+                self.dead.insert(number, copy.message.clone());
+            }
+        }
     }
 
     /// Puts back what a consumer held, in the order in which it got it.
@@ -112,8 +123,8 @@ impl Queue {
             if next.key().0 > now {
                 break;
             }
-            let message = next.remove();
-            self.push(message);
+            let parked = next.remove();
+            self.push(parked.message);
         }
     }
 
@@ -141,6 +152,22 @@ impl Queue {
     }
 }
 
+impl Queue {
+    /// Since when messages wait, at a moment of both clocks.
+    pub(super) fn ages(&mut self, now: Instant, wall: SystemTime) -> Ages {
+        self.bring_due(now);
+        let waiting = self.ready.iter().chain(self.held.values().map(|held| &held.waiting));
+        let oldest = waiting.min_by_key(|waiting| waiting.since);
+        let parked = self.later.values().min_by_key(|parked| parked.since);
+        let dated = |message: &Message, since| Dated { since, headers: message.headers.clone() };
+        Ages {
+            oldest: oldest.map(|waiting| dated(&waiting.message, waiting.since)),
+            oldest_delayed: parked.map(|parked| dated(&parked.message, parked.since)),
+            next_due: self.next_due().and_then(|due| wall.checked_add(due.saturating_duration_since(now))),
+        }
+    }
+}
+
 /// A moment so long after another; a century where the clock cannot count that far.
 pub(super) fn after(now: Instant, delay: Duration) -> Instant {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -161,7 +188,8 @@ mod tests {
         let mut queue = Queue::default();
         for &deliveries in deliveries {
             let id = queue.number();
-            queue.ready.push_back(Waiting { id, message: Message::default(), deliveries });
+            let since = SystemTime::now();
+            queue.ready.push_back(Waiting { id, message: Message::default(), deliveries, since });
         }
         std::iter::from_fn(|| Some(queue.take(1, batch).len()).filter(|len| *len > 0)).collect()
     }

@@ -1,6 +1,6 @@
 //! Connects to the server when it is first needed, asks its API, and says which errors repeating can mend.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,19 +68,38 @@ struct Events {
     connected: watch::Sender<u64>,
     /// What the server last forbade, and when.
     forbidden: Mutex<Option<(Instant, String)>>,
+    /// What the server said last on the present connection, beside answers.
+    said: Mutex<Option<String>>,
+    /// How often the connection, or a consumer, was ended from outside.
+    interrupted: AtomicU64,
 }
 
 impl Events {
-    fn note(&self, event: &Event) {
+    fn note(&self, event: &Event, servers: &str) {
         match event {
             Event::Connected => self.connected.send_modify(|count| *count += 1),
             Event::ServerError(error) => self.note_error(error),
+            Event::LameDuckMode => self.say("the server is about to shut down".into()),
+            Event::Disconnected => self.note_end(servers),
             _ => {}
         }
         tracing::debug!(%event, "nats");
     }
 
+    /// The driver tells that a connection ended once, and connects again by itself.
+    fn note_end(&self, servers: &str) {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let error = said.unwrap_or_else(|| "without a word of the server".to_owned());
+        self.interrupted.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(servers, error, "the connection was interrupted, trying again");
+    }
+
+    fn say(&self, words: String) {
+        *self.said.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+    }
+
     fn note_error(&self, error: &ServerError) {
+        self.say(error.to_string());
         let words = match error {
             ServerError::AuthorizationViolation => "the server does not let this user in any more".to_owned(),
             ServerError::Other(words) if words.to_lowercase().contains("permissions violation") => words.clone(),
@@ -106,7 +125,12 @@ pub(super) enum Unanswered {
 
 impl Link {
     pub(super) fn new(server: Server) -> Self {
-        let events = Events { connected: watch::Sender::new(0), forbidden: Mutex::new(None) };
+        let events = Events {
+            connected: watch::Sender::new(0),
+            forbidden: Mutex::new(None),
+            said: Mutex::default(),
+            interrupted: AtomicU64::new(0),
+        };
         let opening = tokio::sync::Mutex::new(());
         Self { server, driver: Mutex::new(None), opening, events: Arc::new(events) }
     }
@@ -149,6 +173,16 @@ impl Link {
         self.events.connected.subscribe()
     }
 
+    /// How often the connection, or a consumer on it, was ended from outside.
+    pub(super) fn interruptions(&self) -> u64 {
+        self.events.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a consumer was ended from outside, of which the log has heard.
+    pub(super) fn consumer_ended(&self) {
+        self.events.interrupted.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How many bytes the server takes in one message, headers included.
     pub(super) async fn payload_max(&self) -> Result<usize, TransportError> {
         Ok(self.client().await?.max_payload())
@@ -180,7 +214,7 @@ impl Link {
 
     fn options(&self, alive: Alive) -> Result<ConnectOptions, TransportError> {
         let config = &self.server.config;
-        let events = Arc::clone(&self.events);
+        let (events, servers) = (Arc::clone(&self.events), self.server.names());
         let options = ConnectOptions::new()
             .name("quash")
             // Subjects are checked when the configuration is read, or are the server's own.
@@ -191,7 +225,7 @@ impl Link {
             .reconnect_delay_callback(reconnect_delay)
             .event_callback(move |event| {
                 let _alive = &alive;
-                events.note(&event);
+                events.note(&event, &servers);
                 async {}
             });
         let options = match &config.inbox_prefix {

@@ -59,6 +59,7 @@ impl Consuming {
     pub(super) fn forget(&self, lane: Lane) {
         tracing::warn!(consumer = %self.place.names.consumer_of(lane), stream = %self.place.names.stream_of(lane),
             "the consumer had vanished and was made again; what it had handed out comes again");
+        self.place.link.consumer_ended();
         self.buffer.clear(lane);
         self.held.let_go_lane(lane);
     }

@@ -31,6 +31,7 @@ mod suspects;
 mod unreadable;
 
 // Dead letters, and looking at it all.
+mod ages;
 mod backlog;
 mod dead_letters;
 mod inspect;
@@ -44,7 +45,7 @@ use tokio::sync::watch;
 pub use self::config::{Config, Retention};
 use self::connection::Link;
 use self::topology::Names;
-use super::{Backlog, ConsumeOptions, Consumer, DeadLetters, Message, Transport, TransportError};
+use super::{Ages, Backlog, ConsumeOptions, Consumer, DeadLetters, Message, Transport, TransportError};
 use quash_config::Finding;
 
 /// One stream at one server or cluster. Connects when it is first used.
@@ -93,6 +94,10 @@ impl Transport for Nats {
 
     async fn backlog(&self) -> Result<Backlog, TransportError> {
         backlog::backlog(&self.place).await
+    }
+
+    async fn ages(&self) -> Result<Ages, TransportError> {
+        ages::ages(&self.place).await
     }
 
     async fn inspect(&self) -> Result<Vec<Finding>, TransportError> {

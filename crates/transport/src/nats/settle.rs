@@ -48,6 +48,10 @@ impl Settler for Settling {
     fn connected(&self) -> bool {
         self.consuming.is_connected()
     }
+
+    fn interruptions(&self) -> u64 {
+        self.consuming.place.link.interruptions()
+    }
 }
 
 impl Drop for Settling {

@@ -17,6 +17,8 @@ pub(super) struct Stored {
     /// Its number.
     pub(super) sequence: u64,
     pub(super) payload: Bytes,
+    /// When it was stored, in the server's words.
+    pub(super) time: String,
     block: Vec<u8>,
     /// Why the driver could not hand it over, if so.
     pub(super) flaw: Option<String>,
@@ -35,6 +37,8 @@ struct Told {
     hdrs: String,
     #[serde(default)]
     data: String,
+    #[serde(default)]
+    time: String,
 }
 
 impl Stored {
@@ -43,7 +47,8 @@ impl Stored {
         // The server writes a replacement character for what is no UTF-8 in a subject.
         let subject = told.subject.contains(char::REPLACEMENT_CHARACTER);
         let flaw = if subject { Some("the subject is not UTF-8".to_owned()) } else { block::flaw(&block) };
-        Some(Self { sequence: told.seq, payload: block::decoded(&told.data)?.into(), block, flaw })
+        let payload = block::decoded(&told.data)?.into();
+        Some(Self { sequence: told.seq, payload, time: told.time.clone(), block, flaw })
     }
 
     /// Its headers as far as they can be read, with why that is not all.

@@ -22,6 +22,7 @@ mod mover;
 mod upkeep;
 
 // Dead letters, and looking at it all.
+mod ages;
 mod backlog;
 mod dead_letters;
 mod inspect;
@@ -34,7 +35,7 @@ use async_trait::async_trait;
 pub use self::config::Config;
 use self::connection::{Link, Server};
 use self::topology::Names;
-use super::{Backlog, ConsumeOptions, Consumer, DeadLetters, Message, Transport, TransportError};
+use super::{Ages, Backlog, ConsumeOptions, Consumer, DeadLetters, Message, Transport, TransportError};
 use quash_config::Finding;
 
 /// One stream on one server. Connects when it is first used.
@@ -53,6 +54,8 @@ struct Place {
     lost: AtomicU64,
     /// How often the group had vanished and was made again.
     regrouped: AtomicU64,
+    /// How often reading was ended from outside.
+    interrupted: AtomicU64,
 }
 
 impl Place {
@@ -79,7 +82,14 @@ impl RedisStreams {
         let names = Names::new(&config.stream, &config.group);
         let link = Arc::new(Link::new(server.clone().patient(*config.replica_timeout)));
         let dead_letters = dead_letters::DeadStream::new(Arc::clone(&link), names.dead.clone());
-        let place = Place { server, names, config, lost: AtomicU64::new(0), regrouped: AtomicU64::new(0) };
+        let place = Place {
+            server,
+            names,
+            config,
+            lost: AtomicU64::new(0),
+            regrouped: AtomicU64::new(0),
+            interrupted: AtomicU64::new(0),
+        };
         Self { place: Arc::new(place), link, dead_letters }
     }
 }
@@ -104,6 +114,10 @@ impl Transport for RedisStreams {
 
     async fn backlog(&self) -> Result<Backlog, TransportError> {
         backlog::backlog(&self.link, &self.place).await
+    }
+
+    async fn ages(&self) -> Result<Ages, TransportError> {
+        ages::ages(&self.link, &self.place.names).await
     }
 
     async fn inspect(&self) -> Result<Vec<Finding>, TransportError> {

@@ -28,6 +28,8 @@ pub(super) struct Reader {
     consuming: Arc<Consuming>,
     batches: Sender<Batch>,
     suspects: UnboundedSender<u128>,
+    /// Whether anything was answered on the present connection.
+    useful: bool,
 }
 
 /// Why reading stopped.
@@ -56,14 +58,17 @@ impl Reader {
         batches: Sender<Batch>,
         suspects: UnboundedSender<u128>,
     ) -> Self {
-        Self { consuming, batches, suspects }
+        Self { consuming, batches, suspects, useful: false }
     }
 
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let mut pace = Pace::of_reconnects();
         loop {
             let Err(stop) = self.session(&mut pace).await;
             self.consuming.reading.store(false, Ordering::Relaxed);
+            if std::mem::take(&mut self.useful) {
+                self.interrupted(&stop);
+            }
             let failed = match stop {
                 Stop::Unwanted => return,
                 Stop::NoGroup => self.consuming.place.regroup(&self.consuming.link).await,
@@ -79,8 +84,20 @@ impl Reader {
         }
     }
 
+    /// Reading went well and then not any more: said once, and not at each attempt after it.
+    fn interrupted(&self, stop: &Stop) {
+        let place = &self.consuming.place;
+        let error = match stop {
+            Stop::Unwanted => return,
+            Stop::NoGroup => "the consumer group is not there any more",
+            Stop::Failed(error) => &error.to_string(),
+        };
+        place.interrupted.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(stream = %place.names.stream, consumer = %self.consuming.name, error, "reading was interrupted, trying again");
+    }
+
     /// Reads on one connection until it breaks.
-    async fn session(&self, pace: &mut Pace) -> Result<Infallible, Stop> {
+    async fn session(&mut self, pace: &mut Pace) -> Result<Infallible, Stop> {
         let mut connection = self.consuming.place.server.open_blocking().await?;
         self.own_first().await?;
         let waiting = self.read_command(self.consuming.batch, Some(BLOCK));
@@ -88,6 +105,7 @@ impl Reader {
             self.consuming.reading.store(true, Ordering::Relaxed);
             let mut batch = self.read(&mut connection, &waiting).await?;
             pace.succeeded();
+            self.useful = true;
             let filled = self.fill(&mut connection, &mut batch).await;
             // What was read goes out although filling failed: the server would not send it again.
             if !batch.is_empty() && self.batches.send(Ok(batch)).await.is_err() {

@@ -1,6 +1,7 @@
 //! Carries out verdicts: many acks in one command, copies and acks of their originals in one step.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -43,6 +44,10 @@ impl Settler for Settling {
 
     fn problem(&self) -> Option<TransportError> {
         self.consuming.problem()
+    }
+
+    fn interruptions(&self) -> u64 {
+        self.consuming.place.interrupted.load(Ordering::Relaxed)
     }
 }
 

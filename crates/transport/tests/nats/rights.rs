@@ -62,6 +62,7 @@ async fn the_rights_of_the_manual_are_enough_for_a_worker() {
     assert_eq!(letters.remove(&ids).await.unwrap(), 2);
     assert_eq!(worker.backlog().await.unwrap(), Default::default());
     assert!(worker.inspect().await.is_ok());
+    assert_eq!(worker.ages().await.unwrap(), Default::default());
 }
 
 #[tokio::test]

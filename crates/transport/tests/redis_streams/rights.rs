@@ -85,6 +85,7 @@ async fn everything(server: &Server, transport: &dyn Transport) {
     assert_eq!((found.len(), letters.len().await.unwrap()), (2, 2));
     assert_eq!(letters.remove(&[found[0].0.clone()]).await.unwrap(), 1);
     transport.inspect().await.unwrap();
+    transport.ages().await.unwrap();
     drop(consumer);
     let settled = async || transport.backlog().await.unwrap().unsettled == 0;
     eventually(LIMIT, "everything is settled", settled).await;

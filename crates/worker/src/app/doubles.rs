@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quash_config::Finding;
 use quash_config::Tagged;
-use quash_core::action::Action;
+use quash_core::action::{Action, ActionSet};
 use quash_core::key::{ArgSet, KeyError, KeySet, Reach, Remover, Scheme};
 use quash_store::{Applied, Can, Identity, Refusal, Store, StoreConfig, StoreError, TargetConfig, TargetOptions};
 use quash_transport::{
@@ -154,7 +154,7 @@ impl Store for FakeStore {
         self.identity.lock().unwrap().clone()
     }
 
-    async fn inspect(&self) -> Result<Vec<Finding>, StoreError> {
+    async fn inspect(&self, _: ActionSet) -> Result<Vec<Finding>, StoreError> {
         Ok(Vec::new())
     }
 

@@ -1,4 +1,4 @@
-//! Keeps the gauges of a source fresh: what waits at the broker, and its dead letters.
+//! Keeps the gauges of a source fresh: what waits at the broker and since when, and its dead letters.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,10 +19,18 @@ pub(super) async fn refresh(source: Arc<Source>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let (backlog, letters) = tokio::join!(within(source.transport.backlog()), letters(&source));
+        let transport = &source.transport;
+        let (backlog, ages, letters) =
+            tokio::join!(within(transport.backlog()), within(transport.ages()), letters(&source));
+        if let Err(error) = &ages {
+            tracing::debug!(source = %source.name, %error, "cannot tell since when messages wait");
+        }
         match &backlog {
-            Ok(backlog) => source.metrics.backlog(backlog),
+            Ok(backlog) => source.metrics.backlog(backlog, ages.ok().as_ref()),
             Err(_) => source.metrics.backlog_unknown(),
+        }
+        if let Some(settler) = source.settler.get() {
+            source.metrics.interrupted(settler.interruptions());
         }
         match letters {
             Ok((count, age)) => source.metrics.dead_letters(count, age),

@@ -121,6 +121,48 @@ async fn an_idle_worker_stops_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_matches_once_however_often_it_is_tried() {
+    let store = FakeStore::new(Mode::Dead);
+    let (app, broker) = app(&[("main", &store)]);
+    let running = app.start().await.unwrap();
+    broker.send(&["product:a again:b", "product:c panic"]);
+    until("the lane opens", || running.snapshot().lanes[0].is_open()).await;
+    sleep(Duration::from_secs(60)).await;
+    store.set(Mode::Picky);
+    until("everything is settled", || broker.is_empty()).await;
+    let page = running.metrics().encode();
+    for line in [r#"matches_total{cache="product"} 1"#, r#"matches_total{cache="again"} 1"#] {
+        assert!(page.contains(line), "{line} is not in\n{page}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_in_an_outage_has_an_age_before_and_after_it_is_parked() {
+    let store = FakeStore::new(Mode::Hangs);
+    let (app, broker) = app(&[("main", &store)]);
+    let running = app.start().await.unwrap();
+    let oldest = || {
+        running.sources()[0].metrics.set_oldest_unconfirmed();
+        let page = running.metrics().encode();
+        let value =
+            page.lines().find_map(|line| line.strip_prefix("quash_oldest_unconfirmed_seconds{source=\"events\"} "));
+        value.map(|value| value.parse::<f64>().unwrap())
+    };
+    until("the broker says that nothing waits", || oldest() == Some(0.0)).await;
+    // In the words of the doubles, an event was committed a second after 1970.
+    broker.send(&["product:a"]);
+    until("it is in hand", || broker.received() == 1).await;
+    until("its time is known", || oldest().is_some_and(|age| age > 1e9)).await;
+    store.set(Mode::Dead);
+    until("it is parked", || !broker.settled().is_empty()).await;
+    assert!(oldest().is_some_and(|age| age < 60.0), "it fails since a moment: {:?}", oldest());
+    store.set(Mode::Works);
+    until("everything is settled", || broker.is_empty()).await;
+    sleep(Duration::from_secs(60)).await;
+    assert!(oldest().is_some_and(|age| age < 60.0), "{:?}", oldest());
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_metric_is_there_under_its_name() {
     let store = FakeStore::new(Mode::Picky);
     let (app, broker) = app(&[("main", &store)]);
@@ -142,7 +184,17 @@ async fn every_metric_is_there_under_its_name() {
         "quash_source_lag_messages{source=\"events\"} 0",
         "quash_source_connected{source=\"events\"} 1",
         "quash_inflight_events{source=\"events\"} 0",
-        "quash_cache_matches_total{cache=\"product\"} 5",
+        "quash_cache_matches_total{cache=\"product\"} 3",
+        "quash_unmatched_events_total{source=\"events\"} 1",
+        "quash_last_event_timestamp_seconds{source=\"events\"} 1",
+        "quash_oldest_unconfirmed_seconds{source=\"events\"} 0.0",
+        "quash_parked_messages{source=\"events\"} 0",
+        "quash_parked_oldest_age_seconds{source=\"events\"} 0.0",
+        "quash_source_interruptions_total{source=\"events\"} 0",
+        "process_start_time_seconds 1",
+        "process_cpu_seconds_total ",
+        "process_resident_memory_bytes ",
+        "process_open_fds ",
         "quash_widened_total{cache=\"product\",why=\"too_many_actions\"} 0",
         "quash_widened_total{cache=\"product\",why=\"unknown_column\"} 1",
         "quash_actions_total{target=\"main\",action=\"delete\",outcome=\"done\"} 1",

@@ -12,7 +12,7 @@ use quash_transport::{Delivery, Tag, Verdict};
 
 use super::Work;
 use crate::item::Item;
-use crate::metrics::{Matched, RetryError};
+use crate::metrics::{CacheMetrics, Counts, Matched, RetryError};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 use quash_delivery::decide::{Case, Decision, Happened, Why, decide};
@@ -26,6 +26,8 @@ pub(super) struct Handled<'w, 'd> {
     pub(super) verdicts: Vec<(Tag, Verdict)>,
     /// The decisions behind the verdicts.
     decisions: Vec<Decided<'d>>,
+    /// What the rules matched.
+    pub(super) counts: Counts,
 }
 
 struct Decided<'d> {
@@ -39,13 +41,13 @@ impl<'w, 'd> Handled<'w, 'd> {
     /// Nothing decided yet, and the time at which everything will be.
     pub(super) fn new(work: Work<'w>, deliveries: usize) -> Self {
         let (verdicts, decisions) = (Vec::with_capacity(deliveries), Vec::with_capacity(deliveries));
-        Self { work, now_ms: now_us() / 1000, verdicts, decisions }
+        Self { work, now_ms: now_us() / 1000, verdicts, decisions, counts: Counts::default() }
     }
 
     /// Decides about one delivery; `handed_over` names its caches that went to queues of their own, or wait to.
     pub(super) fn decide(&mut self, item: &Item<'d>, happened: Happened<'_>, handed_over: &str) {
         let Item { delivery, state, .. } = *item;
-        let Work { source, snapshot } = self.work;
+        let Work { source, snapshot, .. } = self.work;
         let policy = &snapshot.policy;
         let decision = decide(Case { state, happened, policy, now_ms: self.now_ms, random: fastrand::f64() });
         let scene = Scene {
@@ -67,10 +69,13 @@ impl<'w, 'd> Handled<'w, 'd> {
     pub(super) fn extend(&mut self, other: Self) {
         self.verdicts.extend(other.verdicts);
         self.decisions.extend(other.decisions);
+        self.counts.extend(other.counts);
     }
 
     /// Counts and logs what the broker has confirmed.
     pub(super) fn count(&self, source: &Source, snapshot: &Snapshot) {
+        CacheMetrics::resolved(&snapshot.caches, &self.counts);
+        source.metrics.unmatched(self.counts.undeclared);
         for Decided { delivery, decision, matched } in &self.decisions {
             source.metrics.settled(&delivery.broker_id, decision, *matched);
             if let Some(why) = delivery.message.headers.get(UNREADABLE) {

@@ -1,18 +1,20 @@
 //! Counts and logs what happens to the messages of one source.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use quash_core::undeclared::Undeclared;
-use quash_transport::{Backlog, TransportError};
+use quash_transport::{Ages, Backlog, Delivery, TransportError};
 
-use super::{Histogram, Labels, Limiter, Metrics, labels};
+use super::unconfirmed::{Unconfirmed, milliseconds};
+use super::{AtBroker, Histogram, InHand, Labels, Limiter, Metrics, labels};
 use quash_delivery::decide::{Decision, Park, Why};
 use quash_delivery::record::Reason;
+use quash_delivery::state::read_first_failure;
 
 /// Lines a second about dead letters of one source; more of them say nothing new.
 const LETTER_LINES: u32 = 10;
@@ -29,6 +31,14 @@ pub struct SourceMetrics {
     lag: Known<Gauge>,
     connected: Gauge,
     lost: Counter,
+    interruptions: Counter,
+    last_event: Known<Gauge<f64, AtomicU64>>,
+    unconfirmed: Arc<Unconfirmed>,
+    oldest_unconfirmed: Known<Gauge<f64, AtomicU64>>,
+    unmatched_events: Counter,
+    parked: Known<Gauge>,
+    oldest_parked: Known<Gauge<f64, AtomicU64>>,
+    next_due: Known<Gauge<f64, AtomicU64>>,
     unreadable: Counter,
     handed_over: Counter,
     inflight: Gauge,
@@ -122,6 +132,14 @@ impl SourceMetrics {
             lag: Known::new(&metrics.source_lag, &only),
             connected: metrics.source_connected.get_or_create_owned(&only),
             lost: metrics.source_lost.get_or_create_owned(&only),
+            interruptions: metrics.source_interruptions.get_or_create_owned(&only),
+            last_event: Known::new(&metrics.last_event, &only),
+            unconfirmed: Arc::default(),
+            oldest_unconfirmed: Known::new(&metrics.oldest_unconfirmed, &only),
+            unmatched_events: metrics.unmatched_events.get_or_create_owned(&only),
+            parked: Known::new(&metrics.parked, &only),
+            oldest_parked: Known::new(&metrics.parked_age, &only),
+            next_due: Known::new(&metrics.parked_next_due, &only),
             unreadable: metrics.unreadable.get_or_create_owned(&only),
             handed_over: metrics.handed_over.get_or_create_owned(&only),
             inflight: metrics.inflight.get_or_create_owned(&only),
@@ -136,12 +154,17 @@ impl SourceMetrics {
         }
     }
 
-    /// A batch was received.
-    pub fn received(&self, events: usize) {
+    /// A batch was received, and is in hand as long as what is returned lives.
+    pub fn received(&self, batch: &[Delivery]) -> InHand {
+        let events = batch.len();
         self.received.inc_by(events as u64);
         self.inflight.inc_by(i64::try_from(events).unwrap_or(i64::MAX));
         #[expect(clippy::cast_precision_loss, reason = "a batch is far below 2^53")]
         self.batch_events.observe(events as f64);
+        let now = SystemTime::now();
+        self.last_event.set(|gauge| gauge.set(seconds(now)));
+        let failed = batch.iter().filter_map(|delivery| read_first_failure(&delivery.message.headers));
+        self.unconfirmed.take(failed.chain([milliseconds(now)]).min().unwrap_or_default())
     }
 
     /// A batch left the worker's hands, settled or not.
@@ -159,6 +182,7 @@ impl SourceMetrics {
     pub fn settled(&self, broker_id: &str, decision: &Decision, matched: Matched) {
         self.outcomes[EventOutcome::of(decision, matched) as usize].inc();
         let Decision::Replace { parks, letters } = decision else { return };
+        parks.iter().for_each(|park| self.parked(park));
         for park in parks.iter().filter(|park| park.why == Why::Panicked) {
             self.retries_panic.inc();
             let error = park.failures.first().map_or("", |(_, error)| error.as_str());
@@ -178,6 +202,14 @@ impl SourceMetrics {
         }
     }
 
+    /// A share that is not done waits for its delay. Until it comes back nobody has it in hand.
+    fn parked(&self, park: &Park) {
+        if let Some(since_ms) = park.state.first_failure_ms {
+            let back = SystemTime::now().checked_add(park.delay).map_or(i64::MAX, milliseconds);
+            self.unconfirmed.park(back, since_ms);
+        }
+    }
+
     fn stray(&self, broker_id: &str, park: &Park) {
         let Some(suppressed) = self.letter_lines.allow() else { return };
         let caches = park.caches.as_deref().unwrap_or_default();
@@ -192,6 +224,11 @@ impl SourceMetrics {
                 tracing::warn!(source = %self.source, %broker_id, suppressed, "a share names a target that is not configured here, it waits for it");
             }
         }
+    }
+
+    /// The broker has confirmed messages with so many events of entities that no cache depends on.
+    pub fn unmatched(&self, events: u64) {
+        self.unmatched_events.inc_by(events);
     }
 
     /// Events came of entities that no cache depends on: each is named once, and as a warning where it is near a declared
@@ -308,9 +345,16 @@ impl SourceMetrics {
         tracing::info!(source = %self.source, "a target can be reached again, receiving goes on");
     }
 
-    /// How much is waiting at the broker.
-    pub fn backlog(&self, backlog: &Backlog) {
+    /// How much is waiting at the broker, and since when where it tells.
+    pub fn backlog(&self, backlog: &Backlog, ages: Option<&Ages>) {
         self.lag.set(|gauge| gauge.set(i64::try_from(backlog.ready).unwrap_or(i64::MAX)));
+        self.parked.set(|gauge| gauge.set(i64::try_from(backlog.delayed).unwrap_or(i64::MAX)));
+        let now = SystemTime::now();
+        let parked = ages.and_then(|ages| ages.oldest_delayed.as_ref()).map(|dated| age(dated.since, now));
+        self.oldest_parked.set_or_forget(parked.or((backlog.delayed == 0).then_some(0.0)));
+        self.next_due.set_or_forget(ages.and_then(|ages| ages.next_due).map(seconds));
+        self.unconfirmed.at_broker(AtBroker::of(backlog, ages));
+        self.set_oldest_unconfirmed();
         let known = self.lost.get();
         if backlog.lost > known {
             let lost = backlog.lost - known;
@@ -322,15 +366,27 @@ impl SourceMetrics {
     /// It is not known how much is waiting.
     pub fn backlog_unknown(&self) {
         self.lag.forget();
+        self.parked.forget();
+        self.oldest_parked.forget();
+        self.next_due.forget();
+        self.unconfirmed.at_broker(AtBroker::Unknown);
+        self.set_oldest_unconfirmed();
+    }
+
+    /// Shows how old the oldest unconfirmed event is now. Before each scrape: it grows while nothing happens.
+    pub fn set_oldest_unconfirmed(&self) {
+        self.oldest_unconfirmed.set_or_forget(self.unconfirmed.age(milliseconds(SystemTime::now())));
+    }
+
+    /// How often receiving was ended from outside since the process started; the log has heard of each.
+    pub fn interrupted(&self, times: u64) {
+        self.interruptions.inc_by(times.saturating_sub(self.interruptions.get()));
     }
 
     /// How many dead letters there are, and how old the oldest is, in seconds, where that is known.
     pub fn dead_letters(&self, letters: u64, oldest_age: Option<f64>) {
         self.letters.set(|gauge| gauge.set(i64::try_from(letters).unwrap_or(i64::MAX)));
-        match oldest_age {
-            Some(age) => self.oldest_letter.set(|gauge| gauge.set(age.max(0.0))),
-            None => self.oldest_letter.forget(),
-        }
+        self.oldest_letter.set_or_forget(oldest_age.map(|age| age.max(0.0)));
     }
 
     /// It is not known how many dead letters there are.
@@ -369,4 +425,21 @@ impl<G: Clone + Default> Known<G> {
     fn forget(&self) {
         self.family.remove(&self.labels);
     }
+}
+
+impl Known<Gauge<f64, AtomicU64>> {
+    fn set_or_forget(&self, value: Option<f64>) {
+        match value {
+            Some(value) => self.set(|gauge| gauge.set(value)),
+            None => self.forget(),
+        }
+    }
+}
+
+fn age(since: SystemTime, now: SystemTime) -> f64 {
+    now.duration_since(since).unwrap_or_default().as_secs_f64()
+}
+
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }

@@ -11,7 +11,7 @@ use quash_store::report::ActionFailure;
 use super::{Histogram, Limiter, Metrics, labels};
 
 /// The kinds of actions, in the order of their counters.
-const KINDS: [&str; 6] = Action::KINDS;
+const KINDS: [&str; 10] = Action::KINDS;
 
 /// The metrics of one target.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 use quash_core::glob::Glob;
 use quash_core::key::Entries;
+use quash_core::rule::freshness::{Freshness, Layout};
 use quash_store::memory::Memory;
 
 use super::*;
@@ -13,7 +14,15 @@ fn globs(texts: &[&str]) -> Vec<Glob> {
 fn place(cache: &str, head: &str, keys: &[&str], tags: &[&str]) -> Whereabouts {
     let entries = Entries { keys: globs(keys), tags: globs(tags), shared: cache == "memo" };
     let heads = vec![head.into()];
-    Whereabouts { cache: cache.to_owned(), target: "main".to_owned(), heads, own_format: false, entries }
+    Whereabouts {
+        cache: cache.to_owned(),
+        target: "main".to_owned(),
+        heads,
+        own_format: false,
+        entries,
+        freshness: Freshness::None,
+        layout: Layout::Framed,
+    }
 }
 
 fn whereabouts(head: &str) -> Vec<Whereabouts> {
@@ -101,6 +110,40 @@ fn a_key_that_a_cache_writes_is_no_mistake_of_another() {
     assert_eq!(caches(":1:product:1"), [("django".to_owned(), 0)]);
     assert_eq!(caches("product:1"), [("plain".to_owned(), 0)]);
     assert_eq!(caches(":2:product:1").len(), 2);
+}
+
+#[tokio::test]
+async fn what_stands_at_a_key_is_told_as_readers_see_it() {
+    let leased = |layout| Whereabouts { freshness: Freshness::Lease, layout, ..place("page", "", &["page:*"], &[]) };
+    let lease = quash_core::freshness::lease(quash_core::freshness::Token::from_random(7));
+    let value = b"\xC1Q1V0v-0000000000000000000000000000000000000000000000000000000000000000000000payload".to_vec();
+    let mut stale = value.clone();
+    stale[3] = b'S';
+    let told = async |layout, suffix: &str, bytes: &[u8]| {
+        let memory = Memory::new();
+        memory.set_for(format!("page:1{suffix}"), bytes, Duration::from_millis(30_900));
+        let whereabouts = [leased(layout)];
+        let mut known = Known::of("page:1", "main", &whereabouts);
+        look(&mut known, &memory, "page:1", &["".into()], &whereabouts).await.unwrap();
+        tell("page:1", &[known], Paint(false))
+    };
+    let framed: [(&[u8], &str); 5] = [
+        (&value, "exists, a value in a frame, expires in 30s\n"),
+        (&stale, "exists, a stale value, expires in 30s\n"),
+        (&lease, "exists, a lease: somebody loads, expires in 30s\n"),
+        (&quash_core::freshness::HOLD, "exists, a hold: nothing may be stored, expires in 30s\n"),
+        (b"gASV", "exists, a string, expires in 30s\n"),
+    ];
+    for (bytes, expected) in framed {
+        let text = told(Layout::Framed, "", bytes).await;
+        assert!(text.contains(expected), "{text}");
+        assert_eq!(text.contains("it is foreign, in no frame"), bytes == b"gASV", "{text}");
+    }
+    let guarded = told(Layout::Plain, "!q", &lease).await;
+    assert!(guarded.contains("  not there\n  its guard: exists, a lease: somebody loads"), "{guarded}");
+    let plain = told(Layout::Plain, "", b"gASV").await;
+    assert!(plain.contains("exists, a string") && plain.contains("its guard: not there"), "{plain}");
+    assert!(!plain.contains("foreign"), "{plain}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Pins what an explanation looks like.
 
+use quash_core::guarantee::Guarantee;
+
 use super::*;
 use quash_core::key::{Reach, ReachBy};
 
@@ -26,6 +28,7 @@ fn page(actions: Vec<PlannedAction>) -> ExplainedCache {
         notes: Vec::new(),
         actions,
         again_after_ms: vec![1000, 30_000],
+        guarantee: Guarantee::Exact { stale: None },
     }
 }
 
@@ -72,6 +75,7 @@ fn a_newcomer_sees_what_matched_what_did_not_and_what_goes() {
             notes: Vec::new(),
             actions: vec![PlannedAction { target: "eu".to_owned(), action: "delete", object: "shelf".to_owned() }],
             again_after_ms: Vec::new(),
+            guarantee: Guarantee::None,
         },
     ];
     let expect = "\
@@ -90,9 +94,11 @@ would remove
     main  bump           author:3
     main  bump           author:4
     again after 1s, 30s
+    guarantee: exact
   shelf, stale because of catalog_page
     by its key shelf
     eu  delete         shelf
+    guarantee: none: TTL alone
 
 3 actions on 2 targets; explaining removed nothing
 ";

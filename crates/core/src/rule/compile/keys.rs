@@ -5,6 +5,7 @@ use crate::key::library::{Given, Library};
 use crate::key::template::{Template, TemplateError, TemplateScheme};
 use crate::key::{Args, MAX_ARGS, Scheme};
 use crate::rule::config::CacheConfig;
+use crate::rule::freshness::Mode;
 use quash_config::{ConfigPath, Problem};
 
 impl Compiler<'_> {
@@ -72,7 +73,7 @@ impl Compiler<'_> {
             .collect();
         // A template that is wrong was reported.
         let key = key.map_or(Some(None), |key| key.map(Some))?;
-        let scheme = TemplateScheme::new(args, key, tags);
+        let scheme = TemplateScheme::new(args, key, tags).for_readers(Mode::of(config).readers());
         for name in scheme.unused_args() {
             let index = config.args.iter().position(|arg| arg == name).unwrap_or_default();
             let message = format!("argument `{name}` stands in neither the key nor a tag");

@@ -1,0 +1,1 @@
+"""Races between loads and removals, through libraries that never heard of leases."""
