@@ -16,7 +16,8 @@ const BORDERS: [(&str, &[&str]); 9] = [
     ("delivery", &["config", "core", "transport"]),
     ("dispatch", &["config", "core", "delivery", "store", "transport"]),
     ("worker", &["config", "core", "delivery", "dispatch", "store", "transport"]),
-    ("cli", &["config", "core", "delivery", "dispatch", "store", "transport", "worker"]),
+    ("admin", &["config", "core", "delivery", "dispatch", "store", "transport", "worker"]),
+    ("cli", &["admin", "config", "core", "delivery", "dispatch", "store", "transport", "worker"]),
 ];
 
 /// Files and lines of code that one message passes through at most, from bytes to settled.

@@ -22,7 +22,7 @@ async fn set_rights(cache: &RedisServer, rights: &[&str]) {
 }
 
 /// A scene with this many letters of the reason `target_error`, and stale entries to go with them.
-async fn with_letters(kind: Kind, count: u32) -> (Scene, Vec<String>) {
+pub(crate) async fn with_letters(kind: Kind, count: u32) -> (Scene, Vec<String>) {
     let scene = Scene::with(kind, &format!("{HASTY}{PRODUCT}")).await;
     let keys = products(0..count);
     scene.cache.fill(&keys).await;

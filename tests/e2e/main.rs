@@ -23,6 +23,7 @@ mod live;
 mod outage;
 mod outbox;
 mod oversized;
+mod page;
 mod postgres;
 mod recorded;
 mod sources;

@@ -19,8 +19,19 @@ pub struct Answer {
 /// # Errors
 /// When nobody answers, or not in HTTP.
 pub async fn get(address: &str, path: &str) -> io::Result<Answer> {
+    ask(address, "GET", path, &[], "").await
+}
+
+/// The same by any method, with these headers and this body.
+///
+/// # Errors
+/// When nobody answers, or not in HTTP.
+pub async fn ask(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {length}\r\n{headers}\r\n");
+    stream.write_all(format!("{head}{body}").as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     parse(&answer).ok_or_else(|| io::Error::other(format!("not an HTTP answer: {answer}")))

@@ -36,7 +36,7 @@ pub use broker::{Broker, Kind};
 pub use certificates::Certificates;
 pub use eventually::{becomes, eventually};
 pub use home::Home;
-pub use http::{Answer, get};
+pub use http::{Answer, ask, get};
 pub use nats_server::NatsServer;
 pub use postgres::{Postgres, Session};
 pub use proxy::{ChaosProxy, Mode};

@@ -140,7 +140,8 @@ async fn play(
 
 /// Waits until everything is handled, stops the worker, and compares the cache with the database.
 async fn end(scene: Scene, written: Written, demanding: bool) -> Summary {
-    let Scene { shop, running, store, .. } = scene;
+    // The page is there until the end.
+    let Scene { shop, running, store, served: _served, .. } = scene;
     let took = shop.tally.started.elapsed();
     let backlog = summary::quiesce(&shop).await;
     running.stop().await;

@@ -21,6 +21,7 @@ use super::format::format;
 use super::output::{self, Screen};
 use super::screen;
 use super::{CliError, Exit, Global, Output, rules};
+use quash_delivery::record::Reason;
 use quash_dispatch::config::Config;
 
 /// Shows what one event would invalidate and why, or which caches write a key.
@@ -64,7 +65,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     match resolver.explain(&request) {
         Ok(explanation) => explained(&args, global, &loaded, &resolver, &request, explanation).await,
         Err(error) => {
-            let reason = story::reason_of(&error);
+            let reason = Reason::of_undecodable(&error);
             match global.output {
                 Output::Json => {
                     output::print_json(&serde_json::json!({ "refused": reason, "error": error.to_string() }))?

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::output::{escape_for_terminal, escape_json};
 use super::{CliError, Exit, Global, Output, output};
-use quash_worker::admin::{Health, OFF};
+use quash_admin::{Health, OFF};
 
 /// How long the worker may take to answer: shorter than the time-outs of those who run health checks.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -39,10 +39,12 @@ pub struct Args {
 /// there is no endpoint to ask.
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let (address, token) = match args.url {
-        Some(url) => (address_of(&url)?, global.load().ok().and_then(|loaded| loaded.root.admin.token)),
+        Some(url) => {
+            (address_of(&url)?, global.load().ok().and_then(|loaded| loaded.root.admin.least_token().cloned()))
+        }
         None => {
             let admin = global.load()?.root.admin;
-            (reachable(&admin.listen)?, admin.token)
+            (reachable(&admin.listen)?, admin.least_token().cloned())
         }
     };
     let unreachable =

@@ -15,6 +15,7 @@ pub mod publish;
 pub mod run;
 pub mod schema;
 pub mod test;
+pub mod ui;
 
 // What they share.
 mod absence;
@@ -108,6 +109,8 @@ pub enum LogFormat {
 pub enum Command {
     /// Runs a worker.
     Run(run::Args),
+    /// Serves the page of dead letters without consuming.
+    Ui(ui::Args),
     /// Runs everything in one process, with a small shop that reads and writes.
     Dev(dev::Args),
     /// Checks the configuration, and with `--connect` what it names.
@@ -154,6 +157,7 @@ impl Command {
     async fn run(self, global: &Global) -> Result<Exit, CliError> {
         match self {
             Self::Run(args) => run::run(args, global).await,
+            Self::Ui(args) => ui::run(args, global).await,
             Self::Dev(args) => dev::run(args, global).await,
             Self::Check(args) => check::run(args, global).await,
             Self::Test(args) => test::run(args, global).await,

@@ -6,6 +6,7 @@ use quash_config::{LoadError, Loaded};
 
 use super::output::count;
 use super::{CliError, Exit, Global, logging};
+use quash_admin::{Desk, Endpoint, Served};
 use quash_dispatch::config::Config;
 use quash_worker::app::{App, Reloads, Running, StartError};
 use quash_worker::drain::Signals;
@@ -35,7 +36,10 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let mut reloads = Reloads::listen(watched.as_deref())
         .map_err(|error| CliError::Io(format!("cannot listen for signals: {error}")))?;
     let loaded = global.read().map_err(|error| refused(global, error))?;
+    // Opened first: a worker that cannot be seen does not begin to work.
+    let endpoint = Endpoint::bind(&loaded.root.admin).await.map_err(|error| CliError::Io(error.to_string()))?;
     let running = start(&loaded, global).await?;
+    let served = endpoint.map(|endpoint| endpoint.serve(Desk::of_worker(&loaded.root, running.view())));
     introduce(&loaded.root, &running);
     loop {
         tokio::select! {
@@ -45,11 +49,21 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     }
     tracing::info!("draining; a second signal ends at once");
     tokio::select! {
-        () = running.stop() => {}
+        () = stop(running, served) => {}
         code = signals.next() => std::process::exit(i32::from(code)),
     }
     tracing::info!("stopped");
     Ok(Exit::Done)
+}
+
+/// Stops the worker and what somebody had it do, side by side; until then it says that it drains.
+async fn stop(running: Running, served: Option<Served>) {
+    let jobs = async {
+        if let Some(served) = &served {
+            served.stop_jobs().await;
+        }
+    };
+    tokio::join!(running.stop(), jobs);
 }
 
 async fn start(loaded: &Loaded<Config>, global: &Global) -> Result<Running, CliError> {
@@ -59,7 +73,6 @@ async fn start(loaded: &Loaded<Config>, global: &Global) -> Result<Running, CliE
     started.await.map_err(|error| match error {
         StartError::Invalid(problems) => invalid(problems),
         StartError::Source { .. } => CliError::Refused(error.to_string()),
-        StartError::Admin { .. } => CliError::Io(error.to_string()),
     })
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use quash_core::event::DecodeError;
 use quash_core::plan::{TargetId, TargetSet};
 use quash_core::resolve::{Asked, Refused, Resolved};
 
@@ -262,8 +261,7 @@ impl Case<'_> {
 
     fn refuse(&self, refused: &Refused) -> Decision {
         let (reason, cache) = match refused {
-            Refused::Decode(DecodeError::Malformed(_)) => (Reason::Decode, None),
-            Refused::Decode(DecodeError::Limit { .. }) => (Reason::Limit, None),
+            Refused::Decode(error) => (Reason::of_undecodable(error), None),
             Refused::Limit { cache, .. } => (Reason::Limit, Some(cache.clone())),
             Refused::Rule(error) => (Reason::Rule, error.cache.clone()),
         };

@@ -1,5 +1,6 @@
 //! Defines the record that a dead letter carries in its header: what happened, when, where and why.
 
+use quash_core::event::DecodeError;
 use quash_transport::Headers;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,15 @@ impl Reason {
             Self::TargetError => "target_error",
             Self::GaveUp => "gave_up",
             Self::Panic => "panic",
+        }
+    }
+
+    /// Why a message is here that cannot be decoded.
+    #[must_use]
+    pub const fn of_undecodable(error: &DecodeError) -> Self {
+        match error {
+            DecodeError::Malformed(_) => Self::Decode,
+            DecodeError::Limit { .. } => Self::Limit,
         }
     }
 

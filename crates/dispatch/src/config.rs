@@ -1,5 +1,6 @@
 //! The root of the configuration, and the parts of it that the worker owns.
 
+mod admin;
 mod check;
 #[cfg(feature = "in_process")]
 mod shared;
@@ -18,6 +19,7 @@ use quash_store::{Can, TargetConfig};
 use quash_transport::TransportConfig;
 use serde::Deserialize;
 
+pub use admin::{AdminConfig, Payloads, Role, TokenConfig};
 #[cfg(feature = "in_process")]
 pub use shared::{address, database_in, is_encrypted};
 
@@ -84,7 +86,7 @@ pub struct Config {
     /// Cases for `quash test`.
     #[serde(default)]
     pub tests: Vec<TestCase>,
-    /// The HTTP endpoint for metrics and health.
+    /// The HTTP endpoint: metrics, health, dead letters.
     #[serde(default)]
     pub admin: AdminConfig,
     /// The worker process itself.
@@ -207,31 +209,6 @@ impl Default for SourceOptions {
     fn default() -> Self {
         let accept = Accept::default();
         Self { format: Format::Auto, accept, batch: 256, linger: Span(Duration::ZERO), in_flight: 4 }
-    }
-}
-
-/// The HTTP endpoint for metrics and health.
-///
-/// ```
-/// use quash_dispatch::config::{AdminConfig, Config};
-///
-/// let config = Config::parse("{ version: 1, admin: { listen: '127.0.0.1:9000' } }")?;
-/// assert_eq!(config.admin, AdminConfig { listen: "127.0.0.1:9000".to_owned(), token: None });
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
-pub struct AdminConfig {
-    /// Where to listen; `off` listens nowhere. A wider bind than loopback needs a token.
-    pub listen: String,
-    /// The bearer token that requests must carry, where one is set.
-    pub token: Option<Secret>,
-}
-
-impl Default for AdminConfig {
-    fn default() -> Self {
-        Self { listen: "127.0.0.1:9464".to_owned(), token: None }
     }
 }
 

@@ -263,6 +263,12 @@ pub trait DeadLetters: Send + Sync {
         Ok(Glance { count, oldest: oldest.pop().map(|(_, letter)| letter) })
     }
 
+    /// Whether looking at letters hides them from others for as long as it takes, so that nobody should look more often than
+    /// needed.
+    fn hides_while_looking(&self) -> bool {
+        false
+    }
+
     /// Whether there are none.
     ///
     /// # Errors

@@ -11,7 +11,6 @@ pub(crate) mod doubles;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,12 +22,12 @@ use quash_transport::{Transport, TransportError};
 use tokio::sync::watch as channel;
 use tokio::task::JoinSet;
 
-use crate::admin::{self, Admin};
 use crate::consume::consume;
 use crate::drain::{Stop, Stopper, stop};
 use crate::metrics::Metrics;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
+use crate::view::View;
 use quash_dispatch::config::Config;
 
 pub use build::compile;
@@ -65,14 +64,6 @@ pub enum StartError {
         /// The broker's words.
         error: TransportError,
     },
-    /// The admin endpoint cannot be opened.
-    #[error("cannot listen on {listen}: {error}; set admin.listen to another address, or to off")]
-    Admin {
-        /// The configured address.
-        listen: String,
-        /// Why.
-        error: std::io::Error,
-    },
 }
 
 impl App {
@@ -98,18 +89,11 @@ impl App {
         self
     }
 
-    /// The same with the admin endpoint elsewhere: an address, or `off`.
-    #[must_use]
-    pub fn listening(mut self, listen: impl Into<String>) -> Self {
-        self.config.admin.listen = listen.into();
-        self
-    }
-
-    /// Starts consumers, lanes and the admin endpoint. A broker that cannot be reached is tried until it can be; a
+    /// Starts consumers and lanes. A broker that cannot be reached is tried until it can be; a
     /// target that cannot be reached opens its lane.
     ///
     /// # Errors
-    /// When the configuration does not fit together, a broker refuses, or the admin endpoint cannot be opened.
+    /// When the configuration does not fit together, or a broker refuses.
     pub async fn start(self) -> Result<Running, StartError> {
         let Self { config, rules, plugins } = self;
         let metrics = Arc::new(Metrics::new());
@@ -120,18 +104,13 @@ impl App {
         let sources = build::sources(&config, &plugins, &metrics, &rules).map_err(StartError::Invalid)?;
         build::prepare(&sources).await?;
         let (stopper, stop) = stop();
-        let admin = Admin::new(&config.admin, Arc::clone(&metrics), sources.clone(), Arc::clone(&rules), stop.clone());
-        let mut helpers = JoinSet::new();
-        let address = admin::listen(&config.admin.listen, admin, &mut helpers)
-            .await
-            .map_err(|error| StartError::Admin { listen: config.admin.listen.clone(), error })?;
-        let mut consumers = JoinSet::new();
+        let (mut consumers, mut helpers) = (JoinSet::new(), JoinSet::new());
         for source in &sources {
             consumers.spawn(consume(Arc::clone(source), stop.clone(), changes.subscribe()));
             helpers.spawn(refresh::refresh(Arc::clone(source)));
         }
         let config = Mutex::new(config);
-        Ok(Running { config, plugins, metrics, rules, sources, changes, stopper, stop, consumers, helpers, address })
+        Ok(Running { config, plugins, metrics, rules, sources, changes, stopper, stop, consumers, helpers })
     }
 }
 
@@ -147,7 +126,6 @@ pub struct Running {
     stop: Stop,
     consumers: JoinSet<()>,
     helpers: JoinSet<()>,
-    address: Option<SocketAddr>,
 }
 
 impl Running {
@@ -157,10 +135,15 @@ impl Running {
         &self.metrics
     }
 
-    /// Where the admin endpoint listens, unless it is off.
+    /// What can be seen of it from now on, also while it stops.
     #[must_use]
-    pub const fn admin_address(&self) -> Option<SocketAddr> {
-        self.address
+    pub fn view(&self) -> View {
+        View {
+            metrics: Arc::clone(&self.metrics),
+            rules: Arc::clone(&self.rules),
+            sources: self.sources.clone(),
+            stop: self.stop.clone(),
+        }
     }
 
     /// The rules and lanes in force.

@@ -107,6 +107,12 @@ impl Lane {
         self.breaker.is_open()
     }
 
+    /// Why the target counts as unreachable and for how long, if it does.
+    #[must_use]
+    pub fn away(&self) -> Option<(String, Duration)> {
+        self.breaker.opened()
+    }
+
     /// Says what removes everything of every cache on this target, for a restart after more actions than were kept.
     pub fn set_everything(&self, actions: Vec<Action>) {
         self.history().set_everything(actions);

@@ -20,6 +20,10 @@ pub mod drain;
 mod item;
 pub mod snapshot;
 pub mod source;
+pub mod text;
+
+// What others see of it while it runs.
+pub mod view;
 
 // Builds all of it from a configuration, swaps it on reload.
 pub mod app;
@@ -27,6 +31,8 @@ pub mod app;
 // What could not be done, kept and explained.
 pub mod dead_letter;
 
-// What the worker is told, and what it tells.
-pub mod admin;
+// What a key is, by the rules alone.
+pub mod claims;
+
+// What the worker tells.
 pub mod metrics;

@@ -4,6 +4,7 @@
 
 mod histogram;
 mod limiter;
+mod operator;
 mod process;
 mod source;
 mod target;
@@ -11,6 +12,8 @@ mod text;
 mod unconfirmed;
 
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -25,6 +28,7 @@ use process::ProcessCollector;
 
 pub use histogram::Histogram;
 pub use limiter::Limiter;
+pub use operator::OperatorAction;
 pub use source::{EventOutcome, Matched, SourceMetrics};
 pub use target::{ActionOutcome, RetryError, TargetMetrics};
 pub use unconfirmed::{AtBroker, InHand};
@@ -71,6 +75,10 @@ pub struct Metrics {
     dead_letters: Gauges,
     dead_letter_age: FloatGauges,
     last_reload_successful: Gauge,
+    refused_reload: Mutex<Option<RefusedReload>>,
+    operations: Counters,
+    /// What people who are not let in try; more lines of them say nothing new.
+    refusal_lines: Limiter,
 }
 
 impl Default for Metrics {
@@ -116,6 +124,9 @@ impl Metrics {
             dead_letters: Gauges::default(),
             dead_letter_age: FloatGauges::default(),
             last_reload_successful: Gauge::default(),
+            refused_reload: Mutex::default(),
+            operations: Counters::default(),
+            refusal_lines: Limiter::new(1),
         };
         metrics.last_reload_successful.set(1);
         metrics.register();
@@ -197,6 +208,7 @@ impl Metrics {
         r.register("quash_dead_letters", "Dead letters written", self.dead_letters_written.clone());
         r.register("quash_dead_letters", "Dead letters at the broker", self.dead_letters.clone());
         r.register("quash_dead_letter_oldest_age_seconds", "Age of the oldest letter", self.dead_letter_age.clone());
+        r.register("quash_operator_actions", "What people did at the HTTP endpoint", self.operations.clone());
     }
 
     /// What a scraper reads, in the Prometheus text format 0.0.4.
@@ -234,6 +246,7 @@ impl Metrics {
     /// A reload took these sections into force, and left those until the worker restarts.
     pub fn reloaded(&self, taken: &[&str], left: &[&str]) {
         self.last_reload_successful.set(1);
+        self.refuses(None);
         match taken {
             [] => tracing::info!("configuration read again, nothing that a reload takes has changed"),
             taken => tracing::info!(changed = taken.join(", "), "configuration reloaded"),
@@ -257,8 +270,29 @@ impl Metrics {
             _ => tracing::error!(%error, "{REFUSED}"),
         }
         // Whoever sees it finds the reason in the log already.
+        self.refuses(Some(error.to_string()));
         self.last_reload_successful.set(0);
     }
+
+    /// The reload that was refused last, unless a later one was taken.
+    #[must_use]
+    pub fn refused_reload(&self) -> Option<RefusedReload> {
+        self.refused_reload.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn refuses(&self, error: Option<String>) {
+        let refused = error.map(|error| RefusedReload { at: SystemTime::now(), error });
+        *self.refused_reload.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+    }
+}
+
+/// A reload that was refused: the configuration from before is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedReload {
+    /// When.
+    pub at: SystemTime,
+    /// Everything that is wrong, at its place in the files.
+    pub error: String,
 }
 
 /// Something is wrong or doubtful with the configuration: one record, with its place.
@@ -298,6 +332,18 @@ impl CacheMetrics {
             ]
             .map(widened),
         }
+    }
+
+    /// How many events made it stale.
+    #[must_use]
+    pub fn matched(&self) -> u64 {
+        self.matches.get()
+    }
+
+    /// How many of them removed more than they name.
+    #[must_use]
+    pub fn widened(&self) -> u64 {
+        self.widened.iter().map(Counter::get).sum()
     }
 
     /// Counts what a batch matched, over the handles of all caches.

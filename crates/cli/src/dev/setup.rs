@@ -14,6 +14,7 @@ use super::tally::Tally;
 use super::{Args, Shared, database};
 use crate::CliError;
 use crate::output::Paint;
+use quash_admin::{Desk, Endpoint, Served};
 use quash_dispatch::config::Config;
 use quash_worker::app::{App, Plugins, Running, StartError};
 
@@ -31,6 +32,8 @@ const ADMIN: &str = "127.0.0.1:9464";
 pub(super) struct Scene {
     pub(super) shop: Shared,
     pub(super) running: Running,
+    /// The page, unless it is off; it ends with the scene.
+    pub(super) served: Option<Served>,
     pub(super) store: Arc<dyn Store>,
     /// Whether the cache is a real Redis.
     is_real: bool,
@@ -70,8 +73,10 @@ pub(super) async fn open(args: &Args) -> Result<Scene, CliError> {
     let shelf = shelf(args, &config).await?;
     let shop = Arc::new(Shop::new(shelf, Arc::clone(&transport) as _, Arc::clone(&tally)));
     let observed = Arc::new(ObservedStore { inner: Arc::clone(&store), tally });
-    let running = worker(config, observed, transport).await?;
-    Ok(Scene { shop, running, store, is_real: args.redis.is_some() })
+    let endpoint = Endpoint::bind(&config.admin).await.map_err(|error| CliError::Io(error.to_string()))?;
+    let running = worker(config.clone(), observed, transport).await?;
+    let served = endpoint.map(|endpoint| endpoint.serve(Desk::of_worker(&config, running.view())));
+    Ok(Scene { shop, running, served, store, is_real: args.redis.is_some() })
 }
 
 fn config(args: &Args) -> Result<Config, CliError> {
@@ -102,7 +107,6 @@ async fn worker(
 fn failed(error: StartError) -> CliError {
     match error {
         StartError::Invalid(problems) => CliError::Configuration(Problem::join(&problems)),
-        StartError::Admin { .. } => CliError::Io(error.to_string()),
         StartError::Source { .. } => CliError::Unreachable(error.to_string()),
     }
 }
@@ -138,8 +142,8 @@ impl Scene {
     pub(super) fn introduction(&self, paint: Paint) -> String {
         let cache = if self.is_real { "the Redis that you named" } else { "a cache in this process" };
         let products = database::PRODUCTS;
-        let admin = match self.running.admin_address() {
-            Some(address) => format!("curl http://{address}/metrics"),
+        let admin = match &self.served {
+            Some(served) => format!("http://{}/", served.address()),
             None => "--admin 127.0.0.1:9464".to_owned(),
         };
         let title = paint.bold("quash dev");
@@ -151,7 +155,7 @@ impl Scene {
              cases    quash test shop.yaml\n  \
              explain  quash explain shop.yaml -e '{{\"entity\": \"shop.Category\",\n           \
              \"op\": \"update\", \"key\": {{\"id\": 3}}}}'\n  \
-             metrics  {admin}\n  \
+             page     {admin}\n  \
              stop     Ctrl-C, which also compares the cache with the database\n\n"
         )
     }

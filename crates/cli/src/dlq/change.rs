@@ -2,8 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use quash_transport::{LetterId, TransportError};
-use serde::Serialize;
+use quash_transport::TransportError;
 use tokio::sync::watch;
 
 use super::list::letter_table;
@@ -14,6 +13,7 @@ use crate::{CliError, Exit};
 use quash_worker::dead_letter::Letter;
 use quash_worker::dead_letter::discard::{Discarded, discard};
 use quash_worker::dead_letter::replay::{REPLAYS_MAX, Rate, Replayed, replay};
+use quash_worker::dead_letter::report::{DiscardReport, ReplayReport};
 use quash_worker::dead_letter::select::{Choice, Selection, select};
 
 /// Letters that a dry run shows: enough to see whether the right ones are meant.
@@ -60,32 +60,6 @@ pub(super) struct PurgeArgs {
     /// Show what would be removed, and do nothing
     #[arg(long)]
     dry_run: bool,
-}
-
-/// What a program is told of a replay.
-#[derive(Serialize)]
-struct ReplayReport<'a> {
-    source: &'a str,
-    dry_run: bool,
-    matched: usize,
-    replayed: u64,
-    gone: u64,
-    left: u64,
-    unclear: u64,
-    skipped: Vec<&'a str>,
-    missing: Vec<&'a str>,
-}
-
-/// What a program is told of a removal.
-#[derive(Serialize)]
-struct DiscardReport<'a> {
-    source: &'a str,
-    dry_run: bool,
-    matched: usize,
-    discarded: u64,
-    gone: u64,
-    left: u64,
-    missing: Vec<&'a str>,
 }
 
 impl Desk<'_> {
@@ -203,18 +177,7 @@ impl Desk<'_> {
 
     fn report_replay(&mut self, selection: &Selection, so_far: Replayed, dry_run: bool) -> Result<(), CliError> {
         if self.is_json() {
-            let report = ReplayReport {
-                source: &self.source,
-                dry_run,
-                matched: selection.chosen.len(),
-                replayed: so_far.replayed,
-                gone: so_far.gone,
-                left: so_far.left,
-                unclear: so_far.unclear,
-                skipped: selection.circling.iter().map(name).collect(),
-                missing: selection.missing.iter().map(name).collect(),
-            };
-            return write_json(self.out, &report);
+            return write_json(self.out, &ReplayReport::of(&self.source, dry_run, selection, so_far));
         }
         if !dry_run {
             let done = [
@@ -237,16 +200,7 @@ impl Desk<'_> {
 
     fn report_discard(&mut self, selection: &Selection, so_far: Discarded, dry_run: bool) -> Result<(), CliError> {
         if self.is_json() {
-            let report = DiscardReport {
-                source: &self.source,
-                dry_run,
-                matched: selection.chosen.len(),
-                discarded: so_far.discarded,
-                gone: so_far.gone,
-                left: so_far.left,
-                missing: selection.missing.iter().map(name).collect(),
-            };
-            return write_json(self.out, &report);
+            return write_json(self.out, &DiscardReport::of(&self.source, dry_run, selection, so_far));
         }
         match dry_run {
             true => Ok(()),
@@ -265,10 +219,6 @@ impl Desk<'_> {
         }
         self.say(&line)
     }
-}
-
-fn name(id: &LetterId) -> &str {
-    &id.0
 }
 
 /// What was asked for and not done is a failure: letters that are not there, go in circles, or were left by Ctrl-C. That

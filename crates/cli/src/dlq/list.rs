@@ -2,8 +2,6 @@
 
 use std::ops::ControlFlow;
 
-use serde::Serialize;
-
 use super::{Chosen, Desk};
 use crate::output::{ago, count, escape_for_terminal, shell_quote, thousands, write_json};
 use crate::progress::Progress;
@@ -11,6 +9,7 @@ use crate::table::Table;
 use crate::{CliError, Exit};
 use quash_worker::dead_letter::Letter;
 use quash_worker::dead_letter::groups::{Group, Groups};
+use quash_worker::dead_letter::report::{GroupReport, Summary};
 use quash_worker::dead_letter::select::{Choice, Selection, select};
 
 /// Letters that `ls` shows unless told otherwise: about a screen.
@@ -30,24 +29,6 @@ pub(super) struct LsArgs {
 pub(super) struct GroupsArgs {
     #[command(flatten)]
     pub(super) chosen: Chosen,
-}
-
-/// What a program is told of a letter in a list.
-#[derive(Serialize)]
-struct Summary<'a> {
-    id: &'a str,
-    event_id: Option<&'a str>,
-    age_ms: Option<i64>,
-    reason: Option<&'a str>,
-    entity: Option<&'a str>,
-    cache: Option<&'a str>,
-    target: Option<&'a str>,
-    attempts: Option<u32>,
-    replays: u32,
-    error: Option<&'a str>,
-    first_failure_ms: Option<i64>,
-    last_failure_ms: Option<i64>,
-    payload_bytes: usize,
 }
 
 impl Desk<'_> {
@@ -123,7 +104,7 @@ impl Desk<'_> {
     }
 
     fn groups_json(&mut self, groups: &[Group], total: u64) -> Result<(), CliError> {
-        let groups: Vec<_> = groups.iter().map(|group| WithFilter { group, filter: group.cause.filter() }).collect();
+        let groups: Vec<_> = groups.iter().map(GroupReport::of).collect();
         write_json(self.out, &serde_json::json!({ "source": self.source, "total": total, "groups": groups }))
     }
 
@@ -133,7 +114,7 @@ impl Desk<'_> {
             writeln!(self.out)?;
         }
         let paint = self.screen.paint;
-        let title = format!("{} × {}", thousands(group.count), cause(group));
+        let title = format!("{} × {}", thousands(group.count), group.cause.title());
         let filter = shell_quote(&group.cause.filter());
         writeln!(self.out, "{}  {}", paint.bold(&escape_for_terminal(&title)), paint.dim(&ages(group, self.now_ms)))?;
         self.say(&format!("  {}", group.cause.error.as_deref().unwrap_or("no error is known")))?;
@@ -142,20 +123,6 @@ impl Desk<'_> {
         self.say(&format!("  quash dlq replay{} --filter {filter}", self.hint))?;
         self.say(&format!("  quash dlq discard{} --filter {filter}", self.hint))
     }
-}
-
-#[derive(Serialize)]
-struct WithFilter<'a> {
-    #[serde(flatten)]
-    group: &'a Group,
-    filter: String,
-}
-
-fn cause(group: &Group) -> String {
-    let cause = &group.cause;
-    let target = cause.target.as_deref().map_or_else(String::new, |target| format!(" on {target}"));
-    let cache = cause.cache.as_deref().map_or_else(String::new, |cache| format!(", cache {cache}"));
-    format!("{}{target}{cache}", cause.reason.as_deref().unwrap_or("-"))
 }
 
 fn ages(group: &Group, now_ms: i64) -> String {
@@ -194,27 +161,6 @@ pub(super) fn letter_table(letters: &[Letter], now_ms: i64) -> Table {
         ]);
     }
     table
-}
-
-impl<'a> Summary<'a> {
-    fn of(letter: &'a Letter, now_ms: i64) -> Self {
-        let about = &letter.about;
-        Self {
-            id: &letter.id.0,
-            event_id: about.id.as_deref(),
-            age_ms: letter.age_ms(now_ms),
-            reason: about.reason.as_deref(),
-            entity: about.entity.as_deref(),
-            cache: about.cache.as_deref(),
-            target: about.target.as_deref(),
-            attempts: about.attempts_made,
-            replays: about.replays,
-            error: about.error.as_deref(),
-            first_failure_ms: about.first_failure_ms,
-            last_failure_ms: about.last_failure_ms,
-            payload_bytes: letter.message.payload.len(),
-        }
-    }
 }
 
 #[cfg(test)]

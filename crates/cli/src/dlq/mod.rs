@@ -3,7 +3,6 @@
 mod carry;
 mod change;
 mod list;
-mod pretty;
 mod show;
 
 #[cfg(test)]

@@ -4,15 +4,13 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
-use super::{Chosen, Desk, pretty};
+use super::{Chosen, Desk};
 use crate::output::{Paint, ago, count, escape_for_terminal, thousands, time, write_json};
 use crate::table::cut;
 use crate::{CliError, Exit};
-use quash_delivery::headers;
-use quash_delivery::record::Reason;
 use quash_worker::dead_letter::archive::Archived;
 use quash_worker::dead_letter::select::select;
-use quash_worker::dead_letter::{Legibility, Letter};
+use quash_worker::dead_letter::{Letter, pretty};
 
 /// Lines of the payload that still leave room for the rest of the screen.
 const PAYLOAD_LINES: usize = 24;
@@ -67,7 +65,11 @@ impl View<'_> {
         self.section(&mut screen, "why the rules asked for it", letter.about.trace.clone());
         let bytes = letter.message.payload.len() as u64;
         self.section(&mut screen, &format!("payload, {}", count(bytes, "byte", "bytes")), self.payload(letter));
-        self.section(&mut screen, "headers", header_lines(letter));
+        self.section(
+            &mut screen,
+            "headers",
+            letter.more_headers().map(|(name, value)| format!("{name}: {value}")).collect(),
+        );
         self.section(&mut screen, "what to do", self.what_to_do(letter));
         screen
     }
@@ -113,7 +115,7 @@ impl View<'_> {
         if about.replays > 0 {
             facts.push(format!("replayed  {}", count(about.replays.into(), "time", "times")));
         }
-        facts.extend(note(about.legibility));
+        facts.extend(about.legibility.note());
         facts
     }
 
@@ -165,32 +167,10 @@ impl View<'_> {
     }
 
     fn what_to_do(&self, letter: &Letter) -> Vec<String> {
-        let known = |reason: &Reason| Some(reason.name()) == letter.about.reason.as_deref();
-        let advice = Reason::ALL.into_iter().find(known).map(|reason| reason.advice().to_owned());
+        let advice = letter.about.advice().map(str::to_owned);
         let commands = ["replay", "discard"].map(|verb| format!("quash dlq {verb}{} {}", self.hint, letter.id.0));
         advice.into_iter().chain(commands).collect()
     }
-}
-
-fn note(legibility: Legibility) -> Option<String> {
-    match legibility {
-        Legibility::Full => None,
-        Legibility::Newer(version) => {
-            Some(format!("its record is of version {version}: a newer Quash wrote it, and more of it"))
-        }
-        Legibility::Absent => Some("it carries no record: somebody other than a worker put it there".to_owned()),
-        Legibility::Garbled => Some("its record cannot be read; it stands among the headers".to_owned()),
-    }
-}
-
-/// The headers, without those that are shown above.
-fn header_lines(letter: &Letter) -> Vec<String> {
-    let shown = |name: &str| {
-        name == headers::RECORD && letter.about.legibility == Legibility::Full
-            || name == headers::ATTEMPTS && !letter.about.attempts.is_empty()
-    };
-    let headers = letter.message.headers.as_slice().iter();
-    headers.filter(|(name, _)| !shown(name)).map(|(name, value)| format!("{name}: {value}")).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use quash_config::{Finding, Severity};
 use quash_config::{Span, nearest};
 use quash_core::event::DecodeError;
 use quash_core::explain::{ExplainedCache, ExplainedChange, ExplainedRule, Explanation, PlannedAction, RuleVerdict};
-use quash_core::key::{Reach, ReachBy};
 
 use super::change::Seen;
 use super::live::{Asked, ON_PATTERNS, ON_PREFIXES};
@@ -38,18 +37,10 @@ pub(super) struct Story<'e> {
 
 /// Why a message would become a dead letter before any rule sees it.
 pub(super) fn undecodable(error: &DecodeError, paint: Paint) -> String {
-    let reason = reason_of(error).name();
+    let reason = Reason::of_undecodable(error).name();
     let error = error.to_string();
     let error = escape_for_terminal(&error);
     format!("{} this would become a dead letter at once, reason `{reason}`:\n  {error}\n", paint.red("✗"))
-}
-
-/// The reason of the dead letter that a message becomes.
-pub(super) const fn reason_of(error: &DecodeError) -> Reason {
-    match error {
-        DecodeError::Malformed(_) => Reason::Decode,
-        DecodeError::Limit { .. } => Reason::Limit,
-    }
 }
 
 impl Story<'_> {
@@ -158,7 +149,7 @@ impl Story<'_> {
             through => format!(", stale because of {}", escape_for_terminal(&through.join(", "))),
         };
         let reaches = cache.key_sets.iter().zip(&cache.reach);
-        let mut how: Vec<_> = reaches.map(|(_, reach)| by(reach)).collect();
+        let mut how: Vec<_> = reaches.map(|(_, reach)| reach.in_words()).collect();
         how.dedup();
         let mut out = format!("  {}{because}\n", self.paint.bold(&escape_for_terminal(&cache.cache)));
         out += &format!("    {}\n", escape_for_terminal(&self.cut(&how, 2).join("; ")));
@@ -260,21 +251,6 @@ fn is_widened(change: &ExplainedChange) -> bool {
 }
 
 /// How a key set is removed, in words.
-fn by(reach: &Reach) -> String {
-    let how = match reach.by {
-        ReachBy::Keys if reach.actions == 1 => format!("by its key {}", reach.template),
-        ReachBy::Keys => format!("by the {} keys {}", reach.actions, reach.template),
-        ReachBy::Tag => format!("by a new token of the tag {}", reach.template),
-        ReachBy::Prefix => format!("by a pass over all keys, for {}", reach.template),
-        ReachBy::Pattern => format!("by a pass over all keys, for the pattern {}", reach.template),
-        ReachBy::WholeCache => format!("by a pass over all keys, for the whole cache {}", reach.template),
-        ReachBy::Nothing => {
-            format!("by nothing: {}", reach.advice.as_deref().unwrap_or("it cannot be done from outside"))
-        }
-    };
-    if reach.rounds_up { format!("{how}, which removes more than asked") } else { how }
-}
-
 /// What the publisher or the configuration could do about a note.
 fn mend(note: &str) -> Option<&'static str> {
     [

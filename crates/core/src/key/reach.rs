@@ -44,6 +44,25 @@ impl Reach {
     }
 }
 
+impl Reach {
+    /// How it is removed, for people.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let how = match self.by {
+            ReachBy::Keys if self.actions == 1 => format!("by its key {}", self.template),
+            ReachBy::Keys => format!("by the {} keys {}", self.actions, self.template),
+            ReachBy::Tag => format!("by a new token of the tag {}", self.template),
+            ReachBy::Prefix => format!("by a pass over all keys, for {}", self.template),
+            ReachBy::Pattern => format!("by a pass over all keys, for the pattern {}", self.template),
+            ReachBy::WholeCache => format!("by a pass over all keys, for the whole cache {}", self.template),
+            ReachBy::Nothing => {
+                format!("by nothing: {}", self.advice.as_deref().unwrap_or("it cannot be done from outside"))
+            }
+        };
+        if self.rounds_up { format!("{how}, which removes more than asked") } else { how }
+    }
+}
+
 /// The kinds of reach, cheapest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,6 +1,7 @@
 //! Shows what becomes of deliveries: a table of cases, and the promise that no target is ever forgotten.
 
 use proptest::prelude::*;
+use quash_core::event::DecodeError;
 use quash_core::rule::RuleError;
 
 use super::*;

@@ -1,12 +1,11 @@
 //! Checks what the types of the configuration cannot: ranges, and values that must fit to each other.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
 use quash_config::{ConfigPath, Problem, Span};
 use quash_core::rule::dispatch::DispatchConfig;
 
-use super::{AdminConfig, Config};
+use super::Config;
 
 /// The version of the format that this worker reads.
 const VERSION: u32 = 1;
@@ -94,32 +93,6 @@ fn name_in_headers(path: &ConfigPath, of: &str, name: &str) -> Option<Problem> {
     (name.is_empty() || !name.chars().all(fits)).then(|| Problem::error(path.clone(), message))
 }
 
-impl AdminConfig {
-    fn check(&self, path: &ConfigPath) -> Vec<Problem> {
-        let empty = self.token.as_ref().is_some_and(|token| token.expose().is_empty());
-        let token = empty.then(|| Problem::error(path.key("token"), "an empty token lets everybody in"));
-        token.into_iter().chain(self.check_listen(path)).collect()
-    }
-
-    fn check_listen(&self, path: &ConfigPath) -> Option<Problem> {
-        let path = path.key("listen");
-        if self.listen == "off" {
-            return None;
-        }
-        match self.listen.parse::<SocketAddr>() {
-            Err(_) => {
-                let message = format!("`{}` is no address to listen on", self.listen);
-                Some(Problem::error(path, message).help("write an address with its port, as 127.0.0.1:9464, or off"))
-            }
-            Ok(address) if !address.ip().is_loopback() && self.token.is_none() => {
-                let message = "an address that others can reach needs a token";
-                Some(Problem::error(path, message).help("set admin.token, or listen on 127.0.0.1"))
-            }
-            Ok(_) => None,
-        }
-    }
-}
-
 fn at_least_one(path: &ConfigPath, key: &str, value: usize) -> Option<Problem> {
     (value == 0).then(|| Problem::error(path.key(key), format!("{key} is at least 1")))
 }
@@ -203,6 +176,22 @@ mod tests {
                 "admin.listen: an address that others can reach needs a token",
             ),
             ("version: 1\nadmin: { token: '' }", "admin.token: an empty token lets everybody in"),
+            (
+                "version: 1\nadmin: { tokens: { alice: { token: '' } } }",
+                "admin.tokens.alice.token: an empty token lets everybody in",
+            ),
+            (
+                "version: 1\nadmin: { token: t0k, tokens: { alice: { token: t0k } } }",
+                "admin.tokens.alice.token: somebody else has this token: nobody could say who did what",
+            ),
+            (
+                "version: 1\nadmin: { tokens: { local: { token: t0k } } }",
+                "admin.tokens.local: `local` is what Quash calls who has no name: take another one",
+            ),
+            (
+                "version: 1\nadmin: { tokens: { 'a b': { token: t0k } } }",
+                "admin.tokens.a b: a name has letters, digits, `.`, `_`, `-` and `@` in it, and nothing else",
+            ),
             (
                 "version: 1\ntests: [ { name: a, event: 1, expect: {} }, { name: a, event: 2, expect: {} } ]",
                 "tests[1].name: test `a` has the name of tests[0]",

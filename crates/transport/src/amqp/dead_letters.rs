@@ -74,6 +74,10 @@ impl DeadLetters for DeadQueue {
     async fn glance(&self) -> Result<Glance, TransportError> {
         self.glances.glance().await
     }
+
+    fn hides_while_looking(&self) -> bool {
+        true
+    }
 }
 
 /// Browses to the end also if whoever asked gives up: only a session that knows all it holds gives it back in order. What

@@ -79,6 +79,14 @@ impl Cause {
         }
     }
 
+    /// What failed and where, as `target_error on main, cache product`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let target = self.target.as_deref().map_or_else(String::new, |target| format!(" on {target}"));
+        let cache = self.cache.as_deref().map_or_else(String::new, |cache| format!(", cache {cache}"));
+        format!("{}{target}{cache}", self.reason.as_deref().unwrap_or("-"))
+    }
+
     /// The filter that finds the letters of the group.
     #[must_use]
     pub fn filter(&self) -> String {

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use quash_delivery::headers;
-use quash_delivery::record::{Attempt, Record};
+use quash_delivery::record::{Attempt, Reason, Record};
 
 /// A dead letter. One without a readable record is a letter like any other, of which less is known.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,9 +21,10 @@ pub struct Letter {
 /// What is known of a dead letter; `None` and empty are "not known".
 ///
 /// The fields are those of [`Record`], read one by one: what a newer version added or changed does not hide the rest.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
 pub struct About {
     /// How much of the record could be read.
+    #[serde(skip)]
     pub legibility: Legibility,
     /// The event's identifier.
     pub id: Option<String>,
@@ -81,6 +82,16 @@ impl Letter {
         Self { id, message, about }
     }
 
+    /// The headers, without those that [`Self::about`] has in full.
+    pub fn more_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let is_told = |name: &str| {
+            name == headers::RECORD && self.about.legibility == Legibility::Full
+                || name == headers::ATTEMPTS && !self.about.attempts.is_empty()
+        };
+        let headers = self.message.headers.as_slice().iter();
+        headers.map(|(name, value)| (&**name, value.as_str())).filter(move |(name, _)| !is_told(name))
+    }
+
     /// How long ago it failed, in milliseconds; never negative, `None` when it is not known.
     #[must_use]
     pub fn age_ms(&self, now_ms: i64) -> Option<i64> {
@@ -88,7 +99,28 @@ impl Letter {
     }
 }
 
+impl Legibility {
+    /// What somebody who reads the letter should know of its record, if anything.
+    #[must_use]
+    pub fn note(self) -> Option<String> {
+        match self {
+            Self::Full => None,
+            Self::Newer(version) => {
+                Some(format!("its record is of version {version}: a newer Quash wrote it, and more of it"))
+            }
+            Self::Absent => Some("it carries no record: somebody other than a worker put it there".to_owned()),
+            Self::Garbled => Some("its record cannot be read; it stands among the headers".to_owned()),
+        }
+    }
+}
+
 impl About {
+    /// What to do about it, in one sentence, where the reason is one that this version knows.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        advice(self.reason.as_deref()?)
+    }
+
     /// Reads the record, and where it is silent the other headers that Quash sets.
     fn read(headers: &Headers) -> Self {
         let mut about = match headers.get(headers::RECORD).map(serde_json::from_str::<Map<String, Value>>) {
@@ -138,6 +170,12 @@ impl About {
     }
 }
 
+/// What to do about letters of a reason, in one sentence, where this version knows it.
+#[must_use]
+pub fn advice(reason: &str) -> Option<&'static str> {
+    Reason::ALL.into_iter().find(|known| known.name() == reason).map(Reason::advice)
+}
+
 fn legibility(record: &Map<String, Value>) -> Legibility {
     match field::<Option<u32>>(record, "version") {
         Some(version) if version > Record::VERSION => Legibility::Newer(version),
@@ -164,8 +202,6 @@ fn items<T: DeserializeOwned>(list: Option<&Value>) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
-    use quash_delivery::record::Reason;
-
     use super::super::testing;
     use super::*;
 

@@ -6,6 +6,7 @@
 
 // What a letter says.
 pub mod letter;
+pub mod pretty;
 
 // Which letters are meant.
 pub mod filter;
@@ -16,6 +17,9 @@ pub mod select;
 pub mod archive;
 pub mod discard;
 pub mod replay;
+
+// What programs are told of all that.
+pub mod report;
 
 #[cfg(any(test, feature = "testing"))]
 #[expect(clippy::unwrap_used, reason = "a double that cannot go on fails its test")]

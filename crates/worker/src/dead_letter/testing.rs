@@ -86,6 +86,11 @@ impl Broker {
         self
     }
 
+    /// The same, for a broker that others hold already.
+    pub fn break_after(&self, batches: usize) {
+        self.state().publishes_left = Some(batches);
+    }
+
     /// Makes every published message come back as a letter at once.
     pub fn returning(self) -> Self {
         self.state().returning = true;

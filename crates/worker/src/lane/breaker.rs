@@ -38,6 +38,11 @@ impl Breaker {
         self.state.borrow().is_some()
     }
 
+    /// Why it is open and for how long, if it is.
+    pub(super) fn opened(&self) -> Option<(String, Duration)> {
+        self.state.borrow().as_ref().map(|opened| (opened.error.clone(), opened.since.elapsed()))
+    }
+
     pub(super) fn listen(&self) -> Listener {
         Listener(self.state.subscribe())
     }

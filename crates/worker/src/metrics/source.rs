@@ -247,6 +247,25 @@ impl SourceMetrics {
         }
     }
 
+    /// The entities that came and that no cache depends on, so many as are kept.
+    #[must_use]
+    pub fn undeclared_names(&self) -> Vec<String> {
+        let undeclared = self.undeclared.lock().unwrap_or_else(PoisonError::into_inner);
+        undeclared.names().map(str::to_owned).collect()
+    }
+
+    /// How many messages ended how since this process started.
+    #[must_use]
+    pub fn outcomes(&self) -> [(EventOutcome, u64); EventOutcome::ALL.len()] {
+        EventOutcome::ALL.map(|outcome| (outcome, self.outcomes[outcome as usize].get()))
+    }
+
+    /// How many messages are received and not settled.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        u64::try_from(self.inflight.get()).unwrap_or(0)
+    }
+
     /// A message is a dead letter because its headers could not be read as they were published.
     pub fn unreadable(&self, broker_id: &str, why: &str) {
         self.unreadable.inc();

@@ -101,6 +101,18 @@ impl TargetMetrics {
         }
     }
 
+    /// How many keys existed and are gone, since this process started.
+    #[must_use]
+    pub fn removed(&self) -> u64 {
+        self.keys_removed.get()
+    }
+
+    /// How many restarts and failovers were seen.
+    #[must_use]
+    pub fn restarts(&self) -> u64 {
+        self.restarts.get()
+    }
+
     /// The target answered for a share.
     pub fn answered(&self, actions: &[Action], failed: &[(u32, ActionFailure)], removed: u64, visited: u64) {
         let mut counts = tally(actions);

@@ -1,5 +1,6 @@
 //! Pins what is told of a key.
 
+use quash_core::glob::Glob;
 use quash_core::key::Entries;
 use quash_core::rule::freshness::{Freshness, Layout};
 use quash_store::memory::Memory;
@@ -38,7 +39,7 @@ async fn told(head: &str, key: &str, keys: &[&str]) -> String {
     keys.iter().for_each(|key| memory.set(*key, "1"));
     let whereabouts = whereabouts(head);
     let mut known = Known::of(key, "main", &whereabouts);
-    known.look(&memory, key, &[head.into()], &whereabouts).await.unwrap();
+    look(&mut known, &memory, key, &[head.into()], &whereabouts).await.unwrap();
     tell(key, &[known], Paint(false))
 }
 
@@ -123,7 +124,7 @@ async fn what_stands_at_a_key_is_told_as_readers_see_it() {
         memory.set_for(format!("page:1{suffix}"), bytes, Duration::from_millis(30_900));
         let whereabouts = [leased(layout)];
         let mut known = Known::of("page:1", "main", &whereabouts);
-        known.look(&memory, "page:1", &["".into()], &whereabouts).await.unwrap();
+        look(&mut known, &memory, "page:1", &["".into()], &whereabouts).await.unwrap();
         tell("page:1", &[known], Paint(false))
     };
     let framed: [(&[u8], &str); 5] = [

@@ -3,6 +3,7 @@
 use quash_core::guarantee::Guarantee;
 
 use super::*;
+use quash_core::key::{Reach, ReachBy};
 
 fn rule(cache: &str, verdict: RuleVerdict) -> ExplainedRule {
     ExplainedRule { cache: cache.to_owned(), place: 0, on: "row shop.Book".to_owned(), verdict }

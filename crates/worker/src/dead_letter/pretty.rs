@@ -4,7 +4,8 @@ use serde::de::IgnoredAny;
 
 /// The text with line breaks and indents, `None` when it is no JSON. Numbers keep their digits and names their order, since
 /// nothing is parsed but for the check.
-pub(super) fn indent(text: &str) -> Option<String> {
+#[must_use]
+pub fn indent(text: &str) -> Option<String> {
     serde_json::from_str::<IgnoredAny>(text).ok()?;
     let mut lines = Lines::default();
     let (mut quoted, mut escaped) = (false, false);

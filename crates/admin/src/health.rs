@@ -1,16 +1,20 @@
 //! Says whether the worker can do its work, and if not, what is in its way.
 
 use std::fmt;
+use std::sync::Arc;
 
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::Admin;
+use crate::desk::Desk;
 
 /// The body of `/readyz`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Health {
     /// Whether it receives and can reach a target.
-    pub(super) ready: bool,
+    ready: bool,
     /// Whether it stops.
     draining: bool,
     sources: Vec<SourceHealth>,
@@ -31,19 +35,40 @@ struct LaneHealth {
 
 impl Health {
     /// A single target that cannot be reached is shown, and is no reason to call the worker unready: it works for the
-    /// others.
-    pub(super) fn of(admin: &Admin) -> Self {
-        let snapshot = admin.rules.load();
-        let sources = admin.sources.iter();
+    /// others. Where no worker runs here, answering is all there is to do.
+    fn of(desk: &Desk) -> Self {
+        let Some(view) = &desk.view else {
+            return Self { ready: true, draining: false, sources: Vec::new(), lanes: Vec::new() };
+        };
+        let snapshot = view.snapshot();
+        let sources = view.sources.iter();
         let sources =
             sources.map(|source| SourceHealth { name: source.name.clone(), connected: source.metrics.is_connected() });
         let sources: Vec<_> = sources.collect();
         let lanes = snapshot.rules.targets().iter().zip(&snapshot.lanes);
         let lanes = lanes.map(|(target, lane)| LaneHealth { target: target.clone(), open: lane.is_open() }).collect();
-        let draining = admin.stop.is_draining();
+        let draining = view.stop.is_draining();
         let ready = !draining && sources.iter().all(|source| source.connected) && snapshot.is_reachable();
         Self { ready, draining, sources, lanes }
     }
+}
+
+/// Answers 200 when the worker can do its work, and else 503.
+pub(crate) async fn readyz(State(desk): State<Arc<Desk>>) -> Response {
+    let health = Health::of(&desk);
+    let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    // Names, truth values and lists of them always have a JSON form.
+    let body = serde_json::to_string(&health).unwrap_or_default();
+    (status, [(header::CONTENT_TYPE, "application/json")], body + "\n").into_response()
+}
+
+/// Every metric, for Prometheus.
+pub(crate) async fn metrics(State(desk): State<Arc<Desk>>) -> Response {
+    if let Some(view) = &desk.view {
+        view.sources.iter().for_each(|source| source.metrics.set_oldest_unconfirmed());
+        view.snapshot().lanes.iter().for_each(|lane| lane.metrics().lane(lane.is_open()));
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], desk.metrics.encode()).into_response()
 }
 
 impl Health {
