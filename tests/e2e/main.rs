@@ -24,6 +24,7 @@ mod outbox;
 mod oversized;
 mod postgres;
 mod recorded;
+mod relay;
 mod sources;
 
 // The rules of the source tree.

@@ -13,7 +13,7 @@ const STYLES: Styles = Styles::styled().header(HEADING).usage(HEADING).literal(L
 
 /// The commands as `quash --help` lists them.
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("Work", &["run", "dev", "health"]),
+    ("Work", &["run", "relay", "dev", "health"]),
     ("Understand", &["check", "test", "explain", "graph"]),
     ("Send", &["publish", "invalidate"]),
     ("Repair", &["dlq"]),
@@ -21,8 +21,9 @@ const GROUPS: [(&str, &[&str]); 5] = [
 ];
 
 /// Examples, by command. A command that has its own keeps them.
-const EXAMPLES: [(&str, &[&str]); 26] = [
+const EXAMPLES: [(&str, &[&str]); 27] = [
     ("run", &["quash run --config quash.yaml"]),
+    ("relay", &["quash relay", "quash run --relay"]),
     ("dev", &["quash dev"]),
     ("health", &["quash health", "quash health --live"]),
     ("check", &["quash check quash.yaml", "quash check --connect --strict"]),

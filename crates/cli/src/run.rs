@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use quash_config::{LoadError, Loaded};
 
 use super::output::count;
+use super::relays::Relays;
 use super::{CliError, Exit, Global, logging};
 use quash_dispatch::config::Config;
 use quash_worker::app::{App, Reloads, Running, StartError};
@@ -21,6 +22,9 @@ pub struct Args {
     /// Reload whenever a configuration file changes
     #[arg(long)]
     pub watch: bool,
+    /// Also relays what is committed, as `quash relay` does
+    #[arg(long)]
+    pub relay: bool,
 }
 
 /// Runs a worker until it is told to stop.
@@ -37,6 +41,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let loaded = global.read().map_err(|error| refused(global, error))?;
     let running = start(&loaded, global).await?;
     introduce(&loaded.root, &running);
+    let relays = args.relay.then(|| Relays::start(&loaded, global, running.metrics())).transpose()?;
     loop {
         tokio::select! {
             _ = signals.next() => break,
@@ -45,14 +50,22 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     }
     tracing::info!("draining; a second signal ends at once");
     tokio::select! {
-        () = running.stop() => {}
+        () = stop(running, relays) => {}
         code = signals.next() => std::process::exit(i32::from(code)),
     }
     tracing::info!("stopped");
     Ok(Exit::Done)
 }
 
-async fn start(loaded: &Loaded<Config>, global: &Global) -> Result<Running, CliError> {
+/// What is relayed no more is not waited for.
+async fn stop(running: Running, relays: Option<Relays>) {
+    if let Some(relays) = relays {
+        relays.stop().await;
+    }
+    running.stop().await;
+}
+
+pub(super) async fn start(loaded: &Loaded<Config>, global: &Global) -> Result<Running, CliError> {
     loaded.place(loaded.warnings.clone()).iter().for_each(config_problem);
     let invalid = |problems| refused(global, LoadError::Invalid(loaded.place(problems)));
     let started = async { App::new(loaded.root.clone())?.start().await };
@@ -64,7 +77,7 @@ async fn start(loaded: &Loaded<Config>, global: &Global) -> Result<Running, CliE
 }
 
 /// Why there is no worker. Where logs are for programs, each problem is one record, and the error just counts them.
-fn refused(global: &Global, error: LoadError) -> CliError {
+pub(super) fn refused(global: &Global, error: LoadError) -> CliError {
     match error {
         LoadError::Invalid(problems) if logging::is_json(global.log_format) => {
             problems.iter().for_each(config_problem);

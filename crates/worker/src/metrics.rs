@@ -4,6 +4,7 @@
 
 mod histogram;
 mod limiter;
+mod relay;
 mod source;
 mod target;
 mod text;
@@ -21,6 +22,7 @@ use quash_core::resolve::{Resolution, Widened};
 
 pub use histogram::Histogram;
 pub use limiter::Limiter;
+pub use relay::{RelayMetrics, RelayReading};
 pub use source::{EventOutcome, Matched, SourceMetrics};
 pub use target::{ActionOutcome, RetryError, TargetMetrics};
 
@@ -58,6 +60,10 @@ pub struct Metrics {
     dead_letters_written: Counters,
     dead_letters: Gauges,
     dead_letter_age: FloatGauges,
+    relay_lag_bytes: Gauges,
+    relay_lag_seconds: FloatGauges,
+    relay_rows: Counters,
+    relay_transactions: Counters,
     last_reload_successful: Gauge,
 }
 
@@ -96,6 +102,10 @@ impl Metrics {
             dead_letters_written: Counters::default(),
             dead_letters: Gauges::default(),
             dead_letter_age: FloatGauges::default(),
+            relay_lag_bytes: Gauges::default(),
+            relay_lag_seconds: FloatGauges::default(),
+            relay_rows: Counters::default(),
+            relay_transactions: Counters::default(),
             last_reload_successful: Gauge::default(),
         };
         metrics.last_reload_successful.set(1);
@@ -131,6 +141,10 @@ impl Metrics {
         r.register("quash_dead_letters", "Dead letters written", self.dead_letters_written.clone());
         r.register("quash_dead_letters", "Dead letters at the broker", self.dead_letters.clone());
         r.register("quash_dead_letter_oldest_age_seconds", "Age of the oldest letter", self.dead_letter_age.clone());
+        r.register("quash_relay_lag_bytes", "Log that is not confirmed to the slot", self.relay_lag_bytes.clone());
+        r.register("quash_relay_lag_seconds", "Age of the last commit relayed", self.relay_lag_seconds.clone());
+        r.register("quash_relay_rows", "Changes of rows relayed", self.relay_rows.clone());
+        r.register("quash_relay_transactions", "Transactions relayed", self.relay_transactions.clone());
         r.register(
             "quash_config_last_reload_successful",
             "Whether the configuration in the files is the one that runs",
@@ -157,6 +171,12 @@ impl Metrics {
     #[must_use]
     pub fn target(&self, name: &str) -> TargetMetrics {
         TargetMetrics::new(self, name)
+    }
+
+    /// The handles of a relay.
+    #[must_use]
+    pub fn relay(&self, name: &str) -> RelayMetrics {
+        RelayMetrics::new(self, name)
     }
 
     /// The handles of the caches, in the order of the resolver's names.
@@ -256,4 +276,25 @@ impl CacheMetrics {
 
 fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
     pairs.map(|(name, value)| (name, value.to_owned())).to_vec()
+}
+
+/// A gauge that is absent while its value is not known: zero would say that there is nothing.
+#[derive(Debug)]
+struct Known<G> {
+    family: Family<Labels, G>,
+    labels: Labels,
+}
+
+impl<G: Clone + Default> Known<G> {
+    fn new(family: &Family<Labels, G>, labels: &Labels) -> Self {
+        Self { family: family.clone(), labels: labels.clone() }
+    }
+
+    fn set<T>(&self, set: impl FnOnce(&G) -> T) {
+        set(&self.family.get_or_create(&self.labels));
+    }
+
+    fn forget(&self) {
+        self.family.remove(&self.labels);
+    }
 }

@@ -28,7 +28,7 @@ mod command;
 mod context;
 mod owned;
 pub(crate) mod pattern;
-mod postgres;
+pub mod postgres;
 pub(crate) mod problem;
 mod read;
 mod time;

@@ -1,0 +1,105 @@
+//! Runs a relay: one session after the other, until somebody wants to stop.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quash_config::{ConfigPath, Problem};
+use quash_dispatch::config::Config;
+use quash_transport::Transport;
+use quash_transport::backoff::Pace;
+
+use crate::error::RelayError;
+use crate::postgres::{Address, Session};
+use crate::status::Status;
+
+/// A relay that can be run.
+pub struct Relay {
+    name: String,
+    config: Arc<Config>,
+    address: Address,
+    transport: Arc<dyn Transport>,
+    status: Arc<Status>,
+}
+
+impl Relay {
+    /// The relays that a configuration declares, in the order of their names. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// What of it does not fit together, at its place.
+    pub fn all(config: &Arc<Config>) -> Result<Vec<Self>, Vec<Problem>> {
+        let (mut relays, mut problems) = (Vec::new(), Vec::new());
+        for name in config.relay.keys() {
+            match Self::new(name, config) {
+                Ok(relay) => relays.push(relay),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Ok(relays) } else { Err(problems) }
+    }
+
+    fn new(name: &str, config: &Arc<Config>) -> Result<Self, Problem> {
+        let root = ConfigPath::root();
+        let declared = &config.relay[name];
+        let undeclared = |key: &str| Problem::error(root.key("relay").key(name).key(key), "it is not declared");
+        let server = config.servers.get(&declared.server).ok_or_else(|| undeclared("server"))?;
+        let url = root.key("servers").key(&declared.server).key("postgres").key("url");
+        let address = Address::parse(&server.postgres.url, "quash relay");
+        let address = address.map_err(|error| Problem::error(url, error.to_string()).naming_no_value())?;
+        let source = config.sources.get(&declared.to).ok_or_else(|| undeclared("to"))?;
+        let kind = root.key("sources").key(&declared.to).key(source.kind.kind());
+        let transport = source.kind.build().map_err(|problem| problem.below(&kind))?;
+        Ok(Self { name: name.to_owned(), config: Arc::clone(config), address, transport, status: Arc::default() })
+    }
+
+    /// The configured name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is known of it while it runs.
+    #[must_use]
+    pub const fn status(&self) -> &Arc<Status> {
+        &self.status
+    }
+
+    /// Relays until somebody wants to stop, and then for as long as draining may take until the broker has what was read. Nothing
+    /// else ends it: whoever cannot be reached is tried until they can be.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send, drain: Duration) {
+        let (mut stop, mut pace, mut said) = (pin!(stop), Pace::of_reconnects(), None);
+        loop {
+            let declared = &self.config.relay[&self.name];
+            let to = (declared.to.as_str(), Arc::clone(&self.transport));
+            let session =
+                Session::new(&self.name, &self.address, &declared.postgres, &self.config, to, &self.status);
+            let Err(error) = session.run(stop.as_mut(), drain).await else { return };
+            if self.status.is_working() {
+                (pace, said) = (Pace::of_reconnects(), None);
+            }
+            self.log(&error, &mut said);
+            tokio::select! {
+                () = pace.failed() => {}
+                () = stop.as_mut() => return,
+            }
+        }
+    }
+
+    /// Says once what is in its way.
+    fn log(&self, error: &RelayError, said: &mut Option<String>) {
+        let words = error.to_string();
+        self.status.failed(&words);
+        if said.as_ref() == Some(&words) {
+            return;
+        }
+        match error {
+            RelayError::Taken(_) => tracing::info!(relay = self.name, "{words}"),
+            _ if error.is_temporary() => {
+                tracing::warn!(relay = self.name, error = words, "not relayed; the slot keeps the changes, trying again");
+            }
+            _ => tracing::error!(relay = self.name, error = words, "not relayed until this is mended; trying again"),
+        }
+        *said = Some(words);
+    }
+}
