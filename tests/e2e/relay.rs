@@ -1,6 +1,7 @@
 //! Proves that every change that is committed to a PostgreSQL reaches the cache through `quash relay`, whatever is killed.
 
 mod audit;
+mod check;
 mod log;
 mod slot;
 

@@ -43,7 +43,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     };
     let (resolver, warnings) = rules::compile(&loaded)?;
     let environment = match args.connect {
-        true => environment::inspect(&loaded.root, &resolver.whereabouts()).await,
+        true => environment::inspect(&loaded.root, &resolver).await,
         false => Vec::new(),
     };
     let checked = Checked {

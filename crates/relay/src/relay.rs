@@ -5,13 +5,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quash_config::{ConfigPath, Problem};
+use quash_config::{ConfigPath, Finding, Problem};
+use quash_core::explain::Dependence;
 use quash_dispatch::config::Config;
 use quash_transport::Transport;
 use quash_transport::backoff::Pace;
 
 use crate::error::RelayError;
-use crate::postgres::{Address, Session};
+use crate::postgres::{Address, Reads, Session, Wanted, inspect};
 use crate::status::Status;
 
 /// A relay that can be run.
@@ -65,6 +66,15 @@ impl Relay {
         &self.status
     }
 
+    /// Inspects the database for `check --connect`, given what depends on what. Changes nothing.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn inspect(&self, dependences: &[Dependence]) -> Result<Vec<Finding>, RelayError> {
+        let wanted = Wanted::of(&self.config.relay[&self.name].postgres, &self.config);
+        inspect(&self.address, &wanted, &reads(dependences)).await.map_err(|failure| failure.into_error())
+    }
+
     /// Relays until somebody wants to stop, and then for as long as draining may take until the broker has what was read. Nothing
     /// else ends it: whoever cannot be reached is tried until they can be.
     pub async fn run(self, stop: impl Future<Output = ()> + Send, drain: Duration) {
@@ -72,8 +82,7 @@ impl Relay {
         loop {
             let declared = &self.config.relay[&self.name];
             let to = (declared.to.as_str(), Arc::clone(&self.transport));
-            let session =
-                Session::new(&self.name, &self.address, &declared.postgres, &self.config, to, &self.status);
+            let session = Session::new(&self.name, &self.address, &declared.postgres, &self.config, to, &self.status);
             let Err(error) = session.run(stop.as_mut(), drain).await else { return };
             if self.status.is_working() {
                 (pace, said) = (Pace::of_reconnects(), None);
@@ -96,10 +105,29 @@ impl Relay {
         match error {
             RelayError::Taken(_) => tracing::info!(relay = self.name, "{words}"),
             _ if error.is_temporary() => {
-                tracing::warn!(relay = self.name, error = words, "not relayed; the slot keeps the changes, trying again");
+                tracing::warn!(
+                    relay = self.name,
+                    error = words,
+                    "not relayed; the slot keeps the changes, trying again"
+                );
             }
             _ => tracing::error!(relay = self.name, error = words, "not relayed until this is mended; trying again"),
         }
         *said = Some(words);
     }
+}
+
+/// The columns that rules read of rows that are changed or gone: of new rows the log has them all.
+fn reads(dependences: &[Dependence]) -> Reads {
+    let mut reads = Reads::new();
+    for dependence in dependences.iter().filter(|dependence| dependence.ops != "create") {
+        let Some(entity) = dependence.from.strip_prefix("row ") else { continue };
+        let first = |path: &String| path.split('.').next().unwrap_or_default().to_owned();
+        let mut columns: Vec<String> = dependence.columns.iter().chain(&dependence.changed).map(first).collect();
+        columns.sort();
+        columns.dedup();
+        let caches = reads.entry(entity.to_owned()).or_default();
+        caches.entry(dependence.to.clone()).or_default().extend(columns);
+    }
+    reads
 }

@@ -64,10 +64,7 @@ async fn each_kind_of_change_says_what_the_log_has_of_it() {
         // The long text does not change, and is not logged.
         let old = is_full.then(|| row(1, Value::Null, Some(&long)));
         let new = row(1, json!(3), is_full.then_some(long.as_str()));
-        cases.push((
-            format!("update {table} set author = 3"),
-            vec![with_key(event("update", old, Some(new)), 1)],
-        ));
+        cases.push((format!("update {table} set author = 3"), vec![with_key(event("update", old, Some(new)), 1)]));
         let old = if is_full { row(1, json!(3), Some(&long)) } else { json!({ "id": 1 }) };
         cases.push((
             format!("update {table} set id = 2, title = 'b'"),
@@ -121,9 +118,7 @@ async fn partitions_come_under_the_name_of_their_table() {
     let _relay = relayed.relay("relay").await;
     relayed.postgres.psql("insert into sale values (1, 'eu'), (2, 'us')");
     let row = |id: u32, region: &str| json!({ "id": id, "region": region });
-    let created = |id: u32, region: &str| {
-        json!({ "entity": "public.sale", "op": "create", "key": row(id, region), "after": row(id, region) })
-    };
+    let created = |id: u32, region: &str| json!({ "entity": "public.sale", "op": "create", "key": row(id, region), "after": row(id, region) });
     assert_eq!(events(&relayed).await, [created(1, "eu"), created(2, "us")]);
     relayed.postgres.psql("update sale set region = 'us' where id = 1");
     let moved = events(&relayed).await;
@@ -153,7 +148,9 @@ async fn a_table_that_changes_under_way_is_read_as_it_was_and_emptied() {
 
 #[tokio::test]
 async fn what_is_rolled_back_never_travels_and_the_rest_says_when_and_by_whom() {
-    let relayed = Relayed::open(Kind::RedisStreams, &format!("{BOOK_TABLE}; create table other (id int primary key)"), BOOK).await;
+    let relayed =
+        Relayed::open(Kind::RedisStreams, &format!("{BOOK_TABLE}; create table other (id int primary key)"), BOOK)
+            .await;
     let _relay = relayed.relay("relay").await;
     relayed.postgres.psql("begin; insert into book values (9, 3, 'x'); rollback; insert into other values (1)");
     relayed.postgres.psql("begin; insert into book values (1, 3, 'a'); prepare transaction 'held'");
@@ -172,7 +169,10 @@ async fn what_is_rolled_back_never_travels_and_the_rest_says_when_and_by_whom() 
     assert_eq!(transaction["id"].as_str(), id.lines().last());
     let system = relayed.postgres.psql("select system_identifier from pg_control_system()");
     assert_eq!((transaction["system"].as_str(), transaction["part"].as_u64()), (Some(system.as_str()), Some(1)));
-    let behind = format!("select abs(extract(epoch from now() - '{}'::timestamptz)) < 60", messages[2]["time"].as_str().unwrap());
+    let behind = format!(
+        "select abs(extract(epoch from now() - '{}'::timestamptz)) < 60",
+        messages[2]["time"].as_str().unwrap()
+    );
     assert_eq!(relayed.postgres.psql(&behind), "t", "{}", messages[2]);
 }
 

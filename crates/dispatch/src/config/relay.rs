@@ -134,7 +134,10 @@ pub(super) fn check(relays: &BTreeMap<String, RelayConfig>, servers: &[&str], so
             problems.push(Problem::error(path.key("postgres").key("slot"), message));
         }
         if relay.postgres.publication.is_empty() {
-            problems.push(Problem::error(path.key("postgres").key("publication"), "the name of a publication is not empty"));
+            problems.push(Problem::error(
+                path.key("postgres").key("publication"),
+                "the name of a publication is not empty",
+            ));
         }
         if let Some(first) = slots.insert((&relay.server, slot), name) {
             let message = format!("relay `{first}` reads this slot: each change goes to one of the two");

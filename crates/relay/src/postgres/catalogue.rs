@@ -101,7 +101,8 @@ impl Catalogue {
     /// Connects.
     pub(super) async fn open(address: &Address) -> Result<Self, Failure> {
         let connecting = address.config.connect(address.tls.clone());
-        let (client, connection) = tokio::time::timeout(ANSWER_LIMIT, connecting).await.map_err(|_| Failure::silence())??;
+        let (client, connection) =
+            tokio::time::timeout(ANSWER_LIMIT, connecting).await.map_err(|_| Failure::silence())??;
         let driver = tokio::spawn(async move { drop(connection.await) });
         Ok(Self { client, driver })
     }

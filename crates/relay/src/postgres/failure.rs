@@ -7,7 +7,7 @@ use crate::error::RelayError;
 
 /// Why a conversation came to no good end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// There is nobody at the other end, or nobody any more.
     Gone(String),
     /// The server's own words.
@@ -18,7 +18,7 @@ pub(super) enum Failure {
 
 /// An error of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Said {
+pub(crate) struct Said {
     pub(super) code: String,
     pub(super) message: String,
 }
@@ -69,7 +69,7 @@ impl Failure {
     }
 
     /// What it means for the relay.
-    pub(super) fn into_error(self) -> RelayError {
+    pub(crate) fn into_error(self) -> RelayError {
         match self {
             Self::Gone(words) => RelayError::Unreachable(words),
             Self::Wrong(words) => RelayError::Refused(words),

@@ -1,5 +1,6 @@
 //! Speaks PostgreSQL's protocol of replication over one connection: start-up, passwords, simple queries, and copying both ways.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -101,7 +102,10 @@ impl Link {
 
     async fn start_up(&mut self, address: &Address) -> Result<(), Failure> {
         let config = &address.config;
-        let user = config.get_user().unwrap_or("postgres");
+        // As every client of PostgreSQL: who runs it, where the URL names nobody.
+        let user = config.get_user().map_or_else(|| whoami::username().map(Cow::Owned), |user| Ok(Cow::Borrowed(user)));
+        let user = &*user
+            .map_err(|error| Failure::Wrong(format!("the URL names no user, and nor does the system: {error}")))?;
         let options = config.get_options().map_or_else(|| SETTINGS.to_owned(), |given| format!("{SETTINGS} {given}"));
         let parameters = [
             ("user", user),
@@ -145,7 +149,8 @@ impl Link {
     ) -> Result<(), Failure> {
         let asked = body.try_get_i32().map_err(|_| Failure::odd("a request for a password that is cut"))?;
         let mut out = BytesMut::new();
-        let password = || password.ok_or_else(|| Failure::Wrong("the server wants a password, and the URL has none".to_owned()));
+        let password =
+            || password.ok_or_else(|| Failure::Wrong("the server wants a password, and the URL has none".to_owned()));
         match (asked, scram.as_mut()) {
             (0, _) => return Ok(()),
             (3, _) => frontend::password_message(password()?, &mut out)?,
@@ -155,7 +160,9 @@ impl Link {
             }
             (10, _) => {
                 if !body.split(|byte| *byte == 0).any(|mechanism| mechanism == SCRAM_SHA_256.as_bytes()) {
-                    return Err(Failure::Wrong("the server wants a mechanism of SASL that is not SCRAM-SHA-256".to_owned()));
+                    return Err(Failure::Wrong(
+                        "the server wants a mechanism of SASL that is not SCRAM-SHA-256".to_owned(),
+                    ));
                 }
                 let begun = scram.insert(ScramSha256::new(password()?, ChannelBinding::unsupported()));
                 frontend::sasl_initial_response(SCRAM_SHA_256, begun.message(), &mut out)?;
@@ -166,7 +173,9 @@ impl Link {
             }
             (12, Some(begun)) => return Ok(begun.finish(body)?),
             (other, _) => {
-                return Err(Failure::Wrong(format!("the server wants a way to log in that is not known here ({other})")));
+                return Err(Failure::Wrong(format!(
+                    "the server wants a way to log in that is not known here ({other})"
+                )));
             }
         }
         self.send(&out).await
@@ -312,7 +321,8 @@ impl Link {
 
     /// How many bytes the next frame lacks; `None` when it is whole.
     fn missing(&self) -> Option<usize> {
-        let length = self.buffer.get(1..5).and_then(|length| length.first_chunk()).map(|length| u32::from_be_bytes(*length));
+        let length =
+            self.buffer.get(1..5).and_then(|length| length.first_chunk()).map(|length| u32::from_be_bytes(*length));
         let Some(length) = length else { return Some(5 - self.buffer.len()) };
         let whole = 1 + (length as usize).max(4);
         whole.checked_sub(self.buffer.len()).filter(|missing| *missing > 0)

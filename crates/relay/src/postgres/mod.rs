@@ -3,6 +3,9 @@
 // The flow: from a slot to the broker.
 mod session;
 
+// What `check --connect` says of it.
+mod inspect;
+
 // Pure: from the log to messages.
 mod pgoutput;
 mod position;
@@ -19,5 +22,7 @@ mod setup;
 mod tls;
 
 pub use address::{Address, AddressError};
+pub(crate) use inspect::{Reads, inspect};
 pub(crate) use session::Session;
+pub(crate) use setup::Wanted;
 pub use tls::{Encrypted, Handshake, Tls};

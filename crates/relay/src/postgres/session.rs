@@ -23,6 +23,8 @@ use crate::status::Status;
 
 /// How often the server hears from the relay, and answers: a tenth of the time after which it counts as dead.
 const EVERY: Duration = Duration::from_secs(1);
+/// How often at most it hears that more is safe: what it has not heard comes again after a kill.
+const SOON: Duration = Duration::from_millis(100);
 /// A server that answers nothing for so long is gone. While it reads a large transaction it may be silent for a while.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -112,8 +114,7 @@ impl<'s> Session<'s> {
         }
         link.start(&self.wanted.slot, &self.wanted.publication).await?;
         tracing::info!(slot = self.wanted.slot, system, "the log is relayed");
-        let assembler =
-            Assembler::new(&self.source, &system, about.xid, &self.limits, self.purge_on_schema_change);
+        let assembler = Assembler::new(&self.source, &system, about.xid, &self.limits, self.purge_on_schema_change);
         let publisher = Publisher::new(Arc::clone(&self.transport));
         Ok(Reading {
             link,
@@ -124,6 +125,7 @@ impl<'s> Session<'s> {
             end: Lsn(0),
             owes: false,
             heard: Instant::now(),
+            said: Instant::now(),
         })
     }
 }
@@ -142,6 +144,8 @@ struct Reading<'s> {
     owes: bool,
     /// When the server was heard last.
     heard: Instant,
+    /// When it was told last what is safe.
+    said: Instant,
 }
 
 impl Reading<'_> {
@@ -223,10 +227,13 @@ impl Reading<'_> {
         if let Some(committed_us) = told.committed_us {
             self.status.committed(committed_us);
         }
-        // What is behind it was committed later.
-        self.status.pending(told.committed_us.filter(|_| !self.publisher.is_empty()));
-        if self.owes && self.publisher.is_empty() {
-            self.owes = false;
+        let all = self.publisher.is_empty();
+        // What is still on its way was committed later.
+        if all || told.committed_us.is_some() {
+            self.status.pending(told.committed_us.filter(|_| !all));
+        }
+        if self.owes && all || told.reached.is_some() && self.said.elapsed() > SOON {
+            self.owes &= !all;
             self.confirm(false).await?;
         }
         Ok(())
@@ -237,6 +244,7 @@ impl Reading<'_> {
             let behind = self.end.0.saturating_sub(self.confirmed.0);
             self.status.behind(behind, behind == 0 && self.publisher.is_empty());
         }
+        self.said = Instant::now();
         self.link.confirm(self.confirmed, now_us(), asks).await.map_err(Failure::into_error)
     }
 

@@ -18,7 +18,7 @@ const PLUGIN: &str = "pgoutput";
 
 /// What a relay needs of its database.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     pub(super) slot: String,
     pub(super) publication: String,
     /// As rules name them.
@@ -29,7 +29,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// What this relay needs, with these caches.
-    pub(super) fn of(relay: &PostgresRelay, config: &Config) -> Self {
+    pub(crate) fn of(relay: &PostgresRelay, config: &Config) -> Self {
         let depended = config.caches.values().flat_map(|cache| &cache.depends_on);
         let depended = depended.filter_map(|dependency| dependency.row.clone());
         let tables = match &relay.tables {
@@ -144,7 +144,11 @@ async fn complete(catalogue: &Catalogue, wanted: &Wanted, publication: &Publicat
 
 /// Those of the tables that can be published without breaking the application: its updates of a table without identity would fail
 /// from then on.
-async fn publishable(catalogue: &Catalogue, wanted: &Wanted, tables: &BTreeSet<String>) -> Result<Vec<Relation>, Failure> {
+async fn publishable(
+    catalogue: &Catalogue,
+    wanted: &Wanted,
+    tables: &BTreeSet<String>,
+) -> Result<Vec<Relation>, Failure> {
     let tables: Vec<String> = tables.iter().cloned().collect();
     let relations = catalogue.relations(&tables).await?;
     if wanted.named && relations.len() < tables.len() {

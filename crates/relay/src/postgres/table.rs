@@ -60,14 +60,25 @@ impl Table {
         let schema = if described.schema.is_empty() { "pg_catalog" } else { described.schema };
         let columns = described.columns.iter().map(|column| {
             let (spelling, word) = types::of(column.oid, names);
-            Column { key: column.key, name: Value::Text(Cow::Borrowed(column.name)).json(), oid: column.oid, spelling, word }
+            Column {
+                key: column.key,
+                name: Value::Text(Cow::Borrowed(column.name)).json(),
+                oid: column.oid,
+                spelling,
+                word,
+            }
         });
-        Self { entity: format!("{schema}.{}", described.table), identity: described.identity, columns: columns.collect() }
+        Self {
+            entity: format!("{schema}.{}", described.table),
+            identity: described.identity,
+            columns: columns.collect(),
+        }
     }
 
     /// Whether stored rows of the other may be read wrongly as rows of this: it has another name, other columns or types.
     pub(super) fn differs_from(&self, other: &Self) -> bool {
-        let shape = |table: &Self| table.columns.iter().map(|column| (column.name.clone(), column.oid)).collect::<Vec<_>>();
+        let shape =
+            |table: &Self| table.columns.iter().map(|column| (column.name.clone(), column.oid)).collect::<Vec<_>>();
         self.entity != other.entity || shape(self) != shape(other)
     }
 
@@ -125,9 +136,7 @@ impl Table {
         // What did not change and was not logged with the new row is as in the old one, where all of that was logged.
         let old_values = before.as_ref().filter(|_| change.old.is_some_and(|old| old.whole));
         let after = match (after, old_values) {
-            (Some(after), Some(before)) => {
-                Some(after.into_iter().zip(before).map(|(new, old)| new.or(*old)).collect())
-            }
+            (Some(after), Some(before)) => Some(after.into_iter().zip(before).map(|(new, old)| new.or(*old)).collect()),
             (after, _) => after,
         };
         (before, after)
@@ -140,10 +149,13 @@ impl Table {
     /// The columns of the key after the change, or else before it. With the identity full all columns count as the key, which
     /// says nothing of it.
     fn key<'c>(&self, before: Option<&Known<'c>>, after: Option<&Known<'c>>) -> Option<Known<'c>> {
-        if !matches!(self.identity, Identity::Default | Identity::Index) || !self.columns.iter().any(|column| column.key) {
+        if !matches!(self.identity, Identity::Default | Identity::Index)
+            || !self.columns.iter().any(|column| column.key)
+        {
             return None;
         }
-        let value = |at: usize| after.and_then(|row| row.get(at).copied().flatten()).or_else(|| before?.get(at).copied()?);
+        let value =
+            |at: usize| after.and_then(|row| row.get(at).copied().flatten()).or_else(|| before?.get(at).copied()?);
         Some(self.columns.iter().enumerate().map(|(at, column)| value(at).filter(|_| column.key)).collect())
     }
 

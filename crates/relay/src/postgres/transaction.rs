@@ -72,7 +72,13 @@ struct Open {
 
 impl Assembler {
     /// Begins at any place of the log; a whole transaction id of about now is near.
-    pub(super) fn new(source: &str, system: &str, near: u64, limits: &EventLimits, purge_on_schema_change: bool) -> Self {
+    pub(super) fn new(
+        source: &str,
+        system: &str,
+        near: u64,
+        limits: &EventLimits,
+        purge_on_schema_change: bool,
+    ) -> Self {
         let around = AROUND_BYTES + source.len();
         let event_bytes = EVENT_BYTES.min(limits.max_message_bytes).saturating_sub(around);
         Self {
@@ -197,7 +203,9 @@ impl Assembler {
     fn part(&self, open: &mut Open, last: bool) -> Bytes {
         let Self { source, system, .. } = self;
         let Open { lsn, time_us, id, part, .. } = open;
-        let time = jiff::Timestamp::from_microsecond(*time_us).map(|time| format!(",\"time\":\"{time:.6}\"")).unwrap_or_default();
+        let time = jiff::Timestamp::from_microsecond(*time_us)
+            .map(|time| format!(",\"time\":\"{time:.6}\""))
+            .unwrap_or_default();
         let head = format!(
             "{{\"id\":\"{system}:{lsn}/{part}\",\"source\":{source}{time},\"transaction\":{{\"id\":\"{id}\",\
              \"system\":\"{system}\",\"lsn\":\"{lsn}\",\"part\":{part},\"last\":{last}}},\"events\":["

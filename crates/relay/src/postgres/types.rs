@@ -29,7 +29,9 @@ pub(super) fn of(oid: u32, names: &Names) -> (Spelling, Option<&'static str>) {
     }
     match names.get(&oid) {
         // A domain over a type that is built in.
-        Some((true, name)) => DOMAINS.iter().find(|(known, _)| known == name).map_or((Spelling::Text, None), |(_, oid)| of(*oid, names)),
+        Some((true, name)) => {
+            DOMAINS.iter().find(|(known, _)| known == name).map_or((Spelling::Text, None), |(_, oid)| of(*oid, names))
+        }
         // PostgreSQL calls the array of a type by its name with a bar before it.
         Some((false, name)) if name.starts_with('_') => (Spelling::Array("text[]"), None),
         _ => (Spelling::Text, None),

@@ -109,10 +109,8 @@ async fn what_waits_is_bounded_and_leaves_in_batches_of_which_the_last_tells() {
 async fn what_is_too_large_empties_its_tables_and_holds_up_nobody() {
     let broker = Arc::new(Broker { largest: 100, ..Broker::default() });
     let mut publisher = Publisher::new(broker.clone());
-    let large = format!(
-        r#"{{"events":[{{"entity":"public.book","op":"create","after":{{"x":"{}"}}}}]}}"#,
-        "x".repeat(200)
-    );
+    let large =
+        format!(r#"{{"events":[{{"entity":"public.book","op":"create","after":{{"x":"{}"}}}}]}}"#, "x".repeat(200));
     publisher.push(vec!["a".into(), large.into(), "b".into()], reached(1));
     publisher.launch();
     assert_eq!(publisher.landed().await.unwrap().reached, Some(1));

@@ -20,7 +20,8 @@ fn commit(end: u64) -> Vec<u8> {
 
 /// A table `shop.book`, its columns as `(is key, name, type)`.
 fn relation(identity: u8, columns: &[(bool, &str, u32)]) -> Vec<u8> {
-    let mut bytes = [&b"R\0\0\0\x07shop\0book\0"[..], &[identity], &u16::try_from(columns.len()).unwrap().to_be_bytes()].concat();
+    let mut bytes =
+        [&b"R\0\0\0\x07shop\0book\0"[..], &[identity], &u16::try_from(columns.len()).unwrap().to_be_bytes()].concat();
     for (key, name, oid) in columns {
         bytes.push(u8::from(*key));
         bytes.extend(name.as_bytes());
@@ -63,7 +64,8 @@ fn messages(assembler: &mut Assembler, log: &[Vec<u8>]) -> Vec<Value> {
     for message in &messages {
         let payload = Payload { body: message, headers: &[] };
         let mut changes = Vec::new();
-        event::decode(payload, Format::Json, &EventLimits::default(), &mut changes).unwrap_or_else(|error| panic!("{error}"));
+        event::decode(payload, Format::Json, &EventLimits::default(), &mut changes)
+            .unwrap_or_else(|error| panic!("{error}"));
     }
     messages.iter().map(|message| serde_json::from_slice(message).unwrap()).collect()
 }
@@ -86,27 +88,58 @@ const WHOLE: [(bool, &str, u32); 3] = [(true, "id", 23), (true, "author", 20), (
 fn what_was_not_logged_is_left_out_and_never_null() {
     let cases = [
         // An insert has it all.
-        (b'd', BOOK, change(b'I', &[(b'N', &["=1", "n", "=a"])]),
-            json!({"op": "create", "key": {"id": 1}, "after": {"id": 1, "author": null, "text": "a"}})),
+        (
+            b'd',
+            BOOK,
+            change(b'I', &[(b'N', &["=1", "n", "=a"])]),
+            json!({"op": "create", "key": {"id": 1}, "after": {"id": 1, "author": null, "text": "a"}}),
+        ),
         // By default an old row is known only where its key changed, and then its key alone.
-        (b'd', BOOK, change(b'U', &[(b'N', &["=1", "=3", "u"])]),
-            json!({"op": "update", "key": {"id": 1}, "after": {"id": 1, "author": 3}})),
-        (b'd', BOOK, change(b'U', &[(b'K', &["=1", "n", "n"]), (b'N', &["=2", "=3", "=b"])]),
-            json!({"op": "update", "key": {"id": 2}, "before": {"id": 1}, "after": {"id": 2, "author": 3, "text": "b"}})),
-        (b'd', BOOK, change(b'D', &[(b'K', &["=1", "n", "n"])]),
-            json!({"op": "delete", "key": {"id": 1}, "before": {"id": 1}})),
+        (
+            b'd',
+            BOOK,
+            change(b'U', &[(b'N', &["=1", "=3", "u"])]),
+            json!({"op": "update", "key": {"id": 1}, "after": {"id": 1, "author": 3}}),
+        ),
+        (
+            b'd',
+            BOOK,
+            change(b'U', &[(b'K', &["=1", "n", "n"]), (b'N', &["=2", "=3", "=b"])]),
+            json!({"op": "update", "key": {"id": 2}, "before": {"id": 1}, "after": {"id": 2, "author": 3, "text": "b"}}),
+        ),
+        (
+            b'd',
+            BOOK,
+            change(b'D', &[(b'K', &["=1", "n", "n"])]),
+            json!({"op": "delete", "key": {"id": 1}, "before": {"id": 1}}),
+        ),
         // With the identity full it is known, and with it what did not change of the new row. The key is not.
-        (b'f', WHOLE, change(b'U', &[(b'O', &["=1", "n", "=long"]), (b'N', &["=1", "=3", "u"])]),
+        (
+            b'f',
+            WHOLE,
+            change(b'U', &[(b'O', &["=1", "n", "=long"]), (b'N', &["=1", "=3", "u"])]),
             json!({"op": "update", "before": {"id": 1, "author": null, "text": "long"},
-                   "after": {"id": 1, "author": 3, "text": "long"}})),
-        (b'f', WHOLE, change(b'D', &[(b'O', &["=1", "n", "=a"])]),
-            json!({"op": "delete", "before": {"id": 1, "author": null, "text": "a"}})),
+                   "after": {"id": 1, "author": 3, "text": "long"}}),
+        ),
+        (
+            b'f',
+            WHOLE,
+            change(b'D', &[(b'O', &["=1", "n", "=a"])]),
+            json!({"op": "delete", "before": {"id": 1, "author": null, "text": "a"}}),
+        ),
         // An index may know another column than the primary key.
-        (b'i', [(false, "id", 23), (true, "author", 20), (false, "text", 25)],
-            change(b'D', &[(b'K', &["n", "=3", "n"])]), json!({"op": "delete", "key": {"author": 3}, "before": {"author": 3}})),
-        (b'n', [(false, "id", 23), (false, "author", 20), (false, "text", 25)],
+        (
+            b'i',
+            [(false, "id", 23), (true, "author", 20), (false, "text", 25)],
+            change(b'D', &[(b'K', &["n", "=3", "n"])]),
+            json!({"op": "delete", "key": {"author": 3}, "before": {"author": 3}}),
+        ),
+        (
+            b'n',
+            [(false, "id", 23), (false, "author", 20), (false, "text", 25)],
             change(b'I', &[(b'N', &["=1", "=3", "=a"])]),
-            json!({"op": "create", "after": {"id": 1, "author": 3, "text": "a"}})),
+            json!({"op": "create", "after": {"id": 1, "author": 3, "text": "a"}}),
+        ),
     ];
     for (identity, columns, change, expected) in cases {
         assert_eq!(event_of(identity, &columns, change), expected);
@@ -203,7 +236,14 @@ fn a_truncate_empties_each_of_its_tables_and_a_changed_table_too() {
     let other = [(true, "id", 20), (false, "author", 20), (false, "text", 25)];
     // The same description again is no change.
     let log = [
-        begin(16), relation(b'd', &BOOK), truncate, relation(b'd', &BOOK), insert.clone(), relation(b'd', &other), insert, commit(32),
+        begin(16),
+        relation(b'd', &BOOK),
+        truncate,
+        relation(b'd', &BOOK),
+        insert.clone(),
+        relation(b'd', &other),
+        insert,
+        commit(32),
     ];
     let mut assembler = assembler(EventLimits::default());
     log.iter().for_each(|message| assembler.take(message).unwrap());
