@@ -144,11 +144,13 @@ async fn publish(transport: &dyn Transport, batch: &[Message]) -> Result<(), Tra
 async fn publish_smaller(transport: &dyn Transport, batch: &[Message], why: &str) -> Result<(), TransportError> {
     if let [alone] = batch {
         let smaller = emptied(&alone.payload);
-        tracing::error!(
-            bytes = alone.payload.len(),
-            entities = smaller.len(),
-            "a change is too large for the broker ({why}): all that depends on its table is removed in its place"
-        );
+        let bytes = alone.payload.len();
+        match smaller.len() {
+            0 => tracing::error!(bytes, "a message that an application wrote into the log is left out: {why}"),
+            tables => {
+                tracing::error!(bytes, tables, "a change is too large: all that depends on its tables goes: {why}")
+            }
+        }
         for message in smaller {
             match transport.publish(&[message]).await {
                 Err(TransportError::TooLarge(why)) => tracing::error!("not even that is small enough: {why}"),

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quash_config::{ConfigPath, Finding, Problem};
 use quash_core::explain::Dependence;
@@ -14,6 +14,9 @@ use quash_transport::backoff::Pace;
 use crate::error::RelayError;
 use crate::postgres::{Address, Reads, Session, Wanted, inspect};
 use crate::status::Status;
+
+/// A session that worked for so long was a good one: what comes next is a new trouble.
+const STEADY: Duration = Duration::from_secs(10);
 
 /// A relay that can be run.
 pub struct Relay {
@@ -83,8 +86,9 @@ impl Relay {
             let declared = &self.config.relay[&self.name];
             let to = (declared.to.as_str(), Arc::clone(&self.transport));
             let session = Session::new(&self.name, &self.address, &declared.postgres, &self.config, to, &self.status);
+            let begun = Instant::now();
             let Err(error) = session.run(stop.as_mut(), drain).await else { return };
-            if self.status.is_working() {
+            if self.status.is_working() && begun.elapsed() > STEADY {
                 (pace, said) = (Pace::of_reconnects(), None);
             }
             self.log(&error, &mut said);

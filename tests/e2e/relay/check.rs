@@ -1,6 +1,6 @@
 //! Proves what `quash check` says of a relay, and that a relay breaks no application.
 
-use quash_e2e::{Kind, Quash, eventually};
+use quash_e2e::{Certificates, Kind, Quash, eventually};
 
 use super::{BOOK_TABLE, Relayed};
 use crate::scene::LIMIT;
@@ -103,4 +103,43 @@ async fn a_worker_and_its_relay_run_in_one_process() {
     })
     .await;
     assert_eq!(both.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn encryption_and_passwords_are_those_of_every_client() {
+    let mut relayed =
+        Relayed::open(Kind::RedisStreams, &format!("{BOOK_TABLE}; create role relay login replication"), super::BOOK)
+            .await;
+    relayed.postgres.psql("create publication quash for table book; set password_encryption = 'scram-sha-256'; alter role relay password 'p\u{e4}ss w\u{f6}rd'");
+    let certificates = Certificates::make();
+    relayed.postgres.encrypt(&certificates.path("server.crt"), &certificates.path("server.key")).await;
+    let hba = "local all all trust\nhostssl all relay 127.0.0.1/32 scram-sha-256\n";
+    std::fs::write(relayed.postgres.psql("show hba_file"), hba).unwrap();
+    relayed.postgres.psql("select pg_reload_conf()");
+    let config = std::fs::read_to_string(relayed.scene.quash.config()).unwrap();
+    let plain = format!("{}\"", relayed.postgres.url());
+    let quash = |user: &str, options: &str| {
+        let url = relayed.postgres.url().replace("postgres@127.0.0.1", &format!("{user}@127.0.0.1"));
+        Quash::with(&config.replace(&plain, &format!("{url}?{options}\"")))
+    };
+    let ca = format!("sslrootcert={}", certificates.path("ca.crt").display());
+    let user = "relay:p%C3%A4ss%20w%C3%B6rd";
+    for (nth, options) in (1..).zip(["sslmode=require".to_owned(), format!("sslmode=verify-full&{ca}")]) {
+        let quash = quash(user, &options);
+        let mut relay = quash.start_relay("relay");
+        relayed.is_read().await;
+        relayed.postgres.psql(&format!("insert into book values ({nth}, 3, 'a')"));
+        assert_eq!(relayed.take(1).await[0]["events"][0]["key"]["id"], nth);
+        assert_eq!(relay.terminate().await, 0);
+    }
+    for (user, options, words) in [
+        ("relay:hunter2", "sslmode=require", "password authentication failed"),
+        (user, "sslmode=disable", "no encryption"),
+        (user, "sslmode=verify-full", "certificate"),
+    ] {
+        let quash = quash(user, options);
+        let relay = quash.start_relay("relay");
+        eventually(LIMIT, "it says why", async || relay.log().contains(words)).await;
+        assert!(!relay.log().contains("hunter2") && !relay.log().contains("%C3"), "{}", relay.log());
+    }
 }

@@ -155,7 +155,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Message<'_>, Malformed> {
         b'R' => Message::Relation(relation(&mut reader)?),
         b'Y' => Message::Type { oid: reader.u32()?, schema: reader.text()?, name: reader.text()? },
         b'O' => {
-            (reader.u64()?, reader.text()?);
+            reader.u64()?;
+            reader.text()?;
             Message::Origin
         }
         b'I' => Message::Insert { relation: reader.u32()?, new: new_row(&mut reader)? },
@@ -172,7 +173,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Message<'_>, Malformed> {
 }
 
 fn commit<'a>(reader: &mut Reader<'a>) -> Result<Message<'a>, Malformed> {
-    (reader.u8()?, reader.u64()?);
+    reader.u8()?;
+    reader.u64()?;
     let end_lsn = reader.u64()?;
     reader.i64()?;
     Ok(Message::Commit { end_lsn })

@@ -72,12 +72,8 @@ impl<'s> Session<'s> {
         mut stop: Pin<&mut (impl Future<Output = ()> + Send)>,
         drain: Duration,
     ) -> Result<(), RelayError> {
-        // Without a broker there is no reason to hold a connection that keeps the database from stopping.
-        let prepared = timeout(BROKER_LIMIT, self.transport.prepare()).await;
-        let silent = |_| TransportError::Unreachable(format!("no answer within {BROKER_LIMIT:?}"));
-        prepared.map_err(silent).flatten().map_err(|error| self.broker(error))?;
         let mut reading = tokio::select! {
-            begun = self.begin() => begun.map_err(Failure::into_error)?,
+            begun = self.begin() => begun?,
             () = stop.as_mut() => return Ok(()),
         };
         self.status.works();
@@ -95,7 +91,15 @@ impl<'s> Session<'s> {
         RelayError::Broker { source_name: self.source_name.to_owned(), error }
     }
 
-    async fn begin(&self) -> Result<Reading<'s>, Failure> {
+    async fn begin(&self) -> Result<Reading<'s>, RelayError> {
+        // Without a broker there is no reason to hold a connection that keeps the database from stopping.
+        let prepared = timeout(BROKER_LIMIT, self.transport.prepare()).await;
+        let silent = |_| TransportError::Unreachable(format!("no answer within {BROKER_LIMIT:?}"));
+        prepared.map_err(silent).flatten().map_err(|error| self.broker(error))?;
+        self.read().await.map_err(Failure::into_error)
+    }
+
+    async fn read(&self) -> Result<Reading<'s>, Failure> {
         let catalogue = Catalogue::open(self.address).await?;
         let about = prepare(&catalogue, &self.wanted).await?;
         free(&catalogue, &self.wanted.slot, |pid| {
@@ -168,7 +172,10 @@ impl Reading<'_> {
                 }
                 _ = every.tick() => {
                     self.confirm(true).await?;
-                    if self.publisher.has_room() && self.heard.elapsed() > SILENCE {
+                    if !self.publisher.has_room() {
+                        // Nobody listens at the moment.
+                        self.heard = Instant::now();
+                    } else if self.heard.elapsed() > SILENCE {
                         return Err(RelayError::Unreachable(format!("no answer for {SILENCE:?}")));
                     }
                 }

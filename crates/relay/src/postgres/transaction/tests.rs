@@ -66,6 +66,11 @@ fn messages(assembler: &mut Assembler, log: &[Vec<u8>]) -> Vec<Value> {
         let mut changes = Vec::new();
         event::decode(payload, Format::Json, &EventLimits::default(), &mut changes)
             .unwrap_or_else(|error| panic!("{error}"));
+        let belongs = |change: &event::Change<'_>| match change {
+            event::Change::Event(event) => event.transaction.as_ref().is_some_and(|commit| commit.id.is_some()),
+            event::Change::Command(_) => true,
+        };
+        assert!(changes.iter().all(belongs), "{changes:?}");
     }
     messages.iter().map(|message| serde_json::from_slice(message).unwrap()).collect()
 }
