@@ -27,6 +27,7 @@ pub mod help;
 mod logging;
 pub mod output;
 pub mod progress;
+mod refused;
 mod relays;
 
 pub mod rules;

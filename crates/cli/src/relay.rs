@@ -8,8 +8,8 @@ use quash_worker::app::{App, StartError};
 use quash_worker::drain::Signals;
 use quash_worker::metrics::config_problem;
 
+use super::refused::refused;
 use super::relays::Relays;
-use super::run::refused;
 use super::{CliError, Exit, Global};
 
 /// Relays what is committed from databases to brokers, for every relay that the configuration declares.

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::interval;
 
-use super::run::refused;
+use super::refused::refused;
 use super::{CliError, Global};
 
 /// How often metrics are brought up to date.

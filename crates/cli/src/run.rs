@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use quash_config::{LoadError, Loaded};
 
-use super::output::count;
+use super::refused::refused;
 use super::relays::Relays;
-use super::{CliError, Exit, Global, logging};
+use super::{CliError, Exit, Global};
 use quash_dispatch::config::Config;
 use quash_worker::app::{App, Reloads, Running, StartError};
 use quash_worker::drain::Signals;
@@ -65,7 +65,7 @@ async fn stop(running: Running, relays: Option<Relays>) {
     running.stop().await;
 }
 
-pub(super) async fn start(loaded: &Loaded<Config>, global: &Global) -> Result<Running, CliError> {
+async fn start(loaded: &Loaded<Config>, global: &Global) -> Result<Running, CliError> {
     loaded.place(loaded.warnings.clone()).iter().for_each(config_problem);
     let invalid = |problems| refused(global, LoadError::Invalid(loaded.place(problems)));
     let started = async { App::new(loaded.root.clone())?.start().await };
@@ -74,20 +74,6 @@ pub(super) async fn start(loaded: &Loaded<Config>, global: &Global) -> Result<Ru
         StartError::Source { .. } => CliError::Refused(error.to_string()),
         StartError::Admin { .. } => CliError::Io(error.to_string()),
     })
-}
-
-/// Why there is no worker. Where logs are for programs, each problem is one record, and the error just counts them.
-pub(super) fn refused(global: &Global, error: LoadError) -> CliError {
-    match error {
-        LoadError::Invalid(problems) if logging::is_json(global.log_format) => {
-            problems.iter().for_each(config_problem);
-            CliError::Configuration(format!(
-                "the configuration is wrong: {}",
-                count(problems.errors() as u64, "error", "errors")
-            ))
-        }
-        error => error.into(),
-    }
 }
 
 /// One line for each thing that somebody who starts a worker wants to see.
