@@ -17,7 +17,8 @@ const BORDERS: [(&str, &[&str]); 9] = [
     ("dispatch", &["config", "core", "delivery", "store", "transport"]),
     ("worker", &["config", "core", "delivery", "dispatch", "store", "transport"]),
     ("admin", &["config", "core", "delivery", "dispatch", "store", "transport", "worker"]),
-    ("cli", &["admin", "config", "core", "delivery", "dispatch", "store", "transport", "worker"]),
+    ("relay", &["config", "core", "dispatch", "transport"]),
+    ("cli", &["admin", "config", "core", "delivery", "dispatch", "relay", "store", "transport", "worker"]),
 ];
 
 /// Files and lines of code that one message passes through at most, from bytes to settled.

@@ -26,6 +26,7 @@ mod oversized;
 mod page;
 mod postgres;
 mod recorded;
+mod relay;
 mod sources;
 
 // The rules of the source tree.

@@ -21,6 +21,7 @@ const SETTINGS: &str = "
 wal_level = logical
 max_wal_senders = 4
 max_replication_slots = 4
+max_prepared_transactions = 4
 fsync = off
 full_page_writes = off
 listen_addresses = '127.0.0.1'
@@ -74,6 +75,15 @@ impl Postgres {
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Asks it to stop as its service manager does, and waits until it has.
+    ///
+    /// # Panics
+    /// When it does not stop in time.
+    pub async fn stop(&mut self, limit: Duration) {
+        self.server.signal("INT");
+        self.server.exit_code(limit).await;
     }
 
     /// Ends it as a crash does; it may be started again.
@@ -209,7 +219,12 @@ impl Session {
     /// What `psql` prints when a query is done; no value of a test looks like it.
     const DONE: &str = "-- done --";
 
-    fn start(connection: &[String]) -> Self {
+    /// Opens one to the server that is there, as [`Postgres::connection`] says, for who outlives it.
+    ///
+    /// # Panics
+    /// When `psql` cannot be started.
+    #[must_use]
+    pub fn start(connection: &[String]) -> Self {
         let mut command = tokio::process::Command::new(installed("psql"));
         command.args(connection).args(["-XAtq", "-v", "ON_ERROR_STOP=1"]).kill_on_drop(true);
         command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
@@ -224,13 +239,19 @@ impl Session {
     /// # Panics
     /// When `psql` has ended, as it does after an error.
     pub async fn query(&mut self, sql: &str) -> Vec<String> {
-        let asked = self.input.write_all(format!("{sql};\n\\echo {}\n", Self::DONE).as_bytes()).await;
-        asked.unwrap_or_else(|error| panic!("psql takes `{sql}`: {error}"));
+        self.try_query(sql).await.unwrap_or_else(|| panic!("psql ended at `{sql}`"))
+    }
+
+    /// The same; `None` when `psql` has ended, as it does when the server is gone.
+    ///
+    /// # Panics
+    /// When `psql` prints what is no text.
+    pub async fn try_query(&mut self, sql: &str) -> Option<Vec<String>> {
+        self.input.write_all(format!("{sql};\n\\echo {}\n", Self::DONE).as_bytes()).await.ok()?;
         let mut rows = Vec::new();
         loop {
-            let line = self.output.next_line().await.expect("psql prints text");
-            match line.unwrap_or_else(|| panic!("psql ended at `{sql}`")) {
-                done if done == Self::DONE => return rows,
+            match self.output.next_line().await.expect("psql prints text")? {
+                done if done == Self::DONE => return Some(rows),
                 row => rows.push(row),
             }
         }

@@ -152,9 +152,22 @@ impl Process {
     /// When it has ended.
     #[must_use]
     pub fn resident_kib(&self) -> u64 {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// The most memory that it ever held, in KiB.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn peak_kib(&self) -> u64 {
+        self.memory_kib("VmHWM:")
+    }
+
+    fn memory_kib(&self, what: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a living process");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a process with memory");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("VmRSS in kB")
+        let line = status.lines().find(|line| line.starts_with(what)).expect("a process with memory");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("memory in kB")
     }
 
     /// Processor time that it has used, of its threads that ended too.

@@ -104,11 +104,21 @@ impl Quash {
     /// The same with more arguments for `run`.
     #[must_use]
     pub fn start_worker_with(&self, name: &str, arguments: &[&str]) -> Worker {
+        self.start(name, "run", arguments)
+    }
+
+    /// Starts `quash relay`.
+    #[must_use]
+    pub fn start_relay(&self, name: &str) -> Worker {
+        self.start(name, "relay", &[])
+    }
+
+    fn start(&self, name: &str, command: &str, arguments: &[&str]) -> Worker {
         let admin = format!("127.0.0.1:{}", free_port());
         let own = format!("worker: {{ name: {name} }}\nadmin: {{ listen: \"{admin}\" }}\n");
         let own = self.home.write(&format!("{name}.worker.yaml"), own);
         let config = format!("{},{}", self.config.display(), own.display());
-        let mut command = self.command(&["run", "--log-format", "human"]);
+        let mut command = self.command(&[command, "--log-format", "human"]);
         command.args(arguments);
         command.env("QUASH_CONFIG", config);
         let log = self.home.path().join(format!("{name}.log"));
@@ -117,7 +127,7 @@ impl Quash {
     }
 }
 
-/// A running `quash run`. It is killed when it is dropped.
+/// A running `quash run` or `quash relay`. It is killed when it is dropped.
 pub struct Worker {
     process: Process,
     admin: String,
@@ -174,6 +184,12 @@ impl Worker {
     #[must_use]
     pub fn resident_kib(&self) -> u64 {
         self.process.resident_kib()
+    }
+
+    /// The most memory that it ever held, in KiB.
+    #[must_use]
+    pub fn peak_kib(&self) -> u64 {
+        self.process.peak_kib()
     }
 
     /// Processor time that it has used.

@@ -13,7 +13,7 @@ const STYLES: Styles = Styles::styled().header(HEADING).usage(HEADING).literal(L
 
 /// The commands as `quash --help` lists them.
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("Work", &["run", "ui", "dev", "health"]),
+    ("Work", &["run", "relay", "ui", "dev", "health"]),
     ("Understand", &["check", "test", "explain", "graph"]),
     ("Send", &["publish", "invalidate"]),
     ("Repair", &["dlq"]),
@@ -21,9 +21,10 @@ const GROUPS: [(&str, &[&str]); 5] = [
 ];
 
 /// Examples, by command. A command that has its own keeps them.
-const EXAMPLES: [(&str, &[&str]); 27] = [
+const EXAMPLES: [(&str, &[&str]); 28] = [
     ("run", &["quash run --config quash.yaml"]),
     ("ui", &["quash ui", "quash ui --listen 127.0.0.1:8080"]),
+    ("relay", &["quash relay", "quash run --relay"]),
     ("dev", &["quash dev"]),
     ("health", &["quash health", "quash health --live"]),
     ("check", &["quash check quash.yaml", "quash check --connect --strict"]),

@@ -12,6 +12,7 @@ pub mod init;
 pub mod invalidate;
 pub mod man;
 pub mod publish;
+pub mod relay;
 pub mod run;
 pub mod schema;
 pub mod test;
@@ -27,6 +28,9 @@ pub mod help;
 mod logging;
 pub mod output;
 pub mod progress;
+mod refused;
+mod relays;
+
 pub mod rules;
 mod screen;
 mod source;
@@ -111,6 +115,8 @@ pub enum Command {
     Run(run::Args),
     /// Serves the page of dead letters without consuming.
     Ui(ui::Args),
+    /// Relays what was committed from databases to brokers.
+    Relay(relay::Args),
     /// Runs everything in one process, with a small shop that reads and writes.
     Dev(dev::Args),
     /// Checks the configuration, and with `--connect` what it names.
@@ -158,6 +164,7 @@ impl Command {
         match self {
             Self::Run(args) => run::run(args, global).await,
             Self::Ui(args) => ui::run(args, global).await,
+            Self::Relay(args) => relay::run(args, global).await,
             Self::Dev(args) => dev::run(args, global).await,
             Self::Check(args) => check::run(args, global).await,
             Self::Test(args) => test::run(args, global).await,
@@ -215,7 +222,7 @@ pub async fn main() -> ExitCode {
         Ok(Cli { global, command }) => (global, command),
         Err(exit) => return exit,
     };
-    let is_logged = matches!(command, Command::Run(_)) && logging::is_json(global.log_format);
+    let is_logged = matches!(command, Command::Run(_) | Command::Relay(_)) && logging::is_json(global.log_format);
     match start(&global, command).await {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Failures) => ExitCode::from(1),

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use quash_config::{LoadError, Loaded};
 
-use super::output::count;
-use super::{CliError, Exit, Global, logging};
+use super::refused::refused;
+use super::relays::Relays;
+use super::{CliError, Exit, Global};
 use quash_admin::{Desk, Endpoint, Served};
 use quash_dispatch::config::Config;
 use quash_worker::app::{App, Reloads, Running, StartError};
@@ -22,6 +23,9 @@ pub struct Args {
     /// Reload whenever a configuration file changes
     #[arg(long)]
     pub watch: bool,
+    /// Also relays what is committed, as `quash relay` does
+    #[arg(long)]
+    pub relay: bool,
 }
 
 /// Runs a worker until it is told to stop.
@@ -41,6 +45,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let running = start(&loaded, global).await?;
     let served = endpoint.map(|endpoint| endpoint.serve(Desk::of_worker(&loaded.root, running.view())));
     introduce(&loaded.root, &running);
+    let relays = args.relay.then(|| Relays::start(&loaded, global, running.metrics())).transpose()?;
     loop {
         tokio::select! {
             _ = signals.next() => break,
@@ -49,21 +54,28 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     }
     tracing::info!("draining; a second signal ends at once");
     tokio::select! {
-        () = stop(running, served) => {}
+        () = stop(running, relays, served) => {}
         code = signals.next() => std::process::exit(i32::from(code)),
     }
     tracing::info!("stopped");
     Ok(Exit::Done)
 }
 
-/// Stops the worker and what somebody had it do, side by side; until then it says that it drains.
-async fn stop(running: Running, served: Option<Served>) {
+/// Stops the worker and what somebody had it do, side by side; until then it says that it drains. What is relayed no more is not
+/// waited for.
+async fn stop(running: Running, relays: Option<Relays>, served: Option<Served>) {
     let jobs = async {
         if let Some(served) = &served {
             served.stop_jobs().await;
         }
     };
-    tokio::join!(running.stop(), jobs);
+    let work = async {
+        if let Some(relays) = relays {
+            relays.stop().await;
+        }
+        running.stop().await;
+    };
+    tokio::join!(work, jobs);
 }
 
 async fn start(loaded: &Loaded<Config>, global: &Global) -> Result<Running, CliError> {
@@ -74,20 +86,6 @@ async fn start(loaded: &Loaded<Config>, global: &Global) -> Result<Running, CliE
         StartError::Invalid(problems) => invalid(problems),
         StartError::Source { .. } => CliError::Refused(error.to_string()),
     })
-}
-
-/// Why there is no worker. Where logs are for programs, each problem is one record, and the error just counts them.
-fn refused(global: &Global, error: LoadError) -> CliError {
-    match error {
-        LoadError::Invalid(problems) if logging::is_json(global.log_format) => {
-            problems.iter().for_each(config_problem);
-            CliError::Configuration(format!(
-                "the configuration is wrong: {}",
-                count(problems.errors() as u64, "error", "errors")
-            ))
-        }
-        error => error.into(),
-    }
 }
 
 /// One line for each thing that somebody who starts a worker wants to see.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod check;
+mod relay;
 #[cfg(feature = "in_process")]
 mod shared;
 
@@ -20,6 +21,7 @@ use quash_transport::TransportConfig;
 use serde::Deserialize;
 
 pub use admin::{AdminConfig, Payloads, Role, TokenConfig};
+pub use relay::{OnSchemaChange, PostgresRelay, PostgresServer, RelayConfig, ServerConfig};
 #[cfg(feature = "in_process")]
 pub use shared::{address, database_in, is_encrypted};
 
@@ -62,6 +64,12 @@ pub struct Config {
     /// The brokers to read from, by name.
     #[serde(default)]
     pub sources: BTreeMap<String, SourceConfig>,
+    /// Database servers, by name.
+    #[serde(default)]
+    pub servers: BTreeMap<String, ServerConfig>,
+    /// Relays of the changes of databases to sources, by name.
+    #[serde(default)]
+    pub relay: BTreeMap<String, RelayConfig>,
     /// Where the work of caches runs that do not say it themselves; as `queue` when left out.
     #[serde(default)]
     pub dispatch: Option<DispatchConfig>,
@@ -95,7 +103,7 @@ pub struct Config {
 }
 
 impl Root for Config {
-    const ENVIRONMENT: &'static [&'static str] = &["targets", "sources", "admin", "secrets"];
+    const ENVIRONMENT: &'static [&'static str] = &["targets", "sources", "servers", "admin", "secrets"];
 
     fn check(&self) -> Vec<Problem> {
         self.compile().1

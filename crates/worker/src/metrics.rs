@@ -6,6 +6,7 @@ mod histogram;
 mod limiter;
 mod operator;
 mod process;
+mod relay;
 mod source;
 mod target;
 mod text;
@@ -29,6 +30,7 @@ use process::ProcessCollector;
 pub use histogram::Histogram;
 pub use limiter::Limiter;
 pub use operator::OperatorAction;
+pub use relay::{RelayMetrics, RelayReading};
 pub use source::{EventOutcome, Matched, SourceMetrics};
 pub use target::{ActionOutcome, RetryError, TargetMetrics};
 pub use unconfirmed::{AtBroker, InHand};
@@ -74,6 +76,10 @@ pub struct Metrics {
     dead_letters_written: Counters,
     dead_letters: Gauges,
     dead_letter_age: FloatGauges,
+    relay_lag_bytes: Gauges,
+    relay_lag_seconds: FloatGauges,
+    relay_rows: Counters,
+    relay_transactions: Counters,
     last_reload_successful: Gauge,
     refused_reload: Mutex<Option<RefusedReload>>,
     operations: Counters,
@@ -123,6 +129,10 @@ impl Metrics {
             dead_letters_written: Counters::default(),
             dead_letters: Gauges::default(),
             dead_letter_age: FloatGauges::default(),
+            relay_lag_bytes: Gauges::default(),
+            relay_lag_seconds: FloatGauges::default(),
+            relay_rows: Counters::default(),
+            relay_transactions: Counters::default(),
             last_reload_successful: Gauge::default(),
             refused_reload: Mutex::default(),
             operations: Counters::default(),
@@ -209,6 +219,10 @@ impl Metrics {
         r.register("quash_dead_letters", "Dead letters at the broker", self.dead_letters.clone());
         r.register("quash_dead_letter_oldest_age_seconds", "Age of the oldest letter", self.dead_letter_age.clone());
         r.register("quash_operator_actions", "What people did at the HTTP endpoint", self.operations.clone());
+        r.register("quash_relay_lag_bytes", "Log that is not confirmed to the slot", self.relay_lag_bytes.clone());
+        r.register("quash_relay_lag_seconds", "Age of the last commit relayed", self.relay_lag_seconds.clone());
+        r.register("quash_relay_rows", "Changes of rows relayed", self.relay_rows.clone());
+        r.register("quash_relay_transactions", "Transactions relayed", self.relay_transactions.clone());
     }
 
     /// What a scraper reads, in the Prometheus text format 0.0.4.
@@ -230,6 +244,12 @@ impl Metrics {
     #[must_use]
     pub fn target(&self, name: &str) -> TargetMetrics {
         TargetMetrics::new(self, name)
+    }
+
+    /// The handles of a relay.
+    #[must_use]
+    pub fn relay(&self, name: &str) -> RelayMetrics {
+        RelayMetrics::new(self, name)
     }
 
     /// The handles of the caches, in the order of the resolver's names.
@@ -391,4 +411,34 @@ impl Counts {
 
 fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
     pairs.map(|(name, value)| (name, value.to_owned())).to_vec()
+}
+
+/// A gauge that is absent while its value is not known: zero would say that there is nothing.
+#[derive(Debug)]
+struct Known<G> {
+    family: Family<Labels, G>,
+    labels: Labels,
+}
+
+impl<G: Clone + Default> Known<G> {
+    fn new(family: &Family<Labels, G>, labels: &Labels) -> Self {
+        Self { family: family.clone(), labels: labels.clone() }
+    }
+
+    fn set<T>(&self, set: impl FnOnce(&G) -> T) {
+        set(&self.family.get_or_create(&self.labels));
+    }
+
+    fn forget(&self) {
+        self.family.remove(&self.labels);
+    }
+}
+
+impl Known<Gauge<f64, AtomicU64>> {
+    fn set_or_forget(&self, value: Option<f64>) {
+        match value {
+            Some(value) => self.set(|gauge| gauge.set(value)),
+            None => self.forget(),
+        }
+    }
 }

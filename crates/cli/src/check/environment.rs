@@ -4,11 +4,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{join, join_all};
-use quash_config::{Finding, Secret, Severity};
+use futures_util::future::{join_all, join3};
+use quash_config::{Finding, Problem, Secret, Severity};
 use quash_core::action::ActionSet;
+use quash_core::explain::Dependence;
 use quash_core::resolve::Resolver;
 use quash_core::whereabouts::Whereabouts;
+use quash_relay::{Relay, RelayError};
 use quash_store::{Store, StoreConfig, StoreError, TargetConfig};
 use quash_transport::TransportError;
 use serde::Serialize;
@@ -25,7 +27,7 @@ const INSPECTION_MAX: Duration = Duration::from_secs(20);
 /// What was found at one target or source.
 #[derive(Debug, Serialize)]
 pub(super) struct Inspected {
-    /// `target` or `source`.
+    /// `target`, `source` or `relay`.
     role: &'static str,
     name: String,
     /// The kind of plug-in, as `redis`.
@@ -46,18 +48,37 @@ pub(super) enum Outcome {
 
 /// Asks all of them at the same time.
 pub(super) async fn inspect(config: &Config, resolver: &Resolver) -> Vec<Inspected> {
-    let whereabouts = resolver.whereabouts();
-    let asked = config.targets.iter().map(|(name, target)| target_is(name, target, resolver.needs(name), &whereabouts));
+    let (whereabouts, dependences) = (&resolver.whereabouts(), &resolver.graph());
+    let asked = config.targets.iter().map(|(name, target)| target_is(name, target, resolver.needs(name), whereabouts));
     let targets = join_all(asked);
     let sources = join_all(config.sources.iter().map(|(name, source)| source_is(name, source)));
-    let (targets, mut sources) = join(targets, sources).await;
+    let relays = relays(config, dependences);
+    let (targets, mut sources, relays) = join3(targets, sources, relays).await;
     for (name, finding) in one_server(config).await {
         sources
             .iter_mut()
             .filter(|source| source.name == name)
             .for_each(|source| source.findings.push(finding.clone()));
     }
-    targets.into_iter().chain(sources).collect()
+    targets.into_iter().chain(sources).chain(relays).collect()
+}
+
+/// The databases that relays read.
+async fn relays(config: &Config, dependences: &[Dependence]) -> Vec<Inspected> {
+    let relays = match Relay::all(&Arc::new(config.clone())) {
+        Ok(relays) => relays,
+        Err(problems) => {
+            let wrong = |problem: Problem| {
+                Inspected::new("relay", &problem.path.to_string(), "postgres", Err(Trouble::Refused(problem.message)))
+            };
+            return problems.into_iter().map(wrong).collect();
+        }
+    };
+    let inspected = relays.iter().map(async |relay| {
+        let asked = within_limit(async { relay.inspect(dependences).await.map_err(Trouble::from) }).await;
+        Inspected::new("relay", relay.name(), "postgres", asked)
+    });
+    join_all(inspected).await
 }
 
 async fn target_is(name: &str, target: &TargetConfig, needs: ActionSet, whereabouts: &[Whereabouts]) -> Inspected {
@@ -128,6 +149,15 @@ impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unreachable(_) => Self::Unreachable(error.to_string()),
+            _ => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+impl From<RelayError> for Trouble {
+    fn from(error: RelayError) -> Self {
+        match error {
+            RelayError::Unreachable(_) => Self::Unreachable(error.to_string()),
             _ => Self::Refused(error.to_string()),
         }
     }

@@ -116,6 +116,7 @@ mod tests {
             time_us: None,
             origin: None,
             traceparent: None,
+            transaction: None,
         })
     }
 

@@ -1,19 +1,17 @@
 //! `quash publish --outbox`: relays the events of a table in PostgreSQL.
 
-mod address;
 pub mod layout;
 mod relay;
 
 // What it talks to.
 mod database;
-mod tls;
 
 use std::time::Duration;
 
 use quash_config::{Environment, Secret, Span};
+use quash_relay::postgres::Address;
 
 use super::{CliError, Tally, Work};
-use address::Address;
 use database::Database;
 use layout::Table;
 use relay::Relay;
@@ -45,7 +43,8 @@ pub(super) struct Options {
 /// # Errors
 /// As [`CliError`] says.
 pub(super) async fn relay(url: &Secret, options: Options, work: Work) -> Result<Tally, CliError> {
-    let database = Database::new(Address::parse(url)?, options.table);
+    let address = Address::parse(url, "quash publish").map_err(|error| CliError::Usage(error.to_string()))?;
+    let database = Database::new(address, options.table);
     Relay { database, work, interval: options.interval, once: options.once }.run().await
 }
 

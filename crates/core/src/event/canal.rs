@@ -50,6 +50,7 @@ fn rows<'a>(row: &mut Row<'a>, changes: &mut Vec<Change<'a>>) -> Result<(), Deco
         time_us,
         origin: None,
         traceparent: None,
+        transaction: None,
     };
     if op == Op::Truncate {
         changes.push(Change::Event(event(None, None)));

@@ -105,6 +105,7 @@ fn of_fields<'a>(fields: &mut Fields<'a>) -> Result<Attributes<'a>, DecodeError>
         time_us: fields.time.take().map_or(Ok(None), |value| time::field(&value))?,
         origin: None,
         traceparent: text("traceparent", fields.traceparent.take())?.map(Into::into),
+        transaction: None,
     };
     let kind = required("type", fields.other_text("type"))?;
     Ok(Attributes { context, kind, debezium: debezium::Profile::of(|name| fields.other_text(name)) })
@@ -122,7 +123,7 @@ pub(super) fn of_headers<'a>(headers: Headers<'a>) -> Result<Option<Attributes<'
         version(Some(&specversion))?;
         let time_us = of("time").map_or(Ok(None), |text| time::header(&text))?;
         let traceparent = of("traceparent").map(Into::into);
-        let context = Context { id: Some(id), source: Some(source.into()), time_us, origin: None, traceparent };
+        let context = Context { id: Some(id), source: Some(source.into()), time_us, traceparent, ..Context::default() };
         Ok(Some(Attributes { context, kind, debezium: debezium::Profile::of(of) }))
     };
     read().map_err(within("CloudEvents"))

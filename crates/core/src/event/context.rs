@@ -1,8 +1,9 @@
 //! Hands down what an envelope says to the changes inside it that do not say it themselves.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use super::{Change, Event, SharedText};
+use super::{Change, Event, SharedText, Transaction};
 
 /// What an envelope says about all its changes.
 #[derive(Debug, Default)]
@@ -13,6 +14,7 @@ pub(super) struct Context<'a> {
     pub(super) time_us: Option<i64>,
     pub(super) origin: Option<SharedText<'a>>,
     pub(super) traceparent: Option<SharedText<'a>>,
+    pub(super) transaction: Option<Arc<Transaction>>,
 }
 
 impl<'a> Context<'a> {
@@ -35,6 +37,7 @@ impl<'a> Context<'a> {
         inherit(&mut event.source, &self.source);
         inherit(&mut event.origin, &self.origin);
         inherit(&mut event.traceparent, &self.traceparent);
+        inherit(&mut event.transaction, &self.transaction);
         event.time_us = event.time_us.or(self.time_us);
     }
 }

@@ -1,11 +1,12 @@
 //! Decodes Quash's own JSON: an event, a transaction of events, or a direct command.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::context::Context;
 use super::fields::{Fields, Shape, object, text};
 use super::problem::{described, malformed, quoted, within};
-use super::{Change, DecodeError, Event, EventLimits, Op, Relation, Row, Value, command, time, types};
+use super::{Change, DecodeError, Event, EventLimits, Op, Relation, Row, Transaction, Value, command, time, types};
 
 /// Decodes a message.
 pub(super) fn decode<'a>(fields: &mut Fields<'a>, changes: &mut Vec<Change<'a>>) -> Result<(), DecodeError> {
@@ -61,6 +62,7 @@ fn transaction<'a>(
         time_us: time_us(fields)?,
         origin: text("origin", fields.origin.take())?.map(Into::into),
         traceparent: text("traceparent", fields.traceparent.take())?.map(Into::into),
+        transaction: transaction_of(fields),
     };
     context.fill(&mut batch);
     changes.append(&mut batch);
@@ -84,6 +86,7 @@ fn event<'a>(fields: &mut Fields<'a>) -> Result<Event<'a>, DecodeError> {
         time_us: time_us(fields)?,
         origin: text("origin", fields.origin.take())?.map(Into::into),
         traceparent: text("traceparent", fields.traceparent.take())?.map(Into::into),
+        transaction: transaction_of(fields),
     };
     carries_what_it_needs(&event)?;
     Ok(event)
@@ -110,6 +113,10 @@ fn id<'a>(fields: &mut Fields<'a>) -> Result<Option<Cow<'a, str>>, DecodeError> 
         Some(Value::Int(number)) => Ok(Some(number.to_string().into())),
         other => text("id", other),
     }
+}
+
+fn transaction_of(fields: &Fields<'_>) -> Option<Arc<Transaction>> {
+    fields.other("transaction").and_then(Transaction::read).map(Arc::new)
 }
 
 fn time_us(fields: &mut Fields<'_>) -> Result<Option<i64>, DecodeError> {

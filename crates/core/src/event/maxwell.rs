@@ -69,6 +69,7 @@ fn event<'a>(op: Op, row: &mut Row<'a>) -> Result<Event<'a>, DecodeError> {
         time_us: seconds,
         origin: None,
         traceparent: None,
+        transaction: None,
     })
 }
 

@@ -3,6 +3,7 @@
 //! An event borrows from the payload it was decoded from, so that decoding allocates only for text that JSON escaped.
 
 pub mod shared;
+pub mod transaction;
 pub mod types;
 pub mod value;
 
@@ -28,7 +29,7 @@ mod command;
 mod context;
 mod owned;
 pub(crate) mod pattern;
-mod postgres;
+pub mod postgres;
 pub(crate) mod problem;
 mod read;
 mod time;
@@ -38,10 +39,12 @@ mod tuple;
 mod testing;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 pub use accept::Accept;
 pub use decode::{DecodeError, EventLimits, Format, Payload, decode};
 pub use shared::SharedText;
+pub use transaction::Transaction;
 pub use types::{Type, Types};
 pub use value::{Row, Value};
 
@@ -88,6 +91,8 @@ pub struct Event<'a> {
     pub origin: Option<SharedText<'a>>,
     /// W3C trace context of the producer.
     pub traceparent: Option<SharedText<'a>>,
+    /// Which commit it belongs to.
+    pub transaction: Option<Arc<Transaction>>,
 }
 
 /// A change of a many-to-many relation.

@@ -51,6 +51,7 @@ impl<'a> Event<'a> {
             time_us: self.time_us,
             origin: self.origin.map(|text| envelope.origin.free(text)),
             traceparent: self.traceparent.map(|text| envelope.traceparent.free(text)),
+            transaction: self.transaction,
         }
     }
 }

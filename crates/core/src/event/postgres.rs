@@ -7,8 +7,10 @@ use super::Value;
 /// Deeper arrays are no columns of anybody; PostgreSQL itself ends at six dimensions.
 const DEPTH_MAX: usize = 6;
 
-/// What a text is, given the column's type; `None` where it cannot be read, which makes the column unknown.
-pub(super) fn typed<'a>(kind: &str, text: Cow<'a, str>) -> Option<Value<'a>> {
+/// What a text is, given the name of the column's type, as `integer[]` or `jsonb`; `None` where it cannot be read, which makes
+/// the column unknown.
+#[must_use]
+pub fn typed<'a>(kind: &str, text: Cow<'a, str>) -> Option<Value<'a>> {
     match kind.strip_suffix("[]") {
         Some(element) => array(element.trim_end_matches("[]"), &text),
         None if matches!(kind, "json" | "jsonb") => json(&text),

@@ -61,6 +61,7 @@ fn event<'a>(row: &mut Row<'a>) -> Result<Event<'a>, DecodeError> {
         time_us,
         origin: None,
         traceparent: None,
+        transaction: None,
     })
 }
 

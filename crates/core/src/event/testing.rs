@@ -34,6 +34,7 @@ pub(super) fn event(entity: &'static str, op: Op) -> Event<'static> {
         time_us: None,
         origin: None,
         traceparent: None,
+        transaction: None,
     }
 }
 

@@ -84,6 +84,7 @@ fn event<'a>(op: Op, fields: &mut Fields<'a>) -> Result<Event<'a>, DecodeError> 
         time_us: fields.other_text("timestamp").and_then(|text| time::text_us(&text)),
         origin: None,
         traceparent: None,
+        transaction: None,
     })
 }
 

@@ -262,6 +262,7 @@ mod tests {
             time_us: None,
             origin: None,
             traceparent: None,
+            transaction: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use quash_config::{ConfigPath, Problem, Span};
 use quash_core::rule::dispatch::DispatchConfig;
 
-use super::Config;
+use super::{Config, relay};
 
 /// The version of the format that this worker reads.
 const VERSION: u32 = 1;
@@ -25,6 +25,8 @@ impl Config {
         problems.extend(self.caches.keys().filter_map(|name| name_in_headers(&caches.key(name), "cache", name)));
         let sources: Vec<&str> = self.sources.keys().map(String::as_str).collect();
         problems.extend(DispatchConfig::check(self.dispatch.as_ref(), &self.caches, &sources));
+        let servers: Vec<&str> = self.servers.keys().map(String::as_str).collect();
+        problems.extend(relay::check(&self.relay, &servers, &sources));
         problems.extend(self.retry.check(&root.key("retry")));
         problems.extend(self.check_limits(&root.key("limits")));
         problems.extend(self.admin.check(&root.key("admin")));

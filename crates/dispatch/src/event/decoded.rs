@@ -63,6 +63,7 @@ impl Change {
             time_us: self.time.map(id::time_us),
             origin: self.origin.as_deref().map(Into::into),
             traceparent: self.traceparent.as_deref().map(Into::into),
+            transaction: None,
         }
     }
 

@@ -31,6 +31,8 @@ impl Differences {
             ]),
             left: differs(&[
                 ("admin", before.admin != after.admin),
+                ("relay", before.relay != after.relay),
+                ("servers", before.servers != after.servers),
                 ("sources", before.sources != after.sources),
                 ("worker", before.worker != after.worker),
             ]),

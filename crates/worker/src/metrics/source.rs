@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use quash_core::undeclared::Undeclared;
 use quash_transport::{Ages, Backlog, Delivery, TransportError};
 
 use super::unconfirmed::{Unconfirmed, milliseconds};
-use super::{AtBroker, Histogram, InHand, Labels, Limiter, Metrics, labels};
+use super::{AtBroker, Histogram, InHand, Known, Limiter, Metrics, labels};
 use quash_delivery::decide::{Decision, Park, Why};
 use quash_delivery::record::Reason;
 use quash_delivery::state::read_first_failure;
@@ -403,36 +402,6 @@ pub struct NotSettled<'a>(&'a SourceMetrics);
 impl Drop for NotSettled<'_> {
     fn drop(&mut self) {
         self.0.unsettled.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A gauge that is absent while its value is not known: zero would say that there is nothing.
-#[derive(Debug)]
-struct Known<G> {
-    family: Family<Labels, G>,
-    labels: Labels,
-}
-
-impl<G: Clone + Default> Known<G> {
-    fn new(family: &Family<Labels, G>, labels: &Labels) -> Self {
-        Self { family: family.clone(), labels: labels.clone() }
-    }
-
-    fn set<T>(&self, set: impl FnOnce(&G) -> T) {
-        set(&self.family.get_or_create(&self.labels));
-    }
-
-    fn forget(&self) {
-        self.family.remove(&self.labels);
-    }
-}
-
-impl Known<Gauge<f64, AtomicU64>> {
-    fn set_or_forget(&self, value: Option<f64>) {
-        match value {
-            Some(value) => self.set(|gauge| gauge.set(value)),
-            None => self.forget(),
-        }
     }
 }
 

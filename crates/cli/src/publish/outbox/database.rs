@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::time::Duration;
 
+use quash_relay::postgres::{Address, Encrypted};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -11,9 +12,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Connection, Error, IsolationLevel, Socket, Transaction};
 
-use super::address::Address;
 use super::layout::{CHANNEL, Table};
-use super::tls::Encrypted;
 
 /// How long the database may take to answer; past it the connection counts as broken.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);

@@ -113,6 +113,7 @@ impl<'a> Envelope<'a> {
             time_us: self.time_us,
             origin: None,
             traceparent: None,
+            transaction: None,
         })
     }
 

@@ -14,9 +14,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio_postgres::Socket;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream as TlsStreamOf;
 
 /// What is asked of the server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +51,7 @@ impl Default for Roots {
 
 /// Encrypts connections.
 #[derive(Clone)]
-pub(super) struct Tls {
+pub struct Tls {
     config: Arc<ClientConfig>,
     #[cfg(test)]
     verify: Verify,
@@ -78,6 +80,15 @@ impl Tls {
             #[cfg(test)]
             verify,
         })
+    }
+
+    /// Encrypts a connection to this host, for the protocol that the driver does not speak.
+    ///
+    /// # Errors
+    /// When the host shows no certificate that is good enough, or stops answering.
+    pub(super) async fn encrypt(&self, stream: TcpStream, host: &str) -> io::Result<TlsStreamOf<TcpStream>> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await
     }
 
     #[cfg(test)]
@@ -166,7 +177,7 @@ impl MakeTlsConnect<Socket> for Tls {
 }
 
 /// A handshake with one host.
-pub(super) struct Handshake {
+pub struct Handshake {
     config: Arc<ClientConfig>,
     host: String,
 }
@@ -185,7 +196,7 @@ impl TlsConnect<Socket> for Handshake {
 }
 
 /// An encrypted connection.
-pub(super) struct Encrypted(tokio_rustls::client::TlsStream<Socket>);
+pub struct Encrypted(tokio_rustls::client::TlsStream<Socket>);
 
 impl TlsStream for Encrypted {
     fn channel_binding(&self) -> ChannelBinding {

@@ -8,7 +8,6 @@ use quash_config::Secret;
 use tokio_postgres::config::{Host, SslMode};
 
 use super::tls::{Roots, Tls, Verify};
-use crate::CliError;
 
 /// How long a connection may take to be made, where the URL does not say.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -33,19 +32,26 @@ const OPTIONS: [&str; 14] = [
     "user",
 ];
 
+/// Why a URL is none of a database. Says nothing of what stands in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct AddressError(String);
+
 /// Where a database is.
 #[derive(Clone)]
-pub(super) struct Address {
-    pub(super) config: tokio_postgres::Config,
-    pub(super) tls: Tls,
+pub struct Address {
+    /// What the driver is given.
+    pub config: tokio_postgres::Config,
+    /// How connections are encrypted.
+    pub tls: Tls,
 }
 
 impl Address {
-    /// Reads a URL.
+    /// Reads a URL. The database's operators see the program's name where the URL gives none.
     ///
     /// # Errors
-    /// [`CliError::Usage`] when it is none, or names files that cannot be read.
-    pub(super) fn parse(url: &Secret) -> Result<Self, CliError> {
+    /// When it is none, or names files that cannot be read.
+    pub fn parse(url: &Secret, program: &str) -> Result<Self, AddressError> {
         let (place, options) = url.expose().split_once('?').unwrap_or((url.expose(), ""));
         if !["postgres://", "postgresql://"].iter().any(|scheme| place.starts_with(scheme)) {
             return Err(wrong("it does not begin with postgres://"));
@@ -63,13 +69,13 @@ impl Address {
         // As for every client of PostgreSQL: nobody listens to what does not leave the machine.
         let local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
         config.ssl_mode(if local { SslMode::Disable } else { mode });
-        default(&mut config, &others);
-        let tls = Tls::new(verify, &ssl.roots).map_err(CliError::Usage)?;
+        default(&mut config, &others, program);
+        let tls = Tls::new(verify, &ssl.roots).map_err(AddressError)?;
         Ok(Self { config, tls })
     }
 }
 
-fn default(config: &mut tokio_postgres::Config, given: &[&str]) {
+fn default(config: &mut tokio_postgres::Config, given: &[&str], program: &str) {
     let is_given = |option: &str| given.iter().any(|one| one.starts_with(&format!("{option}=")));
     if !is_given("connect_timeout") {
         config.connect_timeout(CONNECT_LIMIT);
@@ -78,7 +84,7 @@ fn default(config: &mut tokio_postgres::Config, given: &[&str]) {
         config.keepalives_idle(KEEPALIVE_IDLE);
     }
     if !is_given("application_name") {
-        config.application_name("quash publish");
+        config.application_name(program);
     }
 }
 
@@ -100,7 +106,7 @@ enum Mode {
 
 impl Ssl {
     /// The same as PostgreSQL's own clients make of it.
-    fn agreed(&self) -> Result<(SslMode, Verify), CliError> {
+    fn agreed(&self) -> Result<(SslMode, Verify), AddressError> {
         let named = matches!(self.roots, Roots::File(_));
         match (self.mode.unwrap_or(Mode::Prefer), &self.roots) {
             (Mode::VerifyFull, _) => Ok((SslMode::Require, Verify::ChainAndName)),
@@ -114,7 +120,7 @@ impl Ssl {
 }
 
 /// Takes out what the driver does not know.
-fn sort(options: &str) -> Result<(Ssl, Vec<&str>), CliError> {
+fn sort(options: &str) -> Result<(Ssl, Vec<&str>), AddressError> {
     let (mut ssl, mut others) = (Ssl::default(), Vec::new());
     for option in options.split('&').filter(|option| !option.is_empty()) {
         match option.split_once('=') {
@@ -131,7 +137,7 @@ fn sort(options: &str) -> Result<(Ssl, Vec<&str>), CliError> {
     Ok((ssl, others))
 }
 
-fn sslmode(mode: &str) -> Result<Mode, CliError> {
+fn sslmode(mode: &str) -> Result<Mode, AddressError> {
     match mode {
         "disable" => Ok(Mode::Disable),
         "prefer" => Ok(Mode::Prefer),
@@ -142,14 +148,14 @@ fn sslmode(mode: &str) -> Result<Mode, CliError> {
     }
 }
 
-fn decoded(file: &str) -> Result<PathBuf, CliError> {
+fn decoded(file: &str) -> Result<PathBuf, AddressError> {
     let path = percent_encoding::percent_decode_str(file).decode_utf8();
     path.map(|path| PathBuf::from(path.as_ref())).map_err(|_| wrong("its sslrootcert is no path"))
 }
 
-fn wrong(why: &str) -> CliError {
-    CliError::Usage(format!(
-        "the URL of the outbox is wrong: {why}; write postgres://user:password@host:5432/database?sslmode=verify-full, \
+fn wrong(why: &str) -> AddressError {
+    AddressError(format!(
+        "the URL of the database is wrong: {why}; write postgres://user:password@host:5432/database?sslmode=verify-full, \
          with special characters of the user and the password in percent-encoding"
     ))
 }
@@ -159,7 +165,7 @@ mod tests {
     use super::*;
 
     fn parse(url: &str) -> Result<Address, String> {
-        Address::parse(&Secret::new(url)).map_err(|error| error.to_string())
+        Address::parse(&Secret::new(url), "test").map_err(|error| error.to_string())
     }
 
     #[test]
