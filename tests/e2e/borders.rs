@@ -7,7 +7,7 @@ use crate::cli::root;
 use crate::tidy::{cargo_tree, is_test, product, sources};
 
 /// What each crate may use of the others.
-const BORDERS: [(&str, &[&str]); 9] = [
+const BORDERS: [(&str, &[&str]); 11] = [
     ("config", &[]),
     ("core", &["config"]),
     ("reader", &["config", "core"]),
