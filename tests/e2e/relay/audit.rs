@@ -118,7 +118,8 @@ async fn survive(relayed: &mut Relayed, relay: &mut Worker, worker: &mut Worker)
         }
     }
     changes(relayed, BETWEEN).await;
-    load.signal("INT");
+    // Not INT: who is started in the background of a shell ignores that.
+    load.signal("TERM");
     let _ = load.exit_code(LIMIT).await;
     victims.len()
 }
