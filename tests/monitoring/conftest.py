@@ -38,6 +38,8 @@ class Database(servers.Postgres):
         super().__init__(home)
         self.prepare()
         self.start()
+        # It listens before it answers.
+        eventually("the database answers", lambda: self.psql("select 1").returncode == 0)
         self.run('create schema shop; create table shop."Product" (id int primary key, shelf int)')
         self.run('create table shop."Shelf" (id int primary key)')
 
@@ -48,7 +50,10 @@ class Database(servers.Postgres):
         return f"postgres://postgres@127.0.0.1:{self.port}/postgres"
 
     def run(self, sql):
-        subprocess.run(["psql", self.url(), "--quiet", "--command", sql], check=True)
+        self.psql(sql).check_returncode()
+
+    def psql(self, sql):
+        return subprocess.run(["psql", self.url(), "--quiet", "--command", sql], capture_output=True, text=True)
 
 
 class Fleet:

@@ -16,8 +16,8 @@ DASHBOARD = files.in_dashboard()
 def unknown(prometheus, expression):
     """What an expression asks for that no worker has shown."""
     wrong = [f"the word {word}" for word in expressions.words(expression) - expressions.FUNCTIONS]
-    selectors = expressions.selectors(expression)
-    found = {one: prometheus.series(one) for one in selectors if not one.startswith("ALERTS")}
+    selected = expressions.selectors(expression)
+    found = {one: prometheus.series(one) for one in selected if not one.startswith("ALERTS")}
     wrong += [f"no series is {selector}" for selector, series in found.items() if not series]
 
     def lacks(selector, label):
@@ -27,7 +27,7 @@ def unknown(prometheus, expression):
         wrong += [f"{one} has no label {label}" for one in selectors for label in labels if lacks(one, label)]
     for label in expressions.joined(expression):
         # One selector alone is joined with itself; what alerts have is proven by cases.
-        if sum(not lacks(one, label) for one in selectors) < min(2, len(selectors)):
+        if sum(not lacks(one, label) for one in selected) < min(2, len(selected)):
             wrong.append(f"nothing to join by {label}")
     return wrong
 
@@ -75,6 +75,19 @@ def named(fleet, name):
     return [one for one in fleet.prometheus.alerts() if one["alertname"] == name]
 
 
+def test_a_database_that_is_away_is_one_alert_until_it_is_back(fleet):
+    prometheus = fleet.prometheus
+    fleet.database.kill()
+    try:
+        eventually("it fires", lambda: named(fleet, "QuashRelayStopped"))
+        assert prometheus.alerts() == [
+            {"alertname": "QuashRelayStopped", "job": "quash", "relay": "shop", "severity": "critical"}
+        ], "one trouble is one alert"
+    finally:
+        fleet.database.start()
+    eventually("it is over", lambda: not named(fleet, "QuashRelayStopped"))
+
+
 def test_a_target_that_is_away_is_one_alert_until_it_is_back(fleet):
     prometheus = fleet.prometheus
     # Stopped and not ended: connections stay, nothing answers, which is the worse of the two.
@@ -90,19 +103,6 @@ def test_a_target_that_is_away_is_one_alert_until_it_is_back(fleet):
     finally:
         os.kill(fleet.eu.process.pid, signal.SIGCONT)
     eventually("it is over", lambda: not named(fleet, "QuashTargetAway"))
-
-
-def test_a_database_that_is_away_is_one_alert_until_it_is_back(fleet):
-    prometheus = fleet.prometheus
-    fleet.database.kill()
-    try:
-        eventually("it fires", lambda: named(fleet, "QuashRelayStopped"))
-        assert prometheus.alerts() == [
-            {"alertname": "QuashRelayStopped", "job": "quash", "relay": "shop", "severity": "critical"}
-        ], "one trouble is one alert"
-    finally:
-        fleet.database.start()
-    eventually("it is over", lambda: not named(fleet, "QuashRelayStopped"))
 
 
 def test_messages_that_are_no_events_are_one_alert(fleet):
