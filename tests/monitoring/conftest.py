@@ -15,8 +15,8 @@ import servers
 from harness.servers import Redis, Worker, eventually
 from prometheus import Prometheus
 
-# A cache is on both targets, another on one of them; letters come from messages that are no events. Now and then a later
-# pass is parked, and now and then none is: what a worker shows differs.
+# A cache is on both targets, another on one of them; letters come from messages that are no events. Now and then a
+# later pass is parked, and now and then none is: what a worker shows differs.
 CONFIGURATION = {
     "version": 1,
     "caches": {
@@ -93,7 +93,7 @@ class Fleet:
         )
 
     def publish(self):
-        """Forty events a second until the end; on some nothing depends, and one every eight seconds has a later pass."""
+        """Forty events a second until the end; on some nothing depends, one every eight seconds has a later pass."""
         queue = self.queue.client()
         for number in itertools.count():
             if self.publishing.wait(0.025):
