@@ -36,6 +36,37 @@ def joined(expression):
     return set().union(*(labels(one) for kind, one in GROUPED.findall(expression) if kind == "on"))
 
 
+# Alerts that another alert looks at: `ALERTS{alertname=~"QuashLag|QuashWaiting"}`.
+LOOKED_AT = re.compile(r'ALERTS\{alertname=~?"([^"]*)"')
+
+
+def looked_at(expression):
+    """The names of all alerts that an expression looks at."""
+    return {name for names in LOOKED_AT.findall(expression) for name in names.split("|")}
+
+
+def less_quiet(expression):
+    """Variants of an expression, by what each lacks: one of the reasons for which it is quiet."""
+    clauses = at_top(expression, " unless ")
+    for at, clause in enumerate(clauses[1:], 1):
+        names = sorted(looked_at(clause))
+        fewer = [(name, re.sub(rf"\|{name}\b|\b{name}\|", "", clause)) for name in names if len(names) > 1]
+        for lacking, rest in fewer or [(clause, None)]:
+            kept = [*clauses[:at], *([rest] if rest else []), *clauses[at + 1 :]]
+            yield lacking, " unless ".join(kept)
+
+
+def at_top(text, separator):
+    """The parts between separators that stand in no parentheses or braces."""
+    parts, depth, begun = [], 0, 0
+    for at, letter in enumerate(text):
+        depth += {"(": 1, "{": 1, ")": -1, "}": -1}.get(letter, 0)
+        if depth == 0 and text.startswith(separator, at):
+            parts.append(text[begun:at])
+            begun = at + len(separator)
+    return [*parts, text[begun:]]
+
+
 def in_parentheses(text):
     depth = 0
     for at, letter in enumerate(text):
@@ -52,6 +83,7 @@ def words(expression):
 
 
 FUNCTIONS = {
-    *("absent", "changes", "count", "histogram_quantile", "increase", "max", "min", "rate", "resets", "sum"),
+    *("absent", "changes", "count", "histogram_quantile", "increase", "max", "min", "rate", "sum", "time"),
+    *("last_over_time", "max_over_time"),
     *("and", "or", "unless", "bool"),
 }

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import yaml
 
@@ -10,6 +11,7 @@ RULES = ROOT / "deploy/monitoring/rules.yaml"
 CASES = [ROOT / "tests/monitoring/rules.test.yaml", ROOT / "tests/monitoring/rules-over-days.test.yaml"]
 DASHBOARD = ROOT / "deploy/monitoring/dashboard.json"
 RUNBOOK = ROOT / "docs/runbook.md"
+OPERATIONS = ROOT / "docs/operations.md"
 
 
 def rules():
@@ -18,6 +20,12 @@ def rules():
 
 def alerts():
     return [rule for rule in rules() if "alert" in rule]
+
+
+def examples():
+    """The rules that the runbook gives for who wants them."""
+    blocks = re.findall(r"```yaml\n(.*?)```", RUNBOOK.read_text(), re.DOTALL)
+    return [rule for block in blocks for rule in yaml.safe_load(block)]
 
 
 def asked(alert):

@@ -69,9 +69,9 @@ class Redis:
 
 
 class Worker:
-    """A running `quash run` with this configuration, ready to consume."""
+    """A running `quash run` with this configuration and these options, ready to consume."""
 
-    def __init__(self, config):
+    def __init__(self, config, *options):
         self.folder = tempfile.TemporaryDirectory(prefix="quash-libraries-")
         self.admin = f"127.0.0.1:{free_port()}"
         self.config = pathlib.Path(self.folder.name, "quash.yaml")
@@ -79,7 +79,8 @@ class Worker:
         self.config.write_text(config(self.admin))
         self.log = pathlib.Path(self.folder.name, "worker.log")
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen([*self.command("run"), "--log-format", "human"], stdout=log, stderr=log)
+            command = [*self.command("run", *options), "--log-format", "human"]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             eventually("the worker is ready", self.is_ready)
         except BaseException:
