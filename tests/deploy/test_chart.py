@@ -1,6 +1,7 @@
 """Holds what the chart renders to Kubernetes, to the worker and to what its README says."""
 
 import copy
+import functools
 import json
 import re
 import subprocess
@@ -262,18 +263,28 @@ def test_keda_is_not_left_without_a_way_to_rabbitmq():
     assert "TriggerAuthentication" not in [each["kind"] for each in found]
 
 
-def test_the_values_in_the_documents_make_a_worker():
+def united(values, more):
+    """As Helm reads several files of values."""
+    both = [key for key in values.keys() & more.keys() if isinstance(values[key], dict)]
+    return {**values, **more, **{key: united(values[key], more[key]) for key in both}}
+
+
+def test_the_values_in_the_documents_make_every_kind_of_pods():
     def fences(path):
         return re.findall(
             r"^ *(?:```yaml|cat >values.yaml [^\n]*)\n(.*?)^ *(?:```|END)$", path.read_text(), re.DOTALL | re.MULTILINE
         )
 
-    for path, count in [(CHART / "README.md", 1), (ROOT / "docs" / "deploying.md", 3)]:
+    for path, count in [(CHART / "README.md", 3), (ROOT / "docs" / "deploying.md", 4)]:
         found = [yaml.safe_load(fence) for fence in fences(path)]
         assert len(found) == count, path
-        kinds = {each["kind"] for each in render({key: value for fence in found for key, value in fence.items()})}
+        made = render(functools.reduce(united, found))
+        kinds = {each["kind"] for each in made}
         assert {"PodMonitor", "PrometheusRule", "Deployment"} <= kinds
-        assert ("ScaledObject" in kinds) == (count == 3)
+        assert ("ScaledObject" in kinds) == (count == 4)
+        assert ("Ingress" in kinds) == (count == 3)
+        names = [each["metadata"]["name"] for each in made if each["kind"] == "Deployment"]
+        assert sorted(names) == ["quash", "quash-relay", "quash-ui"]
 
 
 def test_users_that_the_cluster_chooses_can_be_left_out():

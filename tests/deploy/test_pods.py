@@ -1,4 +1,4 @@
-"""Runs what the chart renders before real servers, as a cluster would: check, probes, an event, new rules, kill, stop."""
+"""Runs what the chart renders before real servers, as a cluster would: check, probes, events, new rules, kill, stop."""
 
 import contextlib
 import json
