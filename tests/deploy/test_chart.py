@@ -227,7 +227,9 @@ def test_the_schema_knows_every_section_of_the_configuration():
         (changed("rules", {"shop": []}), "/rules/shop"),
         (changed("secrets.QUEUE_URL", "redis://queue"), "/secrets/QUEUE_URL"),
         (changed("secrets.QUASH_ADMIN_TOKEN", {"name": "quash", "key": "token"}), "QUASH_ADMIN_TOKEN"),
-        (changed("secrets.QUASH_ADMIN_TOKEN_BOB", {"name": "quash", "key": "token"}), "QUASH_ADMIN_TOKEN_BOB"),
+        (changed("secrets.QUASH_ADMIN_BOB_TOKEN", {"name": "quash", "key": "token"}), "QUASH_ADMIN_BOB_TOKEN"),
+        # Its reference would be the path of the file of QUEUE_URL.
+        (changed("secrets.QUEUE_URL_FILE", {"name": "quash", "key": "token"}), "QUEUE_URL_FILE"),
         (changed("secrets.queue-url", {"name": "quash", "key": "token"}), "queue-url"),
         (changed("admin.address", "localhost"), "/admin/address"),
         (changed("admin.port", 80), "/admin/port"),

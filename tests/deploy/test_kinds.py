@@ -125,15 +125,15 @@ def test_tokens_are_files_and_prometheus_gets_the_one_that_may_only_look(found):
         "listen": "0.0.0.0:9464",
         "token": "${QUASH_ADMIN_TOKEN}",
         "tokens": {
-            "alice@shop.example": {"token": "${QUASH_ADMIN_TOKEN_ALICE_SHOP_EXAMPLE}", "role": "operator"},
-            "prometheus": {"token": "${QUASH_ADMIN_TOKEN_PROMETHEUS}", "payloads": "hidden"},
+            "alice@shop.example": {"token": "${QUASH_ADMIN_ALICE_SHOP_EXAMPLE_TOKEN}", "role": "operator"},
+            "prometheus": {"token": "${QUASH_ADMIN_PROMETHEUS_TOKEN}", "payloads": "hidden"},
         },
     }
     for name in NAMES.values():
         spec = one(found, "Deployment", name)["spec"]["template"]["spec"]
         (secrets,) = [volume["projected"]["sources"] for volume in spec["volumes"] if volume["name"] == "secrets"]
         files = {each["secret"]["items"][0]["path"]: each["secret"] for each in secrets}
-        alice = files["QUASH_ADMIN_TOKEN_ALICE_SHOP_EXAMPLE"]
+        alice = files["QUASH_ADMIN_ALICE_SHOP_EXAMPLE_TOKEN"]
         assert (alice["name"], alice["items"][0]["key"]) == ("quash-people", "alice")
         monitor = one(found, "PodMonitor", name)["spec"]["podMetricsEndpoints"][0]
         assert monitor["authorization"]["credentials"] == {"name": "quash-people", "key": "prometheus"}
@@ -141,6 +141,23 @@ def test_tokens_are_files_and_prometheus_gets_the_one_that_may_only_look(found):
     del given["podMonitor"]["token"]
     monitor = one(render(given), "PodMonitor")["spec"]["podMetricsEndpoints"][0]
     assert monitor["authorization"]["credentials"] == {"name": "quash", "key": "admin-token"}
+
+
+def test_whatever_a_name_is_its_token_comes_from_its_file():
+    given = values("postgres")
+    names = ["file", "admin", "admin_token", "x", "x-token_file"]
+    given["admin"]["tokens"] |= {name: {"token": {"name": "quash-people", "key": name}} for name in names}
+    found = render(given)
+    tokens = yaml.safe_load(one(found, "ConfigMap", "quash")["data"]["quash.yaml"])["admin"]["tokens"]
+    spec = one(found, "Deployment", "quash-ui")["spec"]["template"]["spec"]
+    variables = {each["name"]: each["value"] for each in spec["containers"][0]["env"]}
+    (secrets,) = [volume["projected"]["sources"] for volume in spec["volumes"] if volume["name"] == "secrets"]
+    keys = {item["path"]: item["key"] for each in secrets for item in each["secret"]["items"]}
+    for name in names:
+        variable = tokens[name]["token"].removeprefix("${").removesuffix("}")
+        # Or it would be the path of a file, which everybody can guess.
+        assert variable not in variables
+        assert keys[variables[f"{variable}_FILE"].rpartition("/")[2]] == name
 
 
 def test_an_existing_config_map_may_declare_the_relay():

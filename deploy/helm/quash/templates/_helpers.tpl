@@ -103,9 +103,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.existingConfigMap }},/etc/quash/existing{{ end }}
 {{- end -}}
 
-{{- /* The variable that holds the token of a name. */ -}}
+{{- /* The variable that holds the token of a name. It ends so that it is never the `…_FILE` of another one. */ -}}
 {{- define "quash.tokenVariable" -}}
-QUASH_ADMIN_TOKEN_{{ regexReplaceAll "[^A-Z0-9]" (upper .) "_" }}
+QUASH_ADMIN_{{ regexReplaceAll "[^A-Z0-9]" (upper .) "_" }}_TOKEN
 {{- end -}}
 
 {{- /* Every secret of the configuration, by the name of its variable. */ -}}
