@@ -39,7 +39,7 @@ def plain_manifests():
     values = yaml.safe_load((PLAIN / "values.yaml").read_text())
     head = "# Made of deploy/helm/quash and values.yaml by deploy/generate.py.\n"
     objects = {path: text for path, text in rendered(values).items() if re.fullmatch(r"templates/\w+\.yaml", path)}
-    return {pathlib.Path(path).name: head + OF_HELM.sub("", text).rstrip() + "\n" for path, text in objects.items()}
+    return {pathlib.Path(path).name: head + OF_HELM.sub("", text).strip() + "\n" for path, text in objects.items()}
 
 
 def described(text):

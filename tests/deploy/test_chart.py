@@ -1,6 +1,7 @@
 """Holds what the chart renders to Kubernetes, to the worker and to what its README says."""
 
 import copy
+import functools
 import json
 import re
 import subprocess
@@ -12,10 +13,11 @@ import pytest
 import yaml
 
 import schemas
+from chart import changed, refused, render, values
 from places import BIN, CHART, QUASH, ROOT
-from pod import Pod, objects, one
+from pod import Pod, one
 
-FIXTURES = ["redis", "rabbitmq", "nats", "existing"]
+FIXTURES = ["redis", "rabbitmq", "nats", "existing", "postgres"]
 #: The oldest that Chart.yaml admits, and the newest that the validator knows.
 VERSIONS = ["1.27", "1.37"]
 #: What somebody else would have written for `existingConfigMap`.
@@ -31,27 +33,16 @@ SECRETS = {
     "nats": {"url": "nats://127.0.0.1:1"},
     "cache": {"url": "redis://127.0.0.1:1/0"},
     "quash-admin": {"token": "s3cret"},
+    "quash-database": {"url": "postgres://postgres@127.0.0.1:1/postgres"},
+    "quash-people": {"alice": "4l1ce", "prometheus": "f1re"},
 }
 ADDRESS = {
     "redis": "redis://127.0.0.1:2/0",
     "existing": "redis://127.0.0.1:2/0",
     "rabbitmq": "amqp://127.0.0.1:2",
     "nats": "",
+    "postgres": "redis://127.0.0.1:2/0",
 }
-
-
-def values(name):
-    return yaml.safe_load((CHART / "ci" / f"{name}-values.yaml").read_text())
-
-
-def render(given):
-    return objects(generate.rendered(given, namespace="shop"))
-
-
-def refused(given):
-    with pytest.raises(helm.HelmError) as why:
-        render(given)
-    return str(why.value)
 
 
 @pytest.fixture(params=FIXTURES)
@@ -75,12 +66,14 @@ def test_every_object_of_the_chart_is_in_a_fixture():
     assert kinds == {
         "ConfigMap",
         "Deployment",
+        "Ingress",
         "NetworkPolicy",
         "Pod",
         "PodDisruptionBudget",
         "PodMonitor",
         "PrometheusRule",
         "ScaledObject",
+        "Service",
         "ServiceAccount",
         "TriggerAuthentication",
     }
@@ -104,7 +97,7 @@ def test_the_configuration_in_it_passes_quash_check_and_its_cases_pass(fixture, 
     assert json.loads(checked.stdout)
     tested = Pod(tmp_path / "test", found, one(found, "Pod")["spec"], secrets, maps=maps).run("quash")
     assert tested.returncode == 0, tested.stdout + tested.stderr
-    cases = {"redis": 1, "rabbitmq": 1, "nats": 0, "existing": 0}[fixture]
+    cases = {"redis": 1, "rabbitmq": 1, "nats": 0, "existing": 0, "postgres": 0}[fixture]
     assert ("1 passed" in tested.stdout) == bool(cases), tested.stdout
 
 
@@ -113,9 +106,14 @@ def test_numbers_of_the_configuration_stay_whole():
     assert "max_message_bytes: 4194304\n" in text
 
 
+def pods(found):
+    """What each kind of pods is made of, and the pod of `helm test`."""
+    made = [each["spec"]["template"]["spec"] for each in found if each["kind"] == "Deployment"]
+    return [*made, one(found, "Pod")["spec"]]
+
+
 def test_no_secret_is_in_the_environment_and_none_in_a_config_map(fixture):
-    found = render(values(fixture))
-    for spec in (one(found, "Deployment")["spec"]["template"]["spec"], one(found, "Pod")["spec"]):
+    for spec in pods(render(values(fixture))):
         for container in [*spec.get("initContainers", []), *spec["containers"]]:
             assert not [each for each in container["env"] if "valueFrom" in each]
             assert "QUASH_ADMIN_TOKEN_FILE" in [each["name"] for each in container["env"]]
@@ -125,8 +123,7 @@ def test_no_secret_is_in_the_environment_and_none_in_a_config_map(fixture):
 
 
 def test_every_container_is_confined(fixture):
-    found = render(values(fixture))
-    for spec in (one(found, "Deployment")["spec"]["template"]["spec"], one(found, "Pod")["spec"]):
+    for spec in pods(render(values(fixture))):
         assert spec["securityContext"]["runAsNonRoot"]
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         for container in [*spec.get("initContainers", []), *spec["containers"]]:
@@ -210,16 +207,6 @@ def test_the_schema_knows_every_section_of_the_configuration():
     assert set(schema["properties"]) - {"version", "admin"} == set(ours)
 
 
-def changed(path, value):
-    def change(given):
-        *parents, last = path.split(".")
-        for parent in parents:
-            given = given.setdefault(parent, {})
-        given[last] = value
-
-    return change
-
-
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -240,6 +227,9 @@ def changed(path, value):
         (changed("rules", {"shop": []}), "/rules/shop"),
         (changed("secrets.QUEUE_URL", "redis://queue"), "/secrets/QUEUE_URL"),
         (changed("secrets.QUASH_ADMIN_TOKEN", {"name": "quash", "key": "token"}), "QUASH_ADMIN_TOKEN"),
+        (changed("secrets.QUASH_ADMIN_BOB_TOKEN", {"name": "quash", "key": "token"}), "QUASH_ADMIN_BOB_TOKEN"),
+        # Its reference would be the path of the file of QUEUE_URL.
+        (changed("secrets.QUEUE_URL_FILE", {"name": "quash", "key": "token"}), "QUEUE_URL_FILE"),
         (changed("secrets.queue-url", {"name": "quash", "key": "token"}), "queue-url"),
         (changed("admin.address", "localhost"), "/admin/address"),
         (changed("admin.port", 80), "/admin/port"),
@@ -275,18 +265,28 @@ def test_keda_is_not_left_without_a_way_to_rabbitmq():
     assert "TriggerAuthentication" not in [each["kind"] for each in found]
 
 
-def test_the_values_in_the_documents_make_a_worker():
+def united(values, more):
+    """As Helm reads several files of values."""
+    both = [key for key in values.keys() & more.keys() if isinstance(values[key], dict)]
+    return {**values, **more, **{key: united(values[key], more[key]) for key in both}}
+
+
+def test_the_values_in_the_documents_make_every_kind_of_pods():
     def fences(path):
         return re.findall(
             r"^ *(?:```yaml|cat >values.yaml [^\n]*)\n(.*?)^ *(?:```|END)$", path.read_text(), re.DOTALL | re.MULTILINE
         )
 
-    for path, count in [(CHART / "README.md", 1), (ROOT / "docs" / "deploying.md", 3)]:
+    for path, count in [(CHART / "README.md", 3), (ROOT / "docs" / "deploying.md", 4)]:
         found = [yaml.safe_load(fence) for fence in fences(path)]
         assert len(found) == count, path
-        kinds = {each["kind"] for each in render({key: value for fence in found for key, value in fence.items()})}
+        made = render(functools.reduce(united, found))
+        kinds = {each["kind"] for each in made}
         assert {"PodMonitor", "PrometheusRule", "Deployment"} <= kinds
-        assert ("ScaledObject" in kinds) == (count == 3)
+        assert ("ScaledObject" in kinds) == (count == 4)
+        assert ("Ingress" in kinds) == (count == 3)
+        names = [each["metadata"]["name"] for each in made if each["kind"] == "Deployment"]
+        assert sorted(names) == ["quash", "quash-relay", "quash-ui"]
 
 
 def test_users_that_the_cluster_chooses_can_be_left_out():

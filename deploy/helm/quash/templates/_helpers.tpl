@@ -16,10 +16,33 @@
 {{- end -}}
 {{- end -}}
 
+{{- /* The kinds of pods that are switched on. Templates about one of them get the root with its name as `component`. */ -}}
+{{- define "quash.components" -}}
+- worker
+{{- if .Values.relay.enabled }}
+- relay
+{{- end }}
+{{- if .Values.ui.enabled }}
+- ui
+{{- end }}
+{{- end -}}
+
+{{- /* The name of what belongs to one kind of pods: for workers the release's. */ -}}
+{{- define "quash.componentName" -}}
+{{- if eq .component "worker" -}}
+{{- include "quash.fullname" . -}}
+{{- else -}}
+{{- include "quash.fullname" . | trunc 57 | trimSuffix "-" }}-{{ .component -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Pods of one kind, or those of the release. */ -}}
 {{- define "quash.selector" -}}
 app.kubernetes.io/name: {{ include "quash.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/component: worker
+{{- with .component }}
+app.kubernetes.io/component: {{ . }}
+{{- end }}
 {{- end -}}
 
 {{- define "quash.labels" -}}
@@ -58,6 +81,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- fail "config.sources: name the broker that events come from, or name an existingConfigMap" -}}
 {{- end -}}
 {{- $admin := dict "listen" (printf "%s:%d" .Values.admin.address (int .Values.admin.port)) "token" "${QUASH_ADMIN_TOKEN}" -}}
+{{- range $name, $given := .Values.admin.tokens -}}
+{{- $token := dict "token" (printf "${%s}" (include "quash.tokenVariable" $name)) -}}
+{{- $_ := set $admin "tokens" (merge (dict $name (merge $token $given)) ($admin.tokens | default dict)) -}}
+{{- end -}}
 {{- $worker := dict "drain" (include "quash.drain" .) -}}
 {{- toYaml (merge (dict "version" 1 "admin" $admin "worker" $worker) .Values.config) -}}
 {{- end -}}
@@ -76,9 +103,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.existingConfigMap }},/etc/quash/existing{{ end }}
 {{- end -}}
 
-{{- /* Every secret that the worker reads, by the name of its variable. */ -}}
+{{- /* The variable that holds the token of a name. It ends so that it is never the `…_FILE` of another one. */ -}}
+{{- define "quash.tokenVariable" -}}
+QUASH_ADMIN_{{ regexReplaceAll "[^A-Z0-9]" (upper .) "_" }}_TOKEN
+{{- end -}}
+
+{{- /* Every secret of the configuration, by the name of its variable. */ -}}
 {{- define "quash.secrets" -}}
-{{- toYaml (merge (dict "QUASH_ADMIN_TOKEN" .Values.admin.token) .Values.secrets) -}}
+{{- $secrets := merge (dict "QUASH_ADMIN_TOKEN" .Values.admin.token) .Values.secrets -}}
+{{- range $name, $given := .Values.admin.tokens -}}
+{{- $variable := include "quash.tokenVariable" $name -}}
+{{- if hasKey $secrets $variable -}}
+{{- fail (printf "admin.tokens.%s: another name differs from it in case or punctuation alone; take another one" $name) -}}
+{{- end -}}
+{{- $_ := set $secrets $variable $given.token -}}
+{{- end -}}
+{{- toYaml $secrets -}}
 {{- end -}}
 
 {{- /* Seconds until a pod is killed: those of `worker.drain`, rounded up, and five for the process to end. */ -}}
@@ -92,7 +132,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- add (ceil $seconds | int) 5 -}}
 {{- end -}}
 
-{{- /* What a container of the image needs to read the configuration. */ -}}
+{{- /* What a container of the image needs to read the configuration; `own` has its resources. */ -}}
 {{- define "quash.container" -}}
 image: {{ include "quash.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
@@ -119,7 +159,7 @@ volumeMounts:
   {{- toYaml . | nindent 2 }}
   {{- end }}
 resources:
-  {{- toYaml .Values.resources | nindent 2 }}
+  {{- toYaml .own.resources | nindent 2 }}
 securityContext:
   {{- toYaml .Values.securityContext | nindent 2 }}
 {{- end -}}
@@ -177,4 +217,75 @@ affinity:
 {{- with .Values.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
+{{- end -}}
+
+{{- /* A Deployment: `component`; `args` of its container; `own`, where its replicas and resources stand; `check`, the arguments of
+what runs before it, or nothing. */ -}}
+{{- define "quash.deployment" -}}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ include "quash.componentName" . }}
+  labels:
+    {{- include "quash.labels" . | nindent 4 }}
+spec:
+  {{- if not (and (eq .component "worker") .Values.autoscaling.enabled) }}
+  replicas: {{ .own.replicas }}
+  {{- end }}
+  selector:
+    matchLabels:
+      {{- include "quash.selector" . | nindent 6 }}
+  strategy:
+    type: RollingUpdate
+    # A new pod that is not well takes the place of none.
+    rollingUpdate: { maxSurge: 1, maxUnavailable: 0 }
+  template:
+    metadata:
+      labels:
+        {{- include "quash.labels" . | nindent 8 }}
+        {{- with .Values.podLabels }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      annotations:
+        # A change of these makes new pods. Workers alone can read rules again while they run.
+        checksum/config: {{ include "quash.config" . | sha256sum }}
+        {{- if or (ne .component "worker") (eq .Values.reload "restart") }}
+        checksum/rules: {{ include "quash.rules" . | sha256sum }}
+        {{- end }}
+        {{- with .Values.podAnnotations }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+    spec:
+      {{- include "quash.pod" . | nindent 6 }}
+      # `worker.drain` and five seconds.
+      terminationGracePeriodSeconds: {{ include "quash.grace" . }}
+      {{- if .Values.topologySpread }}
+      {{- $pods := dict "labelSelector" (dict "matchLabels" (include "quash.selector" . | fromYaml)) }}
+      topologySpreadConstraints:
+        {{- range .Values.topologySpread }}
+        {{- list (merge dict . $pods) | toYaml | nindent 8 }}
+        {{- end }}
+      {{- end }}
+      {{- with .check }}
+      initContainers:
+        - name: check
+          args: [{{ join ", " . }}]
+          {{- include "quash.container" $ | nindent 10 }}
+      {{- end }}
+      containers:
+        - name: quash
+          args: [{{ join ", " .args }}]
+          {{- include "quash.container" . | nindent 10 }}
+          ports:
+            - { name: admin, containerPort: {{ .Values.admin.port }} }
+          # Whether the process answers: a restart brings no cache back.
+          livenessProbe:
+            httpGet: { path: /livez, port: admin }
+            {{- toYaml .Values.probes.liveness | nindent 12 }}
+          # Asks with the token, which the kubelet does not have.
+          readinessProbe:
+            exec: { command: [quash, health] }
+            {{- toYaml .Values.probes.readiness | nindent 12 }}
+      volumes:
+        {{- include "quash.volumes" . | nindent 8 }}
 {{- end -}}
