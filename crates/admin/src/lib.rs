@@ -1,6 +1,6 @@
 //! Answers over HTTP: metrics and health, and dead letters as a page for people and as JSON for programs.
 //!
-//! Both faces call what `quash dlq` and `quash explain` call; nothing is decided here about letters. [`routes`] is the list of
+//! Both faces call what `quash dlq` and `quash explain` call; nothing is decided here about letters. `routes` is the list of
 //! everything that is answered, with who may ask.
 
 // Who comes in.
