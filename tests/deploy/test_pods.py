@@ -130,6 +130,9 @@ class Database(Postgres):
 
     def start(self):
         super().start()
+        # It listens before it lets anybody in.
+        ready = ["pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        eventually(lambda: subprocess.run(ready).returncode == 0, "the database lets clients in")
         self.run("create table product (id int primary key, price int); insert into product values (7, 1)")
 
     def run(self, sql):
