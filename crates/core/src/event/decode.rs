@@ -243,10 +243,10 @@ fn recognised<'a>(
     } else if fields.op.is_some() {
         json::decode(fields, changes)
     } else {
+        // Without backticks: where letters are grouped, what stands in them counts as what differs between letters.
         Err(malformed(
-            "no format recognised: expected an object with `entity` and `op`, `events` or `invalidate` (native), \
-             `specversion` (CloudEvents), `source` and `op` or `__op` (Debezium), `action` (wal2json, Sequin), `database` and \
-             `type` (Maxwell, Canal)",
+            "no format recognised: expected an object with entity and op, events or invalidate (native), specversion \
+             (CloudEvents), source and op or __op (Debezium), action (wal2json, Sequin), database and type (Maxwell, Canal)",
         ))
     }
 }

@@ -93,7 +93,7 @@ fn what_is_no_json_is_refused_with_its_place() {
 #[test]
 fn what_no_format_knows_is_refused_and_says_what_is_known() {
     for body in ["5", "true", "{}", r#"{"id":1}"#] {
-        check_malformed(body, Format::Auto, "no format recognised: expected an object with `entity` and `op`");
+        check_malformed(body, Format::Auto, "no format recognised: expected an object with entity and op");
     }
     check_malformed(r#"{"op":"update"}"#, Format::Auto, "native event: no `entity`");
 }
