@@ -1,14 +1,9 @@
 //! Runs a broker of any kind, so that one test proves its promise on each of them.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
-
 use crate::rabbitmq::Ctl;
 use crate::{NatsServer, Queue, RabbitMq, RedisServer};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How old a quorum queue of RabbitMQ 3.10.8 must be to survive signal 9: one that was declared less than a second before
-/// has no leader afterwards, and what it confirmed is out of reach.
-const QUORUM_QUEUE_SETTLES: Duration = Duration::from_secs(3);
 /// NATS takes 1 MiB unless told otherwise. It can be told to take more than this, but JetStream 2.9 then loses what it
 /// took: a record of more than 32 MiB is damage to it when it reads its files.
 const NATS_PAYLOAD_MAX: &str = "max_payload: 31MB\n";
@@ -182,12 +177,14 @@ impl Broker {
         }
     }
 
-    /// Declares a queue and waits until it survives a kill of this broker. It is the one place where time is waited for:
-    /// RabbitMQ does not say when a quorum queue is old enough.
+    /// Declares a queue and waits until it survives a kill of this broker.
+    ///
+    /// # Panics
+    /// When RabbitMQ cannot write down what it knows.
     pub async fn settled_in(&self, queue: &Queue) {
         queue.declare().await;
-        if self.kind() == Kind::Amqp {
-            tokio::time::sleep(QUORUM_QUEUE_SETTLES).await;
+        if let Some(node) = self.ctl() {
+            node.write_down().await.unwrap_or_else(|error| panic!("{error}"));
         }
     }
 
