@@ -1,8 +1,9 @@
 """Plays races in a process of its own, and prints what became of them: `python -m races.play LIBRARY BACKEND URL RACES`.
 
 In each race two readers ask a cached function for a row while a writer commits a change of it and then removes the entry
-from Redis, as the worker does. A race counts if a load had read the old row, and ended after the removal: whoever stores
-then as if nothing had happened, stores what is old. When all have ended, the function is asked once more.
+from Redis, as the worker does. Each load ends at a moment by chance: at once, after the commit, or after the removal. A race
+counts if a load had read the old row, and ended after the removal: whoever stores then as if nothing had happened, stores what
+is old. When all have ended, the function is asked once more.
 """
 
 import collections
@@ -11,7 +12,6 @@ import json
 import random
 import sys
 import threading
-import time
 
 BACKENDS = {
     "django": {"BACKEND": "django.core.cache.backends.redis.RedisCache"},
@@ -24,8 +24,8 @@ BACKENDS = {
 }
 #: Races at once.
 TOGETHER = 8
-#: How long a load takes at most, in seconds. A writer strikes within the same time.
-LOAD = 0.004
+#: How long one waits for the others at most, in seconds.
+PATIENCE = 60
 
 OLD, NEW = "old", "new"
 
@@ -37,26 +37,28 @@ class Race:
         self.row = OLD
         #: Set once a load has read the row.
         self.begun = threading.Event()
-        self.is_removed = False
+        self.committed = threading.Event()
+        self.removed = threading.Event()
         #: Loads that read the old row and ended after the removal.
         self.overtaken = 0
 
     def load(self):
-        """What the cached function does: reads the row, and takes its time."""
+        """What the cached function does: reads the row, and ends as early or late as it happens to."""
         row = self.row
         self.begun.set()
-        time.sleep(random.random() * LOAD)
-        if row == OLD and self.is_removed:
+        end = random.choice([self.begun, self.committed, self.removed])
+        assert end.wait(PATIENCE), "nobody writes"
+        if row == OLD and self.removed.is_set():
             self.overtaken += 1
         return row
 
     def write(self, remove):
         """Commits, and then removes the entry."""
-        assert self.begun.wait(60), "nobody loads"
-        time.sleep(random.random() * LOAD)
+        assert self.begun.wait(PATIENCE), "nobody loads"
         self.row = NEW
+        self.committed.set()
         remove()
-        self.is_removed = True
+        self.removed.set()
 
 
 races = {}
