@@ -53,7 +53,7 @@ pub(super) struct Made {
     pub(super) transactions: u64,
     /// When the last of them was committed, in microseconds since 1970.
     pub(super) committed_us: Option<i64>,
-    /// Tables whose columns changed since this session first saw them.
+    /// Tables whose columns changed since the stream first described them.
     pub(super) altered: BTreeSet<String>,
 }
 
