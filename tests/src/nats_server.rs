@@ -9,6 +9,8 @@ use crate::process::{Process, free_port, program};
 
 /// Long enough for a machine that compiles beside the tests.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often it is asked whether it is there.
+const ASK_EVERY: Duration = Duration::from_millis(10);
 
 /// A nats-server on a free port that stores its streams in a folder of its own.
 pub struct NatsServer {
@@ -90,8 +92,9 @@ impl NatsServer {
         // The port is opened once the streams have been read. Written out, as who restarts one must be `Send`.
         let address = self.address();
         let answers = async {
+            let mut pace = tokio::time::interval(ASK_EVERY);
             while tokio::net::TcpStream::connect(&address).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                pace.tick().await;
             }
         };
         assert!(tokio::time::timeout(PATIENCE, answers).await.is_ok(), "no nats-server answers on port {}", self.port);

@@ -13,6 +13,7 @@ use quash_dispatch::dispatcher::{self, Dispatcher};
 use quash_dispatch::{Event, Invalidate};
 use quash_store::Store;
 use quash_store::memory::Memory;
+use quash_transport::conformance::eventually;
 use quash_transport::{Backlog, Transport, memory};
 use quash_worker::app::{App, Plugins};
 use serde_json::{Value as Json, json};
@@ -214,9 +215,8 @@ impl Scene {
         stores["main"].permit_all();
         let drained = dispatcher.shutdown(Duration::from_secs(30)).await;
         assert_eq!(drained.undone, []);
-        while transport.backlog().await.unwrap() != Backlog::default() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let drained = async || transport.backlog().await.unwrap() == Backlog::default();
+        eventually(Duration::from_secs(30), "the queue is drained", drained).await;
         worker.stop().await;
         let letters = transport.dead_letters().scan(None, 1).await.unwrap();
         assert!(letters.is_empty(), "{:?}", letters[0].1);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use quash_delivery::record::Reason;
 use quash_dispatch::config::Config;
+use quash_transport::conformance::eventually;
 use quash_worker::app::App;
 use quash_worker::dead_letter::testing::{message, record};
 use serde_json::{Value, json};
@@ -13,6 +14,9 @@ use super::site::{Site, ask};
 use crate::api::OPENAPI;
 use crate::routes::routes;
 use crate::{Desk, Endpoint};
+
+/// How long anything may take that must happen.
+const LIMIT: Duration = Duration::from_secs(30);
 
 const WORKER: &str = "{ version: 1, targets: { main: { TARGET } }, sources: { events: { memory: {} } }, worker: { name: w1 }, \
     caches: { product: { key: 'product:{id}', depends_on: [ { row: shop.Product } ] } }, admin: { listen: '127.0.0.1:0' } }";
@@ -27,13 +31,12 @@ async fn a_worker_tells_its_health_its_metrics_and_what_nobody_asked_for() {
     let messages = ["shop.Prodct", "shop.Product"]
         .map(|entity| quash_transport::Message { payload: event(entity).into(), ..Default::default() });
     running.sources()[0].transport.publish(&messages).await.unwrap();
-    let overview = loop {
-        let overview = get("/api/v1/overview").await.json();
-        if overview["sources"][0]["outcomes"]["done"] == 1 && overview["sources"][0]["outcomes"]["unmatched"] == 1 {
-            break overview;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    };
+    eventually(LIMIT, "both messages are done", async || {
+        let outcomes = get("/api/v1/overview").await.json()["sources"][0]["outcomes"].take();
+        outcomes["done"] == 1 && outcomes["unmatched"] == 1
+    })
+    .await;
+    let overview = get("/api/v1/overview").await.json();
     assert_eq!(
         (&overview["worker"]["name"], &overview["caches"][0]["matches"]),
         (&json!("w1"), &json!(1)),
@@ -69,9 +72,7 @@ async fn a_worker_that_can_reach_no_target_is_not_ready_and_says_why() {
     let running = App::new(config.clone()).unwrap().start().await.unwrap();
     let served = Endpoint::bind(&config.admin).await.unwrap().unwrap().serve(Desk::of_worker(&config, running.view()));
     let get = async |path: &str| ask(&served, "GET", path, &[], "").await;
-    while get("/readyz").await.status != 503 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually(LIMIT, "it is not ready", async || get("/readyz").await.status == 503).await;
     let overview = get("/api/v1/overview").await.json();
     let target = &overview["targets"][0];
     assert_eq!(target["reachable"], false, "{overview}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use quash_e2e::RedisServer;
+use quash_e2e::{RedisServer, eventually};
 use quash_reader::freshness::Tag;
 use quash_reader::freshness::scripts::{VOID, version_arg};
 use quash_reader::{Cache, Caches, L1, Source};
@@ -36,6 +36,8 @@ enum Mode {
     L1,
 }
 
+/// How long anything may take that must happen.
+const LIMIT: Duration = Duration::from_secs(30);
 /// What a message of the server to a process may take on a busy machine.
 const MESSAGE: Duration = Duration::from_millis(250);
 
@@ -187,8 +189,9 @@ async fn write(world: &Arc<World>, mode: Mode, connection: &MultiplexedConnectio
     for event in events {
         event.await.unwrap();
     }
-    // What is stale for good is served now at the latest.
-    sleep(Duration::from_millis(100)).await;
+    // What is stale for good is served now at the latest: every key is asked for some times more.
+    let enough = world.hits.load(SeqCst) + 20 * KEYS as u64;
+    eventually(LIMIT, "entries are hit", async || world.hits.load(SeqCst) >= enough).await;
     world.is_over.store(true, SeqCst);
 }
 

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quash_e2e::process::free_port;
 use tempfile::TempDir;
@@ -108,11 +108,7 @@ impl Drop for Server {
 
 /// Asks again until it is true.
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
-    let begun = Instant::now();
-    while !ask().await {
-        assert!(begun.elapsed() < LIMIT, "still not so: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    quash_e2e::eventually(LIMIT, what, async || ask().await).await;
 }
 
 fn spawn(program: &str, config: &str, folder: &Path) -> Child {

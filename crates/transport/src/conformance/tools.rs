@@ -11,6 +11,9 @@ use crate::{ConsumeOptions, Consumer, Delivery, Destination, LetterId, Message, 
 /// How long anything may take that must happen. Long, because it is only waited for when the test fails.
 pub(super) const LIMIT: Duration = Duration::from_secs(30);
 
+/// How often a condition is asked for.
+const ASK_EVERY: Duration = Duration::from_millis(10);
+
 /// How long nothing must happen.
 pub(super) const QUIET: Duration = Duration::from_millis(500);
 
@@ -20,8 +23,10 @@ pub(super) const QUIET: Duration = Duration::from_millis(500);
 /// When the limit is over.
 pub async fn eventually(limit: Duration, what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let asking = async {
+        let mut pace = tokio::time::interval(ASK_EVERY);
+        pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !condition().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            pace.tick().await;
         }
     };
     assert!(tokio::time::timeout(limit, asking).await.is_ok(), "not within {limit:?}: {what}");

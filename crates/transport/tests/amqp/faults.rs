@@ -9,7 +9,7 @@ use quash_e2e::ChaosProxy;
 use quash_transport::amqp::Config;
 use quash_transport::conformance::eventually;
 use quash_transport::{Backlog, Consumer, Delivery, Message, Settler, Transport, TransportError, Verdict};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::node::{LIMIT, Place, ack, consume, message, numbered, receive, receive_many, texts};
 
@@ -190,9 +190,8 @@ async fn a_queue_that_is_deleted_is_declared_again() {
     place.node().await.ctl(&["delete_queue", place.queue()]).await;
     let publishing = async {
         // Until the queue is there again, nothing is taken in silence: it is missing, or has no leader yet.
-        while transport.publish(&[message("after")]).await.is_err() {
-            sleep(Duration::from_millis(20)).await;
-        }
+        let messages = [message("after")];
+        eventually(LIMIT, "the queue is there", async || transport.publish(&messages).await.is_ok()).await;
     };
     let (batch, ()) = tokio::join!(receive(&mut consumer), publishing);
     assert_eq!(texts(&batch), ["after"]);
@@ -254,15 +253,12 @@ async fn flow(transport: Arc<dyn Transport>, fault: impl AsyncFnOnce(&Flow)) {
 /// Publishes a few at a time, again when it is not known whether they arrived.
 async fn publish(transport: &dyn Transport, messages: &[Message]) {
     for chunk in messages.chunks(10) {
-        while transport.publish(chunk).await.is_err() {
-            sleep(Duration::from_millis(20)).await;
-        }
+        eventually(LIMIT, "the broker takes them", async || transport.publish(chunk).await.is_ok()).await;
     }
 }
 
 async fn settle(consumer: &Consumer, batch: &[Delivery]) {
     let verdicts: Vec<_> = batch.iter().map(|delivery| (delivery.tag, Verdict::Ack)).collect();
-    while consumer.settler.settle(&verdicts).await.is_err() {
-        sleep(Duration::from_millis(20)).await;
-    }
+    let settled = async || consumer.settler.settle(&verdicts).await.is_ok();
+    eventually(LIMIT, "the broker takes the verdicts", settled).await;
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use quash_e2e::eventually;
 use quash_transport::{Consumer, Delivery, Destination, Replacement, Settler, Transport, Verdict};
-use tokio::time::sleep;
 
 use super::server::{LIMIT, consume, numbered};
 
@@ -68,9 +67,7 @@ pub(crate) async fn drain(transport: &dyn Transport, mut consumer: Consumer) {
 /// Publishes a few at a time, again when it is not known whether they arrived.
 async fn publish(transport: &dyn Transport, messages: usize) {
     for chunk in numbered(0..messages).chunks(10) {
-        while transport.publish(chunk).await.is_err() {
-            sleep(Duration::from_millis(20)).await;
-        }
+        eventually(LIMIT, "the broker takes them", async || transport.publish(chunk).await.is_ok()).await;
     }
 }
 
@@ -91,7 +88,6 @@ fn verdict(delivery: &Delivery) -> Verdict {
 
 async fn settle(consumer: &Consumer, batch: &[Delivery]) {
     let verdicts: Vec<_> = batch.iter().map(|delivery| (delivery.tag, verdict(delivery))).collect();
-    while consumer.settler.settle(&verdicts).await.is_err() {
-        sleep(Duration::from_millis(20)).await;
-    }
+    let settled = async || consumer.settler.settle(&verdicts).await.is_ok();
+    eventually(LIMIT, "the broker takes the verdicts", settled).await;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quash_transport::conformance::eventually;
 use quash_transport::{Consumer, Delivery, Message, Settler, Transport, TransportError, Verdict};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::server::{LIMIT, Server, consume, message, numbered, receive_many};
 
@@ -142,9 +142,7 @@ async fn flow(server: &Server, fault: impl AsyncFnOnce(&Flow)) {
 /// Publishes a few at a time, again when it is not known whether they arrived.
 async fn publish(transport: &dyn Transport, messages: &[Message]) {
     for chunk in messages.chunks(10) {
-        while transport.publish(chunk).await.is_err() {
-            sleep(Duration::from_millis(20)).await;
-        }
+        eventually(LIMIT, "the broker takes them", async || transport.publish(chunk).await.is_ok()).await;
     }
 }
 
@@ -155,9 +153,8 @@ async fn receive(consumer: &mut Consumer) -> Vec<Delivery> {
 
 async fn settle(consumer: &Consumer, batch: &[Delivery]) {
     let verdicts: Vec<_> = batch.iter().map(|delivery| (delivery.tag, Verdict::Ack)).collect();
-    while consumer.settler.settle(&verdicts).await.is_err() {
-        sleep(Duration::from_millis(20)).await;
-    }
+    let settled = async || consumer.settler.settle(&verdicts).await.is_ok();
+    eventually(LIMIT, "the broker takes the verdicts", settled).await;
 }
 
 #[tokio::test]

@@ -15,6 +15,9 @@ use tempfile::TempDir;
 /// How long anything may take that must happen.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
+/// How often a server is asked whether it is there.
+const ASK_EVERY: Duration = Duration::from_millis(10);
+
 /// A server that writes everything to disk before it answers, unless told otherwise. With less, even the death of the
 /// process costs what waited for a slow disk.
 pub(crate) struct Server {
@@ -82,11 +85,13 @@ impl Server {
     async fn ready(&self) {
         const LOADED: &str = "\r\nloading:0\r\n";
         let id = format!("process_id:{}\r\n", self.process.lock().unwrap().id());
+        // Written out, as who restarts a server must be `Send`.
         let answers = async {
+            let mut pace = tokio::time::interval(ASK_EVERY);
             // A server of somebody else on this port would answer with another number.
             while !self.try_ask::<String>(&["INFO"]).await.is_ok_and(|info| info.contains(&id) && info.contains(LOADED))
             {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                pace.tick().await;
             }
         };
         tokio::time::timeout(LIMIT, answers).await.expect("the server answers");
