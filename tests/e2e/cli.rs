@@ -131,18 +131,31 @@ async fn a_newcomer_without_a_configuration_is_told_where_to_begin() {
 }
 
 #[tokio::test]
-async fn a_worker_that_cannot_start_says_so_in_records_one_for_each_problem() {
+async fn what_runs_for_long_and_cannot_start_says_so_in_records_one_for_each_problem() {
     let wrong = "version: 1\ntargets: { main: { redis: { url: \"redis://127.0.0.1:1\" } } }\ncaches:\n  \
                  a: { key: \"a:{id}\", depends_upon: [] }\n  b: { kee: \"b:{id}\" }\n";
-    let ran = Quash::with(wrong).run(&["run"]).await.ended_with(78);
-    let records: Vec<Value> = ran.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let (fatal, problems) = records.split_last().unwrap();
-    assert_eq!((&fatal["kind"], &fatal["exit"]), (&"configuration".into(), &78.into()), "{}", ran.stderr);
-    assert_eq!(fatal["message"], format!("the configuration is wrong: {} errors", problems.len()), "{}", ran.stderr);
-    for problem in problems {
-        assert!(problem["line"].is_u64() && problem["file"].is_string() && problem["path"].is_string(), "{problem}");
-        assert!(problem["message"].as_str().unwrap().starts_with("configuration: "), "{problem}");
-        assert!(problem["module"].as_str().unwrap().starts_with("quash_") && problem["target"].is_null(), "{problem}");
+    for command in ["run", "relay", "ui"] {
+        let ran = Quash::with(wrong).run(&[command]).await.ended_with(78);
+        let records: Vec<Value> = ran.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let (fatal, problems) = records.split_last().unwrap();
+        assert_eq!((&fatal["kind"], &fatal["exit"]), (&"configuration".into(), &78.into()), "{}", ran.stderr);
+        assert_eq!(
+            fatal["message"],
+            format!("the configuration is wrong: {} errors", problems.len()),
+            "{}",
+            ran.stderr
+        );
+        for problem in problems {
+            assert!(
+                problem["line"].is_u64() && problem["file"].is_string() && problem["path"].is_string(),
+                "{problem}"
+            );
+            assert!(problem["message"].as_str().unwrap().starts_with("configuration: "), "{problem}");
+            assert!(
+                problem["module"].as_str().unwrap().starts_with("quash_") && problem["target"].is_null(),
+                "{problem}"
+            );
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod one_server;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use quash_config::{LoadError, Loaded, Loader, PlacedProblem, ProcessEnvironment};
 use quash_core::explain::DependencyReach;
@@ -18,6 +19,7 @@ use super::output::{self, Screen};
 use super::screen::{self, count};
 use super::{CliError, Exit, Global, Output, rules};
 use quash_dispatch::config::Config;
+use quash_relay::Relay;
 
 /// Checks the configuration, and with `--connect` what it names.
 #[derive(Debug, clap::Args)]
@@ -44,8 +46,10 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
         Output::Json => load_or_print(global)?,
     };
     let (resolver, warnings) = rules::compile(&loaded)?;
+    let wrong = |problems| LoadError::Invalid(loaded.place(problems));
+    let relays = Relay::all(&Arc::new(loaded.root.clone())).map_err(wrong)?;
     let environment = match args.connect {
-        true => environment::inspect(&loaded.root, &resolver).await,
+        true => environment::inspect(&loaded.root, &resolver, &relays).await,
         false => Vec::new(),
     };
     let checked = Checked {

@@ -222,7 +222,8 @@ pub async fn main() -> ExitCode {
         Ok(Cli { global, command }) => (global, command),
         Err(exit) => return exit,
     };
-    let is_logged = matches!(command, Command::Run(_) | Command::Relay(_)) && logging::is_json(global.log_format);
+    let is_logged =
+        matches!(command, Command::Run(_) | Command::Relay(_) | Command::Ui(_)) && logging::is_json(global.log_format);
     match start(&global, command).await {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Failures) => ExitCode::from(1),

@@ -7,6 +7,7 @@ use quash_config::Problem;
 use quash_transport::Transport;
 use quash_worker::drain::Signals;
 
+use super::refused::refused;
 use super::{CliError, Exit, Global, rules};
 
 /// Serves the page of dead letters without consuming.
@@ -28,7 +29,7 @@ pub struct Args {
 /// [`CliError::Io`] when the port cannot be opened. A broker that cannot be reached is no error: the page says so.
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let mut signals = Signals::listen().map_err(|error| CliError::Io(format!("cannot listen for signals: {error}")))?;
-    let mut loaded = global.load()?;
+    let mut loaded = global.read().map_err(|error| refused(global, error))?;
     let (resolver, _) = rules::compile(&loaded)?;
     if let Some(listen) = args.listen {
         loaded.root.admin.listen = listen;

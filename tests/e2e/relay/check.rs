@@ -42,6 +42,19 @@ async fn check_names_what_the_log_lacks_with_the_sql_that_mends_it() {
 }
 
 #[tokio::test]
+async fn an_address_that_is_none_is_named_at_its_place_without_a_connection() {
+    let config = "version: 1\nservers: { shop: { postgres: { url: nope } } }\nsources: { events: { memory: {} } }\n\
+                  relay: { shop: { server: shop, to: events } }\n";
+    let quash = Quash::with(config);
+    for command in [vec!["check"], vec!["check", "--connect"], vec!["relay"]] {
+        let ran = quash.run(&command).await.ended_with(78);
+        let all = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(all.contains("quash.yaml:2:37") || all.contains("\"line\":2"), "{command:?}: {all}");
+        assert!(!all.contains("nope"), "a value that may hold a password, {command:?}: {all}");
+    }
+}
+
+#[tokio::test]
 async fn a_table_whose_updates_would_fail_is_not_published() {
     let relayed = Relayed::open(Kind::RedisStreams, &format!("{BOOK_TABLE}; {SCHEMA}"), RULES).await;
     let mut relay = relayed.relay("relay").await;

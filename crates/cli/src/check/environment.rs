@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{join_all, join3};
-use quash_config::{Finding, Problem, Secret, Severity};
+use quash_config::{Finding, Secret, Severity};
 use quash_core::action::ActionSet;
 use quash_core::explain::Dependence;
 use quash_core::resolve::Resolver;
@@ -47,12 +47,12 @@ pub(super) enum Outcome {
 }
 
 /// Asks all of them at the same time.
-pub(super) async fn inspect(config: &Config, resolver: &Resolver) -> Vec<Inspected> {
+pub(super) async fn inspect(config: &Config, resolver: &Resolver, relays: &[Relay]) -> Vec<Inspected> {
     let (whereabouts, dependences) = (&resolver.whereabouts(), &resolver.graph());
     let asked = config.targets.iter().map(|(name, target)| target_is(name, target, resolver.needs(name), whereabouts));
     let targets = join_all(asked);
     let sources = join_all(config.sources.iter().map(|(name, source)| source_is(name, source)));
-    let relays = relays(config, dependences);
+    let relays = inspect_relays(relays, dependences);
     let (targets, mut sources, relays) = join3(targets, sources, relays).await;
     for (name, finding) in one_server(config).await {
         sources
@@ -64,16 +64,7 @@ pub(super) async fn inspect(config: &Config, resolver: &Resolver) -> Vec<Inspect
 }
 
 /// The databases that relays read.
-async fn relays(config: &Config, dependences: &[Dependence]) -> Vec<Inspected> {
-    let relays = match Relay::all(&Arc::new(config.clone())) {
-        Ok(relays) => relays,
-        Err(problems) => {
-            let wrong = |problem: Problem| {
-                Inspected::new("relay", &problem.path.to_string(), "postgres", Err(Trouble::Refused(problem.message)))
-            };
-            return problems.into_iter().map(wrong).collect();
-        }
-    };
+async fn inspect_relays(relays: &[Relay], dependences: &[Dependence]) -> Vec<Inspected> {
     let inspected = relays.iter().map(async |relay| {
         let asked = within_limit(async { relay.inspect(dependences).await.map_err(Trouble::from) }).await;
         Inspected::new("relay", relay.name(), "postgres", asked)
