@@ -3,8 +3,6 @@
 import contextlib
 import os
 import pathlib
-import random
-import socket
 import subprocess
 import tempfile
 import time
@@ -12,24 +10,12 @@ import urllib.request
 
 import redis
 
+from servers import free_port
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 QUASH = ROOT / "target/debug/quash"
 # Long enough for a debug build on a busy machine.
 PATIENCE = 60
-# In a new order each time, so that two processes at once hardly meet.
-PORTS = iter(random.sample(range(12_288, 28_672), 16_384))
-
-
-def free_port():
-    """A port that nobody listens on and nobody else is given: connections take theirs from 32768 on."""
-    for port in PORTS:
-        with socket.socket() as listener:
-            try:
-                listener.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no free port")
 
 
 def eventually(what, is_so):
