@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 
-from harness.servers import ROOT, Redis
+from harness import ROOT
+from harness.servers import Redis
 
 FOLDER = pathlib.Path(__file__).parent
 VENVS = {"cache_memoize": "django5", "easy_cache": "django5", "djblets": "django42", "restflow": "django5"}

@@ -14,8 +14,9 @@ import pytest
 import redis
 from quash.django.leases import payload
 
+from harness import ROOT
 from harness.library import STREAM, is_drained
-from harness.servers import ROOT, Redis, Worker, eventually
+from harness.servers import Redis, Worker, eventually
 from races import reader, rows
 
 FOLDER = pathlib.Path(__file__).parent

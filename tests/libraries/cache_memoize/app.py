@@ -4,9 +4,8 @@ import functools
 import importlib.util
 
 from cache_memoize import cache_memoize
-from harness import alias
+from harness import ROOT, alias
 from harness.play import computed
-from harness.servers import ROOT
 
 connect, behind = alias.configure, alias.behind
 

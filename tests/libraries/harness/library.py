@@ -7,7 +7,8 @@ import pathlib
 import subprocess
 import sys
 
-from .servers import ROOT, Redis, Worker, eventually
+from . import ROOT
+from .servers import Redis, Worker, eventually
 
 FOLDER = pathlib.Path(__file__).parent.parent
 STREAM = "quash.events"

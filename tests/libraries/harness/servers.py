@@ -12,7 +12,8 @@ import redis
 
 from servers import free_port
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
+from . import ROOT
+
 QUASH = ROOT / "target/debug/quash"
 # Long enough for a debug build on a busy machine.
 PATIENCE = 60

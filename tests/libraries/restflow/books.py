@@ -5,8 +5,8 @@ from importlib import import_module
 from types import SimpleNamespace
 
 from django.core.cache import cache
+from harness import ROOT
 from harness.play import computed
-from harness.servers import ROOT
 from rest_framework import serializers
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
