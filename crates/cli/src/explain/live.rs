@@ -50,7 +50,7 @@ pub(super) const ON_PATTERNS: [&str; 2] = ["delete_pattern", "void_pattern"];
 /// [`CliError::Unreachable`] and [`CliError::Refused`] as the target says, [`CliError::Configuration`] when it cannot be
 /// used as configured.
 pub(super) async fn ask(config: &Config, resolver: &Resolver, explanation: &Explanation) -> Result<Asked, CliError> {
-    let places = resolver.whereabouts();
+    let locations = resolver.locations();
     let changes = explanation.changes.iter();
     let actions: Vec<&PlannedAction> = changes
         .flat_map(|change| change.caches.iter().flat_map(|cache| &cache.actions).chain(&change.command))
@@ -68,8 +68,8 @@ pub(super) async fn ask(config: &Config, resolver: &Resolver, explanation: &Expl
         let prefixes = objects(|kind| ON_PREFIXES.contains(&kind));
         let patterns = objects(|kind| ON_PATTERNS.contains(&kind));
         look(&*store, name, [keys, prefixes, patterns], &mut live).await.map_err(|error| failed(name, &error))?;
-        let told = hint::hints(&*store, name, explanation, &places, &live).await;
-        hints.extend(told.map_err(|error| failed(name, &error))?);
+        let found = hint::hints(&*store, name, explanation, &locations, &live).await;
+        hints.extend(found.map_err(|error| failed(name, &error))?);
     }
     Ok(Asked { live, hints })
 }

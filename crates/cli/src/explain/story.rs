@@ -52,14 +52,14 @@ impl Story<'_> {
                 .to_owned();
         }
         let nothing = Seen::default();
-        let seen = |place: usize| self.seen.get(place).unwrap_or(&nothing);
-        let told: Vec<_> = (0..)
+        let seen = |index: usize| self.seen.get(index).unwrap_or(&nothing);
+        let rendered: Vec<_> = (0..)
             .zip(changes)
             .take(self.max(CHANGES_MAX))
-            .map(|(place, change)| self.change(change, seen(place)))
+            .map(|(index, change)| self.change(change, seen(index)))
             .collect();
         let rest = self.more(changes.len(), CHANGES_MAX, "change", "");
-        format!("{}{rest}{}", told.join("\n"), self.sum())
+        format!("{}{rest}{}", rendered.join("\n"), self.sum())
     }
 
     fn change(&self, change: &ExplainedChange, seen: &Seen) -> String {
@@ -156,7 +156,7 @@ impl Story<'_> {
         out.extend(cache.notes.iter().map(|note| self.note(note, 0)));
         out += &self.actions(&cache.actions, actions);
         let hints = self.asked.iter().flat_map(|asked| &asked.hints).filter(|hint| hint.cache == cache.cache);
-        out.extend(hints.map(|hint| told(&hint.finding, "    ", self.paint)));
+        out.extend(hints.map(|hint| rendered(&hint.finding, "    ", self.paint)));
         if !cache.again_after_ms.is_empty() {
             let later = cache.again_after_ms.iter().map(|ms| Span(Duration::from_millis(*ms)).to_string());
             out += &format!("    again after {}\n", later.collect::<Vec<_>>().join(", "));
@@ -227,7 +227,7 @@ impl Story<'_> {
 }
 
 /// A finding on lines of its own: how it is, and what mends it.
-pub(super) fn told(finding: &Finding, indent: &str, paint: Paint) -> String {
+pub(super) fn rendered(finding: &Finding, indent: &str, paint: Paint) -> String {
     let mark = match finding.severity {
         Severity::Ok => paint.dim("–"),
         Severity::Warning => paint.yellow("!"),
