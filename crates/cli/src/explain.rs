@@ -15,7 +15,7 @@ use quash_core::explain::Explanation;
 use quash_core::resolve::{Request, Resolver};
 
 use self::change::Seen;
-use self::live::Asked;
+use self::live::Answers;
 use self::story::Story;
 use super::format::format;
 use super::output::{self, Screen};
@@ -137,7 +137,7 @@ struct Json<'e> {
     #[serde(flatten)]
     explanation: &'e Explanation,
     #[serde(flatten)]
-    asked: Option<&'e Asked>,
+    asked: Option<&'e Answers>,
 }
 
 /// What the message itself says, one per explained change.

@@ -9,7 +9,7 @@ use quash_core::event::DecodeError;
 use quash_core::explain::{ExplainedCache, ExplainedChange, ExplainedRule, Explanation, PlannedAction, RuleVerdict};
 
 use super::change::Seen;
-use super::live::{Asked, ON_PATTERNS, ON_PREFIXES};
+use super::live::{Answers, ON_PATTERNS, ON_PREFIXES};
 use crate::output::{Paint, escape_for_terminal};
 use crate::screen::count;
 use quash_delivery::record::Reason;
@@ -29,7 +29,7 @@ pub(super) struct Story<'e> {
     pub(super) seen: Vec<Seen>,
     /// The entities and relations that rules know.
     pub(super) entities: Vec<String>,
-    pub(super) asked: Option<&'e Asked>,
+    pub(super) asked: Option<&'e Answers>,
     /// Whether long lists are shown whole.
     pub(super) all: bool,
     pub(super) paint: Paint,
@@ -199,7 +199,7 @@ impl Story<'_> {
         targets.sort_unstable();
         targets.dedup();
         let sum = format!("{} on {}", count(actions.len(), "action"), count(targets.len(), "target"));
-        let found = |asked: &Asked| actions.iter().filter_map(|action| asked.live.found(action)).sum::<u64>();
+        let found = |asked: &Answers| actions.iter().filter_map(|action| asked.live.found(action)).sum::<u64>();
         let existing = self.asked.map(found);
         let existing =
             existing.map(|keys| format!(", {} there now", count(keys_shown(keys), "key"))).unwrap_or_default();
