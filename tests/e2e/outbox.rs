@@ -25,8 +25,9 @@ async fn what_is_rolled_back_never_travels_and_the_rest_travels_in_order(kind: K
     let ids: Vec<_> = ids.iter().map(|event| event["key"]["id"].as_u64().unwrap()).collect();
     assert_eq!(ids, (1..=40).collect::<Vec<_>>());
     becomes(LIMIT, "they are counted", 40.0, async || relayed(&relay).await).await;
+    let is_known = async || relay.metrics().await.contains("quash_relay_lag_seconds{relay=\"shop\"} 0");
+    eventually(LIMIT, "nothing waits", is_known).await;
     let metrics = relay.metrics().await;
-    assert!(metrics.contains("quash_relay_lag_seconds{relay=\"shop\"} 0"), "{metrics}");
     for unknown in ["quash_relay_lag_bytes{", "quash_relay_transactions_total{"] {
         assert!(!metrics.contains(unknown), "an outbox knows nothing of a log: {metrics}");
     }
@@ -155,8 +156,8 @@ async fn a_database_that_crashes_is_waited_for() {
     outbox.is_empty().await;
     outbox.postgres.kill();
     eventually(LIMIT, "it says so", async || relay.log().contains("cannot reach the database")).await;
-    let metrics = relay.metrics().await;
-    assert!(!metrics.contains("quash_relay_lag_seconds{"), "what is not known is absent: {metrics}");
+    let is_absent = async || !relay.metrics().await.contains("quash_relay_lag_seconds{");
+    eventually(LIMIT, "what is not known is absent", is_absent).await;
     let away = outbox.check("quash_outbox", "").await.ended_with(69).stdout;
     assert!(away.contains("cannot reach the database"), "{away}");
     outbox.postgres.restart("").await;
