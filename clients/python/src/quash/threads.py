@@ -1,4 +1,4 @@
-"""Starts threads of the operating system, and waits for them, also where gevent or eventlet has turned `threading` into something else."""
+"""Starts threads of the operating system and waits for them, also where gevent or eventlet has replaced `threading`."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def future() -> concurrent.futures.Future[Any]:
     """A result that one such thread sets and another waits for, with `wait`."""
     made: concurrent.futures.Future[Any] = concurrent.futures.Future()
     if is_eventlet():
-        # Its own locks are for the greenlets of one thread: a release elsewhere would wake them there, and they are lost.
-        made._condition = sys.modules["eventlet.patcher"].original("threading").Condition()  # type: ignore[attr-defined]
+        # Its own locks are for the greenlets of one thread: released elsewhere, they would wake them there.
+        made._condition = sys.modules["eventlet.patcher"].original("threading").Condition()
     return made
 
 
