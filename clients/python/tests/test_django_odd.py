@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import decimal
 import inspect
 import io
 import json
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -212,6 +215,30 @@ def test_a_migration_writes_as_it_does_without_the_client_and_says_nothing(db: s
     # Of a class of its own, which nobody declared.
     assert list(events) == []
     assert list(odd.Counted.objects.using(db).values_list("number", "text")) == [(2, "")]
+
+
+@pytest.mark.parametrize("db", ["postgres"], indirect=True)
+def test_values_are_published_as_postgresql_prints_them(db: str) -> None:
+    moment = datetime.datetime(2024, 1, 2, 3, 4, 5, 678000, tzinfo=datetime.timezone.utc)
+    values = {
+        "ident": uuid.UUID(int=7),
+        "price": decimal.Decimal("1.5"),
+        "long": decimal.Decimal("12345678901234567.1"),
+        "born": datetime.date(2024, 1, 2),
+        "seen_at": moment,
+        "cover": "a/b.txt",
+        "point": odd.Point(1, 2),
+    }
+    with declared(odd.DECLARED), captured_events() as events:
+        odd.Thing.objects.using(db).create(**values)
+        odd.Thing.objects.using(db).update(seen_at=moment.replace(microsecond=0))
+    with connections[db].cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(f'{name}::text' for name in values)} FROM odd_thing")
+        printed = dict(zip(values, cursor.fetchone(), strict=True))
+    published = dict(events[1]["after"])
+    assert {name: published[name] for name in values} == printed | {"seen_at": "2024-01-02T03:04:05+00:00"}
+    assert printed["seen_at"] == "2024-01-02 03:04:05+00"
+    assert events[0]["after"]["seen_at"] == "2024-01-02T03:04:05.678000+00:00"
 
 
 #: Keys as a shell has them, and as events do.
