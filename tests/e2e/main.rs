@@ -28,6 +28,7 @@ mod postgres;
 mod recorded;
 mod relay;
 mod sources;
+mod types;
 
 // The rules of the source tree.
 mod tidy;

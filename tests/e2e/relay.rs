@@ -11,8 +11,10 @@ use crate::scene::{LIMIT, Scene};
 
 /// A database, a queue, a cache, and relays between them.
 pub(crate) struct Relayed {
-    scene: Scene,
-    postgres: Postgres,
+    /// The queue, the cache and the binary.
+    pub(crate) scene: Scene,
+    /// The database.
+    pub(crate) postgres: Postgres,
 }
 
 /// What is cached of the table of most tests.
@@ -22,7 +24,7 @@ const BOOK_TABLE: &str = "create table book (id int primary key, author int, tit
 
 impl Relayed {
     /// Sets it with this schema and these caches.
-    async fn open(kind: Kind, schema: &str, sections: &str) -> Self {
+    pub(crate) async fn open(kind: Kind, schema: &str, sections: &str) -> Self {
         Self::of(async |sections| Scene::with(kind, sections).await, schema, sections, "").await
     }
 
@@ -45,7 +47,7 @@ impl Relayed {
     }
 
     /// Starts a relay and waits until it reads the log.
-    async fn relay(&self, name: &str) -> Worker {
+    pub(crate) async fn relay(&self, name: &str) -> Worker {
         let relay = self.scene.quash.start_relay(name);
         self.is_read().await;
         relay

@@ -93,6 +93,7 @@ def db(request: pytest.FixtureRequest, databases: None) -> Iterator[str]:
 def databases() -> Iterator[None]:
     """Both databases of the shop, with their tables."""
     import django_setup  # noqa: F401
+    from django.apps import apps
     from django.core.management import call_command
     from django.db import connections
     from shop import settings
@@ -103,6 +104,10 @@ def databases() -> Iterator[None]:
     server.start()
     for alias in settings.DATABASES:
         call_command("migrate", database=alias, run_syncdb=True, verbosity=0)
+        with connections[alias].schema_editor() as editor:
+            for model in apps.get_app_config("odd").get_models():
+                if not model._meta.managed:
+                    editor.create_model(model)
     yield
     connections.close_all()
     server.kill()

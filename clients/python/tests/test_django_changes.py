@@ -10,6 +10,7 @@ import pickle
 import uuid
 from typing import Any
 
+import django
 import django_setup  # noqa: F401
 import pytest
 from django.db import transaction
@@ -138,7 +139,8 @@ def test_what_the_database_computes_is_unknown(db: str, book: Book) -> None:
     book.stock = F("stock") + 1
     with captured_events() as events:
         book.save()
-    assert "stock" not in events[0]["after"]
+    # From 6.0 on a save returns it.
+    assert events[0]["after"].get("stock") == (1 if django.VERSION >= (6, 0) else None)
     assert events[0]["before"]["stock"] == 0
     assert "stock" in events[0]["changed"]
 

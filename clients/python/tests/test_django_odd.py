@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import decimal
+import inspect
 import io
 import json
+import re
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -16,7 +21,10 @@ import rows
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connections
+from django.db.migrations.state import ProjectState
+from django.db.models import QuerySet
 from django.test import override_settings
+from odd import methods, scenarios
 from odd import models as odd
 from odd.scenarios import ONE, SCENARIOS
 from taggit.models import Tag, TaggedItem
@@ -69,7 +77,21 @@ UNKNOWN = {
         *("odd.Priced.total before", "odd.Priced.total after"),
         "odd.Priced.amount after",
     },
+    # Of rows that were never read, and by expressions.
+    "a_model_is_saved_and_deleted_in_every_way": {
+        *("odd.Person before", "odd.Person.name before"),
+        "odd.Person.name after",
+    },
+    # Which of them were there, and under which key, is not said.
+    "a_queryset_writes_in_every_way": {"odd.Counted before", "odd.Counted.id after"},
 }
+if django.VERSION >= (5, 0):
+    # What a function gave is not handed on by then.
+    UNKNOWN["what_a_row_leaves_behind_goes_in_every_way"] = {"odd.Pet.sitter_id after", "odd.Pet.owner.name after"}
+if django.VERSION >= (6, 0):
+    # A save returns what the database computed.
+    UNKNOWN["what_the_database_computes_is_right_or_unknown"] = {"odd.Priced.total before"}
+    UNKNOWN["a_model_is_saved_and_deleted_in_every_way"] -= {"odd.Person.name after"}
 
 on_each_database = pytest.mark.parametrize(
     ("db", "name"),
@@ -163,6 +185,60 @@ def compared(db: str, name: str, spoilt: Callable[[], Any]) -> set[str]:
     assert outcomes == plain
     assert before == plainly
     return unknown
+
+
+def writing_methods() -> set[str]:
+    """What Django says of itself that it alters data."""
+    people = odd.Person(pk=1)
+    owners = [odd.Person, QuerySet, people.friends, people.clubs, people.pets, people.notes]
+    names = {name for owner in owners for name in dir(owner) if not name.startswith("_")}
+    return {name for name in names for owner in owners if getattr(getattr(owner, name, None), "alters_data", False)}
+
+
+def test_every_method_that_writes_is_called_by_a_scenario(databases: None) -> None:
+    called = "".join(inspect.getsource(module) for module in (scenarios, methods))
+    assert len(writing_methods()) > 20
+    missing = {name for name in writing_methods() if not re.search(rf"[.]{name}\b", called)}
+    assert missing == set()
+
+
+@pytest.mark.parametrize("db", ["default", "postgres"], indirect=True)
+def test_a_migration_writes_as_it_does_without_the_client_and_says_nothing(db: str) -> None:
+    past = ProjectState.from_apps(django.apps.apps).apps.get_model("odd", "Counted")
+    with declared(odd.DECLARED), captured_events() as events:
+        row = past._default_manager.using(db).create(number=1)
+        past._default_manager.using(db).update(text="u")
+        row.text = "v"
+        row.save()
+        past._default_manager.using(db).bulk_create([past(number=2)])
+        row.delete()
+    # Of a class of its own, which nobody declared.
+    assert list(events) == []
+    assert list(odd.Counted.objects.using(db).values_list("number", "text")) == [(2, "")]
+
+
+@pytest.mark.parametrize("db", ["postgres"], indirect=True)
+def test_values_are_published_as_postgresql_prints_them(db: str) -> None:
+    moment = datetime.datetime(2024, 1, 2, 3, 4, 5, 678000, tzinfo=datetime.timezone.utc)
+    values = {
+        "ident": uuid.UUID(int=7),
+        "price": decimal.Decimal("1.5"),
+        "long": decimal.Decimal("12345678901234567.1"),
+        "born": datetime.date(2024, 1, 2),
+        "seen_at": moment,
+        "cover": "a/b.txt",
+        "point": odd.Point(1, 2),
+    }
+    with declared(odd.DECLARED), captured_events() as events:
+        odd.Thing.objects.using(db).create(**values)
+        odd.Thing.objects.using(db).update(seen_at=moment.replace(microsecond=0))
+    with connections[db].cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(f'{name}::text' for name in values)} FROM odd_thing")
+        printed = dict(zip(values, cursor.fetchone(), strict=True))
+    published = dict(events[1]["after"])
+    assert {name: published[name] for name in values} == printed | {"seen_at": "2024-01-02T03:04:05+00:00"}
+    assert printed["seen_at"] == "2024-01-02 03:04:05+00"
+    assert events[0]["after"]["seen_at"] == "2024-01-02T03:04:05.678000+00:00"
 
 
 #: Keys as a shell has them, and as events do.

@@ -44,7 +44,25 @@ class Engine:
 
     def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Begins the work; the result is awaited elsewhere."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        if not threads.is_eventlet():
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = threads.future()
+
+        async def run() -> None:
+            task = asyncio.ensure_future(work)
+            # Whoever gives up cancels what it waited for.
+            future.add_done_callback(lambda _: self._loop.call_soon_threadsafe(task.cancel))
+            try:
+                result = await task
+            except BaseException as error:  # noqa: BLE001 - whoever waits for it hears of it
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(error)
+            else:
+                if future.set_running_or_notify_cancel():
+                    future.set_result(result)
+
+        asyncio.run_coroutine_threadsafe(run(), self._loop)
+        return future
 
     def call(self, work: Callable[[], None]) -> None:
         """Has its thread call this within `LINGER`, in the order in which it was asked to.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from . import engine
+from . import engine, threads
 from .address import Address, parse
 from .context import Context
 from .errors import (
@@ -135,7 +135,7 @@ class Publisher:
             return
         work = self._begin(messages)
         try:
-            work.result(max(0.0, ends - time.monotonic()))
+            threads.wait(work, max(0.0, ends - time.monotonic()))
         except concurrent.futures.TimeoutError:
             work.cancel()
             raise self._timed_out(len(documents)) from None
@@ -200,7 +200,7 @@ class Publisher:
         if running is None:
             return
         try:
-            running.submit(self._close(running)).result(LATER_SECONDS + 2 * _CLOSE_SECONDS)
+            threads.wait(running.submit(self._close(running)), LATER_SECONDS + 2 * _CLOSE_SECONDS)
         except concurrent.futures.TimeoutError:
             if running.events:
                 logger.error("%d events may never be published: their thread does not answer", running.events)

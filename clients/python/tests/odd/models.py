@@ -6,6 +6,8 @@ import uuid
 from typing import Any
 
 import django
+from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
+from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.db.models import F
 from taggit.managers import TaggableManager
@@ -197,6 +199,85 @@ class Work(models.Model):
         base_manager_name = "objects"
 
 
+def nobody() -> Person:
+    """Who takes over what is left."""
+    return Person.objects.get_or_create(pk=99, defaults={"name": "nobody"})[0]
+
+
+class Club(models.Model):
+    name = models.CharField(max_length=20, default="")
+
+    objects = QuashManager()
+
+
+class Person(models.Model):
+    name = models.CharField(max_length=20, default="")
+    friends = models.ManyToManyField("self")
+    follows = models.ManyToManyField("self", symmetrical=False, related_name="followers")
+    clubs = models.ManyToManyField(Club, through="Membership", related_name="members")
+    notes = GenericRelation("Note", content_type_field="kind", object_id_field="ident")
+
+    objects = QuashManager()
+
+
+class Membership(models.Model):
+    person = models.ForeignKey(Person, models.CASCADE)
+    club = models.ForeignKey(Club, models.CASCADE)
+    role = models.CharField(max_length=20, default="")
+
+    objects = QuashManager()
+
+    class Meta:
+        unique_together = ("person", "club")
+
+
+class Note(models.Model):
+    text = models.CharField(max_length=20, default="")
+    kind = models.ForeignKey(ContentType, models.CASCADE, db_constraint=False)
+    ident = models.PositiveIntegerField()
+    about = GenericForeignKey("kind", "ident")
+
+    objects = QuashManager()
+
+    class Meta:
+        base_manager_name = "objects"
+
+
+class Passport(models.Model):
+    person = models.OneToOneField(Person, models.CASCADE, primary_key=True)
+    number = models.ForeignKey(Counted, models.SET_NULL, null=True, to_field="number")
+
+    objects = QuashManager()
+
+
+class Pet(models.Model):
+    """Whose owner goes in every way."""
+
+    name = models.CharField(max_length=20, default="")
+    owner = models.ForeignKey(Person, models.SET_DEFAULT, null=True, default=None, related_name="pets")
+    sitter = models.ForeignKey(Person, models.SET(nobody), null=True, related_name="+")
+    vet = models.ForeignKey(Person, models.PROTECT, null=True, related_name="+")
+    home = models.ForeignKey(Club, models.RESTRICT, null=True, related_name="+")
+
+    objects = QuashManager()
+
+    class Meta:
+        base_manager_name = "objects"
+
+
+class Legacy(models.Model):
+    """Of a table that Django does not look after."""
+
+    number = models.IntegerField(primary_key=True, db_column="NUMBER")
+    text = models.TextField(db_column="Some Text", default="")
+
+    objects = QuashManager()
+
+    class Meta:
+        managed = False
+        db_table = "Odd Legacy"
+
+
 # --- written by others -----------------------------------------------------------------------------------------------
 
 #: As django-mptt's.
@@ -262,6 +343,13 @@ DECLARED: dict[str, Any] = {
     "odd.Label": "*",
     "odd.Counted": "*",
     "odd.Picky": "*",
+    "odd.Club": "*",
+    "odd.Person": ["*", "friends.name", "follows.name", "clubs.name"],
+    "odd.Membership": "*",
+    "odd.Note": "*",
+    "odd.Passport": "*",
+    "odd.Pet": ["*", "owner.name"],
+    "odd.Legacy": "*",
     "odd.Work": ["*", "writer.name", "writer.land_id", "writer.land.code"],
 }
 if HAS_GENERATED:

@@ -242,6 +242,11 @@ fn recognised<'a>(
         wal2json::decode(fields, limits, changes)
     } else if fields.op.is_some() {
         json::decode(fields, changes)
+    } else if fields.other("messageType").is_some() && fields.others.get("message").is_some() {
+        Err(malformed(
+            "this is an envelope of MassTransit: what is read is the message alone, as its raw JSON serializer writes it \
+             (UseRawJsonSerializer)",
+        ))
     } else {
         // Without backticks: where letters are grouped, what stands in them counts as what differs between letters.
         Err(malformed(

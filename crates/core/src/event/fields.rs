@@ -227,8 +227,9 @@ fn is_other(name: &str) -> bool {
     let cloud_events = matches!(name, "specversion" | "type" | "datacontenttype" | "data_base64");
     let wal2json =
         matches!(name, "action" | "table" | "timestamp" | "lsn" | "xid" | "prefix" | "content" | "change" | "nextlsn");
-    // Those by which the formats are recognised that are read once more.
-    let reread = matches!(name, "database" | "isDdl" | "record" | "metadata" | "__op" | "__table" | "__deleted");
+    // Those by which the formats are recognised that are read once more, and MassTransit, which is refused.
+    let reread =
+        matches!(name, "database" | "isDdl" | "record" | "metadata" | "__op" | "__table" | "__deleted" | "messageType");
     wal2json || debezium || cloud_events || reread || name.starts_with("iodebezium")
 }
 

@@ -7,16 +7,90 @@ use super::Value;
 /// Deeper arrays are no columns of anybody; PostgreSQL itself ends at six dimensions.
 const DEPTH_MAX: usize = 6;
 
-/// What a text is, given the name of the column's type, as `integer[]` or `jsonb`; `None` where it cannot be read, which makes
-/// the column unknown.
+/// What a text is, given the name of the column's type as PostgreSQL prints it, without its length: `integer[]`, `jsonb`, `mood`.
+/// `None` where it cannot be read, or where the name says too little, which makes the column unknown.
 #[must_use]
 pub fn typed<'a>(kind: &str, text: Cow<'a, str>) -> Option<Value<'a>> {
     match kind.strip_suffix("[]") {
-        Some(element) => array(element.trim_end_matches("[]"), &text),
+        Some(element) => array(plain(element.trim_end_matches("[]")), &text),
         None if matches!(kind, "json" | "jsonb") => json(&text),
+        None if is_integer(kind) => text.parse().ok().map(Value::Int),
+        None if kind == "boolean" => truth(&text),
+        None if !is_built_in(kind) && may_be_a_domain(&text) => None,
         None => Some(Value::Text(text)),
     }
 }
+
+/// The name of a type without its length or precision: `numeric(10,2)` is `numeric`, `timestamp(3) with time zone` keeps its zone.
+pub(super) fn plain(kind: &str) -> Cow<'_, str> {
+    let Some((head, rest)) = kind.split_once('(') else { return Cow::Borrowed(kind) };
+    match rest.split_once(')') {
+        Some((_, "")) => Cow::Borrowed(head),
+        Some((_, tail)) => Cow::Owned(format!("{head}{tail}")),
+        None => Cow::Borrowed(kind),
+    }
+}
+
+/// Whether values of this type are integers that JSON keeps.
+pub(super) fn is_integer(kind: &str) -> bool {
+    matches!(kind, "smallint" | "integer" | "bigint" | "oid")
+}
+
+/// Whether JSON has no number for some of the values of this type: NaN and the infinities.
+pub(super) fn has_no_number(kind: &str) -> bool {
+    matches!(kind, "real" | "double precision" | "numeric")
+}
+
+fn truth<'a>(text: &str) -> Option<Value<'a>> {
+    match text {
+        "t" => Some(Value::Bool(true)),
+        "f" => Some(Value::Bool(false)),
+        _ => None,
+    }
+}
+
+/// Whether a text of a type that is not built in may be of a domain over something that is no text: an array, JSON, a truth value.
+/// The name of the type does not tell it from a label of an enumeration.
+fn may_be_a_domain(text: &str) -> bool {
+    let nested = [('{', '}'), ('[', ']'), ('"', '"')];
+    matches!(text, "t" | "f" | "true" | "false" | "null")
+        || nested.iter().any(|(begin, end)| text.starts_with(*begin) && text.ends_with(*end))
+        || (text.starts_with('[') && text.contains("]={"))
+}
+
+fn is_built_in(kind: &str) -> bool {
+    BUILT_IN.contains(&kind) || (kind.starts_with("reg") && !kind.contains('.'))
+}
+
+/// Types of PostgreSQL, and of its usual extensions, whose values may look as if they were of another.
+const BUILT_IN: [&str; 25] = [
+    "text",
+    "character varying",
+    "character",
+    // As PostgreSQL writes it, and as wal2json does.
+    "\"char\"",
+    "char",
+    "name",
+    "xml",
+    "refcursor",
+    "line",
+    "path",
+    "lseg",
+    "tsvector",
+    "int4range",
+    "int8range",
+    "numrange",
+    "tsrange",
+    "tstzrange",
+    "daterange",
+    "int4multirange",
+    "int8multirange",
+    "nummultirange",
+    "tsmultirange",
+    "tstzmultirange",
+    "datemultirange",
+    "citext",
+];
 
 /// What a JSON text holds.
 pub(super) fn json(text: &str) -> Option<Value<'static>> {
@@ -24,10 +98,10 @@ pub(super) fn json(text: &str) -> Option<Value<'static>> {
 }
 
 /// An array as a list: `{1,NULL,"a b"}`, `{{1},{2}}`, `[0:1]={1,2}`.
-fn array(element: &str, text: &str) -> Option<Value<'static>> {
+fn array(element: Cow<'_, str>, text: &str) -> Option<Value<'static>> {
     let begin = if text.starts_with('[') { text.find("={")? + 1 } else { 0 };
     let separator = if element == "box" { b';' } else { b',' };
-    let mut reader = Reader { bytes: text.as_bytes(), at: begin, element, separator };
+    let mut reader = Reader { bytes: text.as_bytes(), at: begin, element: &element, separator };
     let list = reader.list(1)?;
     (reader.at == text.len()).then_some(list)
 }
@@ -97,16 +171,7 @@ impl Reader<'_> {
 
     /// An element as the same value outside of an array comes.
     fn value(&self, text: String) -> Option<Value<'static>> {
-        match self.element {
-            "smallint" | "integer" | "bigint" | "oid" => text.parse().ok().map(Value::Int),
-            "boolean" => match text.as_str() {
-                "t" => Some(Value::Bool(true)),
-                "f" => Some(Value::Bool(false)),
-                _ => None,
-            },
-            "json" | "jsonb" => json(&text),
-            _ => Some(Value::Text(text.into())),
-        }
+        typed(self.element, Cow::Owned(text))
     }
 }
 
@@ -139,6 +204,11 @@ mod tests {
             ("jsonb", r#"{"a": [1, "x"]}"#, Some(json!({"a": [1, "x"]}))),
             ("json", "5", Some(json!(5))),
             ("text", "{5,6}", Some(json!("{5,6}"))),
+            ("ids", "{5,6}", None),
+            ("ids[]", r#"{"{5,6}"}"#, None),
+            ("mood[]", "{ok,bad}", Some(json!(["ok", "bad"]))),
+            ("numeric", "1.50", Some(json!("1.50"))),
+            ("bigint", "x", None),
             ("integer[]", "{5,x}", None),
             ("integer[]", "{5,6", None),
             ("integer[]", "{5}}", None),

@@ -7,12 +7,14 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 
 use super::batch::scalars;
 use super::read::{Text, push, twice, unique};
-use super::{Row, Value, postgres};
+use super::{Row, Type, Types, Value, postgres};
 
 /// A list of columns, each `{"name": …, "type": …, "value": …}`.
 pub(super) struct Tuple<'a> {
     /// The columns with a name; those without a value are null.
     pub(super) row: Row<'a>,
+    /// What they are in the application, where their types say so.
+    pub(super) types: Types<'a>,
     /// Whether every column has a value; those of `pk` have none.
     pub(super) valued: bool,
     /// Whether it is such a list at all. A field of this name in another format may be anything.
@@ -20,7 +22,7 @@ pub(super) struct Tuple<'a> {
 }
 
 impl Tuple<'_> {
-    const WRONG: Self = Self { row: Row(Vec::new()), valued: false, valid: false };
+    const WRONG: Self = Self { row: Row(Vec::new()), types: Types(Vec::new()), valued: false, valid: false };
 }
 
 impl<'de> Deserialize<'de> for Tuple<'de> {
@@ -50,17 +52,62 @@ impl<'de> Visitor<'de> for TupleVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut columns: A) -> Result<Self::Value, A::Error> {
-        let mut tuple = Tuple { row: Row(Vec::new()), valued: true, valid: true };
-        while let Some(Column { name, value, is_known }) = columns.next_element::<Column<'_>>()? {
+        let mut tuple = Tuple { valued: true, valid: true, ..Tuple::WRONG };
+        let (mut quoted, mut nulls) = (false, Vec::new());
+        while let Some(Column { name, value, kind }) = columns.next_element::<Column<'_>>()? {
             tuple.valued &= value.is_some();
-            match name {
-                Some(name) if is_known => push(&mut tuple.row, name, value.unwrap_or(Value::Null))?,
-                Some(_) => {}
-                None => tuple.valid = false,
+            let Some(name) = name else {
+                tuple.valid = false;
+                continue;
+            };
+            let value = value.unwrap_or(Value::Null);
+            let Some(kind) = kind else {
+                push(&mut tuple.row, name, value)?;
+                continue;
+            };
+            let kind = &*postgres::plain(&kind);
+            quoted |= postgres::is_integer(kind) && matches!(value, Value::Text(_));
+            if value == Value::Null && postgres::has_no_number(kind) {
+                nulls.push(name.clone());
             }
+            let Some(value) = typed(kind, value) else { continue };
+            if let Some(word) = word(kind, &value) {
+                tuple.types.0.push((name.clone(), word));
+            }
+            push(&mut tuple.row, name, value)?;
         }
         unique(&tuple.row)?;
+        // NaN and the infinities are null as well, but where numbers come in quotes.
+        if !quoted && !nulls.is_empty() {
+            tuple.row.0.retain(|(name, _)| !nulls.contains(name));
+        }
         Ok(tuple)
+    }
+}
+
+/// What a value is, given its type; `None` where it cannot be read, which makes the column unknown.
+fn typed<'a>(kind: &str, value: Value<'a>) -> Option<Value<'a>> {
+    match value {
+        // Alone among the types it comes without its beginning.
+        Value::Text(text) if kind == "bytea" => {
+            let is_hex = text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+            is_hex.then(|| Value::Text(Cow::Owned(format!("\\x{text}"))))
+        }
+        Value::Text(text) => postgres::typed(kind, text),
+        other => Some(other),
+    }
+}
+
+/// What the values of a type are in the application.
+fn word(kind: &str, value: &Value<'_>) -> Option<Type> {
+    match (kind, value) {
+        ("numeric", Value::Text(_)) => Some(Type::Decimal),
+        ("real" | "double precision", _) => Some(Type::Float),
+        ("date", _) => Some(Type::Date),
+        ("time without time zone", _) => Some(Type::Time),
+        ("timestamp without time zone" | "timestamp with time zone", _) => Some(Type::Datetime),
+        ("uuid", _) => Some(Type::Uuid),
+        _ => None,
     }
 }
 
@@ -68,8 +115,8 @@ impl<'de> Visitor<'de> for TupleVisitor {
 struct Column<'a> {
     name: Option<Cow<'a, str>>,
     value: Option<Value<'a>>,
-    /// Whether the value could be read by its type.
-    is_known: bool,
+    /// Of its type, as `numeric(10,2)`.
+    kind: Option<Cow<'a, str>>,
 }
 
 impl<'de> Deserialize<'de> for Column<'de> {
@@ -112,11 +159,6 @@ impl<'de> Visitor<'de> for ColumnVisitor {
             }
         }
         let text = |value| if let Value::Text(text) = value { Some(text) } else { None };
-        let (name, kind) = (name.and_then(text), kind.and_then(text));
-        let typed = match (value, kind) {
-            (Some(Value::Text(text)), Some(kind)) => postgres::typed(&kind, text),
-            (value, _) => return Ok(Column { name, value, is_known: true }),
-        };
-        Ok(Column { name, is_known: typed.is_some(), value: Some(typed.unwrap_or(Value::Null)) })
+        Ok(Column { name: name.and_then(text), value, kind: kind.and_then(text) })
     }
 }

@@ -76,7 +76,13 @@ impl Type {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Types<'a>(pub Vec<(Cow<'a, str>, Type)>);
 
-impl Types<'_> {
+impl<'a> Types<'a> {
+    /// Adds those of columns that have none yet.
+    pub(super) fn join(&mut self, others: Self) {
+        let more = others.0.into_iter().filter(|(name, _)| !self.0.iter().any(|(known, _)| known == name));
+        self.0.extend(more.collect::<Vec<(Cow<'a, str>, Type)>>());
+    }
+
     /// The type of the value at a path.
     #[must_use]
     pub fn at<S: AsRef<str>>(&self, path: &[S]) -> Option<Type> {

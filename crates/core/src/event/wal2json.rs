@@ -10,7 +10,7 @@ use super::fields::{Fields, Shape};
 use super::problem::{malformed, quoted, within};
 use super::read::Lookup;
 use super::tuple::Tuple;
-use super::{Change, DecodeError, Event, EventLimits, Op, Row, Value, time};
+use super::{Change, DecodeError, Event, EventLimits, Op, Row, Types, Value, time};
 
 /// Whether an object looks like wal2json's, of either version.
 pub(super) fn is_change(fields: &Fields<'_>) -> bool {
@@ -57,8 +57,9 @@ fn is_version_1(fields: &Fields<'_>) -> bool {
 }
 
 fn event<'a>(op: Op, fields: &mut Fields<'a>) -> Result<Event<'a>, DecodeError> {
-    let columns = image("columns", fields.columns.take())?;
-    let identity = image("identity", fields.identity.take())?;
+    let mut types = Types::default();
+    let columns = image("columns", fields.columns.take(), &mut types)?;
+    let identity = image("identity", fields.identity.take(), &mut types)?;
     if columns.is_none() && matches!(op, Op::Create | Op::Update) {
         return Err(malformed(format!("no `columns`, which a row that was {}d has", op.name())));
     }
@@ -78,7 +79,7 @@ fn event<'a>(op: Op, fields: &mut Fields<'a>) -> Result<Event<'a>, DecodeError> 
         after,
         filled: false,
         changed: None,
-        types: super::Types::default(),
+        types,
         relation: None,
         // Its spelling depends on the server's settings, and no invalidation depends on it.
         time_us: fields.other_text("timestamp").and_then(|text| time::text_us(&text)),
@@ -102,10 +103,13 @@ fn schema_name(raw: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, DecodeErr
 }
 
 /// Columns that are absent (unchanged and stored out of line) are unknown.
-fn image<'a>(name: &str, tuple: Option<Tuple<'a>>) -> Result<Option<Row<'a>>, DecodeError> {
+fn image<'a>(name: &str, tuple: Option<Tuple<'a>>, types: &mut Types<'a>) -> Result<Option<Row<'a>>, DecodeError> {
     match tuple {
         None => Ok(None),
-        Some(tuple) if tuple.valid && tuple.valued => Ok(Some(tuple.row)),
+        Some(tuple) if tuple.valid && tuple.valued => {
+            types.join(tuple.types);
+            Ok(Some(tuple.row))
+        }
         Some(_) => Err(malformed(format!("`{name}` is no list of columns with `name` and `value`"))),
     }
 }

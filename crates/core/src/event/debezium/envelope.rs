@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::logical::{Schemas, unzoned_date};
+use super::logical::{Database, Schemas, is_decimal_of_java, unzoned_date};
 use super::{UNAVAILABLE, UNAVAILABLE_BYTES};
 use crate::event::fields::{Fields, object, text};
 use crate::event::problem::{malformed, quoted};
@@ -91,15 +91,21 @@ impl<'a> Envelope<'a> {
         }
         let fillings = self.may_hold_fillings(op).then(|| schema.and_then(Schemas::read)).flatten();
         let filled = self.forget_what_was_not_logged(op, fillings.as_ref());
+        let mut types = Types::default();
         if let Some(schemas) = fillings.or_else(|| schema.and_then(Schemas::of)) {
-            schemas.apply("before", &mut self.before);
-            schemas.apply("after", &mut self.after);
-        } else if schema.is_none() {
-            let images = [&mut self.before, &mut self.after].into_iter().flatten();
-            images.flat_map(|row| &mut row.0).for_each(|(_, value)| unzoned_date(value));
+            let database = self.database();
+            schemas.apply("before", &mut self.before, database);
+            schemas.apply("after", &mut self.after, database);
+            types = schemas.types("before", self.before.as_ref());
+            types.join(schemas.types("after", self.after.as_ref()));
+        } else {
+            let is_postgres = self.database() == Database::Postgres;
+            for image in [&mut self.before, &mut self.after].into_iter().flatten() {
+                image.0.retain_mut(|(_, value)| plain(value, schema.is_none(), is_postgres));
+            }
         }
         Ok(Event {
-            types: Types::default(),
+            types,
             id: self.id.map(Cow::Owned),
             source: self.source,
             entity: self.table.entity()?,
@@ -166,6 +172,11 @@ impl<'a> Envelope<'a> {
         self.connector.as_deref().is_none_or(|connector| connector == "postgresql")
     }
 
+    /// Whose rows they are.
+    pub(super) fn database(&self) -> Database {
+        if self.is_of_postgres() { Database::Postgres } else { Database::Other }
+    }
+
     fn may_hold_fillings(&self, op: Op) -> bool {
         self.is_of_postgres() && self.before.is_some() && matches!(op, Op::Update | Op::Delete)
     }
@@ -212,6 +223,18 @@ fn is_unavailable(value: &Value<'_>) -> bool {
         Value::List(items) => matches!(items.as_slice(), [only] if is_unavailable(only)),
         Value::Object(row) => matches!(row.0.as_slice(), [(name, _)] if name == UNAVAILABLE),
         _ => false,
+    }
+}
+
+/// Reads a value of which no schema says more than that it is text; `false` where it may be a decimal whose spelling is not known.
+fn plain(value: &mut Value<'_>, may_be_a_day: bool, is_postgres: bool) -> bool {
+    if may_be_a_day {
+        unzoned_date(value);
+    }
+    match value {
+        Value::Text(text) => !is_postgres || !is_decimal_of_java(text),
+        Value::List(items) => items.iter_mut().all(|item| plain(item, may_be_a_day, is_postgres)),
+        _ => true,
     }
 }
 

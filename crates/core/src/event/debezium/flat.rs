@@ -71,10 +71,12 @@ fn event<'a>(row: Row<'a>, schema: Option<&'a RawValue>, key: Row<'a>) -> Result
         after,
         key,
     };
+    let database = envelope.database();
     let mut event = envelope.event(None)?;
     if let Some(schemas) = schema.and_then(Schemas::flat) {
-        schemas.apply("", &mut event.before);
-        schemas.apply("", &mut event.after);
+        schemas.apply("", &mut event.before, database);
+        schemas.apply("", &mut event.after, database);
+        event.types = schemas.types("", event.before.as_ref().or(event.after.as_ref()));
     }
     Ok(Change::Event(event))
 }

@@ -95,6 +95,9 @@ fn what_no_format_knows_is_refused_and_says_what_is_known() {
     for body in ["5", "true", "{}", r#"{"id":1}"#] {
         check_malformed(body, Format::Auto, "no format recognised: expected an object with entity and op");
     }
+    let enveloped =
+        r#"{"messageId":"1","messageType":["urn:message:Shop:Changed"],"message":{"entity":"a.B","op":"truncate"}}"#;
+    check_malformed(enveloped, Format::Auto, "an envelope of MassTransit");
     check_malformed(r#"{"op":"update"}"#, Format::Auto, "native event: no `entity`");
 }
 

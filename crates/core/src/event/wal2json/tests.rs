@@ -1,7 +1,7 @@
 //! Promises of wal2json.
 
-use crate::event::testing::{check, check_malformed, event, int, row, text};
-use crate::event::{Event, Format, Op, Value};
+use crate::event::testing::{check, check_malformed, decoded, event, int, row, text};
+use crate::event::{Change, Event, Format, Op, Type, Types, Value};
 
 #[test]
 fn every_action_on_rows_is_an_event() {
@@ -14,6 +14,7 @@ fn every_action_on_rows_is_an_event() {
                 ("b", text("Backup and Restore")),
                 ("c", text("2019-12-29 04:58:34.806671")),
             ])),
+            types: Types(vec![("c".into(), Type::Datetime)]),
             ..event("public.table3_with_pk", Op::Create)
         }],
     );
@@ -62,6 +63,54 @@ fn arrays_and_json_are_what_they_hold_and_unknown_where_they_cannot_be_read() {
             ])),
             ..event("public.post", Op::Update)
         }],
+    );
+}
+
+#[test]
+fn values_are_what_the_database_prints_of_them_or_unknown() {
+    let read = |kind: &str, value: &str| {
+        let column = format!(r#"{{"name":"x","type":"{kind}","value":{value}}}"#);
+        let body = format!(r#"{{"action":"I","schema":"public","table":"t","columns":[{column}]}}"#);
+        match decoded(&body, Format::Wal2json, &[]).map(|mut changes| changes.pop()) {
+            Ok(Some(Change::Event(event))) => event.after.and_then(|mut row| row.take("x")),
+            other => panic!("{body}: {other:?}"),
+        }
+    };
+    let cases = [
+        ("bytea", r#""00ff""#, Some(text("\\x00ff"))),
+        ("bytea", r#""""#, Some(text("\\x"))),
+        // As the setting `bytea_output` may have it.
+        ("bytea", r#""0ff""#, None),
+        // As it comes with `numeric-data-types-as-string`.
+        ("bigint", r#""5""#, Some(int(5))),
+        ("numeric(10,2)", r#""1.50""#, Some(text("1.50"))),
+        ("numeric(10,2)", r#""NaN""#, Some(text("NaN"))),
+        // NaN is null as well.
+        ("numeric(10,2)", "null", None),
+        ("double precision", "null", None),
+        ("integer", "null", Some(Value::Null)),
+        ("text", r#""t""#, Some(text("t"))),
+        ("character varying(3)", r#""{1}""#, Some(text("{1}"))),
+        ("timestamp(3) with time zone", r#""2024-01-02 03:04:05+00""#, Some(text("2024-01-02 03:04:05+00"))),
+        // A label of an enumeration, or a domain over an array, JSON or a truth value.
+        ("mood", r#""ok""#, Some(text("ok"))),
+        ("mood", r#""t""#, None),
+        ("shop.ids", r#""{7,8}""#, None),
+        ("doc", r#""[1]""#, None),
+        ("int4multirange", r#""{[1,3)}""#, Some(text("{[1,3)}"))),
+    ];
+    for (kind, value, expected) in cases {
+        assert_eq!(read(kind, value), expected, "{value} as {kind}");
+    }
+}
+
+#[test]
+fn null_is_null_where_numbers_come_in_quotes() {
+    check(
+        r#"{"action":"I","schema":"public","table":"t","columns":[{"name":"id","type":"integer","value":"1"},
+            {"name":"price","type":"numeric(10,2)","value":null}]}"#,
+        Format::Wal2json,
+        [Event { after: Some(row([("id", int(1)), ("price", Value::Null)])), ..event("public.t", Op::Create) }],
     );
 }
 

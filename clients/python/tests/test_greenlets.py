@@ -1,4 +1,4 @@
-"""Publishes under gevent, in processes of its own, since it turns threads into greenlets for good."""
+"""Publishes under gevent and eventlet, in processes of their own, since they turn threads into greenlets for good."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from brokers import Broker
 
 #: Seconds that a slow machine may take for anything.
 LIMIT = 60
 
-BEGIN = """
-from gevent import monkey
-monkey.patch_all()
+PATCHES = {
+    "gevent": "from gevent import monkey; monkey.patch_all()",
+    "eventlet": "import eventlet; eventlet.monkey_patch()",
+}
 
+BEGIN = """
 import asyncio, json, sys, threading, time
 import quash
 from quash import Event, publisher
@@ -80,6 +83,11 @@ print(json.dumps({"others_ran": len(ran) > 10, "told": told}))
 )
 
 
+@pytest.fixture(params=PATCHES)
+def patch(request: pytest.FixtureRequest) -> str:
+    return PATCHES[request.param]
+
+
 def start(program: str, broker: Broker, name: str) -> subprocess.Popen[str]:
     here = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src"), "PYTHONWARNINGS": "ignore"}
     # By name, which must be resolved.
@@ -94,17 +102,17 @@ def ended(process: subprocess.Popen[str]) -> Any:
     return json.loads(printed.splitlines()[-1])
 
 
-def test_greenlets_publish_and_no_event_loop_runs_among_them(broker: Broker, name: str) -> None:
+def test_greenlets_publish_and_no_event_loop_runs_among_them(patch: str, broker: Broker, name: str) -> None:
     broker.declare(name)
-    assert ended(start(MANY, broker, name)) == {"has_loop": False}
+    assert ended(start(patch + MANY, broker, name)) == {"has_loop": False}
     bodies = [json.loads(arrived.body) for arrived in broker.arrived(name)]
     events = [event for body in bodies for event in body.get("events", [body])]
     assert sorted(event["key"]["id"] for event in events) == list(range(100))
 
 
-def test_a_broker_that_hangs_holds_up_no_other_greenlet(own_broker: Broker, name: str) -> None:
+def test_a_broker_that_hangs_holds_up_no_other_greenlet(patch: str, own_broker: Broker, name: str) -> None:
     own_broker.declare(name)
-    process = start(HUNG, own_broker, name)
+    process = start(patch + HUNG, own_broker, name)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     own_broker.server.pause()
