@@ -1,23 +1,29 @@
 //! Proves that whatever stands in a queue has exactly its outcome, and that the good events around it are done.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use quash_e2e::poison::{self, Poison};
 use quash_e2e::raw::{RawAmqp, publish_raw_nats, publish_raw_redis};
-use quash_e2e::{Broker, Kind, Quash, Queue, RedisServer, Worker, becomes, get};
+use quash_e2e::{Broker, Kind, Quash, Queue, RedisServer, Worker, becomes, eventually, get};
 use quash_transport::{Headers, Message};
 use serde_json::{Value, json};
+use tokio::time::{interval, timeout};
 
-use crate::scene::{LIMIT, gone, on_every_broker};
+use crate::scene::{LIMIT, bodies, gone, on_every_broker, products, updates};
 
 /// The header by which a letter is known whose body others have as well.
 const NAME: &str = "poison";
+
+/// How often something is asked for.
+const PACE: Duration = Duration::from_millis(50);
 
 /// Keys that nothing in the corpus is about.
 const BYSTANDERS: [&str; 9] =
     ["product:other", "productx", "page:other:1", "page:", "strict:1", "tag:other", "tagged:other", "price:1.00", "w9"];
 
-on_every_broker!(everything_in_the_corpus_has_its_outcome);
+on_every_broker!(everything_in_the_corpus_has_its_outcome, a_hostile_neighbour_holds_up_no_good_event);
 
 async fn everything_in_the_corpus_has_its_outcome(kind: Kind) {
     let corpus = Corpus::read(kind);
@@ -27,8 +33,17 @@ async fn everything_in_the_corpus_has_its_outcome(kind: Kind) {
     let good = site.publish(&corpus).await;
     site.cache.fill(&good).await;
     let mut worker = site.quash.worker("alone").await;
+    let letters = corpus.all.iter().filter(|poison| poison.letter.is_some()).count() as u64;
     let done = async {
         gone(&site.cache, &good).await;
+        // More, or none of some, is said by name below.
+        let mut pace = interval(PACE);
+        _ = timeout(LIMIT, async {
+            while site.dead_letters().await < letters {
+                pace.tick().await;
+            }
+        })
+        .await;
         for queue in site.queues.values() {
             queue.drained(LIMIT).await;
         }
@@ -48,11 +63,56 @@ async fn everything_in_the_corpus_has_its_outcome(kind: Kind) {
     assert_eq!(worker.terminate().await, 0);
 }
 
+/// How often good events come, and how many at once.
+const ROUNDS: u32 = 6;
+const AT_ONCE: u32 = 50;
+/// So many that the neighbour left may still wait when it sends more.
+const WAITING: u64 = 500;
+/// Larger bodies would be what is waited for.
+const SMALL: usize = 16 * 1024;
+
+async fn a_hostile_neighbour_holds_up_no_good_event(kind: Kind) {
+    let mut corpus = Corpus::read(kind);
+    corpus.all.retain(|poison| poison.body.len() < SMALL && poison.raw.iter().all(|raw| raw.len() < SMALL));
+    let site = Site::on(Broker::spacious(kind).await, &corpus).await;
+    let mut worker = site.quash.worker("alone").await;
+    let over = AtomicBool::new(false);
+    let neighbour = async {
+        while !over.load(Ordering::Relaxed) {
+            site.publish(&corpus).await;
+            let few = async || site.queues["auto"].backlog().await.ready < WAITING;
+            eventually(LIMIT, "the worker keeps up", few).await;
+        }
+    };
+    let good = async {
+        for round in 0..ROUNDS {
+            let keys = products(round * AT_ONCE..(round + 1) * AT_ONCE);
+            site.cache.fill(&keys).await;
+            site.queues["auto"].publish(bodies(&updates(round * AT_ONCE..(round + 1) * AT_ONCE))).await;
+            if round == ROUNDS / 2 {
+                worker.restart();
+            }
+            gone(&site.cache, &keys).await;
+        }
+        over.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(neighbour, good);
+    worker.ready().await;
+    for queue in site.queues.values() {
+        queue.drained(LIMIT).await;
+    }
+    let letters = site.letters().await;
+    let found: BTreeSet<&str> = letters.iter().filter_map(|letter| Some(&*corpus.of_letter(letter)?.case)).collect();
+    let lost = corpus.all.iter().filter(|poison| poison.letter.is_some() && !found.contains(&*poison.case));
+    assert_eq!(lost.map(|poison| &poison.case).collect::<Vec<_>>(), Vec::<&String>::new(), "each bad one is a letter");
+    assert!(worker.lives() && !worker.log().contains("panicked"), "{}", worker.log());
+}
+
 /// Returns only when the worker says that it is not ready, with what it says. The driver for NATS loses its connection at what it
 /// cannot read, so that a worker there is not ready for a moment; it only must not stop answering.
 async fn unready(worker: &Worker, kind: Kind) -> String {
     let page = if kind == Kind::Nats { "/livez" } else { "/readyz" };
-    let mut pace = tokio::time::interval(std::time::Duration::from_millis(50));
+    let mut pace = interval(PACE);
     loop {
         pace.tick().await;
         match get(worker.admin(), page).await {
@@ -261,6 +321,14 @@ impl Site {
             stale.map(|key| format!("{}: {:?} is stale", poison.case, &key[..key.len().min(80)]))
         });
         swept.chain(stale).collect()
+    }
+
+    async fn dead_letters(&self) -> u64 {
+        let mut count = 0;
+        for queue in self.queues.values() {
+            count += queue.dead_letters().await;
+        }
+        count
     }
 
     async fn letters(&self) -> Vec<Letter> {

@@ -17,6 +17,7 @@ use crate::resolver::Resolver;
 use crate::rule::set::{Cache, Found};
 use crate::rule::{RuleError, Widened};
 use crate::scope::{Part, Scope};
+use crate::steps;
 use crate::undeclared::Undeclared;
 
 /// What each event of a message adds to what all of them together may ask for beyond one event's limit. Events of a few
@@ -204,6 +205,7 @@ impl Asking<'_, '_, '_> {
     }
 
     fn remove(&mut self, cache: &Cache, targets: TargetSet, set: &KeySet<'_>) -> Result<(), KeyError> {
+        steps::taken(1);
         let max_keys = self.max_keys;
         let mut logical = std::mem::take(&mut self.batch.logical);
         let mut physical = Physical::new(self, Some(cache), targets);
