@@ -48,8 +48,8 @@ impl<'a> Row<'a> {
     /// The value of a column, `None` when the row does not carry it.
     #[must_use]
     pub fn get(&self, column: &str) -> Option<&Value<'a>> {
-        let place = self.place(column)?;
-        Some(&self.0[place].1)
+        let index = self.index(column)?;
+        Some(&self.0[index].1)
     }
 
     /// The value at a path of column names, walking into objects; `None` when any step is missing.
@@ -70,14 +70,14 @@ impl<'a> Row<'a> {
 
     /// Takes the value of a column out.
     pub fn take(&mut self, column: &str) -> Option<Value<'a>> {
-        let place = self.place(column)?;
-        Some(self.0.remove(place).1)
+        let index = self.index(column)?;
+        Some(self.0.remove(index).1)
     }
 
-    fn place(&self, column: &str) -> Option<usize> {
-        let place = self.0.iter().position(|(name, _)| name == column);
-        steps::taken(place.map_or(self.0.len(), |place| place + 1));
-        place
+    fn index(&self, column: &str) -> Option<usize> {
+        let index = self.0.iter().position(|(name, _)| name == column);
+        steps::taken(index.map_or(self.0.len(), |index| index + 1));
+        index
     }
 
     /// Whether there is no column at all.
