@@ -28,8 +28,8 @@ const NOISE_STEPS: u64 = 1000;
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match &arguments[..] {
-        [_, child, place, n] if child == "--resolve" => {
-            resolve(place.parse().expect("a place"), n.parse().expect("a number"));
+        [_, child, index, n] if child == "--resolve" => {
+            resolve(index.parse().expect("a index"), n.parse().expect("a number"));
         }
         _ => compare(),
     }
@@ -47,9 +47,9 @@ fn compare() {
     let cases = cases();
     assert!(cases.len() >= 20, "there are cases");
     let mut dear = Vec::new();
-    for (place, case) in cases.iter().enumerate() {
+    for (index, case) in cases.iter().enumerate() {
         let n = case["n"].as_u64().expect("a number");
-        let [one, four] = [n, 4 * n].map(|n| measured(place, n));
+        let [one, four] = [n, 4 * n].map(|n| measured(index, n));
         println!("{}: {one:?}, then {four:?}", case["case"]);
         assert_eq!(one.outcome, four.outcome, "{}: another outcome", case["case"]);
         if four.steps > MOST * one.steps.max(NOISE_STEPS) || four.kib > MOST * one.kib.max(NOISE_KIB) {
@@ -67,9 +67,9 @@ struct Cost {
     kib: u64,
 }
 
-fn measured(place: usize, n: u64) -> Cost {
+fn measured(index: usize, n: u64) -> Cost {
     let mut child = Command::new(std::env::current_exe().expect("this is a program"));
-    let output = child.args(["--resolve", &place.to_string(), &n.to_string()]).output().expect("it runs");
+    let output = child.args(["--resolve", &index.to_string(), &n.to_string()]).output().expect("it runs");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     let [outcome, steps, kib] = said.split_whitespace().collect::<Vec<_>>()[..] else { panic!("it says {said}") };
@@ -77,8 +77,8 @@ fn measured(place: usize, n: u64) -> Cost {
     Cost { outcome: outcome.to_owned(), steps: number(steps), kib: number(kib) }
 }
 
-fn resolve(place: usize, n: usize) {
-    let body = bytes::bytes(&cases()[place]["body"], n);
+fn resolve(index: usize, n: usize) {
+    let body = bytes::bytes(&cases()[index]["body"], n);
     assert!(body.len() <= Limits::default().max_message_bytes, "{} bytes", body.len());
     let resolver = resolver();
     let (steps, kib) = (steps::count(), peak_kib());

@@ -118,8 +118,8 @@ mod tests {
     #[test]
     fn what_quash_wrote_is_kept_however_many_others_there_are() {
         let mut incoming = Incoming::default();
-        (0..100_000).for_each(|place| incoming.take(format!("x-{place}"), "theirs"));
-        (0..100_000).for_each(|place| incoming.take(format!("quash-{place}"), "own"));
+        (0..100_000).for_each(|index| incoming.take(format!("x-{index}"), "theirs"));
+        (0..100_000).for_each(|index| incoming.take(format!("quash-{index}"), "own"));
         let headers = incoming.headers;
         assert_eq!(headers.as_slice().len(), THEIRS_MAX + OWN_MAX);
         assert_eq!((headers.get("x-999"), headers.get("x-1000")), (Some("theirs"), None));
