@@ -17,7 +17,6 @@ use crate::resolver::Resolver;
 use crate::rule::set::{Cache, Found};
 use crate::rule::{RuleError, Widened};
 use crate::scope::{CacheId, Part, Scope};
-use crate::steps;
 use crate::undeclared::Undeclared;
 
 /// What each event of a message adds to what all of them together may ask for beyond one event's limit. Events of a few
@@ -210,7 +209,7 @@ impl Asking<'_, '_, '_> {
     }
 
     fn remove(&mut self, cache: &Cache, targets: TargetSet, set: &KeySet<'_>) -> Result<(), KeyError> {
-        steps::taken(1);
+        crate::steps::taken(1);
         let max_keys = self.max_keys;
         let mut logical = std::mem::take(&mut self.batch.logical);
         let mut physical = Physical::new(self, Some(cache), targets);

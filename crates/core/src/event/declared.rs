@@ -1,8 +1,8 @@
 //! Reads what a publisher declares about the bytes of a body, for those that are no JSON in UTF-8.
 
-use super::DecodeError;
 use super::cloud_events::Headers;
 use super::problem::{malformed, quoted};
+use super::{DecodeError, Payload};
 
 /// The names of what is read, and of what is the same on fewer characters.
 const UTF8: [&str; 5] = ["utf-8", "utf8", "us-ascii", "ascii", ""];
@@ -10,9 +10,15 @@ const UTF8: [&str; 5] = ["utf-8", "utf8", "us-ascii", "ascii", ""];
 /// Encodings that leave the bytes as they are. Some clients write the charset there.
 const AS_IT_IS: [&str; 4] = ["identity", "binary", "7bit", "8bit"];
 
+/// Reads a body, and says beside what is wrong with it what its publisher declares of its bytes.
+pub(super) fn checked(payload: Payload<'_>, read: impl FnOnce() -> Result<(), DecodeError>) -> Result<(), DecodeError> {
+    check(payload.body, payload.headers)?;
+    read().map_err(|error| beside(error, payload.headers))
+}
+
 /// Refuses a body in another charset whose bytes could be taken for UTF-8: it would be another text. What is ASCII is the
 /// same in nearly all of them.
-pub(super) fn check(body: &[u8], headers: Headers<'_>) -> Result<(), DecodeError> {
+fn check(body: &[u8], headers: Headers<'_>) -> Result<(), DecodeError> {
     match charset(headers) {
         Some(charset) if !body.is_ascii() => Err(malformed(format!(
             "{}, and the body is more than ASCII: events are JSON in UTF-8",
@@ -23,7 +29,7 @@ pub(super) fn check(body: &[u8], headers: Headers<'_>) -> Result<(), DecodeError
 }
 
 /// The same error, with what the headers say about the bytes.
-pub(super) fn beside(error: DecodeError, headers: Headers<'_>) -> DecodeError {
+fn beside(error: DecodeError, headers: Headers<'_>) -> DecodeError {
     let DecodeError::Malformed(error) = error else { return error };
     let encoding = header(headers, "content-encoding");
     let encoding = encoding.filter(|encoding| !is_one_of(&UTF8, encoding) && !is_one_of(&AS_IT_IS, encoding));

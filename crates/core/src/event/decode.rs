@@ -158,9 +158,7 @@ fn message<'a>(
         _ => None,
     };
     let fields = &mut Fields::default();
-    declared::check(body, headers)?;
-    let read = text(body).and_then(|text| fields::read(text, limits, fields));
-    read.map_err(|error| declared::beside(error, headers))?;
+    declared::checked(payload, || fields::read(text(body)?, limits, fields))?;
     if fields.shape == Shape::Scalar && body.trim_ascii_start().starts_with(b"\"") {
         return Err(malformed(
             "the body is a JSON string; where that holds JSON, publish what is in it: an outbox event router does with \

@@ -3,7 +3,6 @@
 use smallvec::SmallVec;
 
 use crate::event::{Type, Value};
-use crate::steps;
 
 /// The most arguments that a cache may have, because [`ArgSet`] is 64 bits.
 pub const MAX_ARGS: usize = 64;
@@ -109,7 +108,7 @@ const COMPARED_MAX: usize = 256;
 ///
 /// Says whether it was added.
 pub(crate) fn add_widest<'a, const N: usize>(sets: &mut SmallVec<[KeySet<'a>; N]>, set: KeySet<'a>) -> bool {
-    steps::taken(1 + sets.len().min(COMPARED_MAX));
+    crate::steps::taken(1 + sets.len().min(COMPARED_MAX));
     if sets.iter().take(COMPARED_MAX).any(|known| known.covers(&set)) {
         return false;
     }
@@ -127,7 +126,7 @@ pub(crate) fn add<'a, const N: usize>(sets: &mut SmallVec<[KeySet<'a>; N]>, set:
     if !exact_only {
         return add_widest(sets, set);
     }
-    steps::taken(1 + sets.len().min(COMPARED_MAX));
+    crate::steps::taken(1 + sets.len().min(COMPARED_MAX));
     let is_new = !sets.iter().take(COMPARED_MAX).chain(sets.last()).any(|known| *known == set);
     if is_new {
         sets.push(set);
