@@ -108,7 +108,6 @@ const COMPARED_MAX: usize = 256;
 ///
 /// Says whether it was added.
 pub(crate) fn add_widest<'a, const N: usize>(sets: &mut SmallVec<[KeySet<'a>; N]>, set: KeySet<'a>) -> bool {
-    crate::steps::taken(1 + sets.len().min(COMPARED_MAX));
     if sets.iter().take(COMPARED_MAX).any(|known| known.covers(&set)) {
         return false;
     }
@@ -123,10 +122,10 @@ pub(crate) fn add_widest<'a, const N: usize>(sets: &mut SmallVec<[KeySet<'a>; N]
 
 /// Adds a key set; where just exact ones can be removed, it takes the place of none and none takes its place.
 pub(crate) fn add<'a, const N: usize>(sets: &mut SmallVec<[KeySet<'a>; N]>, set: KeySet<'a>, exact_only: bool) -> bool {
+    crate::steps::taken(1 + sets.len().min(COMPARED_MAX));
     if !exact_only {
         return add_widest(sets, set);
     }
-    crate::steps::taken(1 + sets.len().min(COMPARED_MAX));
     let is_new = !sets.iter().take(COMPARED_MAX).chain(sets.last()).any(|known| *known == set);
     if is_new {
         sets.push(set);
