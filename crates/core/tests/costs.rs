@@ -16,6 +16,7 @@ use quash_core::rule::config::Limits;
 use quash_core::steps;
 use serde_json::{Value, json};
 
+#[expect(unreachable_pub, reason = "it is public where it is at home")]
 #[path = "../../../tests/src/poison/bytes.rs"]
 mod bytes;
 
@@ -85,7 +86,7 @@ fn resolve(index: usize, n: usize) {
     let resolution = resolver.resolve(&[Request::fresh(Payload { body: &body, headers: &[] }, Format::Auto)]);
     let outcome = match resolution.outcomes[0] {
         Resolved::Unmatched { .. } => "unmatched",
-        Resolved::Asked(_) => "asked",
+        Resolved::Matched(_) => "matched",
         Resolved::Refused(_) => "refused",
     };
     let figures = format!("{outcome} {} {}", steps::count() - steps, peak_kib() - kib);
