@@ -24,6 +24,7 @@ mod outage;
 mod outbox;
 mod oversized;
 mod page;
+mod poison;
 mod postgres;
 mod recorded;
 mod relay;

@@ -148,11 +148,11 @@ async fn to_rabbitmq(channel: &Channel, message: &Lain, due: Due) {
     if let Some(message_id) = besides("message_id") {
         properties = properties.with_message_id(message_id);
     }
-    let mut queue = message.within.as_str();
+    let queue = message.within.as_str();
     if let Some(expiration) = besides("expiration") {
         if expiration.as_str().parse::<u64>().unwrap() > EXPIRATION_MAX {
-            // Where the broker itself puts it when it has waited there.
-            queue = queue.split(".retry.").next().unwrap();
+            // It has waited there: the broker itself moves it on, and writes down that it did.
+            properties = properties.with_expiration("1".into());
         } else {
             properties = properties.with_expiration(expiration);
         }

@@ -22,7 +22,8 @@ mod http;
 mod quash;
 mod queue;
 
-// What no driver would send.
+// What no driver would send, and what no good publisher would.
+pub mod poison;
 pub mod raw;
 
 // What stands between: faults, and certificates.

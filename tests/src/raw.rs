@@ -41,12 +41,20 @@ impl RawAmqp {
     /// # Panics
     /// When the broker does not confirm.
     pub async fn publish(&mut self, queue: &str, properties: &[u8], body: &[u8]) {
+        self.try_publish(queue, properties, body).await.unwrap_or_else(|said| panic!("{said}"));
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// What the broker says when it does not confirm.
+    pub async fn try_publish(&mut self, queue: &str, properties: &[u8], body: &[u8]) -> Result<(), String> {
         let publish = [&[0, 0, 0][..], &short(queue.as_bytes()), &[0]].concat();
         self.method(1, 60, 40, &publish).await;
         let length = (body.len() as u64).to_be_bytes();
         self.frame(HEADER, 1, &[&[0, 60, 0, 0][..], &length, properties].concat()).await;
         self.frame(BODY, 1, body).await;
-        self.answered(1, 60, 80).await;
+        self.answer(1, 60, 80).await
     }
 
     async fn method(&mut self, channel: u16, class: u16, method: u16, arguments: &[u8]) {
@@ -62,6 +70,10 @@ impl RawAmqp {
 
     /// Waits for one method, and takes no other.
     async fn answered(&mut self, channel: u16, class: u16, method: u16) {
+        self.answer(channel, class, method).await.unwrap_or_else(|said| panic!("{said}"));
+    }
+
+    async fn answer(&mut self, channel: u16, class: u16, method: u16) -> Result<(), String> {
         let mut head = [0; 7];
         self.socket.read_exact(&mut head).await.expect("the broker answers");
         let size = u32::from_be_bytes([head[3], head[4], head[5], head[6]]);
@@ -69,7 +81,8 @@ impl RawAmqp {
         self.socket.read_exact(&mut payload).await.expect("the broker answers");
         let expected = [class.to_be_bytes(), method.to_be_bytes()].concat();
         let is_it = head[0] == METHOD && head[1..3] == channel.to_be_bytes() && payload[..4] == expected[..];
-        assert!(is_it, "expected {class}.{method}, got {}", String::from_utf8_lossy(&payload));
+        let said = || format!("expected {class}.{method}, got {}", String::from_utf8_lossy(&payload));
+        is_it.then_some(()).ok_or_else(said)
     }
 }
 
@@ -119,5 +132,19 @@ pub async fn publish_raw_nats(address: &str, subject: &str, messages: impl IntoI
     while !String::from_utf8_lossy(&heard).contains("PONG") {
         let read = socket.read_buf(&mut heard).await.expect("the server answers");
         assert!(read > 0 && !String::from_utf8_lossy(&heard).contains("-ERR"), "{}", String::from_utf8_lossy(&heard));
+    }
+}
+
+/// Appends entries to a stream with these names and values, byte for byte.
+///
+/// # Panics
+/// When the server does not take one.
+pub async fn publish_raw_redis(address: &str, stream: &str, entries: impl IntoIterator<Item = Vec<Vec<u8>>>) {
+    let client = redis::Client::open(format!("redis://{address}/0")).expect("an address");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("the server listens");
+    for fields in entries {
+        let mut entry = redis::cmd("XADD");
+        entry.arg(stream).arg("*").arg(fields);
+        let () = entry.exec_async(&mut connection).await.expect("the server takes it");
     }
 }

@@ -209,6 +209,7 @@ impl Asking<'_, '_, '_> {
     }
 
     fn remove(&mut self, cache: &Cache, targets: TargetSet, set: &KeySet<'_>) -> Result<(), KeyError> {
+        crate::steps::taken(1);
         let max_keys = self.max_keys;
         let mut logical = std::mem::take(&mut self.batch.logical);
         let mut physical = Physical::new(self, Some(cache), targets);

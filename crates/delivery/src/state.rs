@@ -52,11 +52,13 @@ impl State {
         }
         let named: Vec<Option<TargetId>> = named(headers).map(target).collect();
         let known = named.iter().copied().flatten().collect();
+        // A copy that waited for a later pass names the targets that it is for; without them nothing was done yet.
+        let pass = number(headers, headers::PASS).filter(|_| !named.is_empty());
         Self {
             attempt: number(headers, headers::ATTEMPT).unwrap_or(1).max(1),
             targets: if named.is_empty() { TargetSet::ALL } else { known },
             elsewhere: named.contains(&None),
-            pass: number(headers, headers::PASS).map_or(Duration::ZERO, Duration::from_millis),
+            pass: pass.map_or(Duration::ZERO, Duration::from_millis),
             first_failure_ms: read_first_failure(headers),
         }
     }
@@ -218,6 +220,7 @@ mod tests {
         }
         assert_eq!(State::read(&of(&[(headers::FIRST_FAILURE, "soon")]), id), State::default());
         assert_eq!(State::read(&of(&[(headers::ATTEMPT, "0")]), id), State::default());
+        assert_eq!(State::read(&of(&[(headers::PASS, "5000")]), id), State::default(), "a pass of nobody");
         for nonsense in ["", " ", ",", " , "] {
             assert_eq!(State::read(&of(&[(headers::TARGETS, nonsense)]), id), State::default(), "{nonsense:?}");
         }

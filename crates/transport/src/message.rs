@@ -8,6 +8,19 @@ use bytes::Bytes;
 /// The others hold what could be read of them. Such a message is a dead letter; a replay of it is as good as any other.
 pub const UNREADABLE: &str = "quash-unreadable";
 
+/// How the names begin of what Quash itself says of a message.
+const OWN: &str = "quash-";
+
+/// How many headers of a publisher are kept: finding one among them takes the longer the more there are.
+const THEIRS_MAX: usize = 1000;
+
+/// How many of those are kept that Quash wrote, whatever else there is: without them a copy would begin anew for ever.
+const OWN_MAX: usize = 50;
+
+/// How many headers a message has at most that was received.
+#[cfg(feature = "redis_streams")]
+pub(super) const HEADERS_MAX: usize = THEIRS_MAX + OWN_MAX;
+
 /// Text as it is, and bytes that are not UTF-8 as a percent sign and two digits.
 #[cfg(any(feature = "amqp", feature = "nats"))]
 pub(super) fn legible(bytes: &[u8]) -> String {
@@ -56,6 +69,13 @@ impl Headers {
         }
     }
 
+    /// Those of Quash first, then the others.
+    #[cfg(feature = "redis_streams")]
+    pub(super) fn own_first(&self) -> impl Iterator<Item = &(Cow<'static, str>, String)> {
+        let is_own = |(name, _): &&(Cow<'static, str>, String)| name.starts_with(OWN);
+        self.0.iter().filter(is_own).chain(self.0.iter().filter(move |header| !is_own(header)))
+    }
+
     /// Takes a header out.
     pub fn remove(&mut self, name: &str) -> Option<String> {
         let index = self.0.iter().position(|(known, _)| known == name)?;
@@ -66,5 +86,45 @@ impl Headers {
     #[must_use]
     pub fn as_slice(&self) -> &[(Cow<'static, str>, String)] {
         &self.0
+    }
+}
+
+/// The headers of a message as it comes in, as many as are kept.
+#[cfg(any(feature = "amqp", feature = "nats", feature = "redis_streams"))]
+#[derive(Default)]
+pub(super) struct Incoming {
+    pub(super) headers: Headers,
+    theirs: usize,
+    own: usize,
+}
+
+#[cfg(any(feature = "amqp", feature = "nats", feature = "redis_streams"))]
+impl Incoming {
+    /// Takes one in, if there is room.
+    pub(super) fn take(&mut self, name: String, value: impl Into<String>) {
+        let (taken, most) =
+            if name.starts_with(OWN) { (&mut self.own, OWN_MAX) } else { (&mut self.theirs, THEIRS_MAX) };
+        if *taken < most {
+            *taken += 1;
+            self.headers.set(name, value);
+        }
+    }
+}
+
+#[cfg(all(test, any(feature = "amqp", feature = "nats", feature = "redis_streams")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_quash_wrote_is_kept_however_many_others_there_are() {
+        let mut incoming = Incoming::default();
+        (0..100_000).for_each(|index| incoming.take(format!("x-{index}"), "theirs"));
+        (0..100_000).for_each(|index| incoming.take(format!("quash-{index}"), "own"));
+        let headers = incoming.headers;
+        assert_eq!(headers.as_slice().len(), THEIRS_MAX + OWN_MAX);
+        assert_eq!((headers.get("x-999"), headers.get("x-1000")), (Some("theirs"), None));
+        assert_eq!((headers.get("quash-49"), headers.get("quash-50")), (Some("own"), None));
+        #[cfg(feature = "redis_streams")]
+        assert!(headers.own_first().take(OWN_MAX).all(|(_, value)| value == "own"));
     }
 }

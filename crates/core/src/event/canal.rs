@@ -2,7 +2,7 @@
 
 use super::fields::{Fields, object, text};
 use super::problem::{malformed, quoted, within};
-use super::read::{Lookup, old_row};
+use super::read::{KeyNames, old_row};
 use super::{Change, DecodeError, Event, Op, Row, Types, Value, time};
 
 /// Whether an object looks like Canal's.
@@ -27,20 +27,17 @@ fn rows<'a>(row: &mut Row<'a>, changes: &mut Vec<Change<'a>>) -> Result<(), Deco
     };
     let database = text("database", row.take("database"))?.ok_or_else(|| malformed("no `database`"))?;
     let table = text("table", row.take("table"))?.ok_or_else(|| malformed("no `table`"))?;
-    let names = match row.take("pkNames") {
-        Some(Value::List(names)) => names,
-        _ => Vec::new(),
-    };
+    let names = KeyNames::of(row.take("pkNames"));
     let time_us = match row.get("es") {
         Some(Value::Int(ms)) => time::ms_us(*ms),
         _ => None,
     };
-    let event = |before, after| Event {
+    let event = |before: Option<Row<'a>>, after: Option<Row<'a>>| Event {
         id: None,
         source: None,
         entity: format!("{database}.{table}").into(),
         op,
-        key: key(&names, after_or(&after, &before)),
+        key: after.as_ref().or(before.as_ref()).map(|row| names.key(row)).unwrap_or_default(),
         before,
         after,
         filled: false,
@@ -69,19 +66,6 @@ fn rows<'a>(row: &mut Row<'a>, changes: &mut Vec<Change<'a>>) -> Result<(), Deco
         changes.push(Change::Event(if op == Op::Delete { event(Some(data), None) } else { event(before, Some(data)) }));
     }
     Ok(())
-}
-
-fn after_or<'r, 'a>(after: &'r Option<Row<'a>>, before: &'r Option<Row<'a>>) -> Option<&'r Row<'a>> {
-    after.as_ref().or(before.as_ref())
-}
-
-fn key<'a>(names: &[Value<'a>], row: Option<&Row<'a>>) -> Row<'a> {
-    let Some(row) = row.map(Lookup::of) else { return Row::default() };
-    let column = |name: &Value<'a>| match name {
-        Value::Text(name) => row.get(name).map(|value| (name.clone(), value.clone())),
-        _ => None,
-    };
-    Row(names.iter().filter_map(column).collect())
 }
 
 #[cfg(test)]

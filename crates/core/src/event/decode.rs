@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::cloud_events::{self, Headers};
 use super::fields::{self, Fields, Shape};
 use super::problem::{self, malformed};
-use super::{Change, Row, Value, canal, debezium, json, limit, maxwell, owned, sequin, wal2json};
+use super::{Change, Row, Value, canal, debezium, declared, json, limit, maxwell, owned, sequin, wal2json};
 
 /// The formats of events. `auto` recognises all of them by their shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -158,7 +158,7 @@ fn message<'a>(
         _ => None,
     };
     let fields = &mut Fields::default();
-    fields::read(text(body)?, limits, fields)?;
+    declared::checked(payload, || fields::read(text(body)?, limits, fields))?;
     if fields.shape == Shape::Scalar && body.trim_ascii_start().starts_with(b"\"") {
         return Err(malformed(
             "the body is a JSON string; where that holds JSON, publish what is in it: an outbox event router does with \

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::fields::{Fields, object, text};
 use super::problem::{malformed, quoted, within};
-use super::read::{Lookup, old_row};
+use super::read::{KeyNames, old_row};
 use super::{Change, DecodeError, Event, Op, Row, Types, Value, time};
 
 /// Whether an object looks like Maxwell's, rows and changes of the schema alike.
@@ -45,7 +45,7 @@ fn event<'a>(op: Op, row: &mut Row<'a>) -> Result<Event<'a>, DecodeError> {
     let table = text("table", row.take("table"))?.ok_or_else(|| malformed("no `table`"))?;
     let data = object("data", row.take("data"))?.ok_or_else(|| malformed("no `data`"))?;
     let old = object("old", row.take("old"))?;
-    let key = key(row, &data);
+    let key = KeyNames::of(row.take("primary_key_columns")).key(&data);
     let changed: Option<Vec<Cow<'a, str>>> =
         old.as_ref().filter(|_| op == Op::Update).map(|old| old.0.iter().map(|(name, _)| name.clone()).collect());
     let before = old.filter(|_| op == Op::Update).map(|old| old_row(&data, old));
@@ -71,17 +71,6 @@ fn event<'a>(op: Op, row: &mut Row<'a>) -> Result<Event<'a>, DecodeError> {
         traceparent: None,
         transaction: None,
     })
-}
-
-/// The primary key, where `output_primary_key_columns` names it.
-fn key<'a>(row: &Row<'a>, data: &Row<'a>) -> Row<'a> {
-    let Some(Value::List(names)) = row.get("primary_key_columns") else { return Row::default() };
-    let data = Lookup::of(data);
-    let column = |name: &Value<'a>| match name {
-        Value::Text(name) => data.get(name).map(|value| (name.clone(), value.clone())),
-        _ => None,
-    };
-    Row(names.iter().filter_map(column).collect())
 }
 
 #[cfg(test)]

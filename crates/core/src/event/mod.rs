@@ -9,6 +9,7 @@ pub mod value;
 
 // From bytes to changes.
 pub mod accept;
+mod declared;
 pub mod decode;
 mod fields;
 mod limit;

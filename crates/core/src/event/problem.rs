@@ -6,6 +6,8 @@ use super::{DecodeError, Value};
 
 /// Characters that an error may quote from a payload, after escaping.
 const QUOTED_MAX: usize = 60;
+/// Characters of a number that is written without an exponent.
+const FLOAT_MAX: usize = 24;
 /// Bytes shown on each side of the place where JSON is wrong.
 const AROUND: usize = 24;
 
@@ -32,11 +34,17 @@ pub(super) fn described(value: &Value<'_>) -> String {
         Value::Null => "null".to_owned(),
         Value::Bool(truth) => truth.to_string(),
         Value::Int(number) => number.to_string(),
-        Value::Float(number) => number.to_string(),
+        Value::Float(number) => float(*number),
         Value::Text(text) => format!("the text {}", quoted(text)),
         Value::List(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),
     }
+}
+
+/// A number as people write it: those of many digits with an exponent.
+pub(crate) fn float(number: f64) -> String {
+    let plain = number.to_string();
+    if plain.len() <= FLOAT_MAX { plain } else { format!("{number:e}") }
 }
 
 /// What the parser says, with the bytes around the place.
@@ -101,6 +109,15 @@ mod tests {
         }
         for long in ["x".repeat(10_000), "\u{1b}".repeat(10_000), "é".repeat(10_000)] {
             assert!(quoted(&long).chars().count() <= QUOTED_MAX + 3, "{}", quoted(&long));
+        }
+    }
+
+    #[test]
+    fn a_number_is_short() {
+        for (number, text) in
+            [(1.5, "1.5"), (-0.0, "-0"), (1e300, "1e300"), (5e-324, "5e-324"), (1e20, "100000000000000000000")]
+        {
+            assert_eq!(float(number), text);
         }
     }
 

@@ -8,6 +8,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, M
 
 use super::problem::quoted;
 use super::{Row, Value};
+use crate::steps;
 
 /// Up to this many columns are compared with one another; more are hashed.
 const COMPARED_MAX: usize = 32;
@@ -132,6 +133,7 @@ pub(super) fn push<'a, E: Error>(row: &mut Row<'a>, name: Cow<'a, str>, value: V
     if row.0.len() < COMPARED_MAX && row.0.iter().any(|(known, _)| *known == name) {
         return Err(twice(&name));
     }
+    steps::taken(1);
     row.0.push((name, value));
     Ok(())
 }
@@ -167,6 +169,24 @@ impl<'r, 'a> Lookup<'r, 'a> {
             Self::Short(row) => row.get(name),
             Self::Long(columns) => columns.get(name).copied(),
         }
+    }
+}
+
+/// The columns of a row that a message names as its key. Names that the row does not carry, or that stand there again and
+/// again, cost nothing for the next row.
+pub(super) struct KeyNames<'a>(HashSet<Cow<'a, str>>);
+
+impl<'a> KeyNames<'a> {
+    pub(super) fn of(names: Option<Value<'a>>) -> Self {
+        let Some(Value::List(names)) = names else { return Self(HashSet::new()) };
+        let text = |name| if let Value::Text(name) = name { Some(name) } else { None };
+        Self(names.into_iter().filter_map(text).collect())
+    }
+
+    pub(super) fn key(&self, row: &Row<'a>) -> Row<'a> {
+        steps::taken(row.0.len());
+        let is_named = |(name, _): &&(Cow<'a, str>, Value<'a>)| self.0.contains(name);
+        Row(row.0.iter().filter(is_named).cloned().collect())
     }
 }
 

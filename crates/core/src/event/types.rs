@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::DecodeError;
 use super::problem::{described, malformed};
 use super::value::{Row, Value};
+use crate::steps;
 
 /// What a value is in the application. Most are published as text; only with its type can it be spelt as Python spells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize)]
@@ -87,6 +88,7 @@ impl<'a> Types<'a> {
     #[must_use]
     pub fn at<S: AsRef<str>>(&self, path: &[S]) -> Option<Type> {
         let same = |name: &str| name.split('.').eq(path.iter().map(AsRef::as_ref));
+        steps::taken(self.0.len());
         self.0.iter().find(|(name, _)| same(name)).map(|(_, declared)| *declared)
     }
 }

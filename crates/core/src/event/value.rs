@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Number, Value as Json};
 
+use crate::steps;
+
 /// A column's value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<'a> {
@@ -46,7 +48,8 @@ impl<'a> Row<'a> {
     /// The value of a column, `None` when the row does not carry it.
     #[must_use]
     pub fn get(&self, column: &str) -> Option<&Value<'a>> {
-        self.0.iter().find(|(name, _)| name == column).map(|(_, value)| value)
+        let index = self.index(column)?;
+        Some(&self.0[index].1)
     }
 
     /// The value at a path of column names, walking into objects; `None` when any step is missing.
@@ -67,8 +70,14 @@ impl<'a> Row<'a> {
 
     /// Takes the value of a column out.
     pub fn take(&mut self, column: &str) -> Option<Value<'a>> {
-        let index = self.0.iter().position(|(name, _)| name == column)?;
+        let index = self.index(column)?;
         Some(self.0.remove(index).1)
+    }
+
+    fn index(&self, column: &str) -> Option<usize> {
+        let index = self.0.iter().position(|(name, _)| name == column);
+        steps::taken(index.map_or(self.0.len(), |index| index + 1));
+        index
     }
 
     /// Whether there is no column at all.

@@ -122,6 +122,7 @@ pub(crate) fn add_widest<'a, const N: usize>(sets: &mut SmallVec<[KeySet<'a>; N]
 
 /// Adds a key set; where just exact ones can be removed, it takes the place of none and none takes its place.
 pub(crate) fn add<'a, const N: usize>(sets: &mut SmallVec<[KeySet<'a>; N]>, set: KeySet<'a>, exact_only: bool) -> bool {
+    crate::steps::taken(1 + sets.len().min(COMPARED_MAX));
     if !exact_only {
         return add_widest(sets, set);
     }

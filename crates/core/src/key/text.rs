@@ -1,6 +1,7 @@
 //! Spells values as they stand in native keys; what cannot be known is refused, never guessed.
 
 use crate::event::Value;
+use crate::event::problem::float;
 
 /// Appends the text of a value as it stands in a native key.
 ///
@@ -33,7 +34,7 @@ pub(crate) fn spell(value: &Value<'_>, out: &mut String) -> Result<(), &'static 
 pub(crate) fn show(value: &Value<'_>) -> String {
     let mut text = String::new();
     match (value, spell(value, &mut text)) {
-        (Value::Float(number), _) => number.to_string(),
+        (Value::Float(number), _) => float(*number),
         (_, Ok(())) => text,
         (Value::List(_), _) => "[…]".to_owned(),
         _ => "{…}".to_owned(),

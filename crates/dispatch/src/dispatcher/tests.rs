@@ -228,7 +228,7 @@ async fn a_broker_that_hangs_costs_no_more_than_the_time_out() {
         let began = Instant::now();
         let error = world.dispatcher.dispatch(book(1)).await.unwrap_err();
         assert!(matches!(error.cause(), Cause::Late { .. }), "{error}");
-        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
         assert_eq!(error.into_events().len(), 1);
         world.broker.becomes(Mood::IsAway);
         let error = world.dispatcher.dispatch(book(1)).await.unwrap_err();

@@ -6,6 +6,7 @@ use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, MAX_SHORT_STRING_LENGTH, ShortString};
 
+use crate::message::Incoming;
 use crate::{Headers, Message};
 
 /// When a parked message is due, in Unix milliseconds. Only with delays that are longer than the ladder.
@@ -26,8 +27,11 @@ const ID: &str = "quash-id";
 /// How often the broker has returned a message to its queue; newer ones count takings, and releases no more.
 const COUNTS: [&str; 2] = ["x-delivery-count", "x-acquired-count"];
 
+/// Where the broker writes how a message left queues.
+const DEATHS: &str = "x-death";
+
 /// What the broker itself writes. It says nothing of a message that is published anew.
-const BROKERS: [&str; 3] = ["x-death", "x-first-death-", "x-last-death-"];
+const BROKERS: [&str; 3] = [DEATHS, "x-first-death-", "x-last-death-"];
 
 /// Bytes of properties that fit into one frame of the size that brokers agree to by default; they cannot be split.
 const PROPERTIES_MAX: usize = 127 * 1024;
@@ -58,20 +62,23 @@ pub(super) fn read(delivery: Delivery) -> Received {
     let Delivery { properties, data, redelivered, .. } = delivery;
     let mut received = Received { message: Message::default(), handed_out: 0, due: None };
     let (mut before, mut returned) = (0, 0);
-    let headers = &mut received.message.headers;
+    let mut incoming = Incoming::default();
     for (name, value) in properties.headers().iter().flatten() {
         let name = name.as_str();
         if name == DUE {
-            received.due = number(value);
+            // Only what was on a rung has a time, and the broker itself says that it was there: a publisher could otherwise
+            // have a message wait for ever.
+            received.due = number(value).filter(|_| has_expired(&properties));
         } else if name == HANDED_OUT {
             before = count(value);
         } else if COUNTS.contains(&name) {
             returned = count(value).max(returned);
         } else if !is_brokers(name) {
-            headers.set(name.to_lowercase(), text(value));
+            incoming.take(name.to_lowercase(), text(value));
         }
     }
-    add_properties(headers, &properties);
+    received.message.headers = incoming.headers;
+    add_properties(&mut received.message.headers, &properties);
     // Classic queues do not count.
     received.handed_out = before.saturating_add(returned.max(u32::from(redelivered)));
     received.message.payload = data.into();
@@ -80,13 +87,14 @@ pub(super) fn read(delivery: Delivery) -> Received {
 
 /// Reads a dead letter, with what the broker says about its death.
 pub(super) fn read_letter(properties: &BasicProperties, data: Vec<u8>) -> Message {
-    let mut message = Message { payload: data.into(), headers: Headers::default() };
+    let mut incoming = Incoming::default();
     for (name, value) in properties.headers().iter().flatten() {
         let name = name.as_str();
         if name != DUE && name != HANDED_OUT && !COUNTS.contains(&name) {
-            message.headers.set(name.to_lowercase(), text(value));
+            incoming.take(name.to_lowercase(), text(value));
         }
     }
+    let mut message = Message { payload: data.into(), headers: incoming.headers };
     set_content(&mut message.headers, properties);
     message
 }
@@ -138,6 +146,16 @@ pub(super) fn size(message: &Message) -> usize {
 pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whether the broker moved it from a queue because its time there was over.
+fn has_expired(properties: &BasicProperties) -> bool {
+    let deaths = properties.headers().as_ref().and_then(|headers| headers.inner().get(DEATHS));
+    let Some(AMQPValue::FieldArray(deaths)) = deaths else { return false };
+    deaths.as_slice().iter().any(|death| match death {
+        AMQPValue::FieldTable(death) => death.inner().get("reason").is_some_and(|reason| text(reason) == "expired"),
+        _ => false,
+    })
 }
 
 /// A publisher's own identifier names the event if nothing else does.
@@ -258,8 +276,19 @@ mod tests {
             sent.headers.set(name, value);
         }
         let extras = Extras { handed_out: 3, due: Some(17), expiration: Some(5), message_id: None };
-        let received = read(delivery(properties(&sent, &extras), false));
+        let sent_properties = properties(&sent, &extras);
+        let fresh = read(delivery(sent_properties.clone(), false));
+        assert_eq!(fresh, Received { message: sent.clone(), handed_out: 3, due: None }, "it was on no rung");
+        let received = read(delivery(expired(&sent_properties), false));
         assert_eq!(received, Received { message: sent, handed_out: 3, due: Some(17) });
+    }
+
+    /// As the broker hands it on from a rung.
+    fn expired(properties: &BasicProperties) -> BasicProperties {
+        let mut headers = properties.headers().clone().unwrap_or_default();
+        let death = table(&[("reason", AMQPValue::LongString("expired".into())), ("count", AMQPValue::LongLongInt(1))]);
+        headers.insert("x-death".into(), AMQPValue::FieldArray(FieldArray::from(vec![AMQPValue::FieldTable(death)])));
+        properties.clone().with_headers(headers)
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use async_nats::header::{HeaderMap, HeaderName, HeaderValue, NATS_MESSAGE_ID};
 use bytes::Bytes;
 
+use crate::message::Incoming;
 use crate::{Headers, Message};
 
 /// Begins the names of headers that belong to this transport and never leave it.
@@ -25,9 +26,6 @@ const DELIVERIES: &str = "_quash-deliveries";
 
 /// The header by which a publisher names a message, so that it is stored once however often it is published.
 const MESSAGE_ID: &str = "nats-msg-id";
-
-/// How many headers of a message are kept; finding one among them takes the longer the more there are.
-const HEADERS_MAX: usize = 1000;
 
 /// What is handed to the driver.
 #[derive(Debug, Clone)]
@@ -123,21 +121,21 @@ fn is_value(value: &str) -> bool {
 
 /// Reads headers in the order of their names, as the driver knows no other.
 fn read_headers(map: &HeaderMap) -> Headers {
-    let mut found: Vec<(String, String)> = Vec::with_capacity(map.len().min(HEADERS_MAX));
-    for (name, values) in map.iter().take(HEADERS_MAX) {
+    let mut found: Vec<(String, String)> = Vec::with_capacity(map.len());
+    for (name, values) in map.iter() {
         let lower = AsRef::<str>::as_ref(name).to_ascii_lowercase();
         if lower == ESCAPED {
-            found.extend(values.iter().take(HEADERS_MAX).filter_map(|value| unescape_pair(value.as_str())));
+            found.extend(values.iter().filter_map(|value| unescape_pair(value.as_str())));
         } else if let Some(value) = values.last().filter(|_| is_free(&lower)) {
             found.push((lower, value.as_str().to_owned()));
         }
     }
     found.sort_unstable();
-    let mut headers = Headers::default();
-    for (name, value) in found.into_iter().take(HEADERS_MAX) {
-        headers.set(name, value);
+    let mut incoming = Incoming::default();
+    for (name, value) in found {
+        incoming.take(name, value);
     }
-    headers
+    incoming.headers
 }
 
 fn unescape_pair(pair: &str) -> Option<(String, String)> {

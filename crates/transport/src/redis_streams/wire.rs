@@ -2,13 +2,11 @@
 
 use redis::{Cmd, Value};
 
+use crate::message::{HEADERS_MAX, Incoming};
 use crate::{Delivery, Headers, Message, Tag};
 
 /// The field that holds the payload; all others are headers.
 const BODY: &[u8] = b"body";
-
-/// How many headers of a message are kept. Scripts cannot pass much more than that on in one command.
-const HEADERS_MAX: usize = 1000;
 
 /// Reads the payload and headers from the fields of an entry, names and values in turn.
 ///
@@ -44,17 +42,18 @@ fn pairs(fields: Vec<Value>) -> impl Iterator<Item = Field> {
 }
 
 fn headers(fields: Vec<Field>) -> Headers {
-    let mut headers = Headers::default();
-    for field in fields.into_iter().take(HEADERS_MAX) {
+    let mut incoming = Incoming::default();
+    for field in fields {
         let name = String::from_utf8_lossy(&field.name).to_lowercase();
-        headers.set(name, String::from_utf8_lossy(&field.value));
+        incoming.take(name, String::from_utf8_lossy(&field.value));
     }
-    headers
+    incoming.headers
 }
 
 /// The fields of an entry, names and values in turn. The payload comes first, so that a header named `body` is none.
 pub(super) fn fields(message: &Message) -> impl Iterator<Item = &[u8]> {
-    let headers = message.headers.as_slice().iter().take(HEADERS_MAX);
+    // Scripts cannot pass much more than that on in one command.
+    let headers = message.headers.own_first().take(HEADERS_MAX);
     [BODY, &message.payload].into_iter().chain(headers.flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]))
 }
 

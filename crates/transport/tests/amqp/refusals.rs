@@ -99,7 +99,8 @@ async fn a_broker_that_accepts_and_says_nothing_is_given_up_with_all_that_waits_
     let start = Instant::now();
     let config = Config::at(Secret::new(format!("amqp://{address}")));
     check_unreachable(prepare(&config).await, &[&address, "no answer"]);
-    assert!(start.elapsed() < Duration::from_secs(10));
+    // Nobody else would ever give it up; the machine may be busy.
+    assert!(start.elapsed() < Duration::from_secs(30));
     // The driver's thread holds the other end: once it ends, this one is closed.
     let (mut socket, _) = accepting.await.unwrap();
     let closed = async {

@@ -88,7 +88,8 @@ async fn many_glances_disturb_neither_each_other_nor_who_looks_at_the_letters() 
     for other in &glancing {
         assert_eq!(other.dead_letters().glance().await.unwrap(), Glance { count, oldest: oldest.clone() });
     }
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    // Six times the lock's own patience is a minute; the machine may be busy.
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     let connections = fixture.node().await.ctl(&["list_connections", "client_properties"]).await;
     assert!(connections.lines().count() <= 4 + glancing.len(), "{connections}");
     let rest = transport.dead_letters().scan(page.last().map(|(id, _)| id), 100).await.unwrap();

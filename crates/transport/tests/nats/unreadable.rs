@@ -58,7 +58,7 @@ async fn only(consumer: &mut quash_transport::Consumer) -> Delivery {
 async fn many_of_them_among_others_hold_up_none_for_as_long_as_the_servers_patience() {
     let server = Server::start().await;
     let mut config = server.config();
-    config.ack_wait.0 = Duration::from_secs(20);
+    config.ack_wait.0 = Duration::from_secs(120);
     let transport = config.build().unwrap();
     transport.prepare().await.unwrap();
     for round in 0..30 {
@@ -82,7 +82,7 @@ async fn many_of_them_among_others_hold_up_none_for_as_long_as_the_servers_patie
         eventually(LIMIT, "it is settled", async || consumer.settler.settle(&acks).await.is_ok()).await;
     }
     assert_eq!((good.len(), bad.len()), (300, 30));
-    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
     assert_eq!(transport.backlog().await.unwrap(), Default::default());
 }
 

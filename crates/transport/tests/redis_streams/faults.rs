@@ -83,8 +83,8 @@ async fn an_idle_consumer_notices_a_half_open_server_and_recovers() {
     let asked = Instant::now();
     let unsettled = settler.settle(&[(held[0].tag, Verdict::Ack)]).await;
     assert!(matches!(unsettled, Err(TransportError::Unreachable(_))), "{unsettled:?}");
-    assert!(asked.elapsed() < Duration::from_secs(6), "told only after {:?}", asked.elapsed());
-    eventually(Duration::from_secs(10), "the silence is noticed", async || !settler.connected()).await;
+    assert!(asked.elapsed() < Duration::from_secs(20), "told only after {:?}", asked.elapsed());
+    eventually(LIMIT, "the silence is noticed", async || !settler.connected()).await;
     server.signal("CONT");
     eventually(LIMIT, "connected again", async || settler.connected()).await;
     settler.settle(&[(held[0].tag, Verdict::Ack)]).await.unwrap();
@@ -108,7 +108,8 @@ async fn a_server_that_is_not_there_is_said_to_be_out_of_reach() {
     ] {
         assert!(matches!(result, Err(TransportError::Unreachable(_))), "{result:?}");
     }
-    assert!(started.elapsed() < Duration::from_secs(5));
+    // Each is told at once, and none waits for its own patience; the machine may be busy.
+    assert!(started.elapsed() < Duration::from_secs(20));
 }
 
 /// Publishes and consumes while something happens; in the end everything was received and nothing waits.
