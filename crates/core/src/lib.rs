@@ -36,3 +36,4 @@ pub mod freshness;
 pub mod action;
 pub mod plan;
 pub mod reserved;
+mod target;

@@ -11,6 +11,7 @@ pub mod value;
 pub mod accept;
 pub mod decode;
 mod fields;
+pub mod format;
 mod limit;
 
 // The formats: a file each.
@@ -42,7 +43,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use accept::Accept;
-pub use decode::{DecodeError, EventLimits, Format, Payload, decode};
+pub use decode::{DecodeError, Payload, decode};
+pub use format::{EventLimits, Format};
 pub use shared::SharedText;
 pub use transaction::Transaction;
 pub use types::{Type, Types};
