@@ -2,7 +2,7 @@
 
 use quash_core::event::{Format, Payload};
 use quash_core::explain::Explanation;
-use quash_core::resolve::{Request, Resolver};
+use quash_core::resolve::{Remaining, Request, Resolver};
 use quash_delivery::record::Reason;
 use quash_delivery::state::{State, read_scope};
 use quash_delivery::verdict::payload;
@@ -41,8 +41,8 @@ impl Explained {
         let (rules, message) = (desk.rules(), replacement(letter));
         let state = State::read(&message.headers, |name| rules.target(name));
         let scope = read_scope(&message.headers, |name| rules.cache(name));
-        let fresh = Request::fresh(payload(&message), format);
-        Self::of(&rules, &Request { targets: state.targets, pass: state.pass, scope: scope.as_ref(), ..fresh })
+        let remaining = Remaining { targets: state.targets, pass: state.pass, scope: scope.as_ref(), ..Remaining::ALL };
+        Self::of(&rules, &Request { payload: payload(&message), format, remaining })
     }
 }
 

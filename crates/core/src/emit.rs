@@ -1,5 +1,6 @@
 //! Turns stale key sets into the actions of a batch's plan.
 
+mod command;
 mod limit;
 mod physical;
 
@@ -7,12 +8,11 @@ use std::time::Duration;
 
 use self::physical::Physical;
 use crate::action::Action;
-use crate::event::problem::quoted;
-use crate::event::{Change, Command, Invalidate};
+use crate::event::Change;
 use crate::key::text::show;
-use crate::key::{KeyError, KeySet, Remover};
+use crate::key::{KeyError, KeySet};
 use crate::plan::{ActionKind, Plan, RequestId, ShareBuilder, TargetId, TargetSet};
-use crate::resolution::{Matched, Refused, Resolution, Resolved, Terms};
+use crate::resolution::{Matched, Refused, Remaining, Resolution, Resolved};
 use crate::resolver::Resolver;
 use crate::rule::set::{Cache, Found};
 use crate::rule::{RuleError, Widened};
@@ -67,7 +67,7 @@ impl<'r> Batch<'r> {
     pub(crate) fn ask<'b, 'q>(
         &'b mut self,
         request: RequestId,
-        terms: Terms<'q>,
+        remaining: Remaining<'q>,
         changes: usize,
     ) -> Asking<'b, 'r, 'q> {
         let limit = self.resolver.limits.max_actions_per_event;
@@ -76,7 +76,7 @@ impl<'r> Batch<'r> {
             message_left: changes.saturating_mul(ACTIONS_PER_EVENT).saturating_add(limit),
             batch: self,
             request,
-            terms,
+            remaining,
             targets: TargetSet::EMPTY,
             next_pass: None,
             refused: None,
@@ -114,7 +114,7 @@ impl<'r> Batch<'r> {
 pub(crate) struct Asking<'b, 'r, 'q> {
     batch: &'b mut Batch<'r>,
     request: RequestId,
-    terms: Terms<'q>,
+    remaining: Remaining<'q>,
     targets: TargetSet,
     next_pass: Option<Duration>,
     refused: Option<Refused>,
@@ -147,9 +147,9 @@ impl Asking<'_, '_, '_> {
             Change::Event(event) => {
                 if found.undeclared {
                     self.batch.undeclared.add(&event.entity);
-                    self.batch.undeclared_events += u64::from(self.terms.counts);
+                    self.batch.undeclared_events += u64::from(self.remaining.counts);
                 }
-                self.terms.targets
+                self.remaining.targets
             }
         };
         for (id, mut sets) in found.stale {
@@ -169,7 +169,7 @@ impl Asking<'_, '_, '_> {
     }
 
     fn widened(&mut self, id: CacheId, why: Widened) {
-        if self.terms.counts {
+        if self.remaining.counts {
             self.batch.widened.push((id, why));
         }
     }
@@ -180,7 +180,7 @@ impl Asking<'_, '_, '_> {
 
     fn emit_cache(&mut self, id: CacheId, cache: &Cache, only: TargetSet, sets: &mut [KeySet<'_>]) {
         let targets = cache.targets.intersection(only);
-        let Terms { pass, scope, elsewhere, .. } = self.terms;
+        let Remaining { pass, scope, elsewhere, .. } = self.remaining;
         let is_due = self.batch.resolver.rules.is_due(cache, pass);
         let next = cache.again_after.iter().find(|due| **due > pass).copied();
         let part = Scope::part(scope, id, cache.source.is_some_and(|source| elsewhere.contains(source)));
@@ -197,7 +197,7 @@ impl Asking<'_, '_, '_> {
         if !is_due {
             return;
         }
-        if self.terms.counts {
+        if self.remaining.counts {
             self.batch.count_match(id);
         }
         let sets = self.within_limit(id, cache, targets, sets);
@@ -228,39 +228,6 @@ impl Asking<'_, '_, '_> {
         }
         removed
     }
-
-    /// Asks for what a command names itself, and gives the targets that it allows.
-    fn command(&mut self, command: &Command<'_>) -> TargetSet {
-        let resolver = self.batch.resolver;
-        let named = match &command.target {
-            None => (0..).map(TargetId).take(resolver.targets.len()).collect(),
-            Some(name) => match resolver.target(name) {
-                Some(target) => TargetSet::from_iter([target]),
-                None => {
-                    let known = resolver.targets().iter().map(String::as_str);
-                    let hint = quash_config::nearest(name, known).map(|near| format!("; did you mean `{near}`?"));
-                    let error = format!("no target is called {}{}", quoted(name), hint.unwrap_or_default());
-                    self.refuse(Refused::Rule(RuleError { cache: None, error }));
-                    TargetSet::EMPTY
-                }
-            },
-        };
-        let targets = named.intersection(self.terms.targets);
-        if !matches!(command.what, Invalidate::Cache { .. }) {
-            self.targets = self.targets.union(targets);
-        }
-        let mut physical = Physical::new(self, None, targets);
-        let asked = match &command.what {
-            Invalidate::Cache { .. } => Ok(()),
-            Invalidate::Key(key) => physical.delete(key),
-            Invalidate::Prefix(prefix) => physical.delete_prefix(prefix),
-            Invalidate::Tag(tag) => physical.bump(tag),
-        };
-        if let Err(error) = asked {
-            self.refuse(Refused::Limit { cache: "a direct command".to_owned(), error: error.to_string() });
-        }
-        targets
-    }
 }
 
 fn key_refused(cache: &Cache, error: KeyError, has_unknown: bool) -> Refused {
@@ -286,21 +253,4 @@ fn announcement(cache: &Cache, set: &KeySet<'_>) -> String {
     let exact: serde_json::Map<String, serde_json::Value> =
         args.filter_map(|(arg, name)| Some((name.clone(), show(set.get(arg)?).into()))).collect();
     serde_json::json!({ "cache": cache.name, "args": exact }).to_string()
-}
-
-impl Resolver {
-    /// What removes everything of every cache on a target: the last resort when the exact past is not known any more.
-    #[must_use]
-    pub fn everything_on(&self, target: TargetId) -> Vec<Action> {
-        let mut shares: Vec<ShareBuilder> = self.targets.iter().map(|_| ShareBuilder::default()).collect();
-        let mut key = String::new();
-        let targets = TargetSet::from_iter([target]);
-        for cache in self.rules.caches.iter().filter(|cache| cache.targets.contains(target)) {
-            let (shares, cache) = (&mut shares, Some(cache));
-            let mut physical = Physical::everything(self, shares, &mut key, cache, targets, RequestId(0));
-            cache.into_iter().for_each(|cache| cache.scheme.remove_all(&mut physical));
-        }
-        let share = shares.into_iter().nth(usize::from(target.0)).and_then(|share| share.finish(target));
-        share.map(|share| share.actions).unwrap_or_default()
-    }
 }

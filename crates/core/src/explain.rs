@@ -298,7 +298,7 @@ impl Resolver {
     /// What a change asks for because of just these stale caches, by the way that every request takes.
     fn planned(&self, change: &Change<'_>, found: Found<'_>, request: &Request<'_>) -> Planned {
         let mut batch = Batch::new(self);
-        let mut asked = batch.ask(RequestId(0), request.terms(), 1);
+        let mut asked = batch.ask(RequestId(0), request.remaining, 1);
         asked.emit(change, found);
         let resolved = asked.resolved(None);
         let error = match resolved {

@@ -36,7 +36,7 @@ pub mod freshness;
 pub mod action;
 pub mod plan;
 pub mod reserved;
+mod target;
 
 // What it costs.
-#[doc(hidden)]
 pub mod steps;

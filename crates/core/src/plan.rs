@@ -1,5 +1,6 @@
 //! Merges what a batch of events asks for into one deduplicated share per target.
 
+mod subsume;
 mod unite;
 
 use std::hash::BuildHasher;
@@ -9,81 +10,7 @@ use smallvec::SmallVec;
 
 use crate::action::{Action, ActionSet, Object, Void, Write};
 
-/// The most targets that can be declared: [`TargetSet`] is 64 bits.
-pub const TARGETS_MAX: usize = 64;
-
-/// The index of a target in the configuration's order. At most 64 targets can be declared, see [`TargetSet`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TargetId(pub u8);
-
-/// A set of targets as 64 bits: copying and uniting it costs nothing, which is why at most 64 targets can be declared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct TargetSet(u64);
-
-impl TargetSet {
-    /// No target.
-    pub const EMPTY: Self = Self(0);
-    /// Every target that could be declared.
-    pub const ALL: Self = Self(u64::MAX);
-
-    /// Adds a target.
-    pub fn insert(&mut self, target: TargetId) {
-        self.0 |= 1 << target.0;
-    }
-
-    /// Takes a target out.
-    pub fn remove(&mut self, target: TargetId) {
-        self.0 &= !(1 << target.0);
-    }
-
-    /// Whether the target is in the set.
-    #[must_use]
-    pub const fn contains(self, target: TargetId) -> bool {
-        self.0 & (1 << target.0) != 0
-    }
-
-    /// Whether no target is in the set.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// The targets in both sets.
-    #[must_use]
-    pub const fn intersection(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-
-    /// The targets in either set.
-    #[must_use]
-    pub const fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// The targets of this set that are not in the other.
-    #[must_use]
-    pub const fn difference(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-
-    /// The targets, in the configuration's order.
-    pub fn iter(self) -> impl Iterator<Item = TargetId> {
-        let mut bits = self.0;
-        std::iter::from_fn(move || {
-            let target = (bits != 0).then(|| TargetId(bits.trailing_zeros() as u8));
-            bits &= bits.wrapping_sub(1);
-            target
-        })
-    }
-}
-
-impl FromIterator<TargetId> for TargetSet {
-    fn from_iter<I: IntoIterator<Item = TargetId>>(targets: I) -> Self {
-        let mut set = Self::EMPTY;
-        targets.into_iter().for_each(|target| set.insert(target));
-        set
-    }
-}
+pub use crate::target::{TARGETS_MAX, TargetId, TargetSet};
 
 /// A request by its index in the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -194,7 +121,7 @@ impl ShareBuilder {
             unite::unite(&mut share);
         }
         if self.has_prefix {
-            subsume(&mut share);
+            subsume::subsume(&mut share);
         }
         (!share.actions.is_empty()).then_some(share)
     }
@@ -283,52 +210,6 @@ fn kind_of(action: &Action) -> Identity<'_> {
         Action::Void { object, void } => (ActionKind::Void(Of::object(object), *void), (object.text(), "")),
     };
     Identity { kind, object }
-}
-
-/// Takes out longer prefixes that begin with a prefix of the share, whose requests now ask for that one, and keys whose
-/// requests ask for such a prefix as well. Keys of others stay: they cost little, need not wait for the pass over all keys,
-/// and must not fail because a stranger's prefix covers something that may not be removed.
-fn subsume(share: &mut Share) {
-    let mut prefixes: Vec<(Box<str>, RequestIds)> = Vec::new();
-    let mut rest = Share { target: share.target, actions: Vec::new(), asked_by: Vec::new() };
-    for (action, requests) in share.actions.drain(..).zip(share.asked_by.drain(..)) {
-        match action {
-            Action::DeletePrefix(prefix) => prefixes.push((prefix, requests)),
-            other => {
-                rest.actions.push(other);
-                rest.asked_by.push(requests);
-            }
-        }
-    }
-    prefixes.sort();
-    // Sorted, a prefix stands directly before everything that begins with it.
-    let mut widest: Vec<(Box<str>, RequestIds)> = Vec::new();
-    for (prefix, requests) in prefixes {
-        match widest.last_mut().filter(|(wider, _)| prefix.starts_with(&**wider)) {
-            Some((_, known)) => join(known, &requests),
-            None => widest.push((prefix, requests)),
-        }
-    }
-    for (action, requests) in rest.actions.into_iter().zip(rest.asked_by) {
-        if !is_swallowed(&widest, &action, &requests) {
-            share.actions.push(action);
-            share.asked_by.push(requests);
-        }
-    }
-    for (prefix, requests) in widest {
-        share.actions.push(Action::DeletePrefix(prefix));
-        share.asked_by.push(requests);
-    }
-}
-
-/// Whether all who asked for this action asked for a prefix that removes the same. Only deletes are swallowed: a token
-/// must be written.
-fn is_swallowed(widest: &[(Box<str>, RequestIds)], action: &Action, requests: &RequestIds) -> bool {
-    let Action::Delete(key) = action else { return false };
-    let below = widest.partition_point(|(prefix, _)| **prefix <= **key);
-    widest[..below].last().is_some_and(|(prefix, known)| {
-        key.starts_with(&**prefix) && requests.iter().all(|request| known.binary_search(request).is_ok())
-    })
 }
 
 fn join(known: &mut RequestIds, more: &RequestIds) {

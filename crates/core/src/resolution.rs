@@ -17,6 +17,21 @@ pub struct Request<'a> {
     pub payload: Payload<'a>,
     /// Its format.
     pub format: Format,
+    /// What of it is to do.
+    pub remaining: Remaining<'a>,
+}
+
+impl<'a> Request<'a> {
+    /// A fresh event, of which everything is to do here.
+    #[must_use]
+    pub const fn fresh(payload: Payload<'a>, format: Format) -> Self {
+        Self { payload, format, remaining: Remaining::ALL }
+    }
+}
+
+/// What of a message is to do here.
+#[derive(Debug, Clone, Copy)]
+pub struct Remaining<'a> {
     /// The targets still to do; [`TargetSet::ALL`] on the first attempt.
     pub targets: TargetSet,
     /// Which pass this is: zero for the first, else the entry of `again_after` that came due.
@@ -30,32 +45,9 @@ pub struct Request<'a> {
     pub counts: bool,
 }
 
-impl<'a> Request<'a> {
-    /// A fresh event, of which everything is to do here.
-    #[must_use]
-    pub const fn fresh(payload: Payload<'a>, format: Format) -> Self {
-        let Terms { targets, pass, scope, elsewhere, counts } = Terms::FRESH;
-        Self { payload, format, targets, pass, scope, elsewhere, counts }
-    }
-
-    pub(crate) const fn terms(&self) -> Terms<'a> {
-        let Self { targets, pass, scope, elsewhere, counts, .. } = *self;
-        Terms { targets, pass, scope, elsewhere, counts }
-    }
-}
-
-/// What of a message is to do; see [`Request`].
-#[derive(Clone, Copy)]
-pub(crate) struct Terms<'a> {
-    pub(crate) targets: TargetSet,
-    pub(crate) pass: Duration,
-    pub(crate) scope: Option<&'a Scope>,
-    pub(crate) elsewhere: SourceSet,
-    pub(crate) counts: bool,
-}
-
-impl Terms<'_> {
-    pub(crate) const FRESH: Self =
+impl Remaining<'_> {
+    /// Everything, as in a fresh event.
+    pub const ALL: Self =
         Self { targets: TargetSet::ALL, pass: Duration::ZERO, scope: None, elsewhere: SourceSet::NONE, counts: true };
 }
 
@@ -98,7 +90,7 @@ pub enum Resolved {
 pub struct Matched {
     /// The targets with at least one action for it, in this pass or a later one; none when all of it is to be handed over.
     pub targets: TargetSet,
-    /// When the next pass of `again_after` is due, counted from the first pass like [`Request::pass`]; `None` after the last.
+    /// When the next pass of `again_after` is due, counted from the first pass like [`Remaining::pass`]; `None` after the last.
     pub next_pass: Option<Duration>,
     /// The earliest commit time among its events, in microseconds since the Unix epoch.
     pub time_us: Option<i64>,

@@ -5,12 +5,11 @@ use std::borrow::Cow;
 use crate::emit::Batch;
 use crate::event::{Change, DecodeError, Row, decode};
 use crate::plan::RequestId;
-use crate::resolution::Terms;
 use crate::rule::around::{self, Around};
 use crate::rule::set::Found;
 use crate::scope::Scope;
 
-pub use crate::resolution::{Matched, Refused, Request, Resolution, Resolved, Widened};
+pub use crate::resolution::{Matched, Refused, Remaining, Request, Resolution, Resolved, Widened};
 pub use crate::resolver::{Declared, Resolver};
 
 impl Resolver {
@@ -36,13 +35,13 @@ impl Resolver {
     #[must_use]
     pub fn resolve_changes(&self, changes: &[Change<'_>], scope: Option<&Scope>) -> Resolution {
         let mut batch = Batch::new(self);
-        let terms = Terms { scope, ..Terms::FRESH };
+        let remaining = Remaining { scope, ..Remaining::ALL };
         let outcome = if self.rules.known.is_empty() {
-            self.resolve_decoded(RequestId(0), changes, &[], terms, &mut batch)
+            self.resolve_decoded(RequestId(0), changes, &[], remaining, &mut batch)
         } else {
             let mut changes = changes.to_vec();
             self.rules.known.apply(&mut changes);
-            self.resolve_decoded(RequestId(0), &changes, &[], terms, &mut batch)
+            self.resolve_decoded(RequestId(0), &changes, &[], remaining, &mut batch)
         };
         batch.finish(vec![outcome])
     }
@@ -50,7 +49,7 @@ impl Resolver {
     /// What can be resolved is asked for even if the request is refused because of the rest: its entries are stale all the same.
     fn resolve_one(&self, id: RequestId, request: &Request<'_>, batch: &mut Batch<'_>) -> Resolved {
         match self.read(request) {
-            Ok(changes) => self.resolve_decoded(id, &changes, request.payload.headers, request.terms(), batch),
+            Ok(changes) => self.resolve_decoded(id, &changes, request.payload.headers, request.remaining, batch),
             Err(error) => Resolved::Refused(Refused::Decode(error)),
         }
     }
@@ -68,11 +67,11 @@ impl Resolver {
         id: RequestId,
         changes: &[Change<'_>],
         headers: &[(Cow<'static, str>, String)],
-        terms: Terms<'_>,
+        remaining: Remaining<'_>,
         batch: &mut Batch<'_>,
     ) -> Resolved {
         let headers = self.headers(headers);
-        let mut asking = batch.ask(id, terms, changes.len());
+        let mut asking = batch.ask(id, remaining, changes.len());
         for change in changes {
             let around = Around::of(change, &headers);
             let mut found = Found::default();

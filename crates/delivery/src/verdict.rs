@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use quash_core::event::{Change, EventLimits, Format, Payload, decode};
-use quash_core::resolve::{Request, Resolver};
+use quash_core::resolve::{Remaining, Request, Resolver};
 use quash_transport::{Delivery, Destination, Message, Replacement, Verdict};
 
 use crate::copies::{self, Origin};
@@ -85,12 +85,8 @@ impl Scene<'_> {
             return Vec::new();
         }
         let scope = read_scope(&message.headers, |name| self.rules.cache(name));
-        let request = Request {
-            targets: state.targets,
-            pass: state.pass,
-            scope: scope.as_ref(),
-            ..Request::fresh(payload(message), self.format)
-        };
+        let remaining = Remaining { targets: state.targets, pass: state.pass, scope: scope.as_ref(), ..Remaining::ALL };
+        let request = Request { payload: payload(message), format: self.format, remaining };
         catch_unwind(AssertUnwindSafe(|| self.rules.trace(&request))).unwrap_or_default()
     }
 }

@@ -151,14 +151,11 @@ pub trait Settler: Send + Sync {
     /// are with the broker before the original is acked, or in the same atomic step. A call that is
     /// dropped leaves each original or all of its copies.
     ///
-    /// Returns the deliveries with a copy that is larger than the broker ever takes: they are not settled, and whoever asks
-    /// again with smaller copies may succeed. Usually none.
-    ///
     /// # Errors
     /// It is then not known which the broker heard: calling again with the same verdicts is allowed and harmless.
     /// One verdict that cannot be carried out does not keep the others from being.
     /// Verdicts on deliveries that the broker has handed to somebody else meanwhile do nothing, and are no error.
-    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Vec<Tag>, TransportError>;
+    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Settled, TransportError>;
 
     /// Whether the consumer reaches its broker at this moment, as far as it knows; for metrics and health.
     fn connected(&self) -> bool {
@@ -175,6 +172,14 @@ pub trait Settler: Send + Sync {
     fn interruptions(&self) -> u64 {
         0
     }
+}
+
+/// What came of verdicts that the broker heard.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// The deliveries with a copy that is larger than the broker ever takes: they are not settled, and whoever asks again
+    /// with smaller copies may succeed. Usually none.
+    pub oversized: Vec<Tag>,
 }
 
 /// Identifies a delivery within the transport that made it; opaque to everybody else. It is bound to the connection's

@@ -1,7 +1,7 @@
 //! Reads what a delivery has behind it, and what of it is still to do.
 
 use quash_core::event::{Accept, Format};
-use quash_core::resolve::Request;
+use quash_core::resolve::{Remaining, Request};
 use quash_core::scope::{Scope, SourceSet};
 use quash_delivery::state::{State, read_scope, unconfigured_caches};
 use quash_dispatch::config::SourceOptions;
@@ -42,14 +42,10 @@ impl<'d> Item<'d> {
 
     /// What of it is asked for here; caches that name one of the sources `elsewhere` are reported instead.
     pub(crate) fn request(&self, format: Format, elsewhere: SourceSet) -> Request<'_> {
-        Request {
-            targets: self.state.targets,
-            pass: self.state.pass,
-            scope: self.scope.as_ref(),
-            elsewhere,
-            counts: self.state.is_fresh(),
-            ..Request::fresh(payload(&self.delivery.message), format)
-        }
+        let State { targets, pass, .. } = self.state;
+        let remaining =
+            Remaining { targets, pass, scope: self.scope.as_ref(), elsewhere, counts: self.state.is_fresh() };
+        Request { payload: payload(&self.delivery.message), format, remaining }
     }
 
     /// The caches that wait for a worker that knows them: while a new configuration is rolled out, workers know different

@@ -60,7 +60,7 @@ async fn until_heard(settler: &dyn Settler, verdicts: &[(Tag, Verdict)], source:
     let mut refused = None;
     loop {
         match settler.settle(verdicts).await {
-            Ok(oversized) => return oversized,
+            Ok(settled) => return settled.oversized,
             Err(error) => drop(refused.replace(source.metrics.not_settled(&error, verdicts.len()))),
         }
         pace.failed().await;

@@ -9,8 +9,8 @@ use quash_config::Finding;
 use quash_core::action::{Action, ActionSet};
 use quash_store::{Applied, Can, Identity, Questions, Store, StoreError};
 use quash_transport::{
-    Backlog, ConsumeOptions, Consumer, DeadLetters, Delivery, Destination, Message, Receiver, Settler, Tag, Transport,
-    TransportError, Verdict,
+    Backlog, ConsumeOptions, Consumer, DeadLetters, Delivery, Destination, Message, Receiver, Settled, Settler, Tag,
+    Transport, TransportError, Verdict,
 };
 
 use super::tally::Tally;
@@ -131,8 +131,8 @@ struct ObservedSettler {
 
 #[async_trait]
 impl Settler for ObservedSettler {
-    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Vec<Tag>, TransportError> {
-        let oversized = self.inner.settle(verdicts).await?;
+    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Settled, TransportError> {
+        let settled = self.inner.settle(verdicts).await?;
         let now = self.tally.started.elapsed();
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         for (tag, verdict) in verdicts {
@@ -142,7 +142,7 @@ impl Settler for ObservedSettler {
                 self.tally.note_staleness(now.saturating_sub(Duration::from_micros(committed)));
             }
         }
-        Ok(oversized)
+        Ok(settled)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -193,44 +194,32 @@ impl<'de> FieldsSeed<'_, 'de> {
 
 /// The columns of Debezium's `source` that are used.
 fn of_source(name: &str) -> bool {
-    matches!(
-        name,
-        "connector"
-            | "name"
-            | "db"
-            | "schema"
-            | "keyspace"
-            | "table"
-            | "ts_ms"
-            | "ts_us"
-            | "ts_usec"
-            | "file"
-            | "pos"
-            | "row"
-    )
+    const USED: [&str; 12] =
+        ["connector", "name", "db", "schema", "keyspace", "table", "ts_ms", "ts_us", "ts_usec", "file", "pos", "row"];
+    USED.contains(&name)
 }
 
 /// Top-level names of all formats beyond those with a slot of their own.
 fn is_other(name: &str) -> bool {
-    let debezium = matches!(
-        name,
-        "ts_ms"
-            | "ts_us"
-            | "transaction"
-            | "message"
-            | "status"
-            | "event_count"
-            | "data_collections"
-            | "ddl"
-            | "tableChanges"
-    );
-    let cloud_events = matches!(name, "specversion" | "type" | "datacontenttype" | "data_base64");
-    let wal2json =
-        matches!(name, "action" | "table" | "timestamp" | "lsn" | "xid" | "prefix" | "content" | "change" | "nextlsn");
+    const DEBEZIUM: [&str; 9] = [
+        "ts_ms",
+        "ts_us",
+        "transaction",
+        "message",
+        "status",
+        "event_count",
+        "data_collections",
+        "ddl",
+        "tableChanges",
+    ];
+    const CLOUD_EVENTS: [&str; 4] = ["specversion", "type", "datacontenttype", "data_base64"];
+    const WAL2JSON: [&str; 9] =
+        ["action", "table", "timestamp", "lsn", "xid", "prefix", "content", "change", "nextlsn"];
     // Those by which the formats are recognised that are read once more, and MassTransit, which is refused.
-    let reread =
-        matches!(name, "database" | "isDdl" | "record" | "metadata" | "__op" | "__table" | "__deleted" | "messageType");
-    wal2json || debezium || cloud_events || reread || name.starts_with("iodebezium")
+    const REREAD: [&str; 8] =
+        ["database", "isDdl", "record", "metadata", "__op", "__table", "__deleted", "messageType"];
+    let known: [&[&str]; 4] = [&WAL2JSON, &DEBEZIUM, &CLOUD_EVENTS, &REREAD];
+    known.iter().any(|names| names.contains(&name)) || name.starts_with("iodebezium")
 }
 
 fn put<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
@@ -238,11 +227,7 @@ fn put<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
     name: &str,
     map: &mut A,
 ) -> Result<(), A::Error> {
-    if slot.is_some() {
-        return Err(twice(name));
-    }
-    *slot = Some(map.next_value()?);
-    Ok(())
+    put_seed(slot, name, map, PhantomData)
 }
 
 fn put_seed<'de, A: MapAccess<'de>, S: DeserializeSeed<'de>>(

@@ -1,12 +1,14 @@
 //! Decodes Quash's own JSON: an event, a transaction of events, or a direct command.
 
+mod relation;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::context::Context;
 use super::fields::{Fields, Shape, object, text};
 use super::problem::{described, malformed, quoted, within};
-use super::{Change, DecodeError, Event, EventLimits, Op, Relation, Row, Transaction, Value, command, time, types};
+use super::{Change, DecodeError, Event, EventLimits, Op, Transaction, Value, command, time, types};
 
 /// Decodes a message.
 pub(super) fn decode<'a>(fields: &mut Fields<'a>, changes: &mut Vec<Change<'a>>) -> Result<(), DecodeError> {
@@ -82,7 +84,7 @@ fn event<'a>(fields: &mut Fields<'a>) -> Result<Event<'a>, DecodeError> {
         filled: false,
         changed: changed(fields.changed.take())?,
         types: types::field(object("types", fields.types.take())?)?,
-        relation: relation(op, fields)?,
+        relation: relation::read(op, fields)?,
         time_us: time_us(fields)?,
         origin: text("origin", fields.origin.take())?.map(Into::into),
         traceparent: text("traceparent", fields.traceparent.take())?.map(Into::into),
@@ -134,36 +136,6 @@ fn changed(value: Option<Value<'_>>) -> Result<Option<Vec<Cow<'_, str>>>, Decode
             .collect::<Result<_, _>>()
             .map(Some),
         Some(other) => Err(wrong(&other)),
-    }
-}
-
-fn relation<'a>(op: Op, fields: &mut Fields<'a>) -> Result<Option<Relation<'a>>, DecodeError> {
-    if !op.is_of_relation() {
-        return Ok(None);
-    }
-    let missing = |what| malformed(format!("no `{what}`, which `op` {} needs", op.name()));
-    let name = text("relation", fields.relation.take())?.filter(|name| !name.is_empty());
-    let from = object("from", fields.from.take())?;
-    Ok(Some(Relation {
-        name: name.ok_or_else(|| missing("relation"))?,
-        from: from.ok_or_else(|| missing("from"))?,
-        to: other_end(fields.to.take())?,
-    }))
-}
-
-fn other_end(value: Option<Value<'_>>) -> Result<Vec<Row<'_>>, DecodeError> {
-    match value {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Object(row)) => Ok(vec![row]),
-        Some(Value::List(rows)) => rows.into_iter().map(end_row).collect(),
-        Some(other) => end_row(other).map(|row| vec![row]),
-    }
-}
-
-fn end_row(value: Value<'_>) -> Result<Row<'_>, DecodeError> {
-    match value {
-        Value::Object(row) => Ok(row),
-        other => Err(malformed(format!("`to` has {}: expected an object or a list of objects", described(&other)))),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod accept;
 mod declared;
 pub mod decode;
 mod fields;
+pub mod format;
 mod limit;
 
 // The formats: a file each.
@@ -43,7 +44,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use accept::Accept;
-pub use decode::{DecodeError, EventLimits, Format, Payload, decode};
+pub use decode::{DecodeError, Payload, decode};
+pub use format::{EventLimits, Format};
 pub use shared::SharedText;
 pub use transaction::Transaction;
 pub use types::{Type, Types};

@@ -335,7 +335,8 @@ fn what_comes_back_is_resolved_and_not_counted_again() {
     let changed = |entity: &str| json!({"entity": entity, "op": "create", "after": {"id": 1}});
     let body = json!({"events": [changed("e"), changed("slip"), changed("slip")]}).to_string().into_bytes();
     let counted = |counts| {
-        let resolution = resolver.resolve(&[Request { counts, ..request(&body) }]);
+        let resolution =
+            resolver.resolve(&[Request { remaining: Remaining { counts, ..Remaining::ALL }, ..request(&body) }]);
         assert_eq!(resolution.plan.shares.len(), 1);
         let widened = resolution.widened.len();
         (resolution.cache_matches, widened, resolution.undeclared_events)
@@ -393,7 +394,8 @@ fn later_passes_concern_just_the_caches_that_ask_for_them() {
         } else {
             only.iter().filter_map(|name| resolver.target(name)).collect()
         };
-        let resolution = resolver.resolve(&[Request { pass: Duration::from_secs(seconds), targets, ..request(&body) }]);
+        let remaining = Remaining { pass: Duration::from_secs(seconds), targets, ..Remaining::ALL };
+        let resolution = resolver.resolve(&[Request { remaining, ..request(&body) }]);
         let next = match &resolution.outcomes[0] {
             Resolved::Matched(matched) => matched.next_pass.map(|due| due.as_secs()),
             Resolved::Unmatched { .. } => Some(0),

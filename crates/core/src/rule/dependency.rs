@@ -6,7 +6,7 @@ use super::around::Around;
 use super::condition::{Condition, Truth};
 use super::config::{Nulls, OnUnknown};
 use super::known::{Side, may_have_changed};
-use crate::event::{Event, Op, Relation, Row, Type, Value};
+use crate::event::{Event, Op, Type, Value};
 use crate::key::key_set::Arg;
 use crate::key::key_set::add;
 use crate::key::{ArgSet, KeySet};
@@ -72,20 +72,20 @@ pub(crate) struct Bounds {
 
 /// A value with how many bytes it holds, so that a long one is measured once.
 #[derive(Clone, Copy)]
-struct Measured<'e> {
+pub(super) struct Measured<'e> {
     value: &'e Value<'e>,
     bytes: usize,
 }
 
 impl<'e> Measured<'e> {
-    fn of(value: &'e Value<'e>) -> Self {
+    pub(super) fn of(value: &'e Value<'e>) -> Self {
         Self { value, bytes: value.bytes() }
     }
 }
 
 /// A mapping on its way through one event.
-struct Mapper<'e> {
-    map: &'e Mapping,
+pub(super) struct Mapper<'e> {
+    pub(super) map: &'e Mapping,
     /// The types that the event declares for what is mapped, by argument. Looked up once: an event may declare thousands.
     declared: SmallVec<[Option<Type>; 4]>,
     around: &'e Around<'e>,
@@ -204,36 +204,7 @@ impl Dependency {
         Ok(())
     }
 
-    /// One key set per row at the other end; none of them is known when a relation is cleared.
-    fn map_relation<'e>(
-        &'e self,
-        mapper: &Mapper<'e>,
-        event: &'e Event<'e>,
-        relation: &'e Relation<'e>,
-        stale: &mut Stale<'e>,
-    ) -> Result<(), String> {
-        let owner = |origin: &'e Origin| match origin {
-            Origin::Path(path) => match path.split_first()? {
-                (end, path) if end == "from" => relation.from.at(path).or_else(|| event.key.at(path)),
-                _ => None,
-            },
-            Origin::Any | Origin::Constant(_) | Origin::Around(_) => None,
-        };
-        // The same for every row at the other end, of which there may be thousands.
-        let from: SmallVec<[Option<Measured<'e>>; 4]> =
-            mapper.map.iter().map(|origin| owner(origin).map(Measured::of)).collect();
-        let at = |arg: usize, path: &'e [String], to: Option<&'e Row<'e>>| match path.split_first()? {
-            (end, _) if end == "from" => from[arg],
-            (_, path) => to?.at(path).map(Measured::of),
-        };
-        if relation.to.is_empty() {
-            return self.map_one(mapper, false, stale, |arg, path| at(arg, path, None));
-        }
-        let mut map_to = |to| self.map_one(mapper, false, stale, |arg, path| at(arg, path, Some(to)));
-        relation.to.iter().try_for_each(&mut map_to)
-    }
-
-    fn map_one<'e>(
+    pub(super) fn map_one<'e>(
         &'e self,
         mapper: &Mapper<'e>,
         may_be_left_out: bool,

@@ -19,6 +19,7 @@ pub(crate) mod condition;
 pub(crate) mod condition;
 mod known;
 pub(crate) mod reads;
+mod relation;
 #[cfg(feature = "rules")]
 mod selected;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use quash_core::event::{Format, Payload};
-use quash_core::resolve::{Refused, Request, Resolution, Resolved};
+use quash_core::resolve::{Refused, Remaining, Request, Resolution, Resolved};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::job::{self, Job};
@@ -119,7 +119,8 @@ impl Inner {
 
     fn resolve_message(&self, message: &Message, group: &Group) -> Resolution {
         let payload = Payload { body: &message.payload, headers: &[] };
-        self.resolver.resolve(&[Request { scope: Some(&group.scope), ..Request::fresh(payload, Format::Json) }])
+        let remaining = Remaining { scope: Some(&group.scope), ..Remaining::ALL };
+        self.resolver.resolve(&[Request { payload, format: Format::Json, remaining }])
     }
 
     fn work(&self, parcel: &Parcel, group: &Group, mut resolution: Resolution) -> Result<Option<Work>, Refused> {

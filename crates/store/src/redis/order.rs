@@ -1,16 +1,16 @@
 //! Makes actions into commands, and books the server's replies on the actions that they answer.
 
 mod void;
+mod write;
 
 use std::borrow::Cow;
-use std::time::SystemTime;
 
 use redis::{Cmd, Value};
 
 use super::reply::{Class, classify, words};
 use crate::{Refusal, StoreError};
-use quash_core::action::{Action, GUARD, Life, Void, Write};
-use quash_core::freshness::{HOLD, Voided};
+use quash_core::action::{Action, GUARD, Void};
+use quash_core::freshness::Voided;
 
 pub(super) use self::void::voids;
 
@@ -67,7 +67,7 @@ impl Order<'_> {
         match self {
             Self::Unlink(keys) => unlink(keys),
             Self::Void { keys, void, whole } => void::command(keys, *void, *whole),
-            Self::Write { action, .. } => write(action),
+            Self::Write { action, .. } => write::command(action),
         }
     }
 
@@ -92,41 +92,6 @@ fn unlink(keys: &[Key<'_>]) -> Cmd {
         }
     }
     command
-}
-
-fn write(action: &Action) -> Cmd {
-    let mut command = redis::cmd(if matches!(action, Action::Publish { .. }) { "PUBLISH" } else { "SET" });
-    match action {
-        Action::Publish { channel, message } => command.arg(channel.as_bytes()).arg(message.as_bytes()),
-        Action::Set { key, write } => set(command.arg(key.as_bytes()), *write),
-        Action::Hold { key, ms, guarded } => {
-            let name = if *guarded { [key.as_bytes(), GUARD.as_bytes()].concat() } else { key.as_bytes().to_vec() };
-            command.arg(name).arg(&HOLD).arg("PX").arg(*ms)
-        }
-        // A bump; what else has a key never comes here as a write.
-        other => command.arg(other.object().as_bytes()).arg(token()),
-    };
-    command
-}
-
-/// What follows the key in a SET.
-fn set(command: &mut Cmd, Write { number, life, only_if_exists }: Write) -> &mut Cmd {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let now_us = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
-    command.arg(number.resolve(now_us, fastrand::u64(..)));
-    if only_if_exists {
-        command.arg("XX");
-    }
-    match life {
-        Life::Forever => command,
-        Life::Ms(time) => command.arg("PX").arg(time),
-        Life::Keep => command.arg("KEEPTTL"),
-    }
-}
-
-/// A generation token that was never there before: 63 random bits, so that no eviction and no restart repeats one.
-fn token() -> u64 {
-    fastrand::u64(..) >> 1
 }
 
 /// Takes apart the entries whose guards are in another group: no reader keeps a guard there, and one command cannot name
@@ -289,6 +254,8 @@ impl<'a> Tally<'a> {
 
 #[cfg(test)]
 mod tests {
+    use quash_core::action::{Life, Write};
+
     use super::*;
 
     fn keys(names: &'static [&'static str]) -> Vec<Key<'static>> {

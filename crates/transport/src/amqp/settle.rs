@@ -13,7 +13,7 @@ use super::retry;
 use super::session::{Number, Session};
 use super::suspects::parked;
 use super::wire;
-use crate::{Destination, Message, Replacement, Settler, Tag, TransportError, Verdict};
+use crate::{Destination, Message, Replacement, Settled, Settler, Tag, TransportError, Verdict};
 
 /// How long a delivery stays away whose copies are too large: at once it would come again and again.
 const OVERSIZED_AWAY: Duration = Duration::from_secs(2);
@@ -25,8 +25,8 @@ pub(super) struct Settling {
 
 #[async_trait]
 impl Settler for Settling {
-    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Vec<Tag>, TransportError> {
-        let Some(session) = self.consuming.session() else { return Ok(Vec::new()) };
+    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Settled, TransportError> {
+        let Some(session) = self.consuming.session() else { return Ok(Settled::default()) };
         let claims = verdicts.iter().filter_map(|(tag, verdict)| Some((session.number(*tag)?, verdict.clone())));
         let claims: Vec<_> = claims.collect();
         let under_way = UnderWay::begin(&self.consuming);
@@ -75,7 +75,7 @@ async fn settle_all(
     consuming: &Consuming,
     session: &Arc<Session>,
     mut verdicts: Vec<(Number, Verdict)>,
-) -> Result<Vec<Tag>, TransportError> {
+) -> Result<Settled, TransportError> {
     let mut oversized = Vec::new();
     let mut failed = Ok(());
     while !verdicts.is_empty() {
@@ -97,7 +97,7 @@ async fn settle_all(
         }
         hand_out_again(session, settled.oversized);
     }
-    failed.map(|()| oversized)
+    failed.map(|()| Settled { oversized })
 }
 
 /// Deliveries whose copies are too large, and that nobody settles with smaller ones, come back by the broker.
@@ -122,7 +122,7 @@ struct Plan {
 
 /// What became of it.
 #[derive(Default)]
-struct Settled {
+struct Carried {
     oversized: Vec<Number>,
     failed: Option<TransportError>,
 }
@@ -150,8 +150,8 @@ impl Plan {
         self.acked.is_empty() && self.replaced.is_empty() && self.released.is_empty()
     }
 
-    async fn carry_out(mut self, consuming: &Consuming, session: &Session) -> Settled {
-        let mut settled = Settled::default();
+    async fn carry_out(mut self, consuming: &Consuming, session: &Session) -> Carried {
+        let mut settled = Carried::default();
         let mut untaken = Vec::new();
         let (copies, owners) = self.copies(consuming);
         if !copies.is_empty() {

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Shared;
 use super::queue::after;
-use crate::{ConsumeOptions, Consumer, Delivery, Receiver, Settler, Tag, TransportError, Verdict};
+use crate::{ConsumeOptions, Consumer, Delivery, Receiver, Settled, Settler, Tag, TransportError, Verdict};
 
 /// Starts a consumer.
 pub(super) fn start(shared: Arc<Shared>, options: &ConsumeOptions) -> Consumer {
@@ -74,9 +74,9 @@ struct Settling {
 
 #[async_trait]
 impl Settler for Settling {
-    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Vec<Tag>, TransportError> {
+    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Settled, TransportError> {
         let now = Instant::now();
         self.shared.change(|queue| verdicts.iter().for_each(|(tag, verdict)| queue.settle(*tag, verdict, now)));
-        Ok(Vec::new())
+        Ok(Settled::default())
     }
 }

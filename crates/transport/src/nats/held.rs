@@ -71,9 +71,9 @@ impl Held {
     /// Looks at deliveries that are still held.
     pub(super) fn look(&self, tags: impl Iterator<Item = u128>, mut each: impl FnMut(usize, u128, &Entry)) {
         let entries = self.entries();
-        for (shared, tag) in tags.enumerate() {
+        for (index, tag) in tags.enumerate() {
             if let Some(entry) = entries.get(&tag) {
-                each(shared, tag, entry);
+                each(index, tag, entry);
             }
         }
     }

@@ -16,7 +16,7 @@ use super::intake::unix_ms;
 use super::publish;
 use super::topology::{self, Lane, Names};
 use super::wire::{self, Outgoing};
-use crate::{Replacement, Settler, Tag, TransportError, Verdict};
+use crate::{Replacement, Settled, Settler, Tag, TransportError, Verdict};
 
 const DONE: Bytes = Bytes::from_static(b"+ACK");
 const BACK: Bytes = Bytes::from_static(b"-NAK");
@@ -29,7 +29,7 @@ pub(super) struct Settling {
 
 #[async_trait]
 impl Settler for Settling {
-    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Vec<Tag>, TransportError> {
+    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Settled, TransportError> {
         let consuming = &self.consuming;
         let plan = Plan::make(consuming, verdicts).await?;
         let oversized = plan.oversized.clone();
@@ -42,7 +42,7 @@ impl Settler for Settling {
             let work = tokio::spawn(async move { plan.carry_out(&going_on.0).await });
             work.await.map_err(|error| TransportError::Unreachable(format!("settling died: {error}")))??;
         }
-        Ok(oversized)
+        Ok(Settled { oversized })
     }
 
     fn connected(&self) -> bool {
@@ -121,7 +121,7 @@ impl Plan {
         let copies = match verdict {
             Verdict::Ack => return self.words.push(word(DONE)),
             Verdict::Replace(copies) => {
-                let copied = |(shared, copy)| fitting(copied(names, entry, shared, copy, now_ms), copy, max);
+                let copied = |(index, copy)| fitting(copied(names, entry, index, copy, now_ms), copy, max);
                 copies.iter().enumerate().map(copied).collect()
             }
             Verdict::Release => vec![released(names, entry)],

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::consume::Consuming;
 use super::scripts::{self, CHUNK, RELEASE, SETTLE};
 use super::wire::{self, format_id, list, text};
-use crate::{Destination, Replacement, Settler, Tag, TransportError, Verdict};
+use crate::{Destination, Replacement, Settled, Settler, Tag, TransportError, Verdict};
 
 /// How many bytes of copies one call of a script takes.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -23,7 +23,7 @@ pub(super) struct Settling {
 
 #[async_trait]
 impl Settler for Settling {
-    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Vec<Tag>, TransportError> {
+    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Settled, TransportError> {
         let consuming = &*self.consuming;
         let plan = Plan::make(consuming, verdicts);
         let mut pipeline = plan.commands(consuming);
@@ -35,7 +35,7 @@ impl Settler for Settling {
         if plan.parks() {
             consuming.parked.notify_one();
         }
-        Ok(Vec::new())
+        Ok(Settled::default())
     }
 
     fn connected(&self) -> bool {

@@ -87,7 +87,7 @@ async fn a_copy_that_is_too_large_is_told_and_its_original_comes_again() {
     large.headers.set("quash-attempts", "x".repeat(200 * 1024));
     let later = |message| Verdict::Replace(vec![Replacement { message, to: Where::Later(Duration::ZERO) }]);
     let verdicts = [(held[0].tag, later(large)), (held[1].tag, later(held[1].message.clone()))];
-    assert_eq!(consumer.settler.settle(&verdicts).await.unwrap(), [held[0].tag]);
+    assert_eq!(consumer.settler.settle(&verdicts).await.unwrap().oversized, [held[0].tag]);
     let small = receive(&mut consumer).await;
     assert_eq!(texts(&small), ["small"]);
     ack(&consumer, &small).await;

@@ -6,7 +6,7 @@ use quash_config::Secret;
 use quash_config::Severity;
 use quash_e2e::eventually;
 use quash_transport::amqp::{Config, QueueType};
-use quash_transport::{Destination, Replacement, Transport, Verdict};
+use quash_transport::{Destination, Replacement, Settled, Transport, Verdict};
 
 use super::node::{Fixture, LIMIT, ack, consume, message, numbered, receive, receive_many};
 
@@ -50,7 +50,7 @@ async fn classic_queues_work_where_they_are_asked_for() {
         (batch[1].tag, Verdict::Replace(vec![later])),
         (batch[2].tag, Verdict::Replace(vec![dead])),
     ];
-    assert_eq!(consumer.settler.settle(&verdicts).await, Ok(vec![]));
+    assert_eq!(consumer.settler.settle(&verdicts).await, Ok(Settled::default()));
     let back = receive(&mut consumer).await;
     assert_eq!(back[0].message.payload, "later");
     ack(&consumer, &back).await;
@@ -105,7 +105,7 @@ async fn everything(transport: &dyn Transport) {
         (batch[2].tag, Verdict::Release),
         (batch[3].tag, Verdict::Ack),
     ];
-    assert_eq!(consumer.settler.settle(&verdicts).await, Ok(vec![]));
+    assert_eq!(consumer.settler.settle(&verdicts).await, Ok(Settled::default()));
     let again = receive_many(&mut consumer, 2).await;
     ack(&consumer, &again).await;
     let letters = transport.dead_letters();

@@ -78,11 +78,11 @@ async fn a_delivery_with_a_copy_that_is_too_large_stays() {
     let mut letter = batch[0].message.clone();
     letter.headers.set("history", "x".repeat(300));
     let verdicts = [(batch[0].tag, dead(letter)), (batch[1].tag, dead(batch[1].message.clone()))];
-    assert_eq!(consumer.settler.settle(&verdicts).await.unwrap(), [batch[0].tag]);
+    assert_eq!(consumer.settler.settle(&verdicts).await.unwrap().oversized, [batch[0].tag]);
     assert_eq!(transport.dead_letters().len().await.unwrap(), 1, "the other one was settled");
     // Asked again with a smaller copy, it is done.
     let smaller = [(batch[0].tag, dead(batch[0].message.clone()))];
-    assert_eq!(consumer.settler.settle(&smaller).await.unwrap(), []);
+    assert_eq!(consumer.settler.settle(&smaller).await.unwrap().oversized, []);
     assert_eq!(transport.dead_letters().len().await.unwrap(), 2);
     assert_eq!(transport.backlog().await.unwrap(), Default::default());
 }
@@ -97,7 +97,7 @@ async fn a_delivery_that_is_never_settled_for_its_size_comes_again() {
     let batch = receive_many(&mut consumer, 1).await;
     let mut letter = batch[0].message.clone();
     letter.headers.set("record", "x");
-    assert_eq!(consumer.settler.settle(&all(&batch, &dead(letter))).await.unwrap(), [batch[0].tag]);
+    assert_eq!(consumer.settler.settle(&all(&batch, &dead(letter))).await.unwrap().oversized, [batch[0].tag]);
     let again = receive_many(&mut consumer, 1).await;
     assert_eq!((again[0].deliveries, again[0].message.payload.len()), (2, PAYLOAD_MAX));
     // Neither can it be copied to be released: then it goes back as it is.
@@ -105,7 +105,7 @@ async fn a_delivery_that_is_never_settled_for_its_size_comes_again() {
     let again = receive_many(&mut consumer, 1).await;
     // As it was published it fits, since the server took it once.
     let as_it_is = dead(again[0].message.clone());
-    assert_eq!(consumer.settler.settle(&all(&again, &as_it_is)).await.unwrap(), []);
+    assert_eq!(consumer.settler.settle(&all(&again, &as_it_is)).await.unwrap().oversized, []);
     assert_eq!(transport.dead_letters().len().await.unwrap(), 1);
     assert_eq!(transport.backlog().await.unwrap(), Default::default());
 }

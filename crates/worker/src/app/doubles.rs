@@ -13,7 +13,7 @@ use quash_core::key::{ArgSet, KeyError, KeySet, Reach, Remover, Scheme};
 use quash_store::{Applied, Can, Identity, Refusal, Store, StoreConfig, StoreError, TargetConfig, TargetOptions};
 use quash_transport::{
     Backlog, ConsumeOptions, Consumer, DeadLetters, Delivery, Destination, Headers, LetterId, Message, Receiver,
-    Settler, Tag, Transport, TransportError, Verdict,
+    Settled, Settler, Tag, Transport, TransportError, Verdict,
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -415,7 +415,7 @@ impl FakeReceiver {
 
 #[async_trait]
 impl Settler for Shared {
-    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Vec<Tag>, TransportError> {
+    async fn settle(&self, verdicts: &[(Tag, Verdict)]) -> Result<Settled, TransportError> {
         let mut state = self.0.state.lock().unwrap();
         if state.panics > 0 {
             state.panics -= 1;
@@ -430,7 +430,7 @@ impl Settler for Shared {
             state.refusals -= 1;
             return Err(TransportError::Unreachable("connection reset".to_owned()));
         }
-        Ok(oversized.iter().map(|(tag, _)| *tag).collect())
+        Ok(Settled { oversized: oversized.iter().map(|(tag, _)| *tag).collect() })
     }
 }
 

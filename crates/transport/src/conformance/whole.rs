@@ -1,14 +1,80 @@
-//! Promises that no sequence of receiving, settling, parking, releasing and dying loses a message.
+//! Promises: numbers and ages are true, and nothing is lost whatever happens.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use fastrand::Rng;
 
 use super::Harness;
-use super::tools::{LIMIT, ack, consume, dead, holding, later, numbered, ok, payloads_of, set_of};
-use crate::{Backlog, Consumer, Delivery, Message, Transport, Verdict};
+use super::tools::{
+    LIMIT, ack, consume, dead, eventually, holding, later, message, numbered, ok, payloads, payloads_of, receive,
+    receive_many, set_of, settle,
+};
+use crate::{Ages, Backlog, Consumer, Dated, Delivery, Message, Transport, Verdict};
+
+/// Ready, unsettled and delayed messages are counted where they are, and nowhere when they are done.
+pub async fn backlog_counts(harness: &dyn Harness) {
+    let transport = holding(harness, &numbered(0..10)).await;
+    assert_eq!(counts(&*transport).await, Backlog { ready: 10, ..Backlog::default() });
+    let mut consumer = consume(&*transport, "a", 10).await;
+    let batch = receive_many(&mut consumer, 10).await;
+    assert_eq!(counts(&*transport).await, Backlog { unsettled: 10, ..Backlog::default() });
+    settle(&consumer, &batch[..4], |delivery| later(delivery, Duration::from_secs(3600))).await;
+    assert_eq!(counts(&*transport).await, Backlog { unsettled: 6, delayed: 4, ..Backlog::default() });
+    ack(&consumer, &batch[4..]).await;
+    assert_eq!(counts(&*transport).await, Backlog { delayed: 4, ..Backlog::default() });
+    ok(transport.publish(&numbered(0..0)).await, "publish nothing");
+    assert_eq!(counts(&*transport).await, Backlog { delayed: 4, ..Backlog::default() });
+}
+
+async fn counts(transport: &dyn Transport) -> Backlog {
+    ok(transport.backlog().await, "backlog")
+}
+
+/// How far the clocks of a broker and of this process may be apart on one machine.
+const CLOCKS: Duration = Duration::from_secs(2);
+
+/// The oldest message keeps its age while it is held; delayed copies have theirs; what is done has none. A transport may say
+/// nothing of any of them.
+pub async fn what_waits_is_dated_or_not_at_all(harness: &dyn Harness) {
+    let transport = holding(harness, &[]).await;
+    assert_eq!(ages(&*transport).await, Ages::default());
+    let before = SystemTime::now();
+    let mut oldest = message("oldest");
+    oldest.headers.set("quash-first-failure", "7");
+    ok(transport.publish(&[oldest.clone(), message("other")]).await, "publish");
+    is_of(ages(&*transport).await.oldest, before, &oldest.headers);
+
+    let mut consumer = consume(&*transport, "a", 1).await;
+    let batch = receive_many(&mut consumer, 2).await;
+    is_of(ages(&*transport).await.oldest, before, &oldest.headers);
+    let parked_at = SystemTime::now();
+    let delay = Duration::from_secs(2);
+    settle(&consumer, &batch[..1], |delivery| later(delivery, delay)).await;
+    ack(&consumer, &batch[1..]).await;
+
+    let now = ages(&*transport).await;
+    assert_eq!(now.oldest, None, "what waits for its delay is not ready");
+    is_of(now.oldest_delayed, parked_at, &oldest.headers);
+    if let Some(due) = now.next_due {
+        assert!(due + CLOCKS >= parked_at + delay && due <= SystemTime::now() + delay + CLOCKS, "{due:?}");
+    }
+    let back = receive(&mut consumer).await;
+    ack(&consumer, &back).await;
+    eventually(LIMIT, "nothing that waits has an age", async || ages(&*transport).await == Ages::default()).await;
+}
+
+fn is_of(dated: Option<Dated>, since: SystemTime, headers: &crate::Headers) {
+    if let Some(dated) = dated {
+        assert!(dated.since + CLOCKS >= since && dated.since <= SystemTime::now() + CLOCKS, "{dated:?}, not {since:?}");
+        assert_eq!(&dated.headers, headers);
+    }
+}
+
+async fn ages(transport: &dyn Transport) -> Ages {
+    ok(transport.ages().await, "ages")
+}
 
 /// Whatever consumers do and whenever they die, each message is acked in the end or a dead letter; nothing remains.
 pub async fn nothing_is_lost_in_random_histories(harness: &dyn Harness) {
@@ -137,7 +203,7 @@ impl History {
                 if let Ok(batch) = batch {
                     let batch = ok(batch, "receive");
                     ack(&last, &batch).await;
-                    acked.extend(super::tools::payloads(&batch));
+                    acked.extend(payloads(&batch));
                 }
             }
         };
