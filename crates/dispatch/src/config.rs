@@ -5,6 +5,7 @@ mod check;
 mod relay;
 #[cfg(feature = "in_process")]
 mod shared;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use quash_transport::TransportConfig;
 use serde::Deserialize;
 
 pub use admin::{AdminConfig, Payloads, Role, TokenConfig};
+pub use verify::VerifyConfig;
 pub use relay::{OnSchemaChange, PostgresRelay, PostgresServer, RelayConfig, ServerConfig};
 #[cfg(feature = "in_process")]
 pub use shared::{address, database_in, is_encrypted};
@@ -70,6 +72,9 @@ pub struct Config {
     /// Relays of the changes of databases to sources, by name.
     #[serde(default)]
     pub relay: BTreeMap<String, RelayConfig>,
+    /// How samples of entries are compared with what is true of them; nobody does it when left out.
+    #[serde(default)]
+    pub verify: Option<VerifyConfig>,
     /// Where the work of caches runs that do not say it themselves; as `queue` when left out.
     #[serde(default)]
     pub dispatch: Option<DispatchConfig>,
@@ -128,6 +133,7 @@ impl Config {
         problems.extend(self.check_rest());
         if let Some(rules) = &rules {
             problems.extend(self.check_reach(rules));
+            problems.extend(self.check_truth(rules));
         }
         let usable = problems.iter().all(|problem| problem.severity < Severity::Error);
         (rules.filter(|_| usable), problems)
