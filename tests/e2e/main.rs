@@ -9,6 +9,7 @@ mod scene;
 // The promises.
 mod bad_input;
 mod borders;
+mod chaos;
 mod check;
 mod cli;
 mod cloud_events;
@@ -32,4 +33,5 @@ mod sources;
 // The rules of the source tree.
 mod tidy;
 mod unreadable;
+mod verify;
 mod watching;

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use quash_core::action::GUARD;
+use quash_core::freshness::chunks::is_chunk;
 use quash_store::{Page, Place};
 
 /// Where a walk is.
@@ -21,7 +23,9 @@ impl Walk {
 
     /// A page came, of which these keys count.
     pub(crate) fn take(&mut self, page: Page, counts: impl Fn(&str) -> bool) {
-        self.keys.extend(page.keys.into_iter().filter(|key| counts(key)));
+        // Beside entries there are guards, and chunks of entries.
+        let is_entry = |key: &String| !key.ends_with(GUARD) && !is_chunk(key) && counts(key);
+        self.keys.extend(page.keys.into_iter().filter(is_entry));
         match page.next {
             Some(place) => self.place = place,
             None => {
@@ -34,5 +38,19 @@ impl Walk {
     /// The next keys, so many at most.
     pub(crate) fn next(&mut self, most: usize) -> Vec<String> {
         self.keys.drain(..most.min(self.keys.len())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guards_and_chunks_are_no_entries() {
+        let mut walk = Walk::default();
+        let keys = ["p:1", "p:1!q", "p:1~000000000000000a~0", "x:1"].map(str::to_owned).to_vec();
+        walk.take(Page { keys, next: None }, |key| key.starts_with("p:"));
+        assert_eq!(walk.next(9), ["p:1"]);
+        assert_eq!((walk.rounds, walk.wants()), (1, Some(Place::default())));
     }
 }

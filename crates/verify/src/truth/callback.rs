@@ -134,3 +134,70 @@ impl Truth for Callback {
         (!payload.is_absence).then(|| [&payload.stored[..], b"\0quash:canary"].concat())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Asks an application that answers this, and gives the answer with what it was asked.
+    async fn asked(status: &str, told: &str) -> (Answer, String, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/quash/verify?v=1", listener.local_addr().unwrap());
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{told}", told.len());
+        let application = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut text = String::new();
+            while !text.ends_with('}') {
+                let mut part = [0; 1024];
+                let length = stream.read(&mut part).await.unwrap();
+                text.push_str(std::str::from_utf8(&part[..length]).unwrap());
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            text
+        });
+        let callback = Callback::new(&url, &Secret::new("hunter2")).unwrap();
+        let payload = Payload { is_absence: false, head: Vec::new(), stored: b"pickle".to_vec(), is_plain: false };
+        let args = [("id".to_owned(), "42".to_owned())];
+        let about = Asked { cache: "product", target: "main", key: "product:42", args: &args, payload: &payload };
+        let answer = callback.ask(&about).await;
+        let request = application.await.unwrap();
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        (answer, head.to_owned(), body.to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_question_is_signed_and_says_which_entry_it_is_about() {
+        let (answer, head, body) = asked("200 OK", r#"{"same": true}"#).await;
+        assert_eq!(answer, Answer::Same);
+        assert!(head.starts_with("POST /quash/verify?v=1 HTTP/1.1"), "{head}");
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"hunter2");
+        let signature = format!("quash-signature: sha256={}", hex(hmac::sign(&key, body.as_bytes()).as_ref()));
+        assert!(head.contains(&signature), "{head}");
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((&body["cache"], &body["key"], &body["args"]["id"]), (&"product".into(), &"product:42".into(), &"42".into()));
+        assert_eq!(body["digest"], crate::entry::sha256(b"pickle"));
+        assert!(!head.contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn only_what_is_said_to_differ_differs() {
+        let different = asked("200 OK", r#"{"same": false, "loaded_digest": "ab"}"#).await.0;
+        assert_eq!(different, Answer::Other(Some("ab".to_owned())));
+        for (status, told) in [("200 OK", "{}"), ("200 OK", "x"), ("500 Oops", r#"{"same": false}"#), ("403 No", "")] {
+            assert!(matches!(asked(status, told).await.0, Answer::Unknown(_)), "{status} {told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_cannot_be_reached_knows_nothing() {
+        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let callback = Callback::new(&format!("http://{port}/"), &Secret::new("x")).unwrap();
+        let payload = Payload { is_absence: true, head: Vec::new(), stored: Vec::new(), is_plain: true };
+        let about = Asked { cache: "a", target: "b", key: "c", args: &[], payload: &payload };
+        assert!(matches!(callback.ask(&about).await, Answer::Unknown(_)));
+        assert!(Callback::new("https://", &Secret::new("x")).is_err());
+    }
+}
