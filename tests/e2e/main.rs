@@ -32,6 +32,7 @@ mod sources;
 
 // The rules of the source tree.
 mod tidy;
+mod tidy_names;
 mod unreadable;
 mod verify;
 mod watching;

@@ -6,6 +6,7 @@ use crate::event::Value;
 use crate::key::{KeyError, KeySet, Spelt};
 use crate::plan::TargetId;
 use crate::resolver::Resolver;
+use crate::scope::CacheId;
 
 /// An entry, as its key tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +26,8 @@ impl Resolver {
     /// # Errors
     /// When a value has no spelling that is known, or the key would be longer than `limits.max_key_bytes`.
     #[must_use]
-    pub fn spell(&self, cache: u32, target: TargetId, key_set: &KeySet<'_>) -> Option<Result<Spelt, KeyError>> {
-        let cache = self.rules.caches.get(cache as usize)?;
+    pub fn spell(&self, cache: CacheId, target: TargetId, key_set: &KeySet<'_>) -> Option<Result<Spelt, KeyError>> {
+        let cache = self.rules.caches.get(cache.index())?;
         let prefix = self.prefixes(Some(cache), target).first()?;
         let limit = self.limits.max_key_bytes;
         let physical = |key: String| match prefix.len() + key.len() {
@@ -42,17 +43,17 @@ impl Resolver {
 
     /// The names of a cache's arguments, in the order of its key sets; none where there is no such cache.
     #[must_use]
-    pub fn args(&self, cache: u32) -> &[String] {
-        self.rules.caches.get(cache as usize).map_or(&[], |cache| cache.scheme.args())
+    pub fn args(&self, cache: CacheId) -> &[String] {
+        self.rules.caches.get(cache.index()).map_or(&[], |cache| cache.scheme.args())
     }
 
     /// The entry that a physical key on a target is of. `None` where the cache writes no such key, and where its arguments cannot
     /// be told without doubt.
     #[must_use]
-    pub fn entry(&self, cache: u32, target: TargetId, key: &str) -> Option<Entry> {
-        let cache = self.rules.caches.get(cache as usize)?;
-        let heads = self.prefixes(Some(cache), target).iter();
-        heads.filter_map(|head| Some((head, key.strip_prefix(&**head)?))).find_map(|(head, logical)| {
+    pub fn entry(&self, cache: CacheId, target: TargetId, key: &str) -> Option<Entry> {
+        let cache = self.rules.caches.get(cache.index())?;
+        let prefixes = self.prefixes(Some(cache), target).iter();
+        prefixes.filter_map(|prefix| Some((prefix, key.strip_prefix(&**prefix)?))).find_map(|(prefix, logical)| {
             let read = cache.scheme.read(logical)?;
             let names = cache.scheme.args();
             let values: Vec<Value<'_>> = read.iter().map(|(_, text)| Value::Text(Cow::Borrowed(*text))).collect();
@@ -62,7 +63,7 @@ impl Resolver {
             let is_whole = key_set.exact().iter().count() == names.len();
             let spelt = is_whole.then(|| cache.scheme.spell(&key_set)).flatten()?.ok()?;
             let args = read.iter().map(|(arg, text)| (names[*arg].clone(), (*text).to_owned())).collect();
-            let tags = spelt.tags.iter().map(|tag| format!("{head}{tag}")).collect();
+            let tags = spelt.tags.iter().map(|tag| format!("{prefix}{tag}")).collect();
             (spelt.key == logical).then_some(Entry { args, tags })
         })
     }

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use quash_core::glob::Matcher;
 use quash_core::plan::TargetId;
 use quash_core::resolve::Resolver;
+use quash_core::scope::CacheId;
 use quash_core::spell::Entry;
 use quash_dispatch::config::{Config, VerifyConfig};
 use quash_store::{Probe, Stood, Store, StoreError};
@@ -80,7 +81,7 @@ pub struct Verifier {
 /// A cache whose entries are compared.
 struct Compared {
     name: String,
-    id: u32,
+    id: CacheId,
     keys: Vec<Matcher>,
     readers: Readers,
     truth: Arc<dyn Truth>,
@@ -418,13 +419,13 @@ fn compared(
     wanted: impl Fn(&str) -> bool,
     canary: Duration,
 ) -> Vec<Compared> {
-    let here = rules.whereabouts().into_iter().filter(|place| place.target == target && wanted(&place.cache));
+    let here = rules.locations().into_iter().filter(|place| place.target == target && wanted(&place.cache));
     let caches = here.filter_map(|place| {
         let truth = Arc::clone(truths.get(&place.cache)?);
         let foreign = config.caches[&place.cache].foreign.unwrap_or_default();
         let readers = Readers { freshness: place.freshness, layout: place.layout, foreign };
         let behind = |head: &str| place.entries.keys.iter().map(|key| key.behind(head).matcher()).collect::<Vec<_>>();
-        let keys = place.heads.iter().flat_map(|head| behind(head)).collect();
+        let keys = place.prefixes.iter().flat_map(|head| behind(head)).collect();
         let (id, canary) = (rules.cache(&place.cache)?, Canary::new(canary, Instant::now()));
         Some(Compared { name: place.cache, id, keys, readers, truth, canary })
     });

@@ -66,10 +66,10 @@ pub(super) async fn about<const N: usize>(
     on_key: impl Fn(&str, &str) -> Cmd,
 ) -> Result<Vec<[Value; N]>, StoreError> {
     let mut found: Vec<[Value; N]> = keys.iter().map(|_| [const { Value::Nil }; N]).collect();
-    for (place, node) in link.nodes.iter().enumerate() {
+    for (number, node) in link.nodes.iter().enumerate() {
         let mut here = Vec::new();
         for (index, key) in keys.iter().enumerate() {
-            if link.node(Some(key.as_bytes()))? == place {
+            if link.node(Some(key.as_bytes()))? == number {
                 here.push(index);
             }
         }

@@ -75,10 +75,10 @@ impl Scene {
         let rules = Arc::new(Config::parse(yaml).unwrap().compile().0.unwrap());
         let (memory, truth) = (Memory::new(), Arc::new(Known::default()));
         let readers = Readers { freshness: Freshness::None, layout: Layout::Framed, foreign: Foreign::Refuse };
-        let place = rules.whereabouts().remove(0);
+        let place = rules.locations().remove(0);
         let product = Compared {
             name: "product".to_owned(),
-            id: 0,
+            id: CacheId(0),
             keys: place.entries.keys.iter().map(|key| key.matcher()).collect(),
             readers,
             truth: truth.clone(),

@@ -91,7 +91,28 @@ class Protocol:
             if self._is_soft(look):
                 yield Behind(self._refresh(look), entry, may_skip=True)
             return hit.value
+        if look.data is None and not entry.tags and not wishes.force:
+            return (yield from self._missed(look, wishes))
         return (yield from self._rounds([entry], wishes, [look]))[0]
+
+    def _missed(self, look: _Look, wishes: Wishes) -> Steps[Any]:
+        """The value of an entry that was not there, without what several entries at once take: a miss is all that this costs."""
+        entry, ticket = look.entry, _NOT_STORED
+        # Before any token: what is loaded must not be older than it.
+        stamp = transactions.stamp()
+        if stamp is not None:
+            token = frame.new_token()
+            try:
+                (reply,) = yield Run([commands.ask(entry.key, token, self.cache.lease)])
+            except Unavailable:
+                self._tell("redis_failed", entry)
+                return (yield from self._load([(entry, ticket)]))[0]
+            if reply is not None and not _is_own(reply, token):
+                # Somebody was here in between.
+                return (yield from self._rounds([entry], wishes))[0]
+            ticket = _Ticket(token, is_own=True, stamp=stamp)
+        self._tell("miss", entry)
+        return (yield from self._load([(entry, ticket)]))[0]
 
     def many(self, entries: Sequence[Entry], wishes: Wishes) -> Steps[list[Any]]:
         """The values of several entries, in their order: one look at all, one load of what is missing, one fill.
@@ -456,6 +477,11 @@ def _look(entry: Entry, replies: Sequence[Any]) -> _Look:
         # No text at all; read as one that is no entry either.
         data = b""
     return _Look(entry, data, frame.parse(data), tuple(map(frame.tag, tags)))
+
+
+def _is_own(reply: Any, token: bytes) -> bool:
+    """Whether what stood there is this very lease: redis-py asked twice."""
+    return isinstance(reply, bytes) and reply == frame.lease(token)
 
 
 def _token(look: _Look) -> bytes:
