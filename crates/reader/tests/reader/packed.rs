@@ -120,6 +120,27 @@ async fn entries_are_compressed_and_encrypted_and_read_by_who_has_the_key() {
     assert_eq!(read(&others, &loads, &text).await, (text, 2), "without the key it is loaded, and never served broken");
 }
 
+#[tokio::test]
+async fn what_other_readers_packed_is_read() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/freshness/packed.jsonl");
+    let vectors = std::fs::read_to_string(path).unwrap();
+    assert!(vectors.lines().count() >= 7);
+    for line in vectors.lines() {
+        let vector: serde_json::Value = serde_json::from_str(line).unwrap();
+        let (scene, loads) = (Scene::new(), Arc::default());
+        for (key, bytes) in vector["stands"].as_object().unwrap() {
+            scene.store.put(key, &unhex(bytes.as_str().unwrap()));
+        }
+        let products = caches(&scene, |_| {}, None).cache("product").unwrap();
+        let (value, _) = read(&products, &loads, "loaded anew").await;
+        assert_eq!(value, vector["value"].as_str().unwrap_or("loaded anew"), "{}", vector["name"]);
+    }
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
 #[test]
 fn encryption_without_keys_is_refused_when_it_is_built() {
     let store: Arc<dyn Store> = Arc::new(quash_reader::MemoryStore::new());

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from ..errors import ConfigurationError, EncodeError
 
-
 # Made once: `json.dumps` makes an encoder at each call that asks for anything unusual.
 _SPELLS = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
