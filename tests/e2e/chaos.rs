@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use quash_e2e::{Broker, Judgement, Kind, Oracle, Postgres, Quash, Queue, RedisServer, Session, Worker, becomes, eventually};
+use quash_e2e::{
+    Broker, Judgement, Kind, Oracle, Postgres, Quash, Queue, RedisServer, Session, Worker, becomes, eventually,
+};
 use quash_reader::{Cache, Caches};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -35,9 +37,11 @@ async fn readers_are_served_nothing_stale_whatever_was_killed_while_they_loaded(
     let mut shop = Shop::open(Kind::RedisStreams).await;
     let mut worker = shop.quash.worker("alone").await;
     let (readers, writer) = (shop.readers(), shop.writer());
-    shop.survive(trial, &mut worker).await;
-    shop.closing.store(true, Ordering::Relaxed);
-    writer.await.unwrap();
+    let survive = async {
+        shop.survive(trial, &mut worker).await;
+        shop.closing.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(writer, survive);
     let mut loads = 0;
     for reader in readers {
         loads += reader.await.unwrap();
@@ -48,7 +52,12 @@ async fn readers_are_served_nothing_stale_whatever_was_killed_while_they_loaded(
     // Everything is read once more; then each entry is there, and each is true.
     assert_eq!(shop.read_all().await, Vec::<String>::new(), "what readers are served that is not true");
     let judged = shop.judge().await;
-    println!("{} changes, {loads} loads, {} kills, {} entries", shop.oracle.confirmations(), trial.rounds, judged.served.len());
+    println!(
+        "{} changes, {loads} loads, {} kills, {} entries",
+        shop.oracle.confirmations(),
+        trial.rounds,
+        judged.served.len()
+    );
     let every = CACHES.len() * ITEMS as usize;
     assert_eq!((judged.served.len(), judged.stale.len(), judged.excused.len()), (every, 0, 0));
     assert!(loads >= every as u64, "readers loaded {loads} times");
@@ -139,11 +148,11 @@ impl Shop {
         (0..READERS).map(reader).collect()
     }
 
-    fn writer(&self) -> JoinHandle<()> {
-        let (mut session, queue, oracle) =
-            (self.postgres.session(), Arc::clone(&self.queue), Arc::clone(&self.oracle));
+    /// Changes things and tells of it, until the shop closes.
+    fn writer(&self) -> impl Future<Output = ()> + use<> {
+        let (mut session, queue, oracle) = (self.postgres.session(), Arc::clone(&self.queue), Arc::clone(&self.oracle));
         let (changes, closing) = (Arc::clone(&self.changes), Arc::clone(&self.closing));
-        tokio::spawn(async move {
+        async move {
             while !closing.load(Ordering::Relaxed) {
                 let id = fastrand::u32(1..=ITEMS);
                 let told = session.query(&format!("update item set v = v + 1 where id = {id} returning v")).await;
@@ -156,7 +165,7 @@ impl Shop {
                 oracle.confirmed(&thing, version);
                 changes.fetch_add(1, Ordering::Relaxed);
             }
-        })
+        }
     }
 
     async fn judge(&self) -> Judgement {

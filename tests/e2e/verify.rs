@@ -53,7 +53,10 @@ fn quash(database: &Postgres, cache: &RedisServer) -> Quash {
 
 /// What a command printed, one JSON value a line.
 fn lines(ran: &Ran) -> Vec<Value> {
-    ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
+    ran.stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+        .collect()
 }
 
 fn outcome(ran: &Ran, outcome: &str) -> u64 {
@@ -66,8 +69,7 @@ async fn a_rate_of_one_in_ten_thousand_is_found_and_nothing_is_touched() {
     let (database, cache) = shop(ENTRIES).await;
     let quash = quash(&database, &cache);
     let samples = (2 * ENTRIES).to_string();
-    let arguments =
-        ["verify", "--once", "-o", "json", "--within", "1s", "--budget", "100000", "-n", &samples];
+    let arguments = ["verify", "--once", "-o", "json", "--within", "1s", "--budget", "100000", "-n", &samples];
     let mut connection = cache.connect().await;
     let sum = async |connection: &mut redis::aio::MultiplexedConnection| -> String {
         // What stands there, whatever Quash writes beside it.
@@ -120,9 +122,8 @@ async fn one_of_two_workers_takes_samples_and_everybody_can_read_what_came_of_it
     let told = scene.quash.run(&["verify"]).await.ended_with(0).stdout;
     assert!(told.starts_with("no samples were taken"), "{told}");
     let workers = [scene.quash.worker("one").await, scene.quash.worker("two").await];
-    let fresh = async |worker: &quash_e2e::Worker| {
-        worker.metric("quash_verify_samples_total", &["outcome=\"fresh\""]).await
-    };
+    let fresh =
+        async |worker: &quash_e2e::Worker| worker.metric("quash_verify_samples_total", &["outcome=\"fresh\""]).await;
     eventually(LIMIT, "one takes samples, and finds what was made stale on purpose", async || {
         let mut ok = 0.0;
         for worker in &workers {

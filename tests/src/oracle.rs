@@ -76,7 +76,12 @@ impl Oracle {
     ///
     /// # Panics
     /// When the cache does not answer.
-    pub async fn judge(&self, cache: &RedisServer, entries: &[(String, Vec<String>, String, Value)], letters: &[Value]) -> Judgement {
+    pub async fn judge(
+        &self,
+        cache: &RedisServer,
+        entries: &[(String, Vec<String>, String, Value)],
+        letters: &[Value],
+    ) -> Judgement {
         let mut connection = cache.connect().await;
         let letters: Vec<String> = letters.iter().map(Value::to_string).collect();
         let mut judgement = Judgement::default();
@@ -99,7 +104,11 @@ impl Oracle {
             }
             let told = format!("{key}: {} instead of {truth}", String::from_utf8_lossy(payload));
             let is_letter = letters.iter().any(|letter| letter.contains(&format!("{thing}@")));
-            if is_letter || !self.is_confirmed(thing) { judgement.excused.push(told) } else { judgement.stale.push(told) }
+            if is_letter || !self.is_confirmed(thing) {
+                judgement.excused.push(told)
+            } else {
+                judgement.stale.push(told)
+            }
         }
         judgement
     }
@@ -154,7 +163,9 @@ mod tests {
         assert_eq!(stands(b"{}"), Stands::Foreign);
         let (bytes, now) = (entry(b'V', &[7]), |tag: &str| vec![Some(tag.as_bytes().to_vec())]);
         let Stands::Value(of, _) = stands(&bytes) else { panic!("a value") };
-        assert!(is_of_now(&of, &now("7")) && !is_of_now(&of, &now("8")) && !is_of_now(&of, &[None]) && !is_of_now(&of, &[]));
+        assert!(
+            is_of_now(&of, &now("7")) && !is_of_now(&of, &now("8")) && !is_of_now(&of, &[None]) && !is_of_now(&of, &[])
+        );
     }
 
     #[tokio::test]
@@ -162,7 +173,14 @@ mod tests {
         let (cache, oracle) = (RedisServer::start().await, Oracle::default());
         let mut connection = cache.connect().await;
         let entries: Vec<_> = ["good", "bad", "lost", "letter"]
-            .map(|thing| (format!("k:{thing}"), Vec::new(), thing.to_owned(), if thing == "good" { serde_json::json!({}) } else { Value::Null }))
+            .map(|thing| {
+                (
+                    format!("k:{thing}"),
+                    Vec::new(),
+                    thing.to_owned(),
+                    if thing == "good" { serde_json::json!({}) } else { Value::Null },
+                )
+            })
             .to_vec();
         for (key, _, thing, _) in &entries {
             let () = connection.set(key, entry(b'V', &[])).await.unwrap();

@@ -22,10 +22,10 @@ use quash_transport::TransportConfig;
 use serde::Deserialize;
 
 pub use admin::{AdminConfig, Payloads, Role, TokenConfig};
-pub use verify::VerifyConfig;
 pub use relay::{OnSchemaChange, PostgresRelay, PostgresServer, RelayConfig, ServerConfig};
 #[cfg(feature = "in_process")]
 pub use shared::{address, database_in, is_encrypted};
+pub use verify::VerifyConfig;
 
 /// A source: which transport, and how to consume it.
 ///

@@ -68,7 +68,9 @@ pub(crate) fn look(stood: Option<&Stood>, tags: &[Option<Stood>], readers: Reade
         // What is in no frame is served by who knows of none.
         return match is_framed && readers.foreign == Foreign::Refuse {
             true => Look::Nothing(Outcome::Unreadable),
-            false => Look::Served(Payload { is_absence: false, head: Vec::new(), stored: bytes.to_vec(), is_plain: true }),
+            false => {
+                Look::Served(Payload { is_absence: false, head: Vec::new(), stored: bytes.to_vec(), is_plain: true })
+            }
         };
     };
     match &frame.state {
@@ -97,8 +99,7 @@ mod tests {
 
     use super::*;
 
-    const LEASE: Readers =
-        Readers { freshness: Freshness::Lease, layout: Layout::Framed, foreign: Foreign::Refuse };
+    const LEASE: Readers = Readers { freshness: Freshness::Lease, layout: Layout::Framed, foreign: Foreign::Refuse };
 
     fn stood(bytes: &[u8]) -> Stood {
         Stood { bytes: Some(bytes.to_vec()), ttl_ms: None }

@@ -27,15 +27,8 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Fresh,
-        Self::Stale,
-        Self::StaleDeclared,
-        Self::Absent,
-        Self::Held,
-        Self::Undecided,
-        Self::Unreadable,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Fresh, Self::Stale, Self::StaleDeclared, Self::Absent, Self::Held, Self::Undecided, Self::Unreadable];
 
     /// Its name in metrics.
     #[must_use]

@@ -286,7 +286,7 @@ impl Verifier {
             Ok((payload, Answer::Same)) => {
                 self.count(cache, 0, Outcome::Fresh, watch);
                 if self.caches[cache].canary.is_due(Instant::now()) {
-                    self.plant(sample, &payload, watch).await?;
+                    self.plant(sample, &payload).await?;
                 }
             }
         }
@@ -358,7 +358,7 @@ impl Verifier {
     }
 
     /// Writes an entry of Quash's own that differs from what is true as much as can be, and looks at it like at any other.
-    async fn plant(&mut self, sample: Sample, payload: &Payload, watch: &dyn Watch) -> Result<(), VerifyError> {
+    async fn plant(&mut self, sample: Sample, payload: &Payload) -> Result<(), VerifyError> {
         let (cache, now) = (sample.cache, Instant::now());
         let Some(stored) = self.caches[cache].truth.spoilt(payload) else { return Ok(()) };
         let key = format!("{}{}", canary::KEY, self.caches[cache].name);
@@ -375,7 +375,6 @@ impl Verifier {
                 tracing::debug!(cache = self.caches[cache].name, "the entry made stale on purpose does not differ");
             }
         }
-        let _ = watch;
         Ok(())
     }
 

@@ -39,7 +39,11 @@ impl Cache {
     }
 
     /// The books of an author.
-    pub(crate) async fn books_of(&self, database: &Database, author_id: i64) -> Result<Option<Read<Vec<Book>>>, Failure> {
+    pub(crate) async fn books_of(
+        &self,
+        database: &Database,
+        author_id: i64,
+    ) -> Result<Option<Read<Vec<Book>>>, Failure> {
         let database = database.clone();
         let load = move |_| {
             let database = database.clone();

@@ -196,6 +196,7 @@ async fn ask(shop: SocketAddr, method: &str, path: &str, body: &Value) -> Result
 fn parse(answer: &str) -> Option<Answer> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split_whitespace().nth(1)?.parse().ok()?;
-    let cache = head.lines().find_map(|line| line.strip_prefix("cache-status: ")?.split_once("; ")).unwrap_or_default().1;
+    let cache =
+        head.lines().find_map(|line| line.strip_prefix("cache-status: ")?.split_once("; ")).unwrap_or_default().1;
     Some(Answer { status, cache: cache.to_owned(), body: body.to_owned() })
 }

@@ -30,7 +30,8 @@ impl Chunks {
     #[must_use]
     pub fn of(payload: &[u8], chunk_bytes: usize, name: Token) -> Option<Self> {
         let length = u64::try_from(payload.len()).ok().filter(|length| (1..=WHOLE_MAX).contains(length))?;
-        let count = u32::try_from(payload.len().div_ceil(chunk_bytes.max(1))).ok().filter(|count| *count <= CHUNKS_MAX)?;
+        let count =
+            u32::try_from(payload.len().div_ceil(chunk_bytes.max(1))).ok().filter(|count| *count <= CHUNKS_MAX)?;
         Some(Self { name, count, length, digest: Sha256::digest(payload).into() })
     }
 

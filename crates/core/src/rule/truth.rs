@@ -86,7 +86,8 @@ impl SqlTruth {
                 rest = &brace[2..];
                 continue;
             }
-            let end = brace.find('}').filter(|_| brace.starts_with('{')).ok_or("a brace is not closed or not opened")?;
+            let end =
+                brace.find('}').filter(|_| brace.starts_with('{')).ok_or("a brace is not closed or not opened")?;
             let name = brace[1..end].trim();
             let arg = args.iter().position(|arg| arg == name).ok_or_else(|| format!("unknown argument `{name}`"))?;
             let place = bound.iter().position(|known| *known == arg).unwrap_or_else(|| {
@@ -131,7 +132,10 @@ mod tests {
         assert_eq!(check(&of(Some(sql("select {id}")), None)), [""; 0]);
         assert_eq!(check(&of(None, Some(callback("https://app/v", "verify")))), [""; 0]);
         assert_eq!(check(&of(None, None)).len(), 1);
-        assert_eq!(check(&of(Some(SqlTruth { server: "shp".to_owned(), ..sql("x") }), None)), ["there is no server `shp`"]);
+        assert_eq!(
+            check(&of(Some(SqlTruth { server: "shp".to_owned(), ..sql("x") }), None)),
+            ["there is no server `shp`"]
+        );
         let wrong = check(&of(None, Some(callback("ftp://app", "verfy"))));
         assert_eq!(wrong, ["there is no secret `verfy`", "it does not begin with https:// or http://"]);
     }

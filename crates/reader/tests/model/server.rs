@@ -90,7 +90,8 @@ impl Server {
 
     /// Whether nobody may store at the entry's key now, by nobody's lease.
     pub(crate) fn is_held(&self) -> bool {
-        self.get(Key::Entry).is_some_and(|bytes| bytes[8..24] == *Token::NOBODY.as_bytes() && bytes[24..37] != [b'0'; 13])
+        self.get(Key::Entry)
+            .is_some_and(|bytes| bytes[8..24] == *Token::NOBODY.as_bytes() && bytes[24..37] != [b'0'; 13])
     }
 
     /// Zeros in the place of these bytes of the entry: what an implementation does that does not look at them.

@@ -11,7 +11,8 @@ fn caches(scene: &Scene, set: impl FnOnce(&mut Options), keys: Option<Encryption
     let mut options = Options::default();
     set(&mut options);
     let store: Arc<dyn Store> = Arc::clone(&scene.store) as _;
-    let builder = Caches::builder().config_text(CONFIG).target("main").store(store).observer(Arc::clone(&scene.events) as _);
+    let builder =
+        Caches::builder().config_text(CONFIG).target("main").store(store).observer(Arc::clone(&scene.events) as _);
     let builder = builder.defaults(options);
     keys.into_iter().fold(builder, |builder, keys| builder.encryption(keys)).build().unwrap()
 }
@@ -72,9 +73,11 @@ async fn chunks_are_found_while_somebody_refreshes_the_entry() {
 #[tokio::test]
 async fn two_loads_that_share_a_lease_have_chunks_of_their_own() {
     let (scene, loads) = (Scene::new(), Arc::default());
-    let of = |wait| move |options: &mut Options| {
-        options.chunk_bytes = 100;
-        options.wait = std::time::Duration::from_millis(wait);
+    let of = |wait| {
+        move |options: &mut Options| {
+            options.chunk_bytes = 100;
+            options.wait = std::time::Duration::from_millis(wait);
+        }
     };
     let (one, other) = (caches(&scene, of(0), None), caches(&scene, of(0), None));
     let (one, other): (Cache<String>, Cache<String>) = (one.cache("product").unwrap(), other.cache("product").unwrap());

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use super::{Entry, Memory};
-use crate::probe::{Page, Place, Probe, Stood, is_own};
 use crate::StoreError;
+use crate::probe::{Page, Place, Probe, Stood, is_own};
 
 /// As many keys as a step of a server's looks at.
 const PAGE_KEYS: usize = 100;

@@ -20,7 +20,9 @@ pub(super) fn is_same(rows: &[Value], entry: Option<&[u8]>) -> Option<bool> {
 fn has(row: &Value, entry: &Value) -> bool {
     let Value::Object(columns) = row else { return equal(row, entry) };
     match entry {
-        Value::Object(fields) => columns.iter().all(|(name, value)| fields.get(name).is_some_and(|it| equal(value, it))),
+        Value::Object(fields) => {
+            columns.iter().all(|(name, value)| fields.get(name).is_some_and(|it| equal(value, it)))
+        }
         entry if columns.len() == 1 => columns.values().all(|value| equal(value, entry)),
         _ => false,
     }
@@ -108,7 +110,9 @@ mod tests {
 
     #[test]
     fn what_is_spoilt_differs_in_every_field() {
-        for (row, entry) in [(json!({"a": 1}), r#"{"a": 1, "b": 2}"#), (json!({"a": 1}), "1"), (json!({"a": 1}), r#"[{"a": 1}]"#)] {
+        for (row, entry) in
+            [(json!({"a": 1}), r#"{"a": 1, "b": 2}"#), (json!({"a": 1}), "1"), (json!({"a": 1}), r#"[{"a": 1}]"#)]
+        {
             assert_eq!(is_same(std::slice::from_ref(&row), Some(entry.as_bytes())), Some(true), "{entry}");
             assert_eq!(is_same(&[row], Some(&spoilt(entry.as_bytes()).unwrap())), Some(false), "{entry}");
         }

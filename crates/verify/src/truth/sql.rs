@@ -69,8 +69,7 @@ impl Database {
     async fn connect(&self) -> Result<Arc<Client>, String> {
         let words = |error: &dyn Error| format!("server {}: {}", self.name, reasons(error));
         let connecting = timeout(Duration::from_secs(10), self.address.config.connect(self.address.tls.clone())).await;
-        let (client, connection) =
-            connecting.map_err(|error| words(&error))?.map_err(|error| words(&error))?;
+        let (client, connection) = connecting.map_err(|error| words(&error))?.map_err(|error| words(&error))?;
         // It ends with the client.
         tokio::spawn(connection);
         timeout(ANSWER_LIMIT, client.batch_execute(SETTINGS))
