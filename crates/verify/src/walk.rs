@@ -11,7 +11,9 @@ use quash_store::{Page, Place};
 pub(crate) struct Walk {
     place: Place,
     keys: VecDeque<String>,
-    /// Whether the walk has come round, and how often.
+    /// Whether the keys that are left are the last of a round.
+    is_last: bool,
+    /// How often the walk has come round, and all of its keys were taken.
     pub(crate) rounds: u64,
 }
 
@@ -30,14 +32,18 @@ impl Walk {
             Some(place) => self.place = place,
             None => {
                 self.place = Place::default();
-                self.rounds += 1;
+                self.is_last = true;
             }
         }
     }
 
     /// The next keys, so many at most.
     pub(crate) fn next(&mut self, most: usize) -> Vec<String> {
-        self.keys.drain(..most.min(self.keys.len())).collect()
+        let next = self.keys.drain(..most.min(self.keys.len())).collect();
+        if self.keys.is_empty() {
+            self.rounds += u64::from(std::mem::take(&mut self.is_last));
+        }
+        next
     }
 }
 
@@ -52,5 +58,15 @@ mod tests {
         walk.take(Page { keys, next: None }, |key| key.starts_with("p:"));
         assert_eq!(walk.next(9), ["p:1"]);
         assert_eq!((walk.rounds, walk.wants()), (1, Some(Place::default())));
+    }
+
+    #[test]
+    fn a_round_is_over_when_its_last_key_is_taken() {
+        let mut walk = Walk::default();
+        walk.take(Page { keys: vec!["a".to_owned(), "b".to_owned()], next: None }, |_| true);
+        assert_eq!((walk.next(1), walk.rounds), (vec!["a".to_owned()], 0));
+        assert_eq!((walk.next(1), walk.rounds), (vec!["b".to_owned()], 1));
+        walk.take(Page::default(), |_| true);
+        assert_eq!((walk.next(1), walk.rounds), (Vec::new(), 2));
     }
 }
