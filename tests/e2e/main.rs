@@ -9,6 +9,7 @@ mod scene;
 // The promises.
 mod bad_input;
 mod borders;
+mod chaos;
 mod check;
 mod cli;
 mod cloud_events;
@@ -35,4 +36,5 @@ mod types;
 mod tidy;
 mod tidy_names;
 mod unreadable;
+mod verify;
 mod watching;

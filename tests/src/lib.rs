@@ -22,6 +22,9 @@ mod http;
 mod quash;
 mod queue;
 
+// Who judges at the end.
+mod oracle;
+
 // What no driver would send, and what no good publisher would.
 pub mod poison;
 pub mod raw;
@@ -39,6 +42,7 @@ pub use eventually::{becomes, eventually};
 pub use home::Home;
 pub use http::{Answer, ask, get};
 pub use nats_server::NatsServer;
+pub use oracle::{Judgement, Oracle};
 pub use postgres::{Postgres, Session};
 pub use proxy::{ChaosProxy, Mode};
 pub use quash::{Quash, Ran, Worker, binary};

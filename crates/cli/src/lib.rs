@@ -17,6 +17,7 @@ pub mod run;
 pub mod schema;
 pub mod test;
 pub mod ui;
+pub mod verify;
 
 // What they share.
 mod absence;
@@ -35,6 +36,7 @@ pub mod rules;
 mod screen;
 mod source;
 pub mod table;
+mod verifiers;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -133,6 +135,8 @@ pub enum Command {
     Invalidate(invalidate::Args),
     /// Lists, shows, replays and discards dead letters.
     Dlq(dlq::Args),
+    /// Compares cached entries with what is true, or tells what came of it.
+    Verify(verify::Args),
     /// Asks a running worker whether it is well.
     Health(health::Args),
     /// Writes a commented configuration to start from.
@@ -173,6 +177,7 @@ impl Command {
             Self::Publish(args) => publish::run(args, global).await,
             Self::Invalidate(args) => invalidate::run(args, global).await,
             Self::Dlq(args) => dlq::run(args, global).await,
+            Self::Verify(args) => verify::run(args, global).await,
             Self::Health(args) => health::run(args, global).await,
             Self::Init(args) => init::run(args, global).await,
             Self::Schema(args) => schema::run(args, global).await,

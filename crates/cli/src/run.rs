@@ -6,6 +6,7 @@ use quash_config::{LoadError, Loaded};
 
 use super::refused::refused;
 use super::relays::Relays;
+use super::verifiers::Verifiers;
 use super::{CliError, Exit, Global};
 use quash_admin::{Desk, Endpoint, Served};
 use quash_dispatch::config::Config;
@@ -46,6 +47,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let served = endpoint.map(|endpoint| endpoint.serve(Desk::of_worker(&loaded.root, running.view())));
     introduce(&loaded.root, &running);
     let relays = args.relay.then(|| Relays::start(&loaded, global, running.metrics())).transpose()?;
+    let _verifiers = Verifiers::start(&loaded.root, &running)?;
     loop {
         tokio::select! {
             _ = signals.next() => break,

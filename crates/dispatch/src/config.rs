@@ -6,6 +6,7 @@ mod outbox;
 mod relay;
 #[cfg(feature = "in_process")]
 mod shared;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub use outbox::{OutboxRelay, Table};
 pub use relay::{OnSchemaChange, PostgresRelay, PostgresServer, RelayConfig, RelayKind, ServerConfig};
 #[cfg(feature = "in_process")]
 pub use shared::{address, database_in, is_encrypted};
+pub use verify::VerifyConfig;
 
 /// A source: which transport, and how to consume it.
 ///
@@ -72,6 +74,9 @@ pub struct Config {
     /// Relays of the changes of databases to sources, by name.
     #[serde(default)]
     pub relay: BTreeMap<String, RelayConfig>,
+    /// How samples of entries are compared with what is true of them; nobody does it when left out.
+    #[serde(default)]
+    pub verify: Option<VerifyConfig>,
     /// Where the work of caches runs that do not say it themselves; as `queue` when left out.
     #[serde(default)]
     pub dispatch: Option<DispatchConfig>,
@@ -130,6 +135,7 @@ impl Config {
         problems.extend(self.check_rest());
         if let Some(rules) = &rules {
             problems.extend(self.check_reach(rules));
+            problems.extend(self.check_truth(rules));
         }
         let usable = problems.iter().all(|problem| problem.severity < Severity::Error);
         (rules.filter(|_| usable), problems)

@@ -16,6 +16,7 @@ use crate::health::Health;
 use crate::local::Local;
 use crate::observe::Observer;
 use crate::options::Options;
+use crate::packing::Encryption;
 use crate::reader::{Reader, Shared};
 use crate::redis::RedisStore;
 use crate::store::Store;
@@ -41,6 +42,7 @@ pub struct Builder {
     client: Option<::redis::Client>,
     #[cfg(feature = "moka")]
     l1: Option<crate::l1::L1>,
+    encryption: Option<Encryption>,
     observer: Arc<dyn Observer>,
     defaults: Options,
     options: BTreeMap<String, Options>,
@@ -57,6 +59,7 @@ impl Caches {
             client: None,
             #[cfg(feature = "moka")]
             l1: None,
+            encryption: None,
             observer: Arc::new(()),
             defaults: Options::default(),
             options: BTreeMap::new(),
@@ -125,6 +128,13 @@ impl Builder {
         self
     }
 
+    /// The keys of entries that are encrypted: those of caches whose options say so, and any that are read.
+    #[cfg(feature = "encryption")]
+    pub fn encryption(mut self, keys: Encryption) -> Self {
+        self.encryption = Some(keys);
+        self
+    }
+
     /// Who is told what happens.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
@@ -157,8 +167,13 @@ impl Builder {
         let caches = declared.caches(&self.defaults, &self.options)?;
         let local = self.local(&declared, &caches)?;
         let store = self.store.ok_or(ConfigError::NoStore)?;
+        let encrypts = self.options.values().chain([&self.defaults]).any(|options| options.encrypt);
+        if encrypts && self.encryption.is_none() {
+            return Err(ConfigError::NoKeys);
+        }
+        let encryption = self.encryption;
         let (flights, health) = (Arc::new(Flights::default()), Health::default());
-        let shared = Arc::new(Shared { store, observer: self.observer, flights, health, local });
+        let shared = Arc::new(Shared { store, observer: self.observer, flights, health, local, encryption });
         Ok(Caches(Arc::new(Inner { shared, declared, caches })))
     }
 

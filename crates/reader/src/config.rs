@@ -47,6 +47,9 @@ pub enum ConfigError {
         /// Their names.
         known: String,
     },
+    /// Options ask for encryption, and there are no keys.
+    #[error("entries are to be encrypted, and no keys are given: name them with `encryption`")]
+    NoKeys,
     /// Nothing says where the entries are.
     #[error("there is no store to read from: name a client of Redis, or a store")]
     NoStore,

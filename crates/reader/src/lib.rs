@@ -82,6 +82,7 @@ mod tracking;
 mod config;
 mod key;
 mod options;
+mod packing;
 mod value;
 
 // Where they are.
@@ -107,6 +108,8 @@ pub use many::Many;
 pub use memory::MemoryStore;
 pub use observe::{Event, Miss, Observer, Refused, Tier};
 pub use options::{Foreign, Options};
+#[cfg(feature = "encryption")]
+pub use packing::Encryption;
 /// Whose types stand in signatures here: tokens, tags, and what scripts say.
 pub use quash_core::freshness;
 pub use redis::RedisStore;

@@ -22,6 +22,12 @@ pub struct Options {
     pub wait: Duration,
     /// What to do with values that are in no frame, as plain writers leave them.
     pub foreign: Foreign,
+    /// From how many bytes on a value is compressed by zlib, if it gets shorter by it; not at all. Needs the feature `zlib`.
+    pub compress_above: Option<usize>,
+    /// Whether entries are encrypted with the keys of the builder. Needs the feature `encryption`.
+    pub encrypt: bool,
+    /// Bytes of a value, as it is stored, beyond which it is put into several keys; 1 MiB.
+    pub chunk_bytes: usize,
     /// Whether loads go on when their caller is gone, so that they are not wasted.
     pub detach: bool,
 }
@@ -46,6 +52,9 @@ impl Default for Options {
             lease: Duration::from_secs(10),
             wait: Duration::from_millis(200),
             foreign: Foreign::default(),
+            compress_above: None,
+            encrypt: false,
+            chunk_bytes: 1024 * 1024,
             detach: false,
         }
     }
@@ -66,6 +75,9 @@ impl Options {
                 Some(freshness::Foreign::Refuse) => Foreign::Refuse,
                 Some(freshness::Foreign::Accept) => Foreign::Accept,
             },
+            compress_above: self.compress_above,
+            encrypt: self.encrypt,
+            chunk_bytes: self.chunk_bytes,
             detach: self.detach,
         }
     }
@@ -78,6 +90,12 @@ impl Options {
         }
         if self.soft_ttl.is_some_and(|soft| soft >= self.ttl || soft.as_millis() == 0) {
             return Some("`soft_ttl` is at least a millisecond, and shorter than `ttl`".to_owned());
+        }
+        if self.chunk_bytes == 0 {
+            return Some("`chunk_bytes` is at least 1".to_owned());
+        }
+        if self.compress_above.is_some() && !cfg!(feature = "zlib") {
+            return Some("`compress_above` needs the feature `zlib` of this crate".to_owned());
         }
         let max = quash_core::freshness::TAGS_MAX;
         (tags > max).then(|| format!("it has {tags} tags, and an entry can have {max}"))

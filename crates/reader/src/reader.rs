@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use quash_core::freshness::{Codec as Compression, Entry, Filled, Form, Tag};
+use futures_util::future::{BoxFuture, try_join_all};
+use quash_core::freshness::{Chunks, Codec as Compression, Entry, Filled, Form, Tag, Token};
 use tokio::time::Instant;
 
 use crate::config::{CacheInfo, Spot};
@@ -15,6 +15,7 @@ use crate::health::Health;
 use crate::local::Local;
 use crate::observe::{Event, Observer, Refused};
 use crate::options::Options;
+use crate::packing::{Encryption, Packed, pack, unpack};
 use crate::store::{Store, StoreError};
 use crate::time::{millis, now_ms};
 use crate::turn::{Claim, Right, Turn};
@@ -25,6 +26,8 @@ pub(crate) type Loader<V> = Box<dyn FnMut(Load<V>) -> BoxFuture<'static, Result<
 
 /// How often a load is asked at most, where what it gives is too old.
 const ATTEMPTS_MAX: u32 = 3;
+/// How much longer than their entry chunks live.
+const CHUNKS_STAY: Duration = Duration::from_secs(60);
 
 /// What all readers of a process share.
 pub(crate) struct Shared {
@@ -33,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) flights: Arc<Flights>,
     pub(crate) health: Health,
     pub(crate) local: Local,
+    pub(crate) encryption: Option<Encryption>,
 }
 
 /// Reads one cache.
@@ -108,11 +112,18 @@ impl<V: Send + Sync + 'static> Reader<V> {
         if matches!(claim.right, Right::None) {
             return None;
         }
-        let (entry, ttl) = match self.entry(loaded, &claim.tags) {
+        let (entry, ttl) = match self.entry(spot, loaded, &claim.tags) {
             Ok(entry) => entry,
             Err(error) => {
                 tracing::warn!(cache = self.info.name, %error, "what was loaded cannot be encoded, and is not stored");
                 self.on(Event::Refused(Refused::Unencodable));
+                return None;
+            }
+        };
+        let entry = match self.in_chunks(spot, entry, ttl).await {
+            Ok(entry) => entry,
+            Err(error) => {
+                self.fail(&error);
                 return None;
             }
         };
@@ -144,8 +155,8 @@ impl<V: Send + Sync + 'static> Reader<V> {
         }
     }
 
-    /// The bytes to store, and how long they live.
-    fn entry(&self, loaded: &Loaded<V>, tags: &[Tag]) -> Result<(Vec<u8>, Duration), BoxError> {
+    /// What is to be stored, and how long it lives.
+    fn entry(&self, spot: &Spot, loaded: &Loaded<V>, tags: &[Tag]) -> Result<(Made, Duration), BoxError> {
         let options = self.options();
         let (form, payload, ttl) = match &loaded.value {
             Some(value) => (Form::Value, self.codec.encode(value)?, options.ttl),
@@ -154,20 +165,66 @@ impl<V: Send + Sync + 'static> Reader<V> {
         let ttl = loaded.ttl.unwrap_or(ttl);
         let soft = options.soft_ttl.filter(|soft| form == Form::Value && *soft < ttl);
         let fresh_until_ms = soft.map_or(0, |soft| now_ms().saturating_add(millis(soft)));
-        let (codec, encryption, tags) = (Compression::Plain, None, tags.into());
-        let entry = Entry { codec, form, encryption, fresh_until_ms, tags, payload: &payload };
-        Ok((entry.encode(loaded.version)?, ttl))
+        let keys = self.shared.encryption.as_ref().filter(|_| options.encrypt);
+        let packed = pack(&spot.key, form, payload, options.compress_above, keys)?;
+        let chunks = match packed.bytes.len() > options.chunk_bytes {
+            true => Some(chunks(&packed.bytes, options.chunk_bytes)?),
+            false => None,
+        };
+        let list = chunks.as_ref().map(Chunks::payload);
+        let Packed { codec, encryption, bytes } = packed;
+        let (form, payload) = list.as_ref().map_or((form, &bytes[..]), |list| (Form::Chunks, &list[..]));
+        let entry = Entry { codec, form, encryption, fresh_until_ms, tags: tags.into(), payload };
+        Ok((Made { entry: entry.encode(loaded.version)?, chunks: chunks.map(|chunks| (chunks, bytes)) }, ttl))
+    }
+
+    /// The entry, once its chunks are there: they live a little longer, so that none ends before it.
+    async fn in_chunks(&self, spot: &Spot, made: Made, ttl: Duration) -> Result<Vec<u8>, StoreError> {
+        if let Some((chunks, bytes)) = &made.chunks {
+            let keys = chunks.keys(&spot.key);
+            let parts = keys.iter().zip(bytes.chunks(self.options().chunk_bytes));
+            let ttl = ttl.saturating_add(CHUNKS_STAY);
+            try_join_all(parts.map(|(key, part)| self.store().set(key, part, ttl))).await?;
+        }
+        Ok(made.entry)
     }
 
     /// The value of an entry; `None` inside is that there is none.
-    pub(crate) fn decode(&self, entry: &Entry<'_>) -> Result<Option<Arc<V>>, BoxError> {
-        if entry.codec != Compression::Plain || entry.encryption.is_some() {
-            return Err("it is compressed or encrypted".into());
+    pub(crate) async fn value_of(&self, spot: &Spot, entry: &Entry<'_>) -> Result<Option<Arc<V>>, BoxError> {
+        let Entry { codec, form, encryption, .. } = *entry;
+        if codec == Compression::Plain && encryption.is_none() && form != Form::Chunks {
+            return self.decode(form, entry.payload);
         }
-        match entry.form {
-            Form::Value => self.codec.decode(entry.payload).map(|value| Some(Arc::new(value))),
+        let bytes = match form {
+            Form::Chunks => {
+                let chunks = Chunks::read(entry.payload).ok_or("what should name its chunks does not")?;
+                let keys = chunks.keys(&spot.key);
+                let found = self.store().get(&keys.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+                chunks.join(&found).ok_or("a chunk of it is missing")?
+            }
+            _ => entry.payload.to_vec(),
+        };
+        let form = if form == Form::Chunks { Form::Value } else { form };
+        let packed = Packed { codec, encryption, bytes };
+        let unpacked = unpack(&spot.key, form, &packed, self.shared.encryption.as_ref())?;
+        self.decode(form, unpacked.as_deref().unwrap_or(&packed.bytes))
+    }
+
+    fn decode(&self, form: Form, payload: &[u8]) -> Result<Option<Arc<V>>, BoxError> {
+        match form {
             Form::Nothing => Ok(None),
-            Form::Chunks => Err("it is in chunks".into()),
+            _ => self.codec.decode(payload).map(|value| Some(Arc::new(value))),
         }
     }
+}
+
+/// An entry to store, and what belongs into chunks.
+struct Made {
+    entry: Vec<u8>,
+    chunks: Option<(Chunks, Vec<u8>)>,
+}
+
+fn chunks(bytes: &[u8], chunk_bytes: usize) -> Result<Chunks, BoxError> {
+    let name = Token::from_random(fastrand::u64(..));
+    Chunks::of(bytes, chunk_bytes, name).ok_or_else(|| "it is too large to be stored, even in chunks".into())
 }

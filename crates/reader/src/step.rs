@@ -81,7 +81,7 @@ impl<V: Send + Sync + 'static> Reader<V> {
         match &seen {
             Seen::Foreign(bytes) => return Ok(self.foreign(bytes, call)),
             Seen::OldTags(_) if !call.force => why = Miss::OldTags,
-            Seen::Fresh(entry, refresher) if !call.force => match self.decode(entry) {
+            Seen::Fresh(entry, refresher) if !call.force => match self.value_of(spot, entry).await {
                 Ok(value) => {
                     self.shared.local.put(spot, mark, &value, entry.fresh_until_ms);
                     return Ok(self.hit(spot, entry, *refresher, value));
@@ -131,7 +131,7 @@ impl<V: Send + Sync + 'static> Reader<V> {
         refresher: Refresher,
         tags: Vec<Tag>,
     ) -> Result<Step<V>, StoreError> {
-        let old = self.decode(entry);
+        let old = self.value_of(spot, entry).await;
         let why = match (&old, call.force) {
             (_, true) => Miss::Forced,
             (Err(_), _) => Miss::Undecodable,
@@ -218,7 +218,7 @@ impl<V: Send + Sync + 'static> Reader<V> {
         Ok(match look(Some(&bytes), Some(&tags)) {
             Seen::Lease(token) => Step::Wait(Some(token), tags, why),
             Seen::Foreign(bytes) => self.foreign(bytes, call),
-            Seen::Fresh(entry, refresher) if !call.force => match self.decode(&entry) {
+            Seen::Fresh(entry, refresher) if !call.force => match self.value_of(spot, &entry).await {
                 Ok(value) => self.hit(spot, &entry, refresher, value),
                 Err(_) => Step::Again,
             },

@@ -11,6 +11,7 @@ pub mod memory;
 pub mod redis;
 #[cfg(not(feature = "redis"))]
 quash_config::absent! { redis builds dyn crate::Store: "the driver of `redis` targets", "in_process" }
+mod probe;
 mod survey;
 
 #[cfg(any(test, feature = "conformance"))]
@@ -21,6 +22,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quash_config::Finding;
 
+pub use self::probe::{Page, Place, Probe, Stood};
 pub use self::survey::{KeyCount, KeyPattern, Survey, starts};
 
 use quash_config::{Span, Tagged};
@@ -107,6 +109,11 @@ pub trait Store: Send + Sync {
 
     /// Who answers questions about single keys; `None` where this kind of cache cannot.
     fn questions(&self) -> Option<&dyn Questions> {
+        None
+    }
+
+    /// Who takes samples of the entries; `None` where this kind of cache cannot.
+    fn probe(&self) -> Option<&dyn Probe> {
         None
     }
 }

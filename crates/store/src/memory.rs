@@ -4,6 +4,7 @@
 //! worker, and the shop that reads and writes beside it) sees the same cache.
 
 mod frames;
+mod probe;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -12,7 +13,9 @@ use std::time::{Duration, Instant, SystemTime};
 use async_trait::async_trait;
 
 use super::survey::Looker;
-use super::{Applied, Can, Described, Identity, KeyPattern, Questions, Refusal, Stands, Store, StoreError, Survey};
+use super::{
+    Applied, Can, Described, Identity, KeyPattern, Probe, Questions, Refusal, Stands, Store, StoreError, Survey,
+};
 use quash_config::{Finding, Problem};
 use quash_core::action::{Action, ActionSet, Life, Write};
 use quash_core::glob::Glob;
@@ -254,8 +257,8 @@ impl State {
         self.write(key, write.number.resolve(now_us(), fastrand::u64(..)).to_string(), until);
     }
 
-    fn write(&mut self, key: &str, value: String, until: Option<Instant>) {
-        self.entries.insert(key.to_owned(), Entry { value: value.into_bytes(), until });
+    fn write(&mut self, key: &str, value: impl Into<Vec<u8>>, until: Option<Instant>) {
+        self.entries.insert(key.to_owned(), Entry { value: value.into(), until });
     }
 
     fn publish(&mut self, channel: &str, message: &str) {
@@ -298,6 +301,10 @@ impl Store for Memory {
     }
 
     fn questions(&self) -> Option<&dyn Questions> {
+        Some(self)
+    }
+
+    fn probe(&self) -> Option<&dyn Probe> {
         Some(self)
     }
 }

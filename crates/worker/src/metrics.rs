@@ -11,6 +11,7 @@ mod source;
 mod target;
 mod text;
 mod unconfirmed;
+mod verify;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
@@ -35,6 +36,7 @@ pub use relay::{RelayMetrics, RelayReading};
 pub use source::{EventOutcome, MatchedBy, SourceMetrics};
 pub use target::{ActionOutcome, RetryError, TargetMetrics};
 pub use unconfirmed::{AtBroker, InHand};
+pub use verify::VerifyMetrics;
 
 /// Label sets come from configured names and closed enums only.
 type Labels = Vec<(&'static str, String)>;
@@ -81,6 +83,7 @@ pub struct Metrics {
     relay_lag_seconds: FloatGauges,
     relay_rows: Counters,
     relay_transactions: Counters,
+    verify: VerifyMetrics,
     last_reload_successful: Gauge,
     refused_reload: Mutex<Option<RefusedReload>>,
     operations: Counters,
@@ -134,6 +137,7 @@ impl Metrics {
             relay_lag_seconds: FloatGauges::default(),
             relay_rows: Counters::default(),
             relay_transactions: Counters::default(),
+            verify: VerifyMetrics::default(),
             last_reload_successful: Gauge::default(),
             refused_reload: Mutex::default(),
             operations: Counters::default(),
@@ -151,6 +155,7 @@ impl Metrics {
         self.register_sources();
         self.register_targets();
         self.register_letters();
+        self.verify.register(&mut self.registry);
         self.registry.register(
             "quash_config_last_reload_successful",
             "Whether the configuration in the files is the one that runs",
@@ -251,6 +256,12 @@ impl Metrics {
     #[must_use]
     pub fn relay(&self, name: &str) -> RelayMetrics {
         RelayMetrics::new(self, name)
+    }
+
+    /// What whoever compares entries with what is true counts.
+    #[must_use]
+    pub const fn verify(&self) -> &VerifyMetrics {
+        &self.verify
     }
 
     /// The handles of the caches, in the order of the resolver's names.

@@ -1,41 +1,59 @@
-//! Reads through the cache: what is there is taken, what is not is loaded and stored.
+//! Reads through the cache with leases: what is not there is loaded, and stored unless it was changed meanwhile.
 
-use redis::AsyncCommands;
-use redis::aio::MultiplexedConnection;
+use std::path::Path;
+use std::sync::Arc;
+
+use quash_reader::{Cache as Entries, Caches, Outcome};
 
 use crate::Failure;
+use crate::database::{Book, Database};
 
-/// How long an entry lives. It bounds how long a change is not seen of which nobody was told.
-const SECONDS: u64 = 60;
-
-/// A Redis that holds what readers have loaded.
+/// The caches that the configuration of the workers declares, on the Redis that they remove from.
 #[derive(Clone)]
-pub(crate) struct Cache(MultiplexedConnection);
+pub(crate) struct Cache {
+    books: Entries<Book>,
+    lists: Entries<Vec<Book>>,
+}
 
-/// What a reader got, and from where.
-pub(crate) struct Read {
-    pub(crate) body: String,
-    pub(crate) is_hit: bool,
+/// What a reader got, and from where, as the header `Cache-Status` says it.
+pub(crate) struct Read<V> {
+    pub(crate) value: Arc<V>,
+    pub(crate) status: String,
 }
 
 impl Cache {
-    /// Connects.
-    pub(crate) async fn open(url: &str) -> Result<Self, Failure> {
-        Ok(Self(redis::Client::open(url)?.get_multiplexed_async_connection().await?))
+    /// Connects when it is read from.
+    pub(crate) fn open(config: &Path, url: &str) -> Result<Self, Failure> {
+        let caches = Caches::builder().config(config).redis(redis::Client::open(url)?).build()?;
+        Ok(Self { books: caches.cache("book")?, lists: caches.cache("author_books")? })
     }
 
-    /// The entry of a key, else what is loaded, which is the entry from then on. What is not there is not stored.
-    pub(crate) async fn read(
-        &self,
-        key: &str,
-        load: impl AsyncFnOnce() -> Result<Option<String>, Failure>,
-    ) -> Result<Option<Read>, Failure> {
-        let mut redis = self.0.clone();
-        if let Some(body) = redis.get(key).await? {
-            return Ok(Some(Read { body, is_hit: true }));
-        }
-        let Some(body) = load().await? else { return Ok(None) };
-        let () = redis.set_ex(key, &body, SECONDS).await?;
-        Ok(Some(Read { body, is_hit: false }))
+    /// A book, if it is there. That it is not is remembered too.
+    pub(crate) async fn book(&self, database: &Database, id: i64) -> Result<Option<Read<Book>>, Failure> {
+        let database = database.clone();
+        let load = move |_| {
+            let database = database.clone();
+            async move { database.book(id).await }
+        };
+        Ok(read("book", self.books.key(id).get_or_load_with(load).await?))
     }
+
+    /// The books of an author.
+    pub(crate) async fn books_of(
+        &self,
+        database: &Database,
+        author_id: i64,
+    ) -> Result<Option<Read<Vec<Book>>>, Failure> {
+        let database = database.clone();
+        let load = move |_| {
+            let database = database.clone();
+            async move { database.books_of(author_id).await }
+        };
+        Ok(read("author_books", self.lists.key(author_id).get_or_load_with(load).await?))
+    }
+}
+
+fn read<V>(cache: &str, outcome: Outcome<V>) -> Option<Read<V>> {
+    let status = format!("{cache}; {}", outcome.from);
+    outcome.value.map(|value| Read { value, status })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio_postgres::{Client, NoTls, Row};
 
@@ -25,7 +25,7 @@ insert into book values
 const COLUMNS: &str = "id, title, price::text, author_id";
 
 /// A row of the table of books, and the image of it that events carry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Book {
     pub(crate) id: i64,
     pub(crate) title: String,

@@ -88,5 +88,5 @@ fn greet(address: SocketAddr) {
         let body = if body.is_empty() { String::new() } else { format!(" --json '{body}'") };
         println!("  curl -i -X {method} http://{address}{path}{body}");
     }
-    println!("the header x-cache says hit or miss; --tour walks through it");
+    println!("the header Cache-Status says where an answer is from; --tour walks through it");
 }

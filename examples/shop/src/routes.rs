@@ -1,7 +1,7 @@
 //! Answers requests: reads go through the cache, writes to the database, and then Quash is told.
 
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use axum::{Json, Router};
@@ -36,7 +36,7 @@ impl Shop {
     pub(crate) async fn open(servers: &Servers) -> Result<Self, Failure> {
         Ok(Self {
             database: Database::open(&servers.database_url()).await?,
-            cache: Cache::open(&servers.cache_url()).await?,
+            cache: Cache::open(servers.config(), &servers.cache_url())?,
             changes: Changes::load(servers.config())?,
         })
     }
@@ -64,14 +64,12 @@ impl Shop {
 }
 
 async fn show(State(shop): State<Shop>, Path(id): Path<i64>) -> Result<Response, Refused> {
-    let load = async || shop.database.book(id).await?.as_ref().map(json).transpose();
-    let read = shop.cache.read(&format!("book:{id}"), load).await?;
+    let read = shop.cache.book(&shop.database, id).await?;
     read.map(answer).ok_or(Refused::Missing)
 }
 
 async fn list(State(shop): State<Shop>, Path(author_id): Path<i64>) -> Result<Response, Refused> {
-    let load = async || json(&shop.database.books_of(author_id).await?).map(Some);
-    let read = shop.cache.read(&format!("author:{author_id}:books"), load).await?;
+    let read = shop.cache.books_of(&shop.database, author_id).await?;
     read.map(answer).ok_or(Refused::Missing)
 }
 
@@ -93,13 +91,8 @@ async fn delete(State(shop): State<Shop>, Path(id): Path<i64>) -> Result<StatusC
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn answer(read: Read) -> Response {
-    let cache = if read.is_hit { "hit" } else { "miss" };
-    ([(header::CONTENT_TYPE.as_str(), "application/json"), ("x-cache", cache)], read.body).into_response()
-}
-
-fn json(value: &impl Serialize) -> Result<String, Failure> {
-    Ok(serde_json::to_string(value)?)
+fn answer<V: Serialize>(read: Read<V>) -> Response {
+    ([("cache-status", read.status)], Json(&*read.value)).into_response()
 }
 
 /// Why a request is not answered as it hoped.

@@ -32,15 +32,15 @@ pub(crate) async fn walk(shop: SocketAddr, servers: &Servers) -> Result<(), Fail
 
     tour.says("readers fill the cache");
     for path in [BOOK, NEIGHBOUR, LE_GUIN, LEM] {
-        tour.reads(path, "miss").await?;
+        tour.reads(path, "fwd=miss").await?;
         tour.reads(path, "hit").await?;
     }
 
     tour.says("a new price makes the book and its author's list stale");
     tour.writes("PUT", "/books/1/price", &json!({ "price": "12.50" }), &["book:1", "author:1:books"]).await?;
-    let book = tour.reads(BOOK, "miss").await?;
+    let book = tour.reads(BOOK, "fwd=miss").await?;
     tour.shows(&book["price"], &json!("12.50"))?;
-    let list = tour.reads(LE_GUIN, "miss").await?;
+    let list = tour.reads(LE_GUIN, "fwd=miss").await?;
     tour.shows(&list[0]["price"], &json!("12.50"))?;
     tour.reads(NEIGHBOUR, "hit").await?;
     tour.reads(LEM, "hit").await?;
@@ -50,9 +50,9 @@ pub(crate) async fn walk(shop: SocketAddr, servers: &Servers) -> Result<(), Fail
     tour.refills(&[BOOK, LE_GUIN]).await?;
     tour.writes("PUT", "/books/1/author", &json!({ "author_id": 2 }), &["book:1", "author:1:books", "author:2:books"])
         .await?;
-    let before = tour.reads(LE_GUIN, "miss").await?;
+    let before = tour.reads(LE_GUIN, "fwd=miss").await?;
     tour.shows(&titles(&before), &json!(["The Lathe of Heaven"]))?;
-    let after = tour.reads(LEM, "miss").await?;
+    let after = tour.reads(LEM, "fwd=miss").await?;
     tour.shows(&titles(&after), &json!(["The Dispossessed", "Solaris"]))?;
     tour.reads(NEIGHBOUR, "hit").await?;
 
@@ -61,7 +61,7 @@ pub(crate) async fn walk(shop: SocketAddr, servers: &Servers) -> Result<(), Fail
     tour.refills(&[BOOK, LEM]).await?;
     tour.writes("DELETE", BOOK, &Value::Null, &["book:1", "author:2:books"]).await?;
     tour.misses(BOOK).await?;
-    let left = tour.reads(LEM, "miss").await?;
+    let left = tour.reads(LEM, "fwd=miss").await?;
     tour.shows(&titles(&left), &json!(["Solaris"]))?;
     tour.reads(NEIGHBOUR, "hit").await?;
 
@@ -177,7 +177,7 @@ fn titles(list: &Value) -> Value {
 /// What the shop answered.
 struct Answer {
     status: u16,
-    /// Its header `x-cache`.
+    /// Its header `Cache-Status`, behind the name of the cache.
     cache: String,
     body: String,
 }
@@ -196,6 +196,7 @@ async fn ask(shop: SocketAddr, method: &str, path: &str, body: &Value) -> Result
 fn parse(answer: &str) -> Option<Answer> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split_whitespace().nth(1)?.parse().ok()?;
-    let cache = head.lines().find_map(|line| line.strip_prefix("x-cache: ")).unwrap_or_default();
+    let cache =
+        head.lines().find_map(|line| line.strip_prefix("cache-status: ")?.split_once("; ")).unwrap_or_default().1;
     Some(Answer { status, cache: cache.to_owned(), body: body.to_owned() })
 }

@@ -5,7 +5,7 @@
 //! | 0 | 3 | [`MAGIC`] |
 //! | 3 | 1 | state: `V` value, `S` stale value, `L` lease, `T` hold or bar |
 //! | 4 | 1 | codec of the payload: `0` as it is, `z` zstd, `g` zlib; `-` in L and T |
-//! | 5 | 1 | form: `v` value, `n` nothing, `c` chunks; `-` in L and T |
+//! | 5 | 1 | form: `v` value, `n` nothing, `c` chunks ([`super::chunks`]); `-` in L and T |
 //! | 6 | 1 | encryption: `-` none, `a` to `z` the letter of the key |
 //! | 7 | 1 | number of tags, one hexadecimal digit |
 //! | 8 | 16 | token of the lease; zeros are nobody's |

@@ -71,6 +71,12 @@ pub trait Scheme: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The text of each argument in the logical key of an entry, by the argument's place. `None` where that cannot be told
+    /// without doubt.
+    fn read<'k>(&self, _key: &'k str) -> Option<Vec<(usize, &'k str)>> {
+        None
+    }
+
     /// What the keys of all entries look like, for people who look for them: nothing is removed by it. What all of them are
     /// removed by, unless the scheme knows better.
     fn entries(&self) -> Entries {

@@ -1,6 +1,7 @@
 //! Spells native keys: a template with `{argument}` and filters, and the templates of its tags.
 
 mod parse;
+mod read;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -342,6 +343,10 @@ impl Scheme for TemplateScheme {
         let tags = || self.declared_tags.iter().map(render).collect::<Result<_, _>>();
         let narrowest = (0..self.declared_tags.len()).rev().max_by_key(|tag| self.declared_tags[*tag].args().len());
         Some(render(key).and_then(|key| Ok(Spelt { key, tags: tags()?, narrowest })))
+    }
+
+    fn read<'k>(&self, key: &'k str) -> Option<Vec<(usize, &'k str)>> {
+        self.key.as_ref()?.read(key)
     }
 
     fn entries(&self) -> Entries {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::dependency::Bounds;
 use super::dispatch::DispatchConfig;
 use super::freshness::{Foreign, Freshness, Layout};
+use super::truth::TruthConfig;
 use crate::event::{EventLimits, Op, Type};
 use crate::key::library::Library;
 use crate::key::{KeyFormat, OneOrMany, Scalar, argcache, cache_memoize, django, djblets, easy_cache, restflow};
@@ -84,6 +85,8 @@ cache_config! {
         pub again_after: Vec<Span>,
         /// Where its work runs; what the configuration says for all caches when left out.
         pub dispatch: Option<DispatchConfig>,
+        /// What entries are compared with by `quash verify`.
+        pub truth: Option<TruthConfig>,
         /// A channel on which each invalidation is told to processes with a local copy.
         pub publish: Option<String>,
         /// What an unknown column means for its dependencies that do not say it; as the configuration says when left out.

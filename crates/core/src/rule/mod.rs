@@ -3,6 +3,7 @@
 pub mod config;
 pub mod dispatch;
 pub mod freshness;
+pub mod truth;
 
 pub(crate) mod compile;
 pub(crate) mod set;

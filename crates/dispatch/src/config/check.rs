@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use quash_config::{ConfigPath, Problem, Span};
+use quash_core::resolve::Resolver;
 use quash_core::rule::dispatch::DispatchConfig;
 
 use super::{Config, relay};
@@ -27,12 +28,25 @@ impl Config {
         problems.extend(DispatchConfig::check(self.dispatch.as_ref(), &self.caches, &sources));
         let servers: Vec<&str> = self.servers.keys().map(String::as_str).collect();
         problems.extend(relay::check(&self.relay, &servers, &sources));
+        problems.extend(self.verify.iter().flat_map(|verify| verify.check(&root.key("verify"))));
         problems.extend(self.retry.check(&root.key("retry")));
         problems.extend(self.check_limits(&root.key("limits")));
         problems.extend(self.admin.check(&root.key("admin")));
         problems.extend(self.check_worker(&root.key("worker")));
         problems.extend(self.check_tests(&root.key("tests")));
         problems
+    }
+
+    /// What is wrong with what entries are compared with.
+    pub(super) fn check_truth(&self, rules: &Resolver) -> Vec<Problem> {
+        let servers: Vec<&str> = self.servers.keys().map(String::as_str).collect();
+        let secrets: Vec<&str> = self.secrets.keys().map(String::as_str).collect();
+        let declared = self.caches.iter().filter_map(|(name, cache)| Some((name, cache.truth.as_ref()?)));
+        let problems = declared.filter_map(|(name, truth)| {
+            let path = ConfigPath::root().key("caches").key(name).key("truth");
+            Some(truth.check(&path, rules.args(rules.cache(name)?), &servers, &secrets))
+        });
+        problems.flatten().collect()
     }
 
     fn check_targets(&self, path: &ConfigPath) -> Vec<Problem> {

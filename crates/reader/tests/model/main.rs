@@ -20,7 +20,7 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use rustc_hash::FxHasher;
 
-use self::modes::{Mode, controls, promises};
+use self::modes::{Mode, controls, mutants, promises};
 use self::world::{Size, Step, World};
 
 /// Small enough that a debug build explores all of them within a minute, large enough that each control fails in one.
@@ -57,8 +57,8 @@ fn what_must_hold_holds_in_every_schedule_of_small_worlds() {
 }
 
 #[test]
-fn what_lacks_one_thing_fails_in_a_small_world() {
-    for mode in controls() {
+fn what_lacks_one_thing_or_does_it_wrong_fails_in_a_small_world() {
+    for mode in controls().into_iter().chain(mutants()) {
         let poison = worlds().into_iter().find_map(|size| explore(&mode, size).poison);
         eprintln!("{}: {:?}", mode.name, poison.as_ref().unwrap_or_else(|| panic!("{} holds", mode.name)));
     }
@@ -68,7 +68,7 @@ fn what_lacks_one_thing_fails_in_a_small_world() {
 fn random_schedules_of_a_large_world_find_the_same() {
     let asked = std::env::var("QUASH_MODEL_SCHEDULES").ok().and_then(|number| number.parse().ok());
     let schedules: u64 = asked.unwrap_or(200);
-    for mode in promises().into_iter().chain(controls()) {
+    for mode in promises().into_iter().chain(controls()).chain(mutants()) {
         let poisoned = (0..schedules).filter(|seed| random(&mode, *seed)).count();
         eprintln!("{poisoned:>9} of {schedules}: {}", mode.name);
         // Some controls fail more seldom than once in so few schedules: the small worlds show those.

@@ -47,6 +47,23 @@ pub(crate) enum Claim {
     AfterLoad,
 }
 
+/// What an implementation could do wrong.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Mutant {
+    /// It fills without comparing the lease.
+    FillsAnyway,
+    /// It takes the lease after the load.
+    TakesAfterLoad,
+    /// It reads the tags after the load.
+    ReadsTagsAfterLoad,
+    /// Its gate takes the position of the primary's log for what is visible where loads read.
+    GateTakesPosition,
+    /// Its `void` forgets what a fill had to reach before.
+    VoidForgetsBar,
+    /// Its `take` lets a reader refresh what is held.
+    TakesWhatIsHeld,
+}
+
 /// One way to read and to remove, and what may go wrong around it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mode {
@@ -76,6 +93,7 @@ pub(crate) struct Mode {
     pub(crate) restarts: bool,
     /// What a restart lost is not replayed.
     pub(crate) forgets: bool,
+    pub(crate) mutant: Option<Mutant>,
 }
 
 const LEASE: Mode = Mode {
@@ -96,6 +114,7 @@ const LEASE: Mode = Mode {
     evicts: true,
     restarts: true,
     forgets: false,
+    mutant: None,
 };
 const GENERATION: Mode =
     Mode { name: "generation", store: Store::Plainly, removal: Removal::BumpTag, tags: true, ..LEASE };
@@ -147,6 +166,21 @@ pub(crate) fn controls() -> Vec<Mode> {
         Mode { name: "version on a replica, evicted", evicts: true, restarts: true, ..version },
         Mode { name: "guard, a pass that removes names one by one", removal: Removal::GuardScanOneByOne, ..guard },
         Mode { name: "guard, key removed before it", removal: Removal::GuardKeyFirst, ..guard },
+    ]
+}
+
+/// What must be caught: each is a promise of below, with one mistake. What removes exact keys in `generation`, asks the gate after
+/// the removal, or removes key and guard apart is among the controls.
+pub(crate) fn mutants() -> Vec<Mode> {
+    let of = |mutant, mode: Mode| Mode { holds: false, mutant: Some(mutant), ..mode };
+    let hold_stale = Removal::Void { versions: false, hold_ms: 15_000, stale_ms: 50_000 };
+    vec![
+        of(Mutant::FillsAnyway, Mode { name: "fill without comparing", ..LEASE }),
+        of(Mutant::TakesAfterLoad, Mode { name: "lease taken after the load", ..LEASE }),
+        of(Mutant::ReadsTagsAfterLoad, Mode { name: "tags read after the load", ..GENERATION }),
+        of(Mutant::GateTakesPosition, Mode { name: "gate that takes a position", replica: true, gate: true, ..LEASE }),
+        of(Mutant::VoidForgetsBar, Mode { name: "void that forgets the bar", ..VERSION_HELD }),
+        of(Mutant::TakesWhatIsHeld, Mode { name: "refresh under a hold", removal: hold_stale, ..HOLD }),
     ]
 }
 

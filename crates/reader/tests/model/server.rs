@@ -88,6 +88,19 @@ impl Server {
         self.apply(Key::Entry, done);
     }
 
+    /// Whether nobody may store at the entry's key now, by nobody's lease.
+    pub(crate) fn is_held(&self) -> bool {
+        self.get(Key::Entry)
+            .is_some_and(|bytes| bytes[8..24] == *Token::NOBODY.as_bytes() && bytes[24..37] != [b'0'; 13])
+    }
+
+    /// Zeros in the place of these bytes of the entry: what an implementation does that does not look at them.
+    pub(crate) fn forget(&mut self, bytes: std::ops::Range<usize>) {
+        if let Some((there, _)) = &mut self.keys[Key::Entry as usize] {
+            there[bytes].fill(b'0');
+        }
+    }
+
     pub(crate) fn guard_take(&mut self, token: Token, lease_ms: u64) -> Taken {
         let has_value = self.get(Key::Entry).is_some();
         let (taken, done) = effect::guard_take(has_value, self.found(Key::Guard), token, lease_ms, self.now_ms);

@@ -2,7 +2,7 @@
 
 use quash_core::freshness::{Codec, Entry, Form, Frame, State, Tag, Taken, Token, Want};
 
-use crate::modes::{Claim, Mode, Removal, Store};
+use crate::modes::{Claim, Mode, Mutant, Removal, Store};
 use crate::server::{KEYS, Key, Server};
 
 const WRITES_MAX: usize = 4;
@@ -186,7 +186,8 @@ impl World {
         if event == Event::Came || (mode.early && event == Event::ToCome && write == self.primary + 1) {
             out.push(Step::Remove(write));
         }
-        if event == Event::Half && (!mode.gate || self.replica >= write) {
+        let is_visible = self.replica >= write || mode.mutant == Some(Mutant::GateTakesPosition);
+        if event == Event::Half && (!mode.gate || is_visible) {
             out.push(Step::RemoveAgain(write, true));
             if mode.removal == Removal::Scan && self.born[usize::from(write) - 1] {
                 out.push(Step::RemoveAgain(write, false));
@@ -286,7 +287,11 @@ impl World {
                 let seen = if mode.old_snapshot { self.readers[id].value } else { self.seen(mode) };
                 let reader = &mut self.readers[id];
                 (reader.value, reader.claim) = (seen, seen);
-                reader.at = if mode.claim == Claim::AfterLoad { At::Claims } else { At::Stores };
+                reader.at = match mode.claim {
+                    _ if mode.mutant == Some(Mutant::TakesAfterLoad) => At::Takes,
+                    Claim::AfterLoad => At::Claims,
+                    Claim::Never | Claim::BeforeLoad => At::Stores,
+                };
             }
             Step::Claim(id) => {
                 self.readers[id].claim = self.seen(mode);
@@ -332,6 +337,9 @@ impl World {
             Removal::Unlink | Removal::Twice => server.unlink(Key::Entry),
             Removal::Hold => server.hold(HOLD_MS),
             Removal::Void { versions, hold_ms, stale_ms } => {
+                if mode.mutant == Some(Mutant::VoidForgetsBar) {
+                    server.forget(37..57);
+                }
                 server.void(if versions { u64::from(write) } else { 0 }, hold_ms, stale_ms);
             }
             Removal::HoldOrUnlink if write % 2 == 1 => server.hold(HOLD_MS),
@@ -380,13 +388,19 @@ impl World {
         // An entry of older tags is a miss to readers and a value to the script: they say that they refresh it.
         let refreshes = reader.goal != Goal::Miss || mode.tags;
         let want = if refreshes { Want::Refresh } else { Want::Miss };
+        if mode.mutant == Some(Mutant::TakesWhatIsHeld) && self.server.is_held() {
+            self.server.forget(24..37);
+        }
         let taken = match mode.store {
             Store::ByGuard => self.server.guard_take(token, LEASE_MS),
             _ if self.server.ask(token, LEASE_MS) => Taken::Won { bar: 0, now_ms: 0 },
             _ => self.server.take(token, LEASE_MS, want),
         };
         match taken {
-            Taken::Won { .. } => (reader.at, reader.token) = (At::Loads, token),
+            Taken::Won { .. } => {
+                let is_loaded = mode.mutant == Some(Mutant::TakesAfterLoad);
+                (reader.at, reader.token) = (if is_loaded { At::Stores } else { At::Loads }, token);
+            }
             Taken::Busy { .. } if reader.goal == Goal::Share => {
                 let key = if mode.store == Store::ByGuard { Key::Guard } else { Key::Entry };
                 let there = self.server.get(key).and_then(|bytes| Token::read(&bytes[8..24]));
@@ -400,7 +414,10 @@ impl World {
     }
 
     fn store(&mut self, mode: &Mode, id: usize) {
-        let reader = self.readers[id];
+        let mut reader = self.readers[id];
+        if mode.mutant == Some(Mutant::ReadsTagsAfterLoad) && self.server.tag() != 0 {
+            reader.tag = self.server.tag();
+        }
         let version = if mode.claim == Claim::Never { 0 } else { u64::from(reader.claim) };
         let tags = mode.tags.then(|| Tag::read(reader.tag.to_string().as_bytes()).expect("a number"));
         let (codec, form, encryption) = (Codec::Plain, Form::Value, None);
@@ -411,6 +428,9 @@ impl World {
             Store::Plainly => self.server.set(Key::Entry, entry, Some(TTL_MS)),
             Store::IfAbsent if self.server.get(Key::Entry).is_some() => {}
             Store::IfAbsent => self.server.set(Key::Entry, entry, Some(TTL_MS)),
+            Store::ByLease if mode.mutant == Some(Mutant::FillsAnyway) => {
+                self.server.set(Key::Entry, entry, Some(TTL_MS));
+            }
             Store::ByLease => self.server.fill(reader.token, version, entry, TTL_MS),
             Store::ByGuard => self.server.guard_fill(reader.token, vec![reader.value], TTL_MS),
         }
@@ -434,7 +454,8 @@ fn has_two_halves(mode: &Mode) -> bool {
 }
 
 fn after_tags(mode: &Mode) -> At {
-    if matches!(mode.store, Store::ByLease | Store::ByGuard) { At::Takes } else { At::Loads }
+    let is_late = mode.mutant == Some(Mutant::TakesAfterLoad);
+    if matches!(mode.store, Store::ByLease | Store::ByGuard) && !is_late { At::Takes } else { At::Loads }
 }
 
 fn unlink_both(server: &mut Server) {

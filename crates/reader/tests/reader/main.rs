@@ -7,6 +7,7 @@ mod failures;
 mod fresh;
 mod l1;
 mod many;
+mod packed;
 mod races;
 mod scene;
 mod schedules;

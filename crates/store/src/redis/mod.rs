@@ -13,6 +13,7 @@ mod link;
 mod node;
 mod order;
 mod pattern;
+mod probe;
 mod question;
 mod reply;
 mod rest;
@@ -32,7 +33,7 @@ use self::address::Server;
 pub use self::address::{SentinelConfig, TlsFiles};
 use self::connect::Connector;
 use self::wanted::Wanted;
-use super::{Applied, Described, Identity, KeyPattern, StoreError, Survey};
+use super::{Applied, Described, Identity, KeyPattern, Page, Place, Stood, StoreError, Survey};
 use quash_config::Finding;
 use quash_config::{ConfigPath, Problem, Secret, Span};
 use quash_core::action::{Action, ActionSet};
@@ -142,6 +143,32 @@ impl super::Store for Redis {
 
     fn questions(&self) -> Option<&dyn super::Questions> {
         Some(self)
+    }
+
+    fn probe(&self) -> Option<&dyn super::Probe> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl super::Probe for Redis {
+    async fn page(&self, from: Place) -> Result<Page, StoreError> {
+        let link = self.connector.link().await?;
+        let page = probe::page(&link, from).await;
+        self.connector.check(&link, page).await
+    }
+
+    async fn read(&self, keys: &[&str], bytes_max: usize) -> Result<Vec<Option<Stood>>, StoreError> {
+        let link = self.connector.link().await?;
+        let read = probe::read(&link, keys, bytes_max).await;
+        self.connector.check(&link, read).await
+    }
+
+    async fn note(&self, key: &str, bytes: &[u8], life: Duration, only_new: bool) -> Result<bool, StoreError> {
+        super::probe::is_own(key)?;
+        let link = self.connector.link().await?;
+        let noted = probe::note(&link, key, bytes, life, only_new).await;
+        self.connector.check(&link, noted).await
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn identity(link: &Link) -> Result<Identity, StoreError> {
 /// # Errors
 /// When a node does not answer, or `EXISTS` is not allowed.
 pub(super) async fn exist(link: &Link, keys: &[&str]) -> Result<Vec<bool>, StoreError> {
-    let found = about(link, keys, ["EXISTS"]).await?;
+    let found = about(link, keys, ["EXISTS"], on_key).await?;
     found.into_iter().map(|[exists]| Ok(answer(exists)? == Value::Int(1))).collect()
 }
 
@@ -34,7 +34,7 @@ pub(super) async fn exist(link: &Link, keys: &[&str]) -> Result<Vec<bool>, Store
 /// # Errors
 /// As [`exist`].
 pub(super) async fn describe(link: &Link, keys: &[&str]) -> Result<Vec<Option<Described>>, StoreError> {
-    let found = about(link, keys, ["EXISTS", "TYPE", "PTTL", "GETRANGE"]).await?;
+    let found = about(link, keys, ["EXISTS", "TYPE", "PTTL", "GETRANGE"], on_key).await?;
     let described = |[exists, kind, ttl, header]: [Value; 4]| {
         Ok((answer(exists)? == Value::Int(1)).then(|| described(&kind, &ttl, &header))) as Result<_, StoreError>
     };
@@ -56,7 +56,15 @@ fn described(kind: &Value, ttl: &Value, header: &Value) -> Described {
 }
 
 /// What the nodes reply to these commands on each of the keys.
-async fn about<const N: usize>(link: &Link, keys: &[&str], commands: [&str; N]) -> Result<Vec<[Value; N]>, StoreError> {
+///
+/// # Errors
+/// When a node does not answer.
+pub(super) async fn about<const N: usize>(
+    link: &Link,
+    keys: &[&str],
+    commands: [&str; N],
+    on_key: impl Fn(&str, &str) -> Cmd,
+) -> Result<Vec<[Value; N]>, StoreError> {
     let mut found: Vec<[Value; N]> = keys.iter().map(|_| [const { Value::Nil }; N]).collect();
     for (number, node) in link.nodes.iter().enumerate() {
         let mut here = Vec::new();

@@ -27,6 +27,7 @@ from .driver import AsyncDriver, Driver
 from .link import AsyncLink, Link, Unavailable, is_async
 from .loaded import Load, Loaded
 from .observer import Event, Observer, Observers
+from .packing import Packing
 
 
 class Caches:
@@ -40,6 +41,8 @@ class Caches:
         redis_async: Any = None,
         codec: str | Codec = "json",
         key_format: object = None,
+        compress_above: int | None = None,
+        chunk_bytes: int = 1024 * 1024,
     ) -> None:
         """Reads the declarations.
 
@@ -50,6 +53,8 @@ class Caches:
             redis_async: one of `redis.asyncio`, where both kinds of functions are decorated.
             codec: `json`, `pickle`, or an object with `dumps` and `loads`.
             key_format: the one to write, while the configuration names several for a deployment that rolls over.
+            compress_above: from how many bytes on a payload is compressed by zlib, if it gets shorter by it.
+            chunk_bytes: beyond how many bytes it is put into several keys.
 
         Raises:
             ConfigurationError: a file that cannot be read, or a client that cannot be right.
@@ -57,6 +62,9 @@ class Caches:
         self._declarations = Declarations(config, key_format)
         self._codec = named(codec)
         self._observers = Observers()
+        if chunk_bytes < 1:
+            raise ConfigurationError("chunk_bytes is at least 1")
+        self._packing = Packing(compress_above, chunk_bytes)
         if redis_async is not None and not is_async(redis_async):
             raise ConfigurationError("redis_async is a client of redis.asyncio")
         blocking, asynchronous = (None, redis) if is_async(redis) else (redis, redis_async)
@@ -70,7 +78,7 @@ class Caches:
             ConfigurationError: there is none of that name, or it cannot be read.
         """
         used = self._codec if codec is None else named(codec)
-        return Cache(self._declarations.cache(name), used, self._observers, self._driver, self._adriver)
+        return Cache(self._declarations.cache(name), used, self._observers, self._driver, self._adriver, self._packing)
 
     def cached(self, name: str, *, codec: str | Codec | None = None) -> Callable[[Callable[..., Any]], Any]:
         """Decorates a function, or a coroutine function, whose arguments are those of the cache.

@@ -11,9 +11,11 @@ from .codec import Codec
 from .config import Declared
 from .driver import AsyncDriver, Driver
 from .effects import ANYHOW, Entry, Steps, Wishes
+from .link import Link
 from .loaded import Load
 from .nearest import did_you_mean
 from .observer import Observers
+from .packing import Packing
 from .protocol import Protocol
 
 #: The arguments of an entry, by name.
@@ -29,12 +31,29 @@ class Cache:
     """
 
     def __init__(
-        self, declared: Declared, codec: Codec, observers: Observers, driver: Driver | None, adriver: AsyncDriver | None
+        self,
+        declared: Declared,
+        codec: Codec,
+        observers: Observers,
+        driver: Driver | None,
+        adriver: AsyncDriver | None,
+        packing: Packing = Packing(),  # noqa: B008 - it never changes
     ) -> None:
         self.declared = declared
-        self._protocol = Protocol(declared, codec, observers)
+        self._protocol = Protocol(declared, codec, observers, packing)
+        self.codec = codec
         self._driver = driver
         self._adriver = adriver
+
+    def link(self) -> Link:
+        """The connection to where the entries are, for who looks at them.
+
+        Raises:
+            ConfigurationError: there is none that blocks.
+        """
+        if self._driver is None:
+            raise ConfigurationError(f"cache {self.name}: this needs a client of redis, not redis.asyncio")
+        return self._driver.link
 
     @property
     def name(self) -> str:

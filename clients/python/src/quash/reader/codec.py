@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 from ..errors import ConfigurationError, EncodeError
 
+# Made once: `json.dumps` makes an encoder at each call that asks for anything unusual.
+_SPELLS = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 class Codec(Protocol):
     """How values are kept. One of your own has these two methods."""
@@ -24,7 +27,7 @@ class Json:
 
     def dumps(self, value: Any) -> bytes:
         try:
-            return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+            return _SPELLS(value).encode()
         except (TypeError, ValueError) as error:
             raise EncodeError(f"no JSON: {error}; return something plainer, or ask for codec='pickle'") from None
 

@@ -49,6 +49,11 @@ def hold(key: Key, hold_ms: int) -> Command:
     return Command(("SET", key, frame.hold(), "PX", hold_ms))
 
 
+def put(key: Key, data: bytes, ttl_ms: int) -> Command:
+    """Stores bytes, whatever stands there: a chunk, which nobody else has a name for."""
+    return Command(("SET", key, data, "PX", ttl_ms))
+
+
 def remove(*keys: Key) -> Command:
     """Removes entries, and with them every lease."""
     return Command(("UNLINK", *keys))

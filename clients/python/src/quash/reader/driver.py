@@ -34,7 +34,7 @@ class Driver:
     """For functions that block."""
 
     def __init__(self, link: Link) -> None:
-        self._link = link
+        self.link = link
         self._behind = _Threads()
 
     def run(self, steps: Steps[T], load: Loader) -> T:
@@ -54,7 +54,7 @@ class Driver:
 
     def _do(self, effect: Effect, load: Loader) -> Any:
         if isinstance(effect, Run):
-            return self._link.run(effect.commands, once=effect.once)
+            return self.link.run(effect.commands, once=effect.once)
         if isinstance(effect, Call):
             return load(effect.loads, effect.entries)
         if isinstance(effect, Behind):

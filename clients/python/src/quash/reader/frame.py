@@ -9,8 +9,8 @@ from typing import NamedTuple
 #: What every entry begins with; the last byte is the version of the layout.
 MAGIC = b"\xc1Q1"
 VALUE, STALE, LEASE, HOLD = b"V", b"S", b"L", b"T"
-#: Forms of a payload: a value, or that there is none.
-PRESENT, ABSENT = b"v", b"n"
+#: Forms of a payload: a value, that there is none, or a list of its chunks.
+PRESENT, ABSENT, CHUNKS = b"v", b"n", b"c"
 #: The token of nobody.
 NOBODY = b"0" * 16
 NO_VERSION = b"0" * 20
@@ -80,7 +80,13 @@ def parse(data: bytes | None) -> Frame | None:
 
 
 def value(
-    payload: bytes, *, form: bytes = PRESENT, version: int = 0, fresh_until: int = 0, tags: tuple[int, ...] = ()
+    payload: bytes,
+    *,
+    codec: bytes = b"0",
+    form: bytes = PRESENT,
+    version: int = 0,
+    fresh_until: int = 0,
+    tags: tuple[int, ...] = (),
 ) -> bytes:
     """The bytes of an entry that is good.
 
@@ -91,7 +97,7 @@ def value(
         raise ValueError(f"an entry has at most {TAGS_MAX} tags of at most {_TAG} digits")
     if not 0 <= fresh_until < 10**13:
         raise ValueError("a soft expiry has at most 13 digits")
-    head = MAGIC + b"V0" + form + b"-" + b"%x" % len(tags) + NOBODY + _ZERO_13 + spelt(version)
+    head = MAGIC + b"V" + codec + form + b"-" + b"%x" % len(tags) + NOBODY + _ZERO_13 + spelt(version)
     return b"".join([head, b"%013d" % fresh_until, *(b"%019d" % tag for tag in tags), payload])
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from . import commands, frame, transactions
+from . import commands, frame, packing, transactions
 from .codec import Codec
 from .commands import Command
 from .config import Declared
@@ -19,11 +19,14 @@ from .frame import Frame
 from .link import Unavailable, is_foreign
 from .loaded import Load, Loaded, loaded
 from .observer import Event, Observers, logger
+from .packing import Packing
 
 #: How long to wait for somebody else's load before looking again, in seconds; the last one repeats.
 PAUSES = (0.005, 0.010, 0.020, 0.040)
 #: A load that is too old is done this often, each time with what it must reach.
 LOADS_MAX = 3
+#: How much longer than their entry chunks live, in milliseconds.
+CHUNKS_STAY = 60_000
 #: Looks at a key whose lease was taken between two looks, once there is no time left to wait.
 SPARE_LOOKS = 3
 
@@ -72,8 +75,9 @@ _NOT_STORED = _Ticket()
 class Protocol:
     """How the entries of one cache are read."""
 
-    def __init__(self, cache: Declared, codec: Codec, observers: Observers) -> None:
+    def __init__(self, cache: Declared, codec: Codec, observers: Observers, how: Packing) -> None:
         self.cache = cache
+        self._packing = how
         self._codec = codec
         self._observers = observers
         self._warned = False
@@ -82,16 +86,39 @@ class Protocol:
         """The value of an entry: what stands there if that is good, else what the loader returns."""
         try:
             (reply,) = yield Run([commands.get(entry.key, entry.tags)])
+            look = _look(entry, reply if entry.tags else [reply])
+            if look.frame is not None and look.frame.form == frame.CHUNKS:
+                (look,) = yield from self._whole([look])
         except Unavailable:
             self._tell("redis_failed", entry)
             return (yield from self._load([(entry, _NOT_STORED)]))[0]
-        look = _look(entry, reply if entry.tags else [reply])
         hit = self._hit(look, wishes)
         if hit is not None:
             if self._is_soft(look):
                 yield Behind(self._refresh(look), entry, may_skip=True)
             return hit.value
+        if look.data is None and not entry.tags and not wishes.force:
+            return (yield from self._missed(look, wishes))
         return (yield from self._rounds([entry], wishes, [look]))[0]
+
+    def _missed(self, look: _Look, wishes: Wishes) -> Steps[Any]:
+        """The value of an entry that was not there, without what reading several at once takes."""
+        entry, ticket = look.entry, _NOT_STORED
+        # Before any token: what is loaded must not be older than it.
+        stamp = transactions.stamp()
+        if stamp is not None:
+            token = frame.new_token()
+            try:
+                (reply,) = yield Run([commands.ask(entry.key, token, self.cache.lease)])
+            except Unavailable:
+                self._tell("redis_failed", entry)
+                return (yield from self._load([(entry, ticket)]))[0]
+            if reply is not None and not _is_own(reply, token):
+                # Somebody was here in between.
+                return (yield from self._rounds([entry], wishes))[0]
+            ticket = _Ticket(token, is_own=True, stamp=stamp)
+        self._tell("miss", entry)
+        return (yield from self._load([(entry, ticket)]))[0]
 
     def many(self, entries: Sequence[Entry], wishes: Wishes) -> Steps[list[Any]]:
         """The values of several entries, in their order: one look at all, one load of what is missing, one fill.
@@ -198,7 +225,26 @@ class Protocol:
         (replies,) = yield Run([commands.get_many([*(entry.key for entry in entries), *tags])])
         tokens = dict(zip(tags, replies[len(entries) :], strict=True))
         pairs = zip(entries, replies, strict=False)
-        return [_look(entry, [reply, *(tokens[tag] for tag in entry.tags)]) for entry, reply in pairs]
+        looks = [_look(entry, [reply, *(tokens[tag] for tag in entry.tags)]) for entry, reply in pairs]
+        return (yield from self._whole(looks))
+
+    def _whole(self, looks: list[_Look]) -> Steps[list[_Look]]:
+        """The same with whole payloads where they are in chunks; one whose chunks are not all there stays as it is."""
+        listed = {
+            look.entry: (look.frame, keys)
+            for look in looks
+            if look.frame is not None
+            and look.frame.form == frame.CHUNKS
+            and (keys := packing.chunk_keys(look.entry.key, look.frame))
+        }
+        if not listed:
+            return looks
+        replies = yield Run([commands.get_many(keys) for _, keys in listed.values()])
+        wholes = {
+            entry: packing.joined(seen, list(parts))
+            for (entry, (seen, _)), parts in zip(listed.items(), replies, strict=True)
+        }
+        return [look._replace(frame=wholes.get(look.entry) or look.frame) for look in looks]
 
     def _known(self, look: _Look, wishes: Wishes, *, may_store: bool) -> _Found | None:
         """What needs no lease: a hit, a load of somebody else, or what is loaded and not stored."""
@@ -318,9 +364,10 @@ class Protocol:
         return self._unpacked(seen)
 
     def _unpacked(self, seen: Frame) -> _Hit | None:
-        if not seen.is_plain:
-            return None
-        return _Hit(None) if seen.form == frame.ABSENT else self._decoded(seen.payload)
+        if seen.form == frame.ABSENT and seen.encryption == b"-":
+            return _Hit(None)
+        payload = packing.unpacked(seen)
+        return None if payload is None else self._decoded(payload)
 
     def _decoded(self, payload: bytes) -> _Hit | None:
         try:
@@ -359,10 +406,11 @@ class Protocol:
                 answers = yield Call(loads, [entry for entry, _ in left])
                 answers = [loaded(answer) for answer in answers]
                 results |= {entry: answer.value for (entry, _), answer in zip(left, answers, strict=True)}
+                chunks: list[Command] = []
                 fills = [
                     (entry, ticket, command)
                     for (entry, ticket), answer in zip(left, answers, strict=True)
-                    if (command := self._fill(entry, ticket, answer)) is not None
+                    if (command := self._fill(entry, ticket, answer, chunks)) is not None
                 ]
             except GeneratorExit:
                 # Nobody is there any more to send anything.
@@ -374,14 +422,14 @@ class Protocol:
                 raise
             unsaid = {entry for entry, *_ in fills}
             yield from self._drop([(entry, ticket) for entry, ticket in left if entry not in unsaid])
-            left = yield from self._store(fills, (time.monotonic() - began) * 1000)
+            left = yield from self._store(fills, chunks, (time.monotonic() - began) * 1000)
             if not left:
                 break
         yield from self._drop(left)
         return [results[entry] for entry, _ in tickets]
 
-    def _fill(self, entry: Entry, ticket: _Ticket, answer: Loaded) -> Command | None:
-        """What stores it; `None` where it is not stored."""
+    def _fill(self, entry: Entry, ticket: _Ticket, answer: Loaded, chunks: list[Command]) -> Command | None:
+        """What stores it, and into `chunks` what stores those before; `None` where it is not stored."""
         if ticket.token is None:
             return None
         if transactions.stamp() != ticket.stamp:
@@ -393,22 +441,24 @@ class Protocol:
         if ttl <= 0:
             return None
         soft = round(time.time() * 1000) + cache.soft_ttl if cache.soft_ttl and not is_absent else 0
-        data = frame.value(
-            b"" if is_absent else self._codec.dumps(answer.value),
-            form=frame.ABSENT if is_absent else frame.PRESENT,
-            version=answer.version,
-            fresh_until=soft,
-            tags=ticket.tags,
-        )
+        codec, form, payload = b"0", frame.ABSENT, b""
+        if not is_absent:
+            codec, form, payload, parts = packing.pack(self._codec.dumps(answer.value), self._packing)
+            chunks += [commands.put(f"{entry.key}{name}", part, ttl + CHUNKS_STAY) for name, part in parts.items()]
+        data = frame.value(payload, codec=codec, form=form, version=answer.version, fresh_until=soft, tags=ticket.tags)
         return commands.fill(entry.key, ticket.token, answer.version, ttl, data)
 
-    def _store(self, fills: list[tuple[Entry, _Ticket, Command]], took_ms: float) -> Steps[list[tuple[Entry, _Ticket]]]:
+    def _store(
+        self, fills: list[tuple[Entry, _Ticket, Command]], chunks: list[Command], took_ms: float
+    ) -> Steps[list[tuple[Entry, _Ticket]]]:
         """Stores them in one round trip; returns those that were too old, with what they must reach."""
         if not fills:
             return []
         if took_ms > self.cache.lease / 2:
             self._warn(took_ms)
         try:
+            if chunks:
+                yield Run(chunks)
             replies = yield Run([command for *_, command in fills], once=True)
         except Unavailable:
             for entry, *_ in fills:
@@ -456,6 +506,11 @@ def _look(entry: Entry, replies: Sequence[Any]) -> _Look:
         # No text at all; read as one that is no entry either.
         data = b""
     return _Look(entry, data, frame.parse(data), tuple(map(frame.tag, tags)))
+
+
+def _is_own(reply: Any, token: bytes) -> bool:
+    """Whether what stood there is this very lease: redis-py asked twice."""
+    return isinstance(reply, bytes) and reply == frame.lease(token)
 
 
 def _token(look: _Look) -> bytes:
