@@ -1,15 +1,19 @@
 //! Looks at the server for whoever sets it up: version, durability, eviction, rights, and what waits.
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
 
-use redis::{Cmd, cmd};
+use redis::{Cmd, Value, cmd};
 
 use super::connection::Link;
-use super::entry::text;
-use super::topology::{Facts, Names};
+use super::entry::{list, parse_id, text};
+use super::topology::{self, Facts, Names};
 use super::{Place, backlog};
 use crate::TransportError;
 use quash_config::{Finding, Severity};
+
+/// How long it is told that entries were lost.
+const LOSS_IS_TOLD: Duration = Duration::from_secs(24 * 3600);
 
 /// Inspects the server; changes nothing.
 pub(super) async fn inspect(link: &Link, place: &Place) -> Result<Vec<Finding>, TransportError> {
@@ -26,6 +30,8 @@ pub(super) async fn inspect(link: &Link, place: &Place) -> Result<Vec<Finding>, 
     findings.push(rights(link, &place.names).await?);
     if keys_fit {
         findings.push(waiting(link, place).await?);
+        findings.extend(ids(link, &place.names).await?);
+        findings.extend(dropped(link, &place.names).await?);
     }
     findings.extend(regrouped(place));
     Ok(findings)
@@ -106,8 +112,8 @@ async fn rights(link: &Link, names: &Names) -> Result<Finding, TransportError> {
 
 /// One command of each kind that is used, as the server would see it.
 fn needed(names: &Names) -> Vec<Cmd> {
-    let Names { stream, group, due, parked, dead } = names;
-    let commands: [&[&str]; 27] = [
+    let Names { stream, group, due, parked, dead, seen } = names;
+    let commands: [&[&str]; 30] = [
         &["XADD", stream, "*", "body", "x"],
         &["XADD", dead, "*", "body", "x"],
         &["XGROUP", "CREATE", stream, group, "0", "MKSTREAM"],
@@ -133,6 +139,9 @@ fn needed(names: &Names) -> Vec<Cmd> {
         &["HSET", parked, "x", "x"],
         &["HGET", parked, "x"],
         &["HDEL", parked, "x"],
+        &["HSET", seen, "x", "x"],
+        &["HGET", seen, "x"],
+        &["INFO"],
         &["TIME"],
         &["EVALSHA", "x", "4", stream, due, parked, dead],
     ];
@@ -155,6 +164,41 @@ async fn waiting(link: &Link, place: &Place) -> Result<Finding, TransportError> 
         "{} ready, {} unsettled and {} delayed messages in {}",
         backlog.ready, backlog.unsettled, backlog.delayed, place.names.stream
     )))
+}
+
+/// Whether the stream has ids left; nothing is said where there is no stream, or its user may not ask.
+async fn ids(link: &Link, names: &Names) -> Result<Option<Finding>, TransportError> {
+    let mut info = cmd("XINFO");
+    info.arg("STREAM").arg(&names.stream);
+    let facts = link.try_ask(info).await?.ok().and_then(list).unwrap_or_default();
+    let mut facts = facts.into_iter().skip_while(|fact| !is(fact, "last-generated-id"));
+    let last = facts.nth(1).and_then(text).and_then(|id| parse_id(&id));
+    Ok((last == Some(u128::MAX)).then(|| {
+        let words = topology::exhausted(names);
+        let (what, mend) = words.split_once(". ").unwrap_or((&words, ""));
+        error(what, mend)
+    }))
+}
+
+fn is(fact: &Value, name: &str) -> bool {
+    matches!(fact, Value::BulkString(bytes) if bytes == name.as_bytes())
+}
+
+/// What others removed unread within the last day, as workers saw it.
+async fn dropped(link: &Link, names: &Names) -> Result<Option<Finding>, TransportError> {
+    let mut seen = cmd("HGET");
+    seen.arg(&names.seen).arg(format!("lost/{}", names.group));
+    let told = link.try_ask(seen).await?.ok().and_then(text);
+    let told = told.as_deref().and_then(|told| told.split_once(' '));
+    let Some((count, Ok(at))) = told.map(|(count, at)| (count, at.parse())) else { return Ok(None) };
+    let ago = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + Duration::from_secs(at)).unwrap_or_default();
+    let what = format!(
+        "{} ({count} since the stream was made, the last {} minutes ago)",
+        topology::DROPPED,
+        ago.as_secs() / 60
+    );
+    let mend = "have publishers leave MAXLEN and MINID away; max_length bounds a backlog without losing any of it";
+    Ok((ago < LOSS_IS_TOLD).then(|| warning(what, mend)))
 }
 
 fn regrouped(place: &Place) -> Option<Finding> {

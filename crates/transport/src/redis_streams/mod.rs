@@ -28,7 +28,7 @@ mod dead_letters;
 mod inspect;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 
@@ -50,8 +50,10 @@ struct Place {
     server: Server,
     names: Names,
     config: Config,
-    /// Entries that were gone when they should have been handed out again.
+    /// Entries that were gone when they should have been handed out.
     lost: AtomicU64,
+    /// Whether the stream has the greatest id there is, so that nothing can be published to it any more.
+    exhausted: AtomicBool,
     /// How often the group had vanished and was made again.
     regrouped: AtomicU64,
     /// How often reading was ended from outside.
@@ -65,6 +67,30 @@ impl Place {
             self.lost.fetch_add(ids.len() as u64, Ordering::Relaxed);
             tracing::error!(stream = %self.names.stream, ?ids, "entries were deleted before they were settled: their events are lost");
         }
+    }
+
+    /// Counts entries that somebody removed before anybody had read them.
+    fn report_dropped(&self, count: u64) {
+        if count > 0 {
+            self.lost.fetch_add(count, Ordering::Relaxed);
+            tracing::error!(stream = %self.names.stream, count, "{}", topology::DROPPED);
+        }
+    }
+
+    /// Notes the greatest id that the stream ever had.
+    fn report_last(&self, last: Option<u128>) {
+        let Some(last) = last else { return };
+        let exhausted = last == u128::MAX;
+        if exhausted && !self.exhausted.load(Ordering::Relaxed) {
+            tracing::error!(stream = %self.names.stream, "{}", topology::exhausted(&self.names));
+        }
+        self.exhausted.store(exhausted, Ordering::Relaxed);
+    }
+
+    /// Why nothing can be published although the server answers.
+    fn problem(&self) -> Option<TransportError> {
+        let exhausted = self.exhausted.load(Ordering::Relaxed);
+        exhausted.then(|| TransportError::Refused(topology::exhausted(&self.names)))
     }
 
     /// Makes the group again after it vanished; it then reads everything that is in the stream.
@@ -87,6 +113,7 @@ impl RedisStreams {
             names,
             config,
             lost: AtomicU64::new(0),
+            exhausted: AtomicBool::new(false),
             regrouped: AtomicU64::new(0),
             interrupted: AtomicU64::new(0),
         };
