@@ -28,7 +28,7 @@ pub(super) async fn backlog(place: &Place) -> Result<Backlog, TransportError> {
         ready: work.ready + suspects.ready,
         unsettled: work.unsettled + suspects.unsettled + due,
         delayed: parked_all - due,
-        lost: 0,
+        lost: place.lost.load(Ordering::Relaxed),
     })
 }
 

@@ -15,7 +15,7 @@ use super::held::Held;
 use super::pull::Puller;
 use super::settle::{self, Settling};
 use super::topology::{self, Lane};
-use super::{Place, keep, stranded, suspects, unreadable};
+use super::{Place, dropped, keep, stranded, suspects, unreadable};
 use crate::{ConsumeOptions, Consumer, Delivery, Receiver, TransportError};
 
 /// How long a consumer that ends waits for what is still going on.
@@ -145,6 +145,7 @@ pub(super) async fn start(place: Arc<Place>, options: &ConsumeOptions) -> Result
     }
     parts.spawn(suspects::move_aside(Arc::clone(&consuming), suspected));
     parts.spawn(stranded::watch(Arc::clone(&consuming)));
+    parts.spawn(dropped::watch(Arc::clone(&consuming)));
     parts.spawn(unreadable::watch(Arc::clone(&consuming)));
     // Not one of the parts: what was received is kept until it is settled, after receiving has ended too.
     tokio::spawn(keep::keep_held(Arc::clone(&consuming)));

@@ -8,7 +8,7 @@ use redis::{Cmd, Value, cmd};
 use super::connection::Link;
 use super::entry::{list, parse_id, text};
 use super::topology::{self, Facts, Names};
-use super::{Place, backlog};
+use super::{Config, Durable, Place, backlog};
 use crate::TransportError;
 use quash_config::{Finding, Severity};
 
@@ -20,9 +20,10 @@ pub(super) async fn inspect(link: &Link, place: &Place) -> Result<Vec<Finding>, 
     let facts = Facts::read(link, &place.names).await?;
     let mut findings = vec![
         version(&facts),
-        persistence(&facts, place.config.allow_loss),
+        persistence(&facts, &place.config),
         eviction(&facts, place.config.allow_eviction),
     ];
+    findings.extend(replicas(&facts, place.config.replicas_to_wait));
     findings.extend(facts.mode_problem().map(|what| error(what, "use a standalone server for the queue")));
     let types = facts.type_problems();
     let keys_fit = types.is_empty();
@@ -50,7 +51,10 @@ fn version(facts: &Facts) -> Finding {
 }
 
 /// What the server confirms and may lose: an error, unless the configuration says that it may.
-fn persistence(facts: &Facts, allow_loss: bool) -> Finding {
+fn persistence(facts: &Facts, config: &Config) -> Finding {
+    if config.durable == Durable::Waitaof && facts.info("aof_enabled") == Some("1") {
+        return ok("the append-only file is on, and publishers wait until it is written through (waitaof)");
+    }
     let what = match (facts.info("aof_enabled"), facts.fsync()) {
         (None, _) => return ok("whether the server keeps an append-only file may not be read"),
         (Some("0"), _) => {
@@ -69,7 +73,28 @@ fn persistence(facts: &Facts, allow_loss: bool) -> Finding {
         }
     };
     let mend = "set appendonly yes and appendfsync always, or allow_loss: true in the source where events may be lost";
-    if allow_loss { warning(what, mend) } else { error(what, mend) }
+    if config.allow_loss { warning(what, mend) } else { error(what, mend) }
+}
+
+/// What a fail-over may lose although replicas are waited for.
+fn replicas(facts: &Facts, awaited: u32) -> Option<Finding> {
+    let connected: u32 = facts.info("connected_slaves")?.parse().ok()?;
+    if connected == 0 && awaited == 0 {
+        return None;
+    }
+    if connected > awaited {
+        return Some(warning(
+            format!(
+                "the server has {connected} replicas, and a message counts as published once {awaited} of them have it: a \
+                 fail-over can lose messages that were published"
+            ),
+            "set replicas_to_wait to the number of all replicas, which then must all be there to publish",
+        ));
+    }
+    (connected < awaited).then(|| {
+        error(format!("{connected} replicas are connected, and replicas_to_wait is {awaited}: nothing can be published"),
+            "start the replicas, or lower replicas_to_wait")
+    })
 }
 
 fn eviction(facts: &Facts, allowed: bool) -> Finding {

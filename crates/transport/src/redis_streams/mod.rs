@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 
-pub use self::config::Config;
+pub use self::config::{Config, Durable};
 use self::connection::{Link, Server};
 use self::topology::Names;
 use super::{Ages, Backlog, ConsumeOptions, Consumer, DeadLetters, Message, Transport, TransportError};

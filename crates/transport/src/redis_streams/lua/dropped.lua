@@ -32,7 +32,8 @@ local function dropped(key, seen, group)
     -- The greatest of those that were deleted: who knows how many more.
     count, missing = 1, nil
   end
-  if unread then missing = read and added - read - length or nil end
+  -- A server that has not counted what was read takes for read, with the first entry that is, whatever is gone before it.
+  if not read then missing = 0 elseif unread then missing = added - read - length end
   count = math.max(0, count)
   local now = cjson.encode({run = run, added = added, length = length, delivered = delivered, deleted = deleted,
     unread = unread, missing = missing})
