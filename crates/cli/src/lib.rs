@@ -22,7 +22,6 @@ pub mod ui;
 mod absence;
 pub mod error;
 mod format;
-mod hint;
 
 pub mod help;
 mod logging;

@@ -13,6 +13,7 @@ mod publish_then_receive_keeps_bytes_and_headers;
 mod a_returning_consumer_gets_its_own_first;
 mod a_suspect_comes_alone;
 mod concurrent_consumers_share_without_doubling;
+mod consumers_of_one_name_lose_nothing_and_hold_up_nothing;
 mod release_hands_back_at_once;
 mod settle_after_takeover_does_nothing;
 mod what_a_dead_consumer_held_comes_back;
@@ -50,6 +51,7 @@ pub use self::{
     a_thousand_delayed_do_not_hold_up_fresh_ones::a_thousand_delayed_do_not_hold_up_fresh_ones,
     ack_removes::ack_removes, backlog_counts::backlog_counts, batches_are_bounded::batches_are_bounded,
     concurrent_consumers_share_without_doubling::concurrent_consumers_share_without_doubling,
+    consumers_of_one_name_lose_nothing_and_hold_up_nothing::consumers_of_one_name_lose_nothing_and_hold_up_nothing,
     dead_letters_keep_bytes_headers_and_order::dead_letters_keep_bytes_headers_and_order,
     nothing_is_lost_in_random_histories::nothing_is_lost_in_random_histories,
     prepare_may_be_repeated::prepare_may_be_repeated,
@@ -102,6 +104,7 @@ macro_rules! transport_conformance {
             backlog_counts
             batches_are_bounded
             concurrent_consumers_share_without_doubling
+            consumers_of_one_name_lose_nothing_and_hold_up_nothing
             nothing_is_lost_in_random_histories
             prepare_may_be_repeated
             publish_then_receive_keeps_bytes_and_headers

@@ -241,7 +241,12 @@ pub(super) fn stream_differences(found: &StreamConfig, needed: &StreamConfig) ->
     differ("no_ack", &found.no_ack.to_string(), "false", edit("--ack"));
     if found.max_msgs_per_subject > 0 {
         let max = found.max_msgs_per_subject.to_string();
-        differ("max_msgs_per_subject, beyond which the oldest are dropped,", &max, "-1", edit("--max-msgs-per-subject=-1"));
+        differ(
+            "max_msgs_per_subject, beyond which the oldest are dropped,",
+            &max,
+            "-1",
+            edit("--max-msgs-per-subject=-1"),
+        );
     }
     if needed.allow_direct {
         differ("allow_direct", &found.allow_direct.to_string(), "true", edit("--allow-direct"));

@@ -62,6 +62,9 @@ pub struct Config {
     pub allow_loss: bool,
 }
 
+/// How long to wait for a disk at least: with `everysec` it is written through every second, later when it is busy.
+const DISK_WAIT: Duration = Duration::from_secs(3);
+
 /// When a published message counts as published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -70,7 +73,7 @@ pub enum Durable {
     /// Once the server answers, which is as good as its `appendfsync`.
     #[default]
     Answered,
-    /// Once the server has it on its disk, whatever its `appendfsync`, and so have the replicas that are waited for. Needs
+    /// Once the server has it on its disk also with `appendfsync everysec`, and so have the replicas that are waited for. Needs
     /// Redis 7.2, or Valkey.
     Waitaof,
 }
@@ -125,6 +128,14 @@ impl Config {
         self.check_values()?;
         let server = Server::new(self.client()?);
         Ok(Arc::new(RedisStreams::new(self.clone(), server)))
+    }
+
+    /// How long the server may wait for what must have a message.
+    pub(super) fn patience(&self) -> Duration {
+        match self.durable {
+            Durable::Answered => *self.replica_timeout,
+            Durable::Waitaof => self.replica_timeout.max(DISK_WAIT),
+        }
     }
 
     fn check_values(&self) -> Result<(), Problem> {

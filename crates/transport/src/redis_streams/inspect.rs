@@ -18,11 +18,8 @@ const LOSS_IS_TOLD: Duration = Duration::from_secs(24 * 3600);
 /// Inspects the server; changes nothing.
 pub(super) async fn inspect(link: &Link, place: &Place) -> Result<Vec<Finding>, TransportError> {
     let facts = Facts::read(link, &place.names).await?;
-    let mut findings = vec![
-        version(&facts),
-        persistence(&facts, &place.config),
-        eviction(&facts, place.config.allow_eviction),
-    ];
+    let mut findings =
+        vec![version(&facts), persistence(&facts, &place.config), eviction(&facts, place.config.allow_eviction)];
     findings.extend(replicas(&facts, place.config.replicas_to_wait));
     findings.extend(facts.mode_problem().map(|what| error(what, "use a standalone server for the queue")));
     let types = facts.type_problems();
@@ -92,8 +89,10 @@ fn replicas(facts: &Facts, awaited: u32) -> Option<Finding> {
         ));
     }
     (connected < awaited).then(|| {
-        error(format!("{connected} replicas are connected, and replicas_to_wait is {awaited}: nothing can be published"),
-            "start the replicas, or lower replicas_to_wait")
+        error(
+            format!("{connected} replicas are connected, and replicas_to_wait is {awaited}: nothing can be published"),
+            "start the replicas, or lower replicas_to_wait",
+        )
     })
 }
 

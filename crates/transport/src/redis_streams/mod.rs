@@ -106,7 +106,7 @@ impl Place {
 impl RedisStreams {
     fn new(config: Config, server: Server) -> Self {
         let names = Names::new(&config.stream, &config.group);
-        let link = Arc::new(Link::new(server.clone().patient(*config.replica_timeout)));
+        let link = Arc::new(Link::new(server.clone().patient(config.patience())));
         let dead_letters = dead_letters::DeadStream::new(Arc::clone(&link), names.dead.clone());
         let place = Place {
             server,

@@ -42,7 +42,7 @@ struct Wait {
 fn wait(place: &Place) -> Option<Wait> {
     let replicas = place.config.replicas_to_wait;
     let disk = place.config.durable == Durable::Waitaof;
-    let milliseconds = u64::try_from(place.config.replica_timeout.as_millis()).unwrap_or(u64::MAX);
+    let milliseconds = u64::try_from(place.config.patience().as_millis()).unwrap_or(u64::MAX);
     let mut cmd = cmd(if disk { "WAITAOF" } else { "WAIT" });
     if disk {
         cmd.arg(1);

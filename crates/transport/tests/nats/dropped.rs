@@ -30,7 +30,7 @@ impl Operator {
     async fn until_looked(&self) {
         const LOOKS: usize = 9;
         let asked = self.client.subscribe("$JS.API.STREAM.INFO.QUASH").await.unwrap();
-        tokio::time::timeout(LIMIT, asked.take(LOOKS).count()).await.expect("it looks");
+        tokio::time::timeout(LIMIT, asked.take(LOOKS).count()).await.unwrap();
     }
 }
 

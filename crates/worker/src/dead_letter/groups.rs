@@ -7,6 +7,7 @@ use quash_transport::LetterId;
 use quash_delivery::record::Reason;
 
 use super::Letter;
+use super::letter::cure;
 
 /// What letters of one group have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -85,6 +86,12 @@ impl Cause {
         let target = self.target.as_deref().map_or_else(String::new, |target| format!(" on {target}"));
         let cache = self.cache.as_deref().map_or_else(String::new, |cache| format!(", cache {cache}"));
         format!("{}{target}{cache}", self.reason.as_deref().unwrap_or("-"))
+    }
+
+    /// What to do about the letters of the group, where this version knows it.
+    #[must_use]
+    pub fn cure(&self) -> Option<&'static str> {
+        cure(self.reason.as_deref(), self.error.as_deref())
     }
 
     /// The filter that finds the letters of the group.
