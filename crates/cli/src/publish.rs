@@ -1,12 +1,12 @@
 //! `quash publish`: publishes events from a file, standard input or an outbox.
 
 mod deliver;
-mod doubt;
 mod flow;
 mod input;
 pub mod outbox;
 mod stop;
 mod validate;
+mod warnings;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -21,10 +21,10 @@ use super::output::thousands;
 use super::source::Source;
 use super::{CliError, Exit, Global, Output, output, rules, source};
 use deliver::Delivery;
-use doubt::Doubts;
 use flow::{Flow, Pace};
 use stop::Stop;
 use validate::Validator;
+use warnings::Warnings;
 
 /// Publishes events from a file or standard input, one JSON document a line, or from a table in PostgreSQL.
 ///
@@ -89,7 +89,7 @@ struct Tally {
 /// As [`CliError`] says.
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let loaded = global.load()?;
-    let doubts = args.check.then(|| rules::compile(&loaded)).transpose()?.map(|(rules, _)| Doubts::new(rules));
+    let warnings = args.check.then(|| rules::compile(&loaded)).transpose()?.map(|(rules, _)| Warnings::new(rules));
     let config = loaded.root;
     let source = source::choose(&config, args.source.as_deref())?;
     let format = agreed_format(args.format, source.format, &source.name)?;
@@ -100,7 +100,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let (started, name) = (Instant::now(), source.name.clone());
     let work = Work {
         source,
-        validator: Validator { format, limits: config.limits.event(), headers, doubts },
+        validator: Validator { format, limits: config.limits.event(), headers, warnings },
         stop: Stop::on_signals(),
         drain: config.worker.drain.0,
         pace: args.rate.map(Pace::new),

@@ -11,12 +11,12 @@ use crate::event::problem::quoted;
 use crate::event::{Change, Command, Invalidate};
 use crate::key::text::show;
 use crate::key::{KeyError, KeySet, Remover};
-use crate::plan::{ActionKind, Plan, ShareBuilder, TargetId, TargetSet};
-use crate::resolution::{Asked, Refused, Resolution, Resolved, Terms};
+use crate::plan::{ActionKind, Plan, RequestId, ShareBuilder, TargetId, TargetSet};
+use crate::resolution::{Matched, Refused, Resolution, Resolved, Terms};
 use crate::resolver::Resolver;
 use crate::rule::set::{Cache, Found};
 use crate::rule::{RuleError, Widened};
-use crate::scope::{Part, Scope};
+use crate::scope::{CacheId, Part, Scope};
 use crate::undeclared::Undeclared;
 
 /// What each event of a message adds to what all of them together may ask for beyond one event's limit. Events of a few
@@ -30,9 +30,9 @@ const KEY_BYTES_EXPECTED: usize = 128;
 pub(crate) struct Batch<'r> {
     resolver: &'r Resolver,
     shares: Vec<ShareBuilder>,
-    cache_matches: Vec<(u32, u32)>,
-    widened: Vec<(u32, Widened)>,
-    handed_over: Vec<(u32, u32)>,
+    cache_matches: Vec<(CacheId, u32)>,
+    widened: Vec<(CacheId, Widened)>,
+    handed_over: Vec<(RequestId, CacheId)>,
     undeclared: Undeclared,
     undeclared_events: u64,
     /// What all that was asked for takes, by an estimate that is never far too low.
@@ -64,13 +64,18 @@ impl<'r> Batch<'r> {
     }
 
     /// Begins with one request, which holds so many changes.
-    pub(crate) fn ask<'b, 'q>(&'b mut self, asker: u32, terms: Terms<'q>, changes: usize) -> Asking<'b, 'r, 'q> {
+    pub(crate) fn ask<'b, 'q>(
+        &'b mut self,
+        request: RequestId,
+        terms: Terms<'q>,
+        changes: usize,
+    ) -> Asking<'b, 'r, 'q> {
         let limit = self.resolver.limits.max_actions_per_event;
         Asking {
             bytes_left: self.resolver.limits.max_plan_bytes,
             message_left: changes.saturating_mul(ACTIONS_PER_EVENT).saturating_add(limit),
             batch: self,
-            asker,
+            request,
             terms,
             targets: TargetSet::EMPTY,
             next_pass: None,
@@ -90,14 +95,14 @@ impl<'r> Batch<'r> {
         Resolution { plan, outcomes, cache_matches, widened, handed_over, undeclared, undeclared_events }
     }
 
-    fn hand_over(&mut self, asker: u32, cache: u32) {
-        let of_asker = self.handed_over.iter().rev().take_while(|(known, _)| *known == asker);
-        if of_asker.into_iter().all(|(_, known)| *known != cache) {
-            self.handed_over.push((asker, cache));
+    fn hand_over(&mut self, request: RequestId, cache: CacheId) {
+        let of_request = self.handed_over.iter().rev().take_while(|(known, _)| *known == request);
+        if of_request.into_iter().all(|(_, known)| *known != cache) {
+            self.handed_over.push((request, cache));
         }
     }
 
-    fn count_match(&mut self, cache: u32) {
+    fn count_match(&mut self, cache: CacheId) {
         match self.cache_matches.iter_mut().find(|(known, _)| *known == cache) {
             Some((_, count)) => *count += 1,
             None => self.cache_matches.push((cache, 1)),
@@ -108,12 +113,12 @@ impl<'r> Batch<'r> {
 /// One request on its way into the plan.
 pub(crate) struct Asking<'b, 'r, 'q> {
     batch: &'b mut Batch<'r>,
-    asker: u32,
+    request: RequestId,
     terms: Terms<'q>,
     targets: TargetSet,
     next_pass: Option<Duration>,
     refused: Option<Refused>,
-    /// Whether any of its caches has to go to another queue.
+    /// Whether any of its caches has to go to another source.
     handed_over: bool,
     /// Whether a mapped column of the current event is unknown.
     has_unknown: bool,
@@ -133,7 +138,7 @@ impl Asking<'_, '_, '_> {
         let limit = self.batch.resolver.limits.max_actions_per_event.min(self.message_left);
         self.actions_left = limit;
         self.has_unknown = found.widened.iter().any(|(_, why)| *why == Widened::UnknownColumn);
-        found.widened.into_iter().for_each(|(place, why)| self.widened(place, why));
+        found.widened.into_iter().for_each(|(cache, why)| self.widened(cache, why));
         if let Some(error) = found.error {
             self.refuse(Refused::Rule(error));
         }
@@ -147,9 +152,9 @@ impl Asking<'_, '_, '_> {
                 self.terms.targets
             }
         };
-        for (place, mut sets) in found.stale {
-            let cache = &self.batch.resolver.rules.caches[place as usize];
-            self.emit_cache(place, cache, only, &mut sets);
+        for (id, mut sets) in found.stale {
+            let cache = &self.batch.resolver.rules.caches[id.index()];
+            self.emit_cache(id, cache, only, &mut sets);
         }
         self.message_left -= limit - self.actions_left;
     }
@@ -159,13 +164,13 @@ impl Asking<'_, '_, '_> {
         match self.refused {
             Some(refused) => Resolved::Refused(refused),
             None if self.targets.is_empty() && !self.handed_over => Resolved::Unmatched { time_us },
-            None => Resolved::Asked(Asked { targets: self.targets, next_pass: self.next_pass, time_us }),
+            None => Resolved::Matched(Matched { targets: self.targets, next_pass: self.next_pass, time_us }),
         }
     }
 
-    fn widened(&mut self, place: u32, why: Widened) {
+    fn widened(&mut self, id: CacheId, why: Widened) {
         if self.terms.counts {
-            self.batch.widened.push((place, why));
+            self.batch.widened.push((id, why));
         }
     }
 
@@ -173,19 +178,19 @@ impl Asking<'_, '_, '_> {
         self.refused.get_or_insert(refused);
     }
 
-    fn emit_cache(&mut self, place: u32, cache: &Cache, only: TargetSet, sets: &mut [KeySet<'_>]) {
+    fn emit_cache(&mut self, id: CacheId, cache: &Cache, only: TargetSet, sets: &mut [KeySet<'_>]) {
         let targets = cache.targets.intersection(only);
         let Terms { pass, scope, elsewhere, .. } = self.terms;
         let is_due = self.batch.resolver.rules.is_due(cache, pass);
         let next = cache.again_after.iter().find(|due| **due > pass).copied();
-        let part = Scope::part(scope, place, cache.queue.is_some_and(|queue| elsewhere.contains(queue)));
+        let part = Scope::part(scope, id, cache.source.is_some_and(|source| elsewhere.contains(source)));
         let is_due = is_due && matches!(part, Part::All | Part::HandOver { done: false });
         if targets.is_empty() || part == Part::None || (!is_due && next.is_none()) {
             return;
         }
         if let Part::HandOver { .. } = part {
             self.handed_over = true;
-            return self.batch.hand_over(self.asker, place);
+            return self.batch.hand_over(self.request, id);
         }
         self.targets = self.targets.union(targets);
         self.next_pass = [self.next_pass, next].into_iter().flatten().min();
@@ -193,9 +198,9 @@ impl Asking<'_, '_, '_> {
             return;
         }
         if self.terms.counts {
-            self.batch.count_match(place);
+            self.batch.count_match(id);
         }
-        let sets = self.within_limit(place, cache, targets, sets);
+        let sets = self.within_limit(id, cache, targets, sets);
         for set in sets.iter() {
             if let Err(error) = self.remove(cache, targets, set) {
                 self.refuse(key_refused(cache, error, self.has_unknown));
@@ -213,7 +218,7 @@ impl Asking<'_, '_, '_> {
             let message = announcement(cache, set);
             for target in targets.iter() {
                 self.batch.shares[usize::from(target.0)].ask(
-                    self.asker,
+                    self.request,
                     ActionKind::Publish,
                     (channel, &message),
                     || Action::Publish { channel: channel.clone(), message: message.as_str().into() },
@@ -291,7 +296,7 @@ impl Resolver {
         let targets = TargetSet::from_iter([target]);
         for cache in self.rules.caches.iter().filter(|cache| cache.targets.contains(target)) {
             let (shares, cache) = (&mut shares, Some(cache));
-            let mut physical = Physical::everything(self, shares, &mut key, cache, targets, 0);
+            let mut physical = Physical::everything(self, shares, &mut key, cache, targets, RequestId(0));
             cache.into_iter().for_each(|cache| cache.scheme.remove_all(&mut physical));
         }
         let share = shares.into_iter().nth(usize::from(target.0)).and_then(|share| share.finish(target));

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use quash_core::event::{DecodeError, EventLimits, Format, Payload, decode};
 use quash_transport::{Headers, Message};
 
-use super::doubt::Doubts;
 use super::input::Line;
+use super::warnings::Warnings;
 
 /// Characters of a refused line that are shown.
 const SHOWN: usize = 80;
@@ -16,7 +16,7 @@ pub(super) struct Validator {
     pub(super) limits: EventLimits,
     pub(super) headers: Headers,
     /// Whether entities are looked up in the rules, and what that said.
-    pub(super) doubts: Option<Doubts>,
+    pub(super) warnings: Option<Warnings>,
 }
 
 /// What becomes of a line.
@@ -27,7 +27,7 @@ pub(super) enum Judged {
         /// What goes to the broker.
         message: Message,
         /// What is doubtful about it, where that is asked for.
-        doubts: Vec<String>,
+        warnings: Vec<String>,
     },
     /// It is right, and asks for nothing.
     Nothing,
@@ -56,7 +56,7 @@ impl Validator {
         }
         match self.decoded(&line) {
             Ok(None) => Judged::Nothing,
-            Ok(Some(doubts)) => Judged::Event { message: self.message(line.bytes), doubts },
+            Ok(Some(warnings)) => Judged::Event { message: self.message(line.bytes), warnings },
             Err(error) => {
                 let excerpt = excerpt(&line.bytes);
                 let message = (line.cut == 0).then(|| self.message(line.bytes));
@@ -75,7 +75,7 @@ impl Validator {
         let payload = Payload { body: &line.bytes, headers: self.headers.as_slice() };
         match decode(payload, self.format, &self.limits, &mut changes) {
             Ok(()) if changes.is_empty() => Ok(None),
-            Ok(()) => Ok(Some(self.doubts.as_mut().map_or_else(Vec::new, |doubts| doubts.about(&changes)))),
+            Ok(()) => Ok(Some(self.warnings.as_mut().map_or_else(Vec::new, |warnings| warnings.about(&changes)))),
             // The line was cut on reading; what counts is how long it was.
             Err(DecodeError::Limit { what, actual, limit, setting }) if line.cut > 0 => {
                 Err(DecodeError::Limit { what, actual: actual + line.cut, limit, setting })
@@ -108,7 +108,7 @@ mod tests {
 
     fn judge(text: &str, cut: usize) -> Judged {
         let limits = EventLimits { max_message_bytes: 200, ..EventLimits::default() };
-        let mut validator = Validator { format: Format::Auto, limits, headers: Headers::default(), doubts: None };
+        let mut validator = Validator { format: Format::Auto, limits, headers: Headers::default(), warnings: None };
         validator.judge(Line { number: 7, bytes: text.as_bytes().to_vec(), cut })
     }
 
@@ -116,7 +116,7 @@ mod tests {
     fn lines_are_judged_as_the_worker_would_decode_them() {
         let event = r#"{"entity":"a.B","op":"truncate"}"#;
         let message = Message { payload: event.into(), headers: Headers::default() };
-        assert_eq!(judge(event, 0), Judged::Event { message, doubts: Vec::new() });
+        assert_eq!(judge(event, 0), Judged::Event { message, warnings: Vec::new() });
         assert_eq!(judge(r#"{"action":"C"}"#, 0), Judged::Nothing);
         assert_eq!(judge(" ", 0), Judged::Blank);
     }

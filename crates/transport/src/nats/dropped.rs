@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::Place;
+use super::Shared;
 use super::api::{ConsumerInfo, StreamInfo};
 use super::consume::Consuming;
-use super::pull::stopped;
+use super::fetch::stopped;
 use super::topology::{Lane, consumer_info, stream_info};
 use crate::TransportError;
 
@@ -46,10 +46,10 @@ pub(super) async fn watch(consuming: Arc<Consuming>) {
     let mut stop = consuming.stop.subscribe();
     let (mut before, mut ahead) = (None, 0);
     loop {
-        match look(&consuming.place).await {
+        match look(&consuming.shared).await {
             Ok(seen) => {
                 if let (Some(before), Some(seen)) = (&before, &seen) {
-                    report(&consuming.place, lost(before, seen, &mut ahead));
+                    report(&consuming.shared, lost(before, seen, &mut ahead));
                 }
                 before = seen;
             }
@@ -62,20 +62,20 @@ pub(super) async fn watch(consuming: Arc<Consuming>) {
     }
 }
 
-fn report(place: &Place, count: u64) {
+fn report(shared: &Shared, count: u64) {
     if count > 0 {
-        place.lost.fetch_add(count, Ordering::Relaxed);
-        tracing::error!(stream = %place.names.stream, count,
+        shared.lost.fetch_add(count, Ordering::Relaxed);
+        tracing::error!(stream = %shared.names.stream, count,
             "messages left the stream before they were handed out, by a purge, a deletion or a limit: their events are lost");
     }
 }
 
-async fn look(place: &Place) -> Result<Option<Seen>, TransportError> {
-    let connection = place.link.connection();
-    let name = &place.names.stream;
-    let Some(before) = stream_info(place, name).await? else { return Ok(None) };
-    let Some(consumer) = consumer_info(place, Lane::Work).await? else { return Ok(None) };
-    let Some(after) = stream_info(place, name).await? else { return Ok(None) };
+async fn look(shared: &Shared) -> Result<Option<Seen>, TransportError> {
+    let connection = shared.link.connection();
+    let name = &shared.names.stream;
+    let Some(before) = stream_info(shared, name).await? else { return Ok(None) };
+    let Some(consumer) = consumer_info(shared, Lane::Work).await? else { return Ok(None) };
+    let Some(after) = stream_info(shared, name).await? else { return Ok(None) };
     Ok(Some(Seen::of(connection, &before, consumer, after)))
 }
 
@@ -151,7 +151,7 @@ mod tests {
             (seen(100, 0, 0, 200), 40),
             (seen(100, 0, 0, 230), 10),
             (seen(130, 10, 0, 200), 70),
-            // A consumer that only lost its place: nothing left the stream.
+            // A consumer that only lost its shared: nothing left the stream.
             (seen(100, 50, 0, 200), 0),
             // A consumer that was made anew counts from the beginning.
             (seen(100, 0, 0, 5), 0),

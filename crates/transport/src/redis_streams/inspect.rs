@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 use redis::{Cmd, Value, cmd};
 
 use super::connection::Link;
-use super::entry::{list, parse_id, text};
 use super::topology::{self, Facts, Names};
-use super::{Config, Durable, Place, backlog};
+use super::wire::{list, parse_id, text};
+use super::{Config, Durable, Shared, backlog};
 use crate::TransportError;
 use quash_config::{Finding, Severity};
 
@@ -16,22 +16,22 @@ use quash_config::{Finding, Severity};
 const LOSS_IS_TOLD: Duration = Duration::from_secs(24 * 3600);
 
 /// Inspects the server; changes nothing.
-pub(super) async fn inspect(link: &Link, place: &Place) -> Result<Vec<Finding>, TransportError> {
-    let facts = Facts::read(link, &place.names).await?;
+pub(super) async fn inspect(link: &Link, shared: &Shared) -> Result<Vec<Finding>, TransportError> {
+    let facts = Facts::read(link, &shared.names).await?;
     let mut findings =
-        vec![version(&facts), persistence(&facts, &place.config), eviction(&facts, place.config.allow_eviction)];
-    findings.extend(replicas(&facts, place.config.replicas_to_wait));
+        vec![version(&facts), persistence(&facts, &shared.config), eviction(&facts, shared.config.allow_eviction)];
+    findings.extend(replicas(&facts, shared.config.replicas_to_wait));
     findings.extend(facts.mode_problem().map(|what| error(what, "use a standalone server for the queue")));
     let types = facts.type_problems();
     let keys_fit = types.is_empty();
     findings.extend(types.into_iter().map(|what| error(what, "choose another stream, or remove the key")));
-    findings.push(rights(link, &place.names).await?);
+    findings.push(rights(link, &shared.names).await?);
     if keys_fit {
-        findings.push(waiting(link, place).await?);
-        findings.extend(ids(link, &place.names).await?);
-        findings.extend(dropped(link, &place.names).await?);
+        findings.push(waiting(link, shared).await?);
+        findings.extend(ids(link, &shared.names).await?);
+        findings.extend(dropped(link, &shared.names).await?);
     }
-    findings.extend(regrouped(place));
+    findings.extend(regrouped(shared));
     Ok(findings)
 }
 
@@ -182,11 +182,11 @@ fn command(words: &[&str]) -> Cmd {
     command
 }
 
-async fn waiting(link: &Link, place: &Place) -> Result<Finding, TransportError> {
-    let backlog = backlog::backlog(link, place).await?;
+async fn waiting(link: &Link, shared: &Shared) -> Result<Finding, TransportError> {
+    let backlog = backlog::backlog(link, shared).await?;
     Ok(ok(format!(
         "{} ready, {} unsettled and {} delayed messages in {}",
-        backlog.ready, backlog.unsettled, backlog.delayed, place.names.stream
+        backlog.ready, backlog.unsettled, backlog.delayed, shared.names.stream
     )))
 }
 
@@ -214,8 +214,9 @@ async fn dropped(link: &Link, names: &Names) -> Result<Option<Finding>, Transpor
     seen.arg(&names.seen).arg(format!("lost/{}", names.group));
     let told = link.try_ask(seen).await?.ok().and_then(text);
     let told = told.as_deref().and_then(|told| told.split_once(' '));
-    let Some((count, Ok(at))) = told.map(|(count, at)| (count, at.parse())) else { return Ok(None) };
-    let ago = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + Duration::from_secs(at)).unwrap_or_default();
+    let Some((count, Ok(at))) = told.map(|(count, at)| (count, at.parse::<u64>())) else { return Ok(None) };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let ago = now.saturating_sub(Duration::from_secs(at));
     let what = format!(
         "{} ({count} since the stream was made, the last {} minutes ago)",
         topology::DROPPED,
@@ -225,8 +226,8 @@ async fn dropped(link: &Link, names: &Names) -> Result<Option<Finding>, Transpor
     Ok((ago < LOSS_IS_TOLD).then(|| warning(what, mend)))
 }
 
-fn regrouped(place: &Place) -> Option<Finding> {
-    let times = place.regrouped.load(Ordering::Relaxed);
+fn regrouped(shared: &Shared) -> Option<Finding> {
+    let times = shared.regrouped.load(Ordering::Relaxed);
     let what = format!("the consumer group vanished {times} times since this process started");
     (times > 0).then(|| warning(what, "find out who flushes the server, or whether it restarts without its data"))
 }

@@ -8,9 +8,9 @@ use redis::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::consume::Consuming;
-use super::entry::{list, number, parse_id, text};
 use super::scripts::{self, CHUNK, REFRESH, TRIM};
 use super::settle::{add_ids, retire};
+use super::wire::{list, number, parse_id, text};
 use crate::TransportError;
 
 /// How often settled entries are removed.
@@ -38,8 +38,8 @@ async fn refresh(consuming: &Consuming) -> Result<(), TransportError> {
     let now = Instant::now();
     let old = consuming.held.older_than(consuming.claim_after() / 3, now);
     for chunk in old.chunks(CHUNK) {
-        let mut call = REFRESH.call(&[&consuming.place.names.stream]);
-        call.arg(&consuming.place.names.group).arg(&consuming.name);
+        let mut call = REFRESH.call(&[&consuming.shared.names.stream]);
+        call.arg(&consuming.shared.names.group).arg(&consuming.name);
         add_ids(&mut call, chunk);
         let gone = list(scripts::call(&consuming.link, call).await?).unwrap_or_default();
         consuming.held.refresh(chunk, now);
@@ -61,16 +61,16 @@ pub(super) async fn tidy(consuming: Arc<Consuming>) {
 }
 
 async fn tidy_once(consuming: &Consuming, consumers_too: bool) -> Result<(), TransportError> {
-    let place = &consuming.place;
-    let keep = u64::try_from(place.config.keep.as_millis()).unwrap_or(u64::MAX);
+    let shared = &consuming.shared;
+    let keep = u64::try_from(shared.config.keep.as_millis()).unwrap_or(u64::MAX);
     loop {
-        let mut call = TRIM.call(&[&place.names.stream, &place.names.seen]);
-        call.arg(&place.names.group).arg(keep);
+        let mut call = TRIM.call(&[&shared.names.stream, &shared.names.seen]);
+        call.arg(&shared.names.group).arg(keep);
         let mut answer = list(scripts::call(&consuming.link, call).await?).unwrap_or_default().into_iter();
         let mut next = || answer.next().unwrap_or(Value::Nil);
         let (removed, dropped, last) = (number(&next()), number(&next()), text(next()));
-        place.report_dropped(dropped);
-        place.report_last(last.and_then(|id| parse_id(&id)));
+        shared.report_dropped(dropped);
+        shared.report_last(last.and_then(|id| parse_id(&id)));
         if removed == 0 {
             break;
         }

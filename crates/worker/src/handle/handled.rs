@@ -12,10 +12,10 @@ use quash_transport::{Delivery, Tag, Verdict};
 
 use super::Work;
 use crate::item::Item;
-use crate::metrics::{CacheMetrics, Counts, Matched, RetryError};
+use crate::metrics::{CacheMetrics, Counts, MatchedBy, RetryError};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
-use quash_delivery::decide::{Case, Decision, Happened, Why, decide};
+use quash_delivery::decide::{Decision, Outcome, Terms, Why, decide};
 use quash_delivery::verdict::Scene;
 
 /// What was decided about a batch, not yet known to the broker.
@@ -34,7 +34,7 @@ struct Decided<'d> {
     delivery: &'d Delivery,
     decision: Decision,
     /// Whether any rule matched.
-    matched: Matched,
+    matched: MatchedBy,
 }
 
 impl<'w, 'd> Handled<'w, 'd> {
@@ -44,12 +44,12 @@ impl<'w, 'd> Handled<'w, 'd> {
         Self { work, now_ms: now_us() / 1000, verdicts, decisions, counts: Counts::default() }
     }
 
-    /// Decides about one delivery; `handed_over` names its caches that went to queues of their own, or wait to.
-    pub(super) fn decide(&mut self, item: &Item<'d>, happened: Happened<'_>, handed_over: &str) {
+    /// Decides about one delivery; `handed_over` names its caches that went to sources of their own, or wait to.
+    pub(super) fn decide(&mut self, item: &Item<'d>, outcome: Outcome<'_>, handed_over: &str) {
         let Item { delivery, state, .. } = *item;
         let Work { source, snapshot, .. } = self.work;
         let policy = &snapshot.policy;
-        let decision = decide(Case { state, happened, policy, now_ms: self.now_ms, random: fastrand::f64() });
+        let decision = decide(outcome, &Terms { state, policy, now_ms: self.now_ms, random: fastrand::f64() });
         let scene = Scene {
             source: &source.name,
             worker: &source.worker,
@@ -60,9 +60,9 @@ impl<'w, 'd> Handled<'w, 'd> {
         };
         self.verdicts.push((delivery.tag, scene.verdict(delivery, &decision, handed_over)));
         if state.pass.is_zero() && is_invalidated(&decision) {
-            self.observe_staleness(happened);
+            self.observe_staleness(outcome);
         }
-        self.decisions.push(Decided { delivery, decision, matched: matched(happened) });
+        self.decisions.push(Decided { delivery, decision, matched: matched(outcome) });
     }
 
     /// Takes over what was decided about others.
@@ -94,10 +94,10 @@ impl<'w, 'd> Handled<'w, 'd> {
         }
     }
 
-    fn observe_staleness(&self, happened: Happened<'_>) {
-        if let Happened::Resolved { resolved: Resolved::Asked(asked), .. } = happened
-            && let Some(time_us) = asked.time_us
-            && !asked.targets.is_empty()
+    fn observe_staleness(&self, outcome: Outcome<'_>) {
+        if let Outcome::Resolved { resolved: Resolved::Matched(matched), .. } = outcome
+            && let Some(time_us) = matched.time_us
+            && !matched.targets.is_empty()
         {
             #[expect(clippy::cast_precision_loss, reason = "an age in microseconds is far below 2^53")]
             self.work.source.metrics.invalidated(now_us().saturating_sub(time_us) as f64 / 1e6);
@@ -116,11 +116,11 @@ fn is_invalidated(decision: &Decision) -> bool {
     }
 }
 
-const fn matched(happened: Happened<'_>) -> Matched {
-    match happened {
-        Happened::Resolved { resolved: Resolved::Asked(_), .. } => Matched::Rules,
-        Happened::LeftOut => Matched::NotAsked,
-        _ => Matched::Nothing,
+const fn matched(outcome: Outcome<'_>) -> MatchedBy {
+    match outcome {
+        Outcome::Resolved { resolved: Resolved::Matched(_), .. } => MatchedBy::Rules,
+        Outcome::LeftOut => MatchedBy::NotAsked,
+        _ => MatchedBy::Nothing,
     }
 }
 

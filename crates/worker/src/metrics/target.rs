@@ -6,6 +6,7 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use quash_core::action::Action;
+use quash_core::plan::RequestId;
 use quash_store::report::ActionFailure;
 
 use super::{Histogram, Limiter, Metrics, labels};
@@ -115,7 +116,7 @@ impl TargetMetrics {
     }
 
     /// The target answered for a share.
-    pub fn answered(&self, actions: &[Action], failed: &[(u32, ActionFailure)], removed: u64, visited: u64) {
+    pub fn answered(&self, actions: &[Action], failed: &[(RequestId, ActionFailure)], removed: u64, visited: u64) {
         let mut counts = tally(actions);
         for kind in failed_kinds(failed) {
             counts[kind] = counts[kind].saturating_sub(1);
@@ -195,7 +196,7 @@ fn tally(actions: &[Action]) -> [u64; KINDS.len()] {
 }
 
 /// The kind of each failed action; deliveries that asked for the same action count once.
-fn failed_kinds(failed: &[(u32, ActionFailure)]) -> impl Iterator<Item = usize> {
+fn failed_kinds(failed: &[(RequestId, ActionFailure)]) -> impl Iterator<Item = usize> {
     let distinct: BTreeSet<&str> = failed.iter().map(|(_, failure)| failure.action.as_str()).collect();
     distinct.into_iter().filter_map(|action| {
         let kind = action.split(' ').next()?;
