@@ -134,7 +134,7 @@ impl Config {
     pub(super) fn patience(&self) -> Duration {
         match self.durable {
             Durable::Answered => *self.replica_timeout,
-            Durable::Waitaof => self.replica_timeout.max(DISK_WAIT),
+            Durable::Waitaof => (*self.replica_timeout).max(DISK_WAIT),
         }
     }
 
