@@ -1,7 +1,6 @@
 //! Proves that what a transaction wrote to the outbox reaches the broker if and only if it was committed, whatever is killed.
 
-use quash_e2e::process::Process;
-use quash_e2e::{Certificates, Kind, Postgres, Quash, Ran, becomes, eventually};
+use quash_e2e::{Certificates, Kind, Postgres, Quash, Ran, Worker, becomes, eventually};
 use serde_json::{Value, json};
 
 use crate::scene::{LIMIT, PRODUCT, Scene, on_every_broker, products, update};
@@ -15,111 +14,116 @@ on_every_broker!(
 );
 
 async fn what_is_rolled_back_never_travels_and_the_rest_travels_in_order(kind: Kind) {
-    let outbox = Outbox::open(kind, PRODUCT).await;
+    let outbox = Outbox::open(kind, "{ batch: 7 }", PRODUCT).await;
     outbox.write(1..=20);
     outbox.postgres.psql(&format!("begin; {}; rollback", insert(100..=120)));
     outbox.write(21..=40);
-    let said = outbox.relay(&["--once", "--batch", "7"]).await.done().stdout;
-    assert!(said.starts_with("published 40 events in "), "{said}");
+    let mut relay = outbox.relay("relay");
+    outbox.is_empty().await;
     let bodies = outbox.scene.queue.take(40).await;
     let ids: Vec<_> = bodies.iter().map(|message| serde_json::from_slice::<Value>(&message.payload).unwrap()).collect();
     let ids: Vec<_> = ids.iter().map(|event| event["key"]["id"].as_u64().unwrap()).collect();
     assert_eq!(ids, (1..=40).collect::<Vec<_>>());
-    assert_eq!(outbox.rows(""), 0);
+    becomes(LIMIT, "they are counted", 40.0, async || relayed(&relay).await).await;
+    let is_known = async || relay.metrics().await.contains("quash_relay_lag_seconds{relay=\"shop\"} 0");
+    eventually(LIMIT, "nothing waits", is_known).await;
+    let metrics = relay.metrics().await;
+    for unknown in ["quash_relay_lag_bytes{", "quash_relay_transactions_total{"] {
+        assert!(!metrics.contains(unknown), "an outbox knows nothing of a log: {metrics}");
+    }
+    assert_eq!(relay.terminate().await, 0);
 }
 
 async fn a_relay_that_is_killed_again_and_again_loses_nothing(kind: Kind) {
-    const ROWS: u32 = 3_000;
-    let outbox = Outbox::open(kind, PRODUCT).await;
+    const ROWS: u32 = 6_000;
+    let outbox = Outbox::open(kind, "{ batch: 10 }", PRODUCT).await;
     let _worker = outbox.scene.quash.worker("alone").await;
     let keys = products(1..=ROWS);
     outbox.scene.cache.fill(&keys).await;
     outbox.write(1..=ROWS);
+    let mut relay = outbox.relay("killed");
     for kills in 1..=4 {
-        let mut relay = outbox.start("killed", &["--batch", "20", "--rate", "2000"]);
         let left = ROWS - kills * ROWS / 6;
         eventually(LIMIT, "some rows are relayed", async || outbox.rows("") < left).await;
         relay.kill9();
         assert!(outbox.rows("") > 0, "it was killed in the middle");
+        relay.restart();
     }
-    eventually(LIMIT, "the last relay's rows are free", async || {
-        outbox.relay(&["--once"]).await.done();
-        outbox.rows("") == 0
-    })
-    .await;
+    outbox.is_empty().await;
     outbox.scene.gone(&keys).await;
     assert_eq!(outbox.scene.settled().await, 0);
 }
 
 async fn two_relays_share_the_rows(kind: Kind) {
-    let outbox = Outbox::open(kind, PRODUCT).await;
-    let arguments = ["-o", "json", "--batch", "20", "--rate", "200", "--interval", "50ms"];
-    let mut relays = ["one", "other"].map(|name| (outbox.start(name, &arguments), name));
-    let connected = "select count(*) from pg_stat_activity where application_name = 'quash publish'";
-    becomes(LIMIT, "both are connected", "2".to_owned(), async || outbox.postgres.psql(connected)).await;
-    outbox.write(1..=400);
-    becomes(LIMIT, "all rows are relayed", 0, async || outbox.rows("")).await;
-    let mut published = Vec::new();
-    for (relay, name) in &mut relays {
-        relay.signal("TERM");
-        assert_eq!(relay.exit_code(LIMIT).await, 0, "a relay that is told to stop");
-        published.push(outbox.summary(name)["published"].as_u64().unwrap());
+    let outbox = Outbox::open(kind, "{ batch: 5, interval: 20ms }", PRODUCT).await;
+    let mut relays = ["one", "other"].map(|name| outbox.relay(name));
+    let mut written: u32 = 0;
+    eventually(LIMIT, "both work", async || {
+        outbox.write(written + 1..=written + 50);
+        written += 50;
+        relayed(&relays[0]).await > 0.0 && relayed(&relays[1]).await > 0.0
+    })
+    .await;
+    outbox.is_empty().await;
+    let sum = async || relayed(&relays[0]).await + relayed(&relays[1]).await;
+    becomes(LIMIT, "none is relayed twice", f64::from(written), sum).await;
+    for relay in &mut relays {
+        assert_eq!(relay.terminate().await, 0, "a relay that is told to stop");
     }
-    assert_eq!(published.iter().sum::<u64>(), 400, "none is relayed twice: {published:?}");
-    assert!(published.iter().all(|count| *count > 0), "both work: {published:?}");
-    assert_eq!(outbox.scene.queue.take(400).await.len(), 400);
+    assert_eq!(outbox.scene.queue.take(written as usize).await.len(), written as usize);
 }
 
 async fn a_broker_that_is_away_finds_every_row_when_it_is_back(kind: Kind) {
-    let mut outbox = Outbox::of(Scene::fragile(kind, PRODUCT).await).await;
+    let mut outbox = Outbox::of(async |sections| Scene::fragile(kind, sections).await, "{ batch: 50 }", PRODUCT).await;
     let _worker = outbox.scene.quash.worker("alone").await;
     let keys = products(1..=500);
     outbox.scene.cache.fill(&keys).await;
-    let mut relay = outbox.start("relay", &["--interval", "50ms", "--batch", "50"]);
+    let mut relay = outbox.relay("relay");
     outbox.write(1..=100);
     outbox.scene.gone(&products(1..=100)).await;
 
     outbox.scene.broker.kill9();
     outbox.write(101..=500);
-    eventually(LIMIT, "it says so", async || outbox.log("relay").contains("events wait in the outbox")).await;
+    eventually(LIMIT, "it says so", async || relay.log().contains("not relayed; the database keeps the changes")).await;
     assert_eq!(outbox.rows("where error = ''"), 400, "they stay");
     outbox.scene.broker.restart().await;
-    becomes(LIMIT, "all rows are relayed", 0, async || outbox.rows("")).await;
+    outbox.is_empty().await;
     outbox.scene.gone(&keys).await;
-    relay.signal("TERM");
-    assert_eq!(relay.exit_code(LIMIT).await, 0);
-    assert_eq!(outbox.log("relay").matches("events wait in the outbox").count(), 1, "{}", outbox.log("relay"));
+    assert_eq!(relay.terminate().await, 0);
     assert_eq!(outbox.scene.settled().await, 0);
 }
 
 async fn a_row_that_can_never_be_published_holds_up_nobody(kind: Kind) {
-    let outbox = Outbox::open(kind, &format!("limits: {{ max_message_bytes: 2000 }}\n{PRODUCT}")).await;
+    let limits = format!("limits: {{ max_message_bytes: 2000 }}\n{PRODUCT}");
+    let outbox = Outbox::open(kind, "{ interval: 20ms }", &limits).await;
     outbox.write(1..=1);
     outbox.write_bodies(&["rubbish".to_owned(), padded(2, 3000), " ".to_owned()]);
     outbox.write(5..=5);
-    let ran = outbox.relay(&["--once"]).await.ended_with(1);
-    assert!(ran.stdout.contains("2 events") && ran.stdout.contains("3 were refused"), "{}", ran.stdout);
-    assert!(ran.stderr.contains("row=3") && ran.stderr.contains("the limit is 2000"), "{}", ran.stderr);
+    let relay = outbox.relay("relay");
+    becomes(LIMIT, "the others go", 3, async || outbox.rows("")).await;
     assert_eq!(outbox.scene.queue.take(2).await.len(), 2);
     let errors = outbox.postgres.psql("select id, left(error, 14) from quash_outbox order by id");
     assert_eq!(errors, "2|not valid JSON\n3|message size i\n4|the body is em");
+    said(&relay, "row=3", "the limit is 2000").await;
+    let text = outbox.check("quash_outbox", "").await.done().stdout;
+    assert!(text.contains("! 3 rows of quash_outbox can never be published"), "{text}");
     // They are out of the way, and what was mended goes.
-    outbox.relay(&["--once"]).await.done();
     let mend = format!("update quash_outbox set error = '', body = '{}' where id = 2", update(2));
     outbox.postgres.psql(&mend);
-    outbox.relay(&["--once"]).await.done();
-    assert_eq!(outbox.rows(""), 2);
+    becomes(LIMIT, "what was mended goes", 2, async || outbox.rows("")).await;
     assert_eq!(outbox.scene.queue.take(1).await.len(), 1);
 }
 
 #[tokio::test]
 async fn a_row_that_is_too_large_for_the_broker_holds_up_nobody() {
-    let outbox = Outbox::open(Kind::Nats, &format!("limits: {{ max_message_bytes: 8000000 }}\n{PRODUCT}")).await;
+    let limits = format!("limits: {{ max_message_bytes: 8000000 }}\n{PRODUCT}");
+    let outbox = Outbox::open(Kind::Nats, "{}", &limits).await;
     outbox.write(1..=3);
     outbox.write_bodies(&[padded(4, 2_000_000)]);
     outbox.write(5..=6);
-    let ran = outbox.relay(&["--once"]).await.ended_with(1);
-    assert!(ran.stderr.contains("row=4") && ran.stderr.contains("the server takes"), "{}", ran.stderr);
+    let relay = outbox.relay("relay");
+    becomes(LIMIT, "the others go", 1, async || outbox.rows("")).await;
+    said(&relay, "row=4", "the server takes").await;
     assert_eq!(outbox.postgres.psql("select id from quash_outbox where error like '%the server takes%'"), "4");
     // What went with it in one batch may have gone twice.
     let taken = outbox.scene.queue.take(5).await;
@@ -129,109 +133,111 @@ async fn a_row_that_is_too_large_for_the_broker_holds_up_nobody() {
 
 #[tokio::test]
 async fn a_commit_wakes_the_relay() {
-    let outbox = Outbox::open(Kind::RedisStreams, PRODUCT).await;
+    let outbox = Outbox::open(Kind::RedisStreams, "{ interval: 24h }", PRODUCT).await;
     outbox.make("outbox-notify").await;
-    let mut relay = outbox.start("relay", &["--interval", "24h"]);
+    let mut relay = outbox.relay("relay");
     let listening =
         "select count(*) from pg_stat_activity where query like 'ROLLBACK%' or query = 'listen quash_outbox'";
     becomes(LIMIT, "it waits", "1".to_owned(), async || outbox.postgres.psql(listening)).await;
     for id in 1..=5 {
         outbox.write(id..=id);
-        becomes(LIMIT, "the row is relayed", 0, async || outbox.rows("")).await;
+        outbox.is_empty().await;
     }
     relay.signal("INT");
-    assert_eq!(relay.exit_code(LIMIT).await, 0);
-    assert!(outbox.log("relay").contains("published 5 events"), "{}", outbox.log("relay"));
+    assert_eq!(relay.exit_code().await, 0);
+    assert_eq!(outbox.scene.queue.take(5).await.len(), 5);
 }
 
 #[tokio::test]
 async fn a_database_that_crashes_is_waited_for() {
-    let mut outbox = Outbox::open(Kind::RedisStreams, PRODUCT).await;
-    let mut relay = outbox.start("relay", &["--interval", "50ms"]);
+    let mut outbox = Outbox::open(Kind::RedisStreams, "{ interval: 50ms }", PRODUCT).await;
+    let mut relay = outbox.relay("relay");
     outbox.write(1..=1);
-    becomes(LIMIT, "the row is relayed", 0, async || outbox.rows("")).await;
-    for id in 2..=3 {
-        outbox.postgres.kill();
-        let said = || outbox.log("relay").matches("cannot reach the database").count();
-        becomes(LIMIT, "it says so", id - 1, async || said()).await;
-        outbox.postgres.restart("").await;
-        outbox.write(2..=2);
-        becomes(LIMIT, "the row is relayed", 0, async || outbox.rows("")).await;
-    }
-    relay.signal("TERM");
-    assert_eq!(relay.exit_code(LIMIT).await, 0);
-    assert_eq!(outbox.scene.queue.take(3).await.len(), 3);
+    outbox.is_empty().await;
     outbox.postgres.kill();
-    let away = outbox.relay(&["--once"]).await.ended_with(69);
-    assert!(away.stderr.contains("outbox: cannot reach the database"), "{}", away.stderr);
+    eventually(LIMIT, "it says so", async || relay.log().contains("cannot reach the database")).await;
+    let is_absent = async || !relay.metrics().await.contains("quash_relay_lag_seconds{");
+    eventually(LIMIT, "what is not known is absent", is_absent).await;
+    let away = outbox.check("quash_outbox", "").await.ended_with(69).stdout;
+    assert!(away.contains("cannot reach the database"), "{away}");
+    outbox.postgres.restart("").await;
+    outbox.write(2..=3);
+    outbox.is_empty().await;
+    assert_eq!(relay.terminate().await, 0);
+    assert_eq!(outbox.scene.queue.take(3).await.len(), 3);
 }
 
 #[tokio::test]
 async fn a_user_with_three_rights_relays_and_every_refusal_says_what_is_missing() {
-    let outbox = Outbox::open(Kind::RedisStreams, PRODUCT).await;
+    let outbox = Outbox::open(Kind::RedisStreams, "{}", PRODUCT).await;
     let hba = "local all all trust\nhost all relay 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n";
     outbox.postgres.psql("create role relay login password 'hunter2'");
     std::fs::write(outbox.postgres.psql("show hba_file"), hba).unwrap();
     outbox.postgres.psql("select pg_reload_conf()");
-    let url = |password: &str| outbox.postgres.url().replace("postgres@", &format!("relay:{password}@"));
-    let relay = async |url: String, table: &str, code: i32| {
-        let ran =
-            outbox.scene.quash.run(&["publish", "--outbox", &url, "--once", "--table", table]).await.ended_with(code);
+    let check = async |password: &str, table: &str| {
+        let ran = outbox.check(table, &format!("relay:{password}")).await;
         assert!(!format!("{ran:?}").contains("hunter2"), "{ran:?}");
-        ran.stderr
+        ran
     };
     becomes(LIMIT, "a password is asked for", true, async || {
-        relay(url("hunter2-wrong"), "quash_outbox", 77).await.contains("password authentication failed")
+        check("hunter2-wrong", "quash_outbox").await.stdout.contains("password authentication failed")
     })
     .await;
-    let missing = relay(url("hunter2"), "public.nothing", 77).await;
+    let missing = check("hunter2", "public.nothing").await.ended_with(1).stdout;
     assert!(missing.contains("`quash schema outbox` prints the SQL that makes public.nothing"), "{missing}");
-    let rights = relay(url("hunter2"), "quash_outbox", 77).await;
+    let rights = check("hunter2", "quash_outbox").await.ended_with(1).stdout;
     assert!(rights.contains("needs SELECT, UPDATE and DELETE on quash_outbox"), "{rights}");
-    outbox.postgres.psql("grant select, update, delete on quash_outbox to relay");
+    outbox.postgres.psql("grant select on quash_outbox to relay");
+    let rights = check("hunter2", "quash_outbox").await.ended_with(1).stdout;
+    assert!(rights.contains("✗ its rows cannot be removed from quash_outbox"), "{rights}");
+    outbox.postgres.psql("grant update, delete on quash_outbox to relay");
+    let text = check("hunter2", "public.quash_outbox").await.done().stdout;
+    assert!(text.contains("relay shop (outbox)") && text.contains("✓ outbox public.quash_outbox is there"), "{text}");
     outbox.write(1..=2);
-    outbox.write_bodies(&["rubbish".to_owned()]);
-    relay(url("hunter2"), "public.quash_outbox", 1).await;
-    assert_eq!(outbox.rows(""), 1);
-    let wrong = relay(url("hunter2@x"), "quash_outbox", 2).await;
-    assert!(wrong.contains("%40"), "{wrong}");
-    relay(url("hunter2"), "quash_outbox; drop table x", 2).await;
+    let config = outbox.config("public.quash_outbox", "relay:hunter2");
+    let quash = Quash::with(&config);
+    let _relay = quash.start_relay("relay");
+    outbox.is_empty().await;
+    let wrong = check("hunter2@x", "quash_outbox").await.ended_with(78);
+    assert!(format!("{wrong:?}").contains("%40"), "{wrong:?}");
+    check("hunter2", "quash_outbox; drop table x").await.ended_with(78);
 }
 
 #[tokio::test]
 async fn sslmode_decides_what_is_asked_of_the_certificate() {
-    let mut outbox = Outbox::open(Kind::RedisStreams, PRODUCT).await;
+    let mut outbox = Outbox::open(Kind::RedisStreams, "{}", PRODUCT).await;
     let certificates = Certificates::make();
-    let relay = async |outbox: &Outbox, host: &str, options: &str| {
+    let check = async |outbox: &Outbox, host: &str, options: &str| {
         let url = format!("postgres://postgres@{host}:{}/postgres?{options}", outbox.postgres.port());
-        outbox.scene.quash.run(&["publish", "--once", "--outbox", &url]).await
+        let config = outbox.config("quash_outbox", "").replace(&outbox.postgres.url(), &url);
+        Quash::with(&config).run(&["check", "--connect"]).await
     };
-    let plain = relay(&outbox, "127.0.0.1", "sslmode=require").await.ended_with(69);
-    assert!(plain.stderr.contains("server does not support TLS"), "{}", plain.stderr);
-    relay(&outbox, "127.0.0.1", "sslmode=prefer").await.done();
+    let plain = check(&outbox, "127.0.0.1", "sslmode=require").await.ended_with(69).stdout;
+    assert!(plain.contains("server does not support TLS"), "{plain}");
+    check(&outbox, "127.0.0.1", "sslmode=prefer").await.done();
 
     outbox.postgres.encrypt(&certificates.path("server.crt"), &certificates.path("server.key")).await;
     std::fs::write(outbox.postgres.psql("show hba_file"), "local all all trust\nhostssl all all 127.0.0.1/32 trust\n")
         .unwrap();
     outbox.postgres.psql("select pg_reload_conf()");
     let ca = format!("sslrootcert={}", certificates.path("ca.crt").display());
-    becomes(LIMIT, "nothing but TLS is taken", 77, async || relay(&outbox, "127.0.0.1", "sslmode=disable").await.code)
+    becomes(LIMIT, "nothing but TLS is taken", 1, async || check(&outbox, "127.0.0.1", "sslmode=disable").await.code)
         .await;
-    for (host, options, code) in [
-        ("127.0.0.1", "sslmode=prefer", 0),
-        ("127.0.0.1", "sslmode=require", 0),
-        ("127.0.0.1", &format!("sslmode=require&{ca}"), 0),
-        ("127.0.0.1", &format!("sslmode=verify-full&{ca}"), 0),
-        ("localhost", &format!("sslmode=verify-ca&{ca}"), 0),
+    for (host, options, trusted) in [
+        ("127.0.0.1", "sslmode=prefer", true),
+        ("127.0.0.1", "sslmode=require", true),
+        ("127.0.0.1", &format!("sslmode=require&{ca}"), true),
+        ("127.0.0.1", &format!("sslmode=verify-full&{ca}"), true),
+        ("localhost", &format!("sslmode=verify-ca&{ca}"), true),
         // The certificate names the address alone.
-        ("localhost", &format!("sslmode=verify-full&{ca}"), 69),
+        ("localhost", &format!("sslmode=verify-full&{ca}"), false),
         // The system trusts others.
-        ("127.0.0.1", "sslmode=verify-ca", 69),
-        ("127.0.0.1", "sslmode=verify-full", 69),
+        ("127.0.0.1", "sslmode=verify-ca", false),
+        ("127.0.0.1", "sslmode=verify-full", false),
     ] {
-        let ran = relay(&outbox, host, options).await;
-        assert_eq!(ran.code, code, "{host} {options}: {}", ran.stderr);
-        assert!(code == 0 || ran.stderr.contains("invalid peer certificate"), "{host} {options}: {}", ran.stderr);
+        let ran = check(&outbox, host, options).await;
+        assert_eq!(ran.code == 0, trusted, "{host} {options}: {}", ran.stdout);
+        assert!(trusted || ran.stdout.contains("invalid peer certificate"), "{host} {options}: {}", ran.stdout);
     }
 }
 
@@ -242,14 +248,18 @@ struct Outbox {
 }
 
 impl Outbox {
-    async fn open(kind: Kind, sections: &str) -> Self {
-        Self::of(Scene::with(kind, sections).await).await
+    async fn open(kind: Kind, options: &str, sections: &str) -> Self {
+        Self::of(async |sections| Scene::with(kind, sections).await, options, sections).await
     }
 
-    async fn of(mut scene: Scene) -> Self {
+    async fn of(scene: impl AsyncFnOnce(&str) -> Scene, options: &str, sections: &str) -> Self {
         let postgres = Postgres::start().await;
-        scene.quash = scene.quash.env("QUASH_OUTBOX_URL", &postgres.url());
-        let outbox = Self { scene, postgres };
+        let declared = format!(
+            "servers: {{ shop: {{ postgres: {{ url: \"{}\" }} }} }}\n\
+             relay: {{ shop: {{ server: shop, outbox: {options}, to: events }} }}\n{sections}",
+            postgres.url()
+        );
+        let outbox = Self { scene: scene(&declared).await, postgres };
         outbox.make("outbox").await;
         outbox
     }
@@ -279,31 +289,39 @@ impl Outbox {
         self.postgres.psql(&format!("select count(*) from quash_outbox {which}")).parse().unwrap()
     }
 
-    /// Runs a relay to its end.
-    async fn relay(&self, arguments: &[&str]) -> Ran {
-        self.scene.quash.run(&[&["publish", "--outbox", "--log-format", "human"], arguments].concat()).await
+    async fn is_empty(&self) {
+        becomes(LIMIT, "all rows are relayed", 0, async || self.rows("")).await;
     }
 
-    /// Starts one that runs until it is told to stop.
-    fn start(&self, name: &str, arguments: &[&str]) -> Process {
-        let mut command = self.scene.quash.command(&["publish", "--outbox", "--log-format", "human"]);
-        Process::spawn(name, &self.log_file(name), command.args(arguments))
+    fn relay(&self, name: &str) -> Worker {
+        self.scene.quash.start_relay(name)
     }
 
-    fn log_file(&self, name: &str) -> std::path::PathBuf {
-        self.scene.quash.home().path().join(format!("{name}.log"))
+    /// The configuration with another table, and another user where one is given.
+    fn config(&self, table: &str, user: &str) -> String {
+        let config = std::fs::read_to_string(self.scene.quash.config()).unwrap();
+        let config = config.replace("outbox: {}", &format!("outbox: {{ table: '{table}' }}"));
+        if user.is_empty() { config } else { config.replace("postgres@", &format!("{user}@")) }
     }
 
-    fn log(&self, name: &str) -> String {
-        std::fs::read_to_string(self.log_file(name)).unwrap_or_default()
+    /// Checks that configuration and what it names.
+    async fn check(&self, table: &str, user: &str) -> Ran {
+        Quash::with(&self.config(table, user)).run(&["check", "--connect"]).await
     }
+}
 
-    /// What a relay said at its end.
-    fn summary(&self, name: &str) -> Value {
-        let log = self.log(name);
-        let line = log.lines().rfind(|line| line.starts_with('{')).unwrap_or_else(|| panic!("no summary: {log}"));
-        serde_json::from_str(line).unwrap()
+/// Rows that a relay says the broker has; none before it answers.
+async fn relayed(relay: &Worker) -> f64 {
+    match quash_e2e::get(relay.admin(), "/metrics").await {
+        Ok(_) => relay.metric("quash_relay_rows_total", &["relay=\"shop\""]).await,
+        Err(_) => 0.0,
     }
+}
+
+/// Waits until a relay has said in one line of its log why a row stays.
+async fn said(relay: &Worker, row: &str, why: &str) {
+    let is_said = async || relay.log().lines().any(|line| line.contains(row) && line.contains(why));
+    eventually(LIMIT, "the log says why a row stays", is_said).await;
 }
 
 fn insert(ids: std::ops::RangeInclusive<u32>) -> String {

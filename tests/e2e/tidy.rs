@@ -110,7 +110,7 @@ fn the_rights_on_the_security_page_are_those_that_are_tested() {
 #[test]
 fn the_outbox_in_the_manual_is_the_one_that_is_printed() {
     let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
-    let printed = read("crates/cli/src/publish/outbox/layout.sql");
+    let printed = read("crates/relay/src/outbox/layout.sql");
     let (_, sql) = printed.split_once('\n').expect("a comment before the table");
     assert!(read("docs/publishing.md").contains(&format!("```sql\n{sql}```")), "docs/publishing.md differs from it");
 }

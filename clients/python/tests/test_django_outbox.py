@@ -15,7 +15,7 @@ from django.db import connections
 from quash.django.models import OutboxEvent
 from quash.message import pack
 
-LAYOUT = Path(__file__).parents[3] / "crates/cli/src/publish/outbox/layout.sql"
+LAYOUT = Path(__file__).parents[3] / "crates/relay/src/outbox/layout.sql"
 EVENT = '{"entity": "shop.Tag", "op": "truncate", "id": "good"}'
 
 
@@ -73,7 +73,7 @@ def test_the_migrations_say_what_the_models_say(databases: None) -> None:
 
 
 def test_what_django_writes_is_json_in_one_line(databases: None) -> None:
-    """`quash publish --outbox` takes the body as it is."""
+    """A relay takes the body as it is."""
     from quash.django import outbox
 
     outbox.keep([json.loads(EVENT)], "postgres")

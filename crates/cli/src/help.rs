@@ -40,11 +40,7 @@ const EXAMPLES: [(&str, &[&str]); 28] = [
     ("graph", &["quash graph quash.yaml", "quash graph --format dot | dot -Tsvg > graph.svg"]),
     (
         "publish",
-        &[
-            "quash publish -f events.ndjson --check",
-            "pg_recvlogical … -f - | quash publish --format wal2json -f -",
-            "quash publish --outbox postgres://relay@db/shop",
-        ],
+        &["quash publish -f events.ndjson --check", "pg_recvlogical … -f - | quash publish --format wal2json -f -"],
     ),
     ("invalidate", &["quash invalidate cache catalog_page author_id=3", "quash invalidate key product:42 --target eu"]),
     ("invalidate cache", &["quash invalidate cache catalog_page author_id=3"]),

@@ -126,7 +126,7 @@ pub enum Command {
     Explain(explain::Args),
     /// Draws what depends on what.
     Graph(graph::Args),
-    /// Publishes events from a file, standard input or an outbox.
+    /// Publishes events from a file or standard input.
     Publish(publish::Args),
     /// Publishes a direct command.
     Invalidate(invalidate::Args),

@@ -79,10 +79,6 @@ const SECTIONS: [(&str, &[(&str, &str)]); 3] = [
             ("QUASH_CONFIG", "Configuration files and directories, separated by commas, where none is named."),
             ("QUASH_LOG", "Which logs are written, as \\-\\-log."),
             ("QUASH_LOG_FORMAT", "How logs are written, as \\-\\-log\\-format."),
-            (
-                "QUASH_OUTBOX_URL",
-                "The database of \\fBquash publish \\-\\-outbox\\fR; or QUASH_OUTBOX_URL_FILE, a file with it.",
-            ),
             ("NO_COLOR, CLICOLOR, CLICOLOR_FORCE", "Whether there are colours."),
             ("${NAME} in the configuration", "Any variable that it names; NAME_FILE is a file with the value."),
         ],

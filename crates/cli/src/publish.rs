@@ -1,9 +1,8 @@
-//! `quash publish`: publishes events from a file, standard input or an outbox.
+//! `quash publish`: publishes events from a file or standard input.
 
 mod deliver;
 mod flow;
 mod input;
-pub mod outbox;
 mod stop;
 mod validate;
 mod warnings;
@@ -11,7 +10,6 @@ mod warnings;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use quash_config::ProcessEnvironment;
 use quash_core::event::Format;
 use quash_transport::{Headers, Message};
 use serde::Serialize;
@@ -26,17 +24,13 @@ use stop::Stop;
 use validate::Validator;
 use warnings::Warnings;
 
-/// Publishes events from a file or standard input, one JSON document a line, or from a table in PostgreSQL.
+/// Publishes events from a file or standard input, one JSON document a line.
 ///
 /// Every line is decoded first. One that a worker cannot read is reported and published all the same, so that it becomes a dead
 /// letter with its reason; only what is larger than the broker takes is left out. The exit code is then 1. Lines that carry
 /// nothing to invalidate (transaction boundaries) are left out in silence. While the broker cannot be reached, publishing waits;
 /// no line is dropped. Ctrl-C, SIGTERM and the end of the input finish what was read. What the broker has not taken within
 /// `worker.drain` of the first Ctrl-C, or at a second one, is given up: 69, or 77 where the broker refuses.
-///
-/// With `--outbox`, the oldest rows of a table are published and removed again and again; `quash schema outbox` prints the SQL
-/// that makes it. Rows go when the broker has confirmed their events. One that can never be published stays, marked with its
-/// error. Several relays share the work.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The file to read; `-` is standard input
@@ -57,7 +51,7 @@ pub struct Args {
     /// Compare entities with the rules, and warn of each that no cache depends on before it is sent
     #[arg(long)]
     check: bool,
-    /// Lines or rows published together at most
+    /// Lines published together at most
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: u32,
     /// Events a second at most
@@ -66,8 +60,6 @@ pub struct Args {
     /// A header of every message, as `name=value`; may be repeated
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
-    #[command(flatten)]
-    outbox: outbox::Options,
 }
 
 /// What was done with the input.
@@ -77,13 +69,13 @@ struct Tally {
     published: u64,
     /// Lines that no worker can read: they become dead letters.
     unreadable: u64,
-    /// Lines or rows with nothing to invalidate in them.
+    /// Lines with nothing to invalidate in them.
     nothing: u64,
-    /// Lines or rows that did not go to the broker, because they are no events or because it takes none so large.
+    /// Lines that did not go to the broker, because they are no events or because it takes none so large.
     refused: u64,
 }
 
-/// Publishes events from a file, standard input or an outbox.
+/// Publishes events from a file or standard input.
 ///
 /// # Errors
 /// As [`CliError`] says.
@@ -106,15 +98,12 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
         pace: args.rate.map(Pace::new),
         batch: args.rate.map_or(args.batch, |rate| args.batch.min((rate / 10).max(1))),
     };
-    let (tally, unit) = match args.outbox.url(&ProcessEnvironment)? {
-        Some(url) => (outbox::relay(&url, args.outbox, work).await?, ("row", "rows")),
-        None => (publish(&args.file, args.whole, args.strict, work).await?, ("line", "lines")),
-    };
-    summarise(tally, unit, &name, started.elapsed(), global.output)?;
+    let tally = publish(&args.file, args.whole, args.strict, work).await?;
+    summarise(tally, &name, started.elapsed(), global.output)?;
     Ok(if tally.refused == 0 && tally.unreadable == 0 { Exit::Done } else { Exit::Failures })
 }
 
-/// What it takes to publish, wherever the events come from.
+/// What it takes to publish.
 struct Work {
     source: Source,
     validator: Validator,
@@ -156,7 +145,7 @@ fn agreed_format(asked: Option<Format>, configured: Format, source: &str) -> Res
     }
 }
 
-fn summarise(tally: Tally, unit: (&str, &str), source: &str, took: Duration, output: Output) -> Result<(), CliError> {
+fn summarise(tally: Tally, source: &str, took: Duration, output: Output) -> Result<(), CliError> {
     let seconds = took.as_secs_f64();
     let line = match output {
         Output::Json => {
@@ -165,14 +154,14 @@ fn summarise(tally: Tally, unit: (&str, &str), source: &str, took: Duration, out
             value["seconds"] = seconds.into();
             value.to_string()
         }
-        Output::Text => in_words(tally, unit, seconds),
+        Output::Text => in_words(tally, seconds),
     };
     output::say(&line)
 }
 
-fn in_words(tally: Tally, unit: (&str, &str), seconds: f64) -> String {
+fn in_words(tally: Tally, seconds: f64) -> String {
     let were = |count: u64| if count == 1 { "was" } else { "were" };
-    let lines = |count: u64| if count == 1 { unit.0 } else { unit.1 };
+    let lines = |count: u64| if count == 1 { "line" } else { "lines" };
     let events = if tally.published == 1 { "event" } else { "events" };
     let asides: Vec<String> = [
         (tally.nothing > 0).then(|| format!("{} {} carried nothing", thousands(tally.nothing), lines(tally.nothing))),
@@ -218,7 +207,7 @@ mod tests {
             ),
         ];
         for (tally, expected) in cases {
-            assert_eq!(in_words(tally, ("line", "lines"), 2.1), expected);
+            assert_eq!(in_words(tally, 2.1), expected);
         }
     }
 

@@ -15,9 +15,9 @@ use super::{CliError, Exit, Global};
 
 /// Relays what is committed from databases to brokers, for every relay that the configuration declares.
 ///
-/// A change is confirmed to the database only after the broker has it, so that a kill at any moment loses nothing. Of several
-/// processes with the same relay one works, and the others stand by until its slot is free. While a broker is away the connection
-/// to the database is closed; the slot keeps the changes. SIGTERM and SIGINT stop reading, wait for the broker within
+/// A change is confirmed to the database, or a row of an outbox removed, only after the broker has it, so that a kill at any moment
+/// loses nothing. Of several processes with the same relay of a log one works, and the others stand by until its slot is free;
+/// those of an outbox share its rows. While a broker is away the connection to the database is closed; the database keeps the changes. SIGTERM and SIGINT stop reading, wait for the broker within
 /// `worker.drain`, and end with 0; a second signal ends at once.
 #[derive(Debug, clap::Args)]
 pub struct Args {}

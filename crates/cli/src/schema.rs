@@ -2,9 +2,10 @@
 
 use std::io::Write;
 
-use super::publish::outbox::layout;
-use super::{CliError, Exit, Global, output};
 use quash_dispatch::config::Config;
+use quash_relay::outbox::layout;
+
+use super::{CliError, Exit, Global, output};
 
 /// Prints the JSON Schema of the configuration, or the table of the outbox as SQL for PostgreSQL.
 #[derive(Debug, clap::Args)]
@@ -19,7 +20,7 @@ pub struct Args {
 pub enum Subject {
     /// The configuration files, as JSON Schema.
     Config,
-    /// The table that `quash publish --outbox` relays, as SQL.
+    /// The table that a relay with `outbox` relays, as SQL.
     Outbox,
     /// The trigger that wakes relays when something was written to it, as SQL.
     OutboxNotify,

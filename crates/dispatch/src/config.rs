@@ -2,6 +2,7 @@
 
 mod admin;
 mod check;
+mod outbox;
 mod relay;
 #[cfg(feature = "in_process")]
 mod shared;
@@ -21,7 +22,8 @@ use quash_transport::TransportConfig;
 use serde::Deserialize;
 
 pub use admin::{AdminConfig, Payloads, Role, TokenConfig};
-pub use relay::{OnSchemaChange, PostgresRelay, PostgresServer, RelayConfig, ServerConfig};
+pub use outbox::{OutboxRelay, Table};
+pub use relay::{OnSchemaChange, PostgresRelay, PostgresServer, RelayConfig, RelayKind, ServerConfig};
 #[cfg(feature = "in_process")]
 pub use shared::{address, database_in, is_encrypted};
 

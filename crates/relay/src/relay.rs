@@ -1,18 +1,19 @@
 //! Runs a relay: one session after the other, until somebody wants to stop.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quash_config::{ConfigPath, Finding, Problem};
 use quash_core::explain::Dependence;
-use quash_dispatch::config::Config;
+use quash_dispatch::config::{Config, RelayKind};
 use quash_transport::Transport;
 use quash_transport::backoff::Pace;
 
 use crate::error::RelayError;
-use crate::postgres::{Address, Reads, Session, Wanted, inspect};
+use crate::outbox;
+use crate::postgres::{Address, Failure, Reads, Session, Wanted, inspect};
 use crate::status::Status;
 
 /// A session that worked for so long was a good one: what comes next is a new trouble.
@@ -54,13 +55,26 @@ impl Relay {
         let source = config.sources.get(&declared.to).ok_or_else(|| undeclared("to"))?;
         let kind = root.key("sources").key(&declared.to).key(source.kind.kind());
         let transport = source.kind.build().map_err(|problem| problem.below(&kind))?;
-        Ok(Self { name: name.to_owned(), config: Arc::clone(config), address, transport, status: Arc::default() })
+        let status = match declared.kind() {
+            RelayKind::Log(_) => Status::default(),
+            RelayKind::Outbox(_) => Status::of_rows(),
+        };
+        Ok(Self { name: name.to_owned(), config: Arc::clone(config), address, transport, status: Arc::new(status) })
     }
 
     /// The configured name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What it reads, as configurations name it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self.config.relay[&self.name].kind() {
+            RelayKind::Log(_) => "postgres",
+            RelayKind::Outbox(_) => "outbox",
+        }
     }
 
     /// What is known of it while it runs.
@@ -74,8 +88,14 @@ impl Relay {
     /// # Errors
     /// When it cannot be asked.
     pub async fn inspect(&self, dependences: &[Dependence]) -> Result<Vec<Finding>, RelayError> {
-        let wanted = Wanted::of(&self.config.relay[&self.name].postgres, &self.config);
-        inspect(&self.address, &wanted, &reads(dependences)).await.map_err(|failure| failure.into_error())
+        let declared = &self.config.relay[&self.name];
+        match declared.kind() {
+            RelayKind::Outbox(outbox) => outbox::inspect(&self.address, &outbox.table).await,
+            RelayKind::Log(log) => {
+                let wanted = Wanted::of(&log, &self.config);
+                inspect(&self.address, &wanted, &reads(dependences)).await.map_err(Failure::into_error)
+            }
+        }
     }
 
     /// Relays until somebody wants to stop, and then for as long as draining may take until the broker has what was read. Nothing
@@ -83,11 +103,8 @@ impl Relay {
     pub async fn run(self, stop: impl Future<Output = ()> + Send, drain: Duration) {
         let (mut stop, mut pace, mut said) = (pin!(stop), Pace::of_reconnects(), None);
         loop {
-            let declared = &self.config.relay[&self.name];
-            let to = (declared.to.as_str(), Arc::clone(&self.transport));
-            let session = Session::new(&self.name, &self.address, &declared.postgres, &self.config, to, &self.status);
             let begun = Instant::now();
-            let Err(error) = session.run(stop.as_mut(), drain).await else { return };
+            let Err(error) = self.session(stop.as_mut(), drain).await else { return };
             if self.status.is_working() && begun.elapsed() > STEADY {
                 (pace, said) = (Pace::of_reconnects(), None);
             }
@@ -95,6 +112,34 @@ impl Relay {
             tokio::select! {
                 () = pace.failed() => {}
                 () = stop.as_mut() => return,
+            }
+        }
+    }
+
+    async fn session(
+        &self,
+        stop: Pin<&mut (impl Future<Output = ()> + Send)>,
+        drain: Duration,
+    ) -> Result<(), RelayError> {
+        let declared = &self.config.relay[&self.name];
+        let transport = Arc::clone(&self.transport);
+        match declared.kind() {
+            RelayKind::Log(log) => {
+                let to = (declared.to.as_str(), transport);
+                let session = Session::new(&self.name, &self.address, &log, &self.config, to, &self.status);
+                session.run(stop, drain).await
+            }
+            RelayKind::Outbox(outbox) => {
+                let session = outbox::Session {
+                    address: &self.address,
+                    declared: outbox,
+                    format: self.config.sources[&declared.to].options.format,
+                    limits: self.config.limits.event(),
+                    source_name: &declared.to,
+                    transport,
+                    status: &self.status,
+                };
+                session.run(stop, drain).await
             }
         }
     }
@@ -112,7 +157,7 @@ impl Relay {
                 tracing::warn!(
                     relay = self.name,
                     error = words,
-                    "not relayed; the slot keeps the changes, trying again"
+                    "not relayed; the database keeps the changes, trying again"
                 );
             }
             _ => tracing::error!(relay = self.name, error = words, "not relayed until this is mended; trying again"),

@@ -11,6 +11,7 @@ const UNKNOWN: i64 = i64::MIN;
 pub struct Status {
     rows: AtomicU64,
     transactions: AtomicU64,
+    knows_transactions: bool,
     lag_bytes: AtomicI64,
     committed_us: AtomicI64,
     pending_us: AtomicI64,
@@ -25,6 +26,7 @@ impl Default for Status {
         Self {
             rows: AtomicU64::new(0),
             transactions: AtomicU64::new(0),
+            knows_transactions: true,
             lag_bytes: AtomicI64::new(UNKNOWN),
             committed_us: AtomicI64::new(UNKNOWN),
             pending_us: AtomicI64::new(UNKNOWN),
@@ -37,16 +39,21 @@ impl Default for Status {
 }
 
 impl Status {
+    /// Of what says nothing of transactions.
+    pub(crate) fn of_rows() -> Self {
+        Self { knows_transactions: false, ..Self::default() }
+    }
+
     /// Changes of rows that the broker has, since this process started.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.rows.load(Relaxed)
     }
 
-    /// Transactions that the broker has, since this process started.
+    /// Transactions that the broker has, since this process started; `None` where nobody says what belongs to one.
     #[must_use]
-    pub fn transactions(&self) -> u64 {
-        self.transactions.load(Relaxed)
+    pub fn transactions(&self) -> Option<u64> {
+        self.knows_transactions.then(|| self.transactions.load(Relaxed))
     }
 
     /// Bytes of the log that are not confirmed to the slot; `None` while the database does not say.
@@ -94,6 +101,12 @@ impl Status {
     /// The oldest commit that was read and is not with the broker.
     pub(crate) fn pending(&self, time_us: Option<i64>) {
         self.pending_us.store(time_us.unwrap_or(UNKNOWN), Relaxed);
+    }
+
+    /// The oldest row that waits in an outbox, if one does. An outbox has no log to be behind of.
+    pub(crate) fn waiting(&self, since_us: Option<i64>) {
+        self.pending(since_us);
+        self.caught_up.store(since_us.is_none(), Relaxed);
     }
 
     /// The broker has everything that was committed up to then.

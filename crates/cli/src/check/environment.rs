@@ -67,7 +67,7 @@ pub(super) async fn inspect(config: &Config, resolver: &Resolver, relays: &[Rela
 async fn inspect_relays(relays: &[Relay], dependences: &[Dependence]) -> Vec<Inspected> {
     let inspected = relays.iter().map(async |relay| {
         let asked = within_limit(async { relay.inspect(dependences).await.map_err(Failure::from) }).await;
-        Inspected::new("relay", relay.name(), "postgres", asked)
+        Inspected::new("relay", relay.name(), relay.kind(), asked)
     });
     join_all(inspected).await
 }

@@ -36,11 +36,6 @@ impl Stop {
         }
     }
 
-    /// Whether it was asked at all.
-    pub(super) fn is_asked(&self) -> bool {
-        *self.0.borrow() > 0
-    }
-
     /// One that tests ask.
     #[cfg(test)]
     pub(super) const fn of(receiver: watch::Receiver<u32>) -> Self {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use quash_config::{ConfigPath, Problem, Secret, nearest};
 use serde::Deserialize;
 
+use super::outbox::{self, OutboxRelay};
+
 /// A database server.
 ///
 /// ```
@@ -40,10 +42,10 @@ pub struct PostgresServer {
     pub url: Secret,
 }
 
-/// A relay: the changes of a database, to a source.
+/// A relay: the changes of a database, to a source. They are read from its log, or from an outbox.
 ///
 /// ```
-/// use quash_dispatch::config::{Config, PostgresRelay};
+/// use quash_dispatch::config::Config;
 ///
 /// let config = Config::parse("
 /// version: 1
@@ -51,7 +53,7 @@ pub struct PostgresServer {
 /// sources: { events: { memory: {} } }
 /// relay: { shop: { server: shop, to: events } }
 /// ")?;
-/// assert_eq!(config.relay["shop"].postgres, PostgresRelay::default());
+/// assert_eq!(config.relay["shop"].to, "events");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -60,11 +62,47 @@ pub struct PostgresServer {
 pub struct RelayConfig {
     /// The server, by its name under `servers`.
     pub server: String,
-    /// How its log is read.
+    /// How its log is read, where it is the log that is read.
     #[serde(default)]
-    pub postgres: PostgresRelay,
+    pub postgres: Option<PostgresRelay>,
+    /// How an outbox is read, in the place of the log.
+    #[serde(default)]
+    pub outbox: Option<OutboxRelay>,
     /// Where the changes go: a source, by its name under `sources`.
     pub to: String,
+}
+
+/// What a relay reads.
+///
+/// ```
+/// use quash_dispatch::config::{Config, PostgresRelay, RelayKind};
+///
+/// let config = Config::parse("
+/// version: 1
+/// servers: { shop: { postgres: { url: 'postgres://quash@db/shop' } } }
+/// sources: { events: { memory: {} } }
+/// relay: { shop: { server: shop, to: events } }
+/// ")?;
+/// assert_eq!(config.relay["shop"].kind(), RelayKind::Log(PostgresRelay::default()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RelayKind<'a> {
+    /// The log of the database.
+    Log(PostgresRelay),
+    /// The table of an outbox.
+    Outbox(&'a OutboxRelay),
+}
+
+impl RelayConfig {
+    /// What it reads: the log, unless an outbox is declared.
+    #[must_use]
+    pub fn kind(&self) -> RelayKind<'_> {
+        match &self.outbox {
+            Some(outbox) => RelayKind::Outbox(outbox),
+            None => RelayKind::Log(self.postgres.clone().unwrap_or_default()),
+        }
+    }
 }
 
 /// How the log of a PostgreSQL is read.
@@ -127,27 +165,35 @@ pub(super) fn check(relays: &BTreeMap<String, RelayConfig>, servers: &[&str], so
         let path = ConfigPath::root().key("relay").key(name);
         problems.extend(declared(&path.key("server"), "server", &relay.server, servers));
         problems.extend(declared(&path.key("to"), "source", &relay.to, sources));
-        let slot = &relay.postgres.slot;
-        let fits = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
-        if slot.is_empty() || slot.len() > 63 || !slot.chars().all(fits) {
-            let message = "the name of a slot has small letters, digits and underscores, 63 at most";
-            problems.push(Problem::error(path.key("postgres").key("slot"), message));
+        problems.extend(relay.outbox.iter().flat_map(|outbox| outbox::check(&path.key("outbox"), outbox)));
+        if relay.outbox.is_some() && relay.postgres.is_some() {
+            let message = "a relay reads the log (`postgres`) or an outbox, not both";
+            problems.push(Problem::error(path.clone(), message).help("declare two relays"));
         }
-        if relay.postgres.publication.is_empty() {
-            problems.push(Problem::error(
-                path.key("postgres").key("publication"),
-                "the name of a publication is not empty",
-            ));
-        }
-        if let Some(first) = slots.insert((&relay.server, slot), name) {
+        let RelayKind::Log(log) = relay.kind() else { continue };
+        problems.extend(check_log(&path.key("postgres"), &log));
+        if let Some(first) = slots.insert((&relay.server, log.slot), name) {
             let message = format!("relay `{first}` reads this slot: each change goes to one of the two");
             problems.push(Problem::error(path.clone(), message).help("give each relay a slot of its own"));
         }
-        for (index, table) in relay.postgres.tables.iter().flatten().enumerate() {
-            if !table.split_once('.').is_some_and(|(schema, table)| !schema.is_empty() && !table.is_empty()) {
-                let path = path.key("postgres").key("tables").index(index);
-                problems.push(Problem::error(path, "a table is named with its schema, as public.book"));
-            }
+    }
+    problems
+}
+
+fn check_log(path: &ConfigPath, log: &PostgresRelay) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let fits = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
+    if log.slot.is_empty() || log.slot.len() > 63 || !log.slot.chars().all(fits) {
+        let message = "the name of a slot has small letters, digits and underscores, 63 at most";
+        problems.push(Problem::error(path.key("slot"), message));
+    }
+    if log.publication.is_empty() {
+        problems.push(Problem::error(path.key("publication"), "the name of a publication is not empty"));
+    }
+    for (index, table) in log.tables.iter().flatten().enumerate() {
+        if !table.split_once('.').is_some_and(|(schema, table)| !schema.is_empty() && !table.is_empty()) {
+            let path = path.key("tables").index(index);
+            problems.push(Problem::error(path, "a table is named with its schema, as public.book"));
         }
     }
     problems
@@ -186,6 +232,11 @@ mod tests {
             ("  a: { server: shop, to: events }\n  b: { server: shop, to: events }", "relay `a` reads this slot"),
             ("  a: { server: shop, to: events, postgres: { tables: [book] } }", "named with its schema"),
             ("  a: { server: shop, to: events, postgres: { tabels: [] } }", "tabels"),
+            ("  a: { server: shop, to: events }\n  b: { server: shop, to: events, outbox: {} }", ""),
+            ("  a: { server: shop, to: events, outbox: {}, postgres: {} }", "not both"),
+            ("  a: { server: shop, to: events, outbox: { table: a.b.c } }", "`a.b.c` is no table"),
+            ("  a: { server: shop, to: events, outbox: { batch: 0 } }", "from 1 to 10000"),
+            ("  a: { server: shop, to: events, outbox: { interval: 0s } }", "longer than zero"),
         ];
         for (relay, expected) in cases {
             let found = problems(relay);

@@ -22,6 +22,7 @@ mod setup;
 mod tls;
 
 pub use address::{Address, AddressError};
+pub(crate) use failure::Failure;
 pub(crate) use inspect::{Reads, inspect};
 pub(crate) use session::Session;
 pub(crate) use setup::Wanted;

@@ -212,9 +212,9 @@ fn is(fact: &Value, name: &str) -> bool {
 async fn dropped(link: &Link, names: &Names) -> Result<Option<Finding>, TransportError> {
     let mut seen = cmd("HGET");
     seen.arg(&names.seen).arg(format!("lost/{}", names.group));
-    let told = link.try_ask(seen).await?.ok().and_then(text);
-    let told = told.as_deref().and_then(|told| told.split_once(' '));
-    let Some((count, Ok(at))) = told.map(|(count, at)| (count, at.parse::<u64>())) else { return Ok(None) };
+    let lost = link.try_ask(seen).await?.ok().and_then(text);
+    let lost = lost.as_deref().and_then(|lost| lost.split_once(' '));
+    let Some((count, Ok(at))) = lost.map(|(count, at)| (count, at.parse::<u64>())) else { return Ok(None) };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let ago = now.saturating_sub(Duration::from_secs(at));
     let what = format!(

@@ -118,9 +118,9 @@ async fn unread_entries_that_a_publisher_trims_are_reported_as_lost() {
     // 16 of 21 went, those that were read and not settled among them.
     until_lost(&*transport, 16).await;
     let findings = transport.inspect().await.unwrap();
-    let told = findings.iter().find(|finding| finding.what.contains("removed before they were read")).unwrap();
-    assert_eq!(told.severity, Severity::Warning);
-    assert!(told.what.contains(&format!("({} since", 16 - unsettled)), "{}", told.what);
+    let found = findings.iter().find(|finding| finding.what.contains("removed before they were read")).unwrap();
+    assert_eq!(found.severity, Severity::Warning);
+    assert!(found.what.contains(&format!("({} since", 16 - unsettled)), "{}", found.what);
     drain(&*transport, from_mut(&mut consumer)).await;
     server.called_again("xtrim", 2).await;
     assert_eq!(lost(&*transport).await, 16, "settled entries are trimmed, and not lost");
@@ -206,10 +206,10 @@ async fn a_stream_with_the_greatest_id_is_a_problem_until_it_is_mended() {
     let problem = async || consumer.settler.problem().map(|problem| problem.to_string()).unwrap_or_default();
     eventually(LIMIT, "it is a problem", async || problem().await.contains("the greatest id there is")).await;
     let findings = transport.inspect().await.unwrap();
-    let told = findings.iter().find(|finding| finding.what.contains("the greatest id there is")).unwrap();
-    assert_eq!(told.severity, Severity::Error);
+    let found = findings.iter().find(|finding| finding.what.contains("the greatest id there is")).unwrap();
+    assert_eq!(found.severity, Severity::Error);
     // What helps is what is said.
-    let commands = told.mend.split_once("unsettled: ").unwrap().1;
+    let commands = found.mend.split_once("unsettled: ").unwrap().1;
     for command in commands.split(", ") {
         server.ask::<redis::Value>(&command.split(' ').collect::<Vec<_>>()).await;
     }

@@ -13,7 +13,7 @@ pub struct RelayMetrics {
     lag_bytes: Known<Gauge>,
     lag_seconds: Known<Gauge<f64, AtomicU64>>,
     rows: Counter,
-    transactions: Counter,
+    transactions: Known<Counter>,
 }
 
 /// What is known of a relay at one moment.
@@ -25,8 +25,8 @@ pub struct RelayReading {
     pub lag_seconds: Option<f64>,
     /// Changes of rows that the broker has, since the process started.
     pub rows: u64,
-    /// Transactions that the broker has, since the process started.
-    pub transactions: u64,
+    /// Transactions that the broker has, since the process started; `None` where nobody says what belongs to one.
+    pub transactions: Option<u64>,
 }
 
 impl RelayMetrics {
@@ -36,7 +36,7 @@ impl RelayMetrics {
             lag_bytes: Known::new(&metrics.relay_lag_bytes, &labels),
             lag_seconds: Known::new(&metrics.relay_lag_seconds, &labels),
             rows: metrics.relay_rows.get_or_create_owned(&labels),
-            transactions: metrics.relay_transactions.get_or_create_owned(&labels),
+            transactions: Known::new(&metrics.relay_transactions, &labels),
         }
     }
 
@@ -51,7 +51,9 @@ impl RelayMetrics {
             None => self.lag_seconds.forget(),
         }
         self.rows.inc_by(reading.rows.saturating_sub(self.rows.get()));
-        self.transactions.inc_by(reading.transactions.saturating_sub(self.transactions.get()));
+        if let Some(transactions) = reading.transactions {
+            self.transactions.set(|counter| counter.inc_by(transactions.saturating_sub(counter.get())));
+        }
     }
 }
 
@@ -63,7 +65,7 @@ mod tests {
     fn what_is_not_known_is_absent() {
         let metrics = Metrics::new();
         let relay = metrics.relay("shop");
-        relay.show(&RelayReading { lag_bytes: Some(5), lag_seconds: Some(0.5), rows: 7, transactions: 2 });
+        relay.show(&RelayReading { lag_bytes: Some(5), lag_seconds: Some(0.5), rows: 7, transactions: Some(2) });
         let page = metrics.encode();
         for line in [
             "quash_relay_lag_bytes{relay=\"shop\"} 5",
@@ -73,7 +75,7 @@ mod tests {
         ] {
             assert!(page.contains(line), "{page}");
         }
-        relay.show(&RelayReading { rows: 9, transactions: 2, ..RelayReading::default() });
+        relay.show(&RelayReading { rows: 9, transactions: Some(2), ..RelayReading::default() });
         let page = metrics.encode();
         assert!(!page.contains("quash_relay_lag_bytes{") && !page.contains("quash_relay_lag_seconds{"), "{page}");
         assert!(page.contains("quash_relay_rows_total{relay=\"shop\"} 9"), "{page}");

@@ -91,7 +91,7 @@ def _document(body: str) -> dict[str, Any]:
     except ValueError as error:
         raise EventError(f"no JSON: {error}") from error
     if not isinstance(document, dict) or not document.keys() & {"entity", "events", "invalidate"}:
-        raise EventError("no native JSON of an event; `quash publish --outbox` relays the other formats")
+        raise EventError("no native JSON of an event; `quash relay` relays the other formats")
     return document
 
 

@@ -1,10 +1,11 @@
-//! Takes rows out of the outbox in transactions, over a connection that is made again when it broke.
+//! Takes rows out of the outbox in transactions.
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quash_relay::postgres::{Address, Encrypted};
+use quash_config::Finding;
+use quash_dispatch::config::Table;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -12,7 +13,9 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Connection, Error, IsolationLevel, Socket, Transaction};
 
-use super::layout::{CHANNEL, Table};
+use super::layout::CHANNEL;
+use crate::error::RelayError;
+use crate::postgres::{Address, Encrypted};
 
 /// How long the database may take to answer; past it the connection counts as broken.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
@@ -21,19 +24,13 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// forgets of a removal is published again, so that nobody needs to wait for its disk.
 const SETTINGS: &str = "set local idle_in_transaction_session_timeout = '5min'; set local synchronous_commit = off";
 
-/// The outbox of one database.
-pub(super) struct Database {
-    address: Address,
-    table: Table,
-    link: Option<Link>,
-    /// Rung when there may be rows, or when the connection broke.
-    bell: Arc<Notify>,
-}
-
-/// An open connection.
-struct Link {
+/// The outbox of one database, over a connection. Once that broke, every call fails.
+pub(super) struct Database<'a> {
     client: Client,
     driver: JoinHandle<()>,
+    table: &'a Table,
+    /// Rung when there may be rows, or when the connection broke.
+    bell: Arc<Notify>,
 }
 
 /// A row of the outbox.
@@ -44,6 +41,8 @@ pub(super) struct Row {
     pub(super) body: String,
     /// How many bytes were cut off.
     pub(super) cut: usize,
+    /// When it was written, in microseconds since 1970.
+    pub(super) written_us: i64,
 }
 
 /// Rows that nobody else takes meanwhile. Dropped, they are left as they were.
@@ -53,36 +52,30 @@ pub(super) struct Taken<'a> {
     table: &'a Table,
 }
 
-/// Why the database did not do what was asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum DatabaseError {
-    /// It cannot be reached or stopped answering: trying again can help.
-    #[error("cannot reach the database: {0}")]
-    Unreachable(String),
-    /// It answered with an error that stays until somebody changes something.
-    #[error("the database refused: {0}")]
-    Refused(String),
-}
-
-impl Database {
-    /// The outbox at an address; connects when rows are taken.
-    pub(super) fn new(address: Address, table: Table) -> Self {
-        Self { address, table, link: None, bell: Arc::default() }
+impl<'a> Database<'a> {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When the database cannot be reached or does not let the relay in.
+    pub(super) async fn open(address: &Address, table: &'a Table) -> Result<Self, RelayError> {
+        let connecting = answered(address.config.connect(address.tls.clone())).await;
+        let (client, connection) = connecting.map_err(|failure| failure.explained(""))?;
+        let bell = Arc::<Notify>::default();
+        let driver = tokio::spawn(drive(connection, Arc::clone(&bell)));
+        // Poolers may refuse to: then there are only the looks at intervals.
+        if let Err(error) = answered(client.batch_execute(&format!("listen {CHANNEL}"))).await {
+            tracing::debug!(error = %error.words(), "the database does not wake this relay");
+        }
+        Ok(Self { client, driver, table, bell })
     }
 
     /// Takes the oldest rows that nobody else has taken, and of each body little more than this many bytes.
     ///
     /// # Errors
-    /// When there is no connection, or it breaks.
-    pub(super) async fn take(&mut self, rows: u32, body_bytes: usize) -> Result<Taken<'_>, DatabaseError> {
-        if self.link.as_ref().is_none_or(|link| link.client.is_closed()) {
-            self.link = Some(Link::open(&self.address, self.bell.clone()).await?);
-        }
-        // It was just made where it was missing.
-        let Some(link) = &mut self.link else { return Err(DatabaseError::Unreachable("no connection".to_owned())) };
-        answered(take(&mut link.client, &self.table, rows, body_bytes))
-            .await
-            .map_err(|failure| failure.about(&self.table))
+    /// When the connection breaks, or the table is not what it should be.
+    pub(super) async fn take(&mut self, rows: u32, body_bytes: usize) -> Result<Taken<'_>, RelayError> {
+        let table = self.table;
+        answered(take(&mut self.client, table, rows, body_bytes)).await.map_err(|failure| failure.about(table))
     }
 
     /// Rings when there may be rows. Never, where the table has no trigger.
@@ -90,26 +83,17 @@ impl Database {
         self.bell.notified().await;
     }
 
-    /// Gives the connection up: what it is about is not known any more.
-    pub(super) fn disconnect(&mut self) {
-        self.link = None;
+    /// Says whether the relay may do what it must, and how many rows can never be published. Changes nothing.
+    ///
+    /// # Errors
+    /// When the connection breaks, or the table is not what it should be.
+    pub(super) async fn look(&mut self) -> Result<Vec<Finding>, RelayError> {
+        let table = self.table;
+        answered(look(&self.client, table)).await.map_err(|failure| failure.about(table))
     }
 }
 
-impl Link {
-    async fn open(address: &Address, bell: Arc<Notify>) -> Result<Self, DatabaseError> {
-        let connecting = answered(address.config.connect(address.tls.clone())).await;
-        let (client, connection) = connecting.map_err(|failure| failure.explained(""))?;
-        let driver = tokio::spawn(drive(connection, bell));
-        // Poolers may refuse to: then there are only the looks at intervals.
-        if let Err(error) = answered(client.batch_execute(&format!("listen {CHANNEL}"))).await {
-            tracing::debug!(error = %error.words(), "the database does not wake this relay");
-        }
-        Ok(Self { client, driver })
-    }
-}
-
-impl Drop for Link {
+impl Drop for Database<'_> {
     fn drop(&mut self) {
         self.driver.abort();
     }
@@ -128,8 +112,8 @@ async fn take<'a>(client: &'a mut Client, table: &'a Table, rows: u32, body_byte
     let transaction = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start().await?;
     transaction.batch_execute(SETTINGS).await?;
     let oldest = format!(
-        "select id, left(body, $2), octet_length(body) from {} where error = '' \
-         order by id limit $1 for update skip locked",
+        "select id, left(body, $2), octet_length(body), extract(epoch from created_at)::float8 \
+         from {} where error = '' order by id limit $1 for update skip locked",
         table.quoted()
     );
     let (rows, body_bytes) = (i64::from(rows), i32::try_from(body_bytes).unwrap_or(i32::MAX));
@@ -143,7 +127,35 @@ fn row(row: &tokio_postgres::Row) -> Result<Row, Error> {
     let length = usize::try_from(row.try_get::<_, i32>(2)?).unwrap_or_default();
     // In a database that is not in UTF-8 the length may be shorter than what came.
     let cut = length.saturating_sub(body.len());
-    Ok(Row { id: row.try_get(0)?, body, cut })
+    // Whoever writes a row may write any time, and none is too late or too early for a cast.
+    #[expect(clippy::cast_possible_truncation, reason = "a time past all integers is the last of them")]
+    let written_us = (row.try_get::<_, f64>(3)? * 1e6) as i64;
+    Ok(Row { id: row.try_get(0)?, body, cut, written_us })
+}
+
+async fn look(client: &Client, table: &Table) -> Result<Vec<Finding>, Error> {
+    let quoted = table.quoted();
+    let whole = client.query(&format!("select id, body, error, created_at from {quoted} limit 0"), &[]).await;
+    let may = |right: &str| format!("has_table_privilege('{quoted}', '{right}')");
+    let rights = client.query_one(&format!("select {}, {}", may("update"), may("delete")), &[]).await?;
+    whole?;
+    let mut findings = vec![Finding::ok(format!("outbox {table} is there"))];
+    if !rights.try_get::<_, bool>(0)? || !rights.try_get::<_, bool>(1)? {
+        let grant = format!("grant select, update, delete on {quoted} to current_user");
+        findings.push(Finding::error(format!("its rows cannot be removed from {table}"), grant));
+    }
+    let marked = format!("select count(*) from {quoted} where error <> ''");
+    let marked: i64 = client.query_one(&marked, &[]).await?.try_get(0)?;
+    if marked > 0 {
+        let rows = if marked == 1 { "1 row".to_owned() } else { format!("{marked} rows") };
+        findings.push(Finding::warning(
+            format!("{rows} of {table} can never be published"),
+            format!(
+                "select id, error from {quoted} where error <> ''; mend the body and set error = '', or delete the row"
+            ),
+        ));
+    }
+    Ok(findings)
 }
 
 impl Taken<'_> {
@@ -151,7 +163,7 @@ impl Taken<'_> {
     ///
     /// # Errors
     /// It is then not known whether it was done.
-    pub(super) async fn settle(self, remove: &[i64], refused: &[(i64, String)]) -> Result<(), DatabaseError> {
+    pub(super) async fn settle(self, remove: &[i64], refused: &[(i64, String)]) -> Result<(), RelayError> {
         let settled = answered(async {
             let table = self.table.quoted();
             let mark = format!("update {table} set error = $2 where id = $1");
@@ -190,7 +202,7 @@ impl Failure {
         }
     }
 
-    fn about(self, table: &Table) -> DatabaseError {
+    fn about(self, table: &Table) -> RelayError {
         let help = match self.code() {
             Some("42P01") => format!("; `quash schema outbox` prints the SQL that makes {table}"),
             Some("42501") => format!("; the relay needs SELECT, UPDATE and DELETE on {table}"),
@@ -200,11 +212,11 @@ impl Failure {
         self.explained(&help)
     }
 
-    fn explained(self, help: &str) -> DatabaseError {
+    fn explained(self, help: &str) -> RelayError {
         let words = format!("{}{help}", self.words());
         match self.is_refusal() {
-            true => DatabaseError::Refused(words),
-            false => DatabaseError::Unreachable(words),
+            true => RelayError::Refused(words),
+            false => RelayError::Unreachable(words),
         }
     }
 
