@@ -27,16 +27,15 @@ struct Seen {
     by: (u64, Option<String>, Option<String>, String),
     /// The last message's number, before and after the consumer was asked.
     last: (u64, u64),
-    /// How many messages the stream had, likewise.
-    messages: (u64, u64),
+    /// How many messages the stream has.
+    messages: u64,
     /// How many of them were never handed out.
     pending: u64,
-    /// How many were handed out and are not settled.
-    unsettled: u64,
     /// How many deliveries there were, those that came again included.
     deliveries: u64,
-    /// Whether the stream keeps nothing that is settled.
-    work_queue: bool,
+    /// The last message that was handed out for the first time. Between two looks as many were, at most, as there are numbers
+    /// between theirs.
+    reached: u64,
     /// Whether others publish to the stream what is not for this consumer.
     filtered: bool,
 }
@@ -44,12 +43,12 @@ struct Seen {
 /// Looks every few seconds until the consumer ends.
 pub(super) async fn watch(consuming: Arc<Consuming>) {
     let mut stop = consuming.stop.subscribe();
-    let (mut before, mut ahead) = (None, 0);
+    let mut before = None;
     loop {
         match look(&consuming.shared).await {
             Ok(seen) => {
                 if let (Some(before), Some(seen)) = (&before, &seen) {
-                    report(&consuming.shared, lost(before, seen, &mut ahead));
+                    report(&consuming.shared, lost(before, seen));
                 }
                 before = seen;
             }
@@ -85,37 +84,26 @@ impl Seen {
         Self {
             by: (connection, leader(after.cluster), leader(consumer.cluster), consumer.created),
             last: (before.state.last_seq, after.state.last_seq),
-            messages: (before.state.messages, after.state.messages),
+            messages: after.state.messages,
             pending: consumer.num_pending,
-            unsettled: consumer.num_ack_pending,
-            work_queue: after.config.retention == "workqueue",
             deliveries: consumer.delivered.consumer_seq,
+            reached: consumer.delivered.stream_seq,
             filtered: !consumer.config.filter_subject.is_empty(),
         }
     }
 }
 
-/// How many messages at least were neither handed out nor are waiting. Never more than left the stream. A consumer may count a
-/// single message that was removed as waiting until it comes to it: so many are counted `ahead` of it.
-fn lost(before: &Seen, now: &Seen, ahead: &mut u64) -> u64 {
+/// How many messages at least were neither handed out nor are waiting. Never more than left the stream.
+fn lost(before: &Seen, now: &Seen) -> u64 {
     if before.by != now.by {
-        *ahead = 0;
         return 0;
     }
     let published = if now.filtered { 0 } else { now.last.0.saturating_sub(before.last.1) };
-    let Some(handed_out) = now.deliveries.checked_sub(before.deliveries) else { return 0 };
+    let Some(deliveries) = now.deliveries.checked_sub(before.deliveries) else { return 0 };
+    let handed_out = deliveries.min(now.reached.saturating_sub(before.reached));
     let gone = (before.pending + published).saturating_sub(now.pending.saturating_add(handed_out));
-    let left = (before.messages.1 + now.last.1.saturating_sub(before.last.1)).saturating_sub(now.messages.1);
-    let counted = (*ahead).min(gone);
-    *ahead -= counted;
-    // From before the one count to after the other, nothing was handed out and nothing settled: others removed what left.
-    let quiet = handed_out == 0 && before.unsettled == now.unsettled && now.work_queue && !now.filtered;
-    if gone == 0 && quiet {
-        let removed = (before.messages.1 + published).saturating_sub(now.messages.0);
-        *ahead += removed;
-        return removed;
-    }
-    (gone - counted).min(left)
+    let left = (before.messages + now.last.1.saturating_sub(before.last.1)).saturating_sub(now.messages);
+    gone.min(left)
 }
 
 #[cfg(test)]
@@ -124,17 +112,8 @@ mod tests {
 
     fn seen(last: u64, messages: u64, pending: u64, deliveries: u64) -> Seen {
         let by = (1, None, None, "t".to_owned());
-        let unsettled = messages.saturating_sub(pending);
-        Seen {
-            by,
-            last: (last, last),
-            messages: (messages, messages),
-            pending,
-            unsettled,
-            deliveries,
-            work_queue: true,
-            filtered: false,
-        }
+        let reached = last - pending;
+        Seen { by, last: (last, last), messages, pending, deliveries, reached, filtered: false }
     }
 
     #[test]
@@ -151,40 +130,33 @@ mod tests {
             (seen(100, 0, 0, 200), 40),
             (seen(100, 0, 0, 230), 10),
             (seen(130, 10, 0, 200), 70),
-            // A consumer that only lost its shared: nothing left the stream.
+            // A consumer that only lost its way: nothing left the stream.
             (seen(100, 50, 0, 200), 0),
             // A consumer that was made anew counts from the beginning.
             (seen(100, 0, 0, 5), 0),
         ];
         for (now, expected) in cases {
-            assert_eq!(lost(&before, &now, &mut 0), expected, "{now:?}");
+            assert_eq!(lost(&before, &now), expected, "{now:?}");
         }
     }
 
     #[test]
-    fn a_removed_message_counts_once_although_the_consumer_waits_for_it() {
+    fn what_comes_again_hides_nothing() {
         let before = seen(100, 50, 40, 200);
-        let mut ahead = 0;
-        let removed = Seen { messages: (49, 49), ..before.clone() };
-        assert_eq!(lost(&before, &removed, &mut ahead), 1);
-        assert_eq!(lost(&removed, &removed, &mut ahead), 0);
-        // Half of them later it comes to the hole; all are settled.
-        let passed = seen(100, 20, 20, 219);
-        assert_eq!((lost(&removed, &passed, &mut ahead), ahead), (0, 0));
-        assert_eq!(lost(&passed, &seen(100, 0, 0, 239), &mut ahead), 0);
+        assert_eq!(lost(&before, &Seen { messages: 49, pending: 39, deliveries: 208, ..before.clone() }), 1);
     }
 
     #[test]
     fn looks_at_different_servers_are_not_compared() {
         let before = seen(100, 50, 40, 200);
         let other = Seen { by: (2, None, None, "t".to_owned()), ..seen(100, 0, 0, 200) };
-        assert_eq!(lost(&before, &other, &mut 0), 0);
+        assert_eq!(lost(&before, &other), 0);
     }
 
     #[test]
     fn what_others_publish_to_the_stream_is_nothing_that_this_consumer_waits_for() {
         let before = Seen { filtered: true, ..seen(100, 50, 40, 200) };
-        assert_eq!(lost(&before, &Seen { filtered: true, ..seen(500, 450, 40, 200) }, &mut 0), 0);
-        assert_eq!(lost(&before, &Seen { filtered: true, ..seen(500, 410, 0, 200) }, &mut 0), 40);
+        assert_eq!(lost(&before, &Seen { filtered: true, ..seen(500, 450, 40, 200) }), 0);
+        assert_eq!(lost(&before, &Seen { filtered: true, ..seen(500, 410, 0, 200) }), 40);
     }
 }
