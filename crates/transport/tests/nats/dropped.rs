@@ -71,14 +71,6 @@ async fn what_is_purged_before_it_is_handed_out_is_reported_as_lost() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_removed_before_it_is_handed_out_is_reported_as_lost() {
-    let server = Server::start().await;
-    let (transport, _consumer, operator) = backlog(&server).await;
-    operator.stream().await.delete_message(100).await.unwrap();
-    until_lost(&*transport, 1).await;
-}
-
-#[tokio::test]
 async fn what_a_limit_drops_that_somebody_set_meanwhile_is_reported_as_lost() {
     let server = Server::start().await;
     let (transport, _consumer, operator) = backlog(&server).await;
