@@ -5,6 +5,15 @@
 -- compared; and a single deletion makes it guess, so a look after which one may have been passed over only begins anew.
 -- What was seen is kept at the server: whoever looks first counts, and what happens while nobody looks is counted later.
 local function dropped(key, seen, group)
+  local field = 'state/' .. group['name']
+  local known = redis.pcall('HGET', seen, field)
+  local before = type(known) == 'string' and cjson.decode(known)
+  -- What tells more hands out whole entries, which may be large: it is asked only where something has changed.
+  local lag, delivered = group['lag'], group['last-delivered-id']
+  if before and lag and before.lag == lag and before.delivered == delivered
+      and before.length == redis.call('XLEN', key) then
+    return 0, before.last
+  end
   local info = redis.pcall('INFO', 'server')
   local run = type(info) == 'string' and string.match(info, 'run_id:(%x+)')
   local stream = redis.pcall('XINFO', 'STREAM', key)
@@ -13,14 +22,11 @@ local function dropped(key, seen, group)
   local added, length = stream['entries-added'], stream['length']
   -- Servers before version 7 do not count.
   if not added then return 0, stream['last-generated-id'] end
-  local read, delivered, deleted = group['entries-read'], group['last-delivered-id'], stream['max-deleted-entry-id']
+  local read, deleted = group['entries-read'], stream['max-deleted-entry-id']
   local first = stream['recorded-first-entry-id']
   local unread = length == 0 or less(parse(delivered), parse(first))
   local ahead = less(parse(delivered), parse(deleted))
 
-  local field = 'state/' .. group['name']
-  local known = redis.pcall('HGET', seen, field)
-  local before = type(known) == 'string' and cjson.decode(known)
   local same = before and before.run == run
   local count, missing = 0, nil
   if same and (before.deleted == deleted or ahead) then missing = before.missing end
@@ -36,7 +42,7 @@ local function dropped(key, seen, group)
   if not read then missing = 0 elseif unread then missing = added - read - length end
   count = math.max(0, count)
   local now = cjson.encode({run = run, added = added, length = length, delivered = delivered, deleted = deleted,
-    unread = unread, missing = missing})
+    unread = unread, missing = missing, lag = lag or nil, last = stream['last-generated-id']})
   if now == known then return 0, stream['last-generated-id'] end
   -- What cannot be kept would be counted again at the next look: a full server takes nothing.
   local kept = redis.pcall('HSET', seen, field, now)
