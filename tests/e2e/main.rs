@@ -14,6 +14,7 @@ mod check;
 mod cli;
 mod cloud_events;
 mod commands;
+mod denied;
 mod dispatch;
 mod dlq;
 mod example;

@@ -72,7 +72,7 @@ async fn a_refused_kind_of_action_is_one_group_and_ends_by_a_replay(kind: Kind) 
     let groups = site.get("/api/v1/groups?fresh=1").await;
     let known = groups["sources"][0]["groups"].as_array().unwrap();
     assert_eq!((known.len(), &known[0]["count"]), (1, &json!(150)), "{groups}");
-    assert_eq!(known[0]["cure"], "the target refused every attempt: mend what it says, then replay");
+    assert_eq!(known[0]["cure"], "give this user the rights that docs/brokers.md and docs/targets.md list");
     let filter = known[0]["filter"].as_str().unwrap();
 
     let viewer = Site { token: "t-bob", ..site };

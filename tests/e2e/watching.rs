@@ -1,8 +1,10 @@
 //! Proves that who watches a worker sees what waits, how old it is, and what cut a worker off.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use futures_util::FutureExt;
 use quash_e2e::{Broker, ChaosProxy, Kind, Quash, Queue, RedisServer, Worker, eventually};
+use tokio::sync::Notify;
 
 use crate::scene::{LIMIT, PRODUCT, Scene, TWICE, bodies, config, gone, on_every_broker, products, updates};
 
@@ -124,4 +126,44 @@ async fn shows(worker: &Worker, name: &str, is: impl Fn(f64) -> bool) -> bool {
     let series = format!("{name}{{{SOURCE}}} ");
     let value = page.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok());
     value.is_some_and(is)
+}
+
+/// How often six workers are asked whether they are ready.
+const POLLS: usize = 1000;
+
+/// How often the letters are listed meanwhile; the workers look at them several times in that time.
+const LISTINGS: usize = 7;
+
+#[tokio::test]
+async fn six_workers_stay_ready_while_letters_are_there_and_those_are_listed_at_once() {
+    let (scene, _) = crate::dlq::with_letters(Kind::Amqp, 10).await;
+    let mut workers = Vec::new();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        workers.push(scene.quash.worker(name).await);
+    }
+    let listed = Notify::new();
+    let polling = async {
+        let (mut polls, mut listing) = (0, true);
+        while listing || polls < POLLS {
+            let admin = workers[polls % workers.len()].admin();
+            let answer = quash_e2e::get(admin, "/readyz").await.unwrap();
+            assert_eq!(answer.status, 200, "poll {polls}: {}", answer.body);
+            polls += 1;
+            listing = listing && listed.notified().now_or_never().is_none();
+        }
+    };
+    let listing = async {
+        let mut took = Vec::new();
+        for _ in 0..LISTINGS {
+            let started = Instant::now();
+            let letters = scene.quash.run(&["dlq", "ls", "-o", "json"]).await.done().json();
+            took.push(started.elapsed());
+            assert_eq!(letters["letters"].as_array().map(Vec::len), Some(10), "{letters}");
+        }
+        listed.notify_one();
+        took.sort();
+        took
+    };
+    let ((), took) = tokio::join!(polling, listing);
+    assert!(took[LISTINGS / 2] < Duration::from_secs(1), "{took:?}");
 }

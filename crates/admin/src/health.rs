@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::desk::Desk;
+use quash_worker::hint;
 
 /// The body of `/readyz`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,12 +26,18 @@ pub struct Health {
 struct SourceHealth {
     name: String,
     connected: bool,
+    /// What mends it, where that is known. Never the words of a server: everybody may ask for this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cure: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct LaneHealth {
     target: String,
     open: bool,
+    /// As of a source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cure: Option<String>,
 }
 
 impl Health {
@@ -42,11 +49,19 @@ impl Health {
         };
         let snapshot = view.snapshot();
         let sources = view.sources.iter();
-        let sources =
-            sources.map(|source| SourceHealth { name: source.name.clone(), connected: source.metrics.is_connected() });
+        let sources = sources.map(|source| SourceHealth {
+            name: source.name.clone(),
+            connected: source.metrics.is_connected(),
+            cure: source.metrics.cure().map(str::to_owned),
+        });
         let sources: Vec<_> = sources.collect();
         let lanes = snapshot.rules.targets().iter().zip(&snapshot.lanes);
-        let lanes = lanes.map(|(target, lane)| LaneHealth { target: target.clone(), open: lane.is_open() }).collect();
+        let lanes = lanes.map(|(target, lane)| {
+            let away = lane.away();
+            let cure = away.as_ref().map(|(error, _)| hint::mend(error)).filter(|cure| !cure.is_empty());
+            LaneHealth { target: target.clone(), open: away.is_some(), cure: cure.map(str::to_owned) }
+        });
+        let lanes: Vec<_> = lanes.collect();
         let draining = view.stop.is_draining();
         let ready = !draining && sources.iter().all(|source| source.connected) && snapshot.is_reachable();
         Self { ready, draining, sources, lanes }
@@ -85,12 +100,17 @@ impl fmt::Display for Health {
         let draining = self.draining.then(|| "draining".to_owned());
         let sources = self.sources.iter().map(|source| {
             let is = if source.connected { "is connected" } else { "is not connected" };
-            format!("source {} {is}", source.name)
+            format!("source {} {is}{}", source.name, behind(source.cure.as_deref()))
         });
         let lanes = self.lanes.iter().map(|lane| {
             let is = if lane.open { "cannot be reached" } else { "can be reached" };
-            format!("target {} {is}", lane.target)
+            format!("target {} {is}{}", lane.target, behind(lane.cure.as_deref()))
         });
         f.write_str(&draining.into_iter().chain(sources).chain(lanes).collect::<Vec<_>>().join(", "))
     }
+}
+
+/// What mends it, in brackets behind what is wrong.
+fn behind(cure: Option<&str>) -> String {
+    cure.map_or_else(String::new, |cure| format!(" ({cure})"))
 }

@@ -7,8 +7,9 @@ use std::io::{self, IsTerminal, Write};
 use quash_config::{LoadError, ProcessEnvironment};
 use quash_transport::TransportError;
 
+use super::Output;
 use super::output::{Paint, escape_for_terminal, escape_json, wants_colour};
-use super::{Output, hint};
+use quash_worker::hint;
 
 /// How a command ended well enough to say so; the codes are API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

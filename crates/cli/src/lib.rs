@@ -23,7 +23,6 @@ pub mod verify;
 mod absence;
 pub mod error;
 mod format;
-mod hint;
 
 pub mod help;
 mod logging;

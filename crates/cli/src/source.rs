@@ -6,8 +6,9 @@ use quash_config::{Problem, nearest};
 use quash_core::event::Format;
 use quash_transport::{Transport, TransportError};
 
-use super::{CliError, hint};
+use super::CliError;
 use quash_dispatch::config::{Config, address, is_encrypted};
+use quash_worker::hint;
 
 /// A source, not connected yet.
 pub(super) struct Source {

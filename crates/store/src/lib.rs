@@ -254,9 +254,16 @@ pub struct Identity(pub String);
 #[non_exhaustive]
 pub enum StoreError {
     /// It cannot be reached, or stopped answering in time.
-    #[error("cannot reach the cache: {0}")]
+    #[error("{}", unreachable(.0))]
     Unreachable(String),
     /// It answered with an error to a request that is not an action.
     #[error("the cache refused: {0}")]
     Refused(String),
+}
+
+/// Who is not let in reaches the cache all the same.
+fn unreachable(why: &str) -> String {
+    let denied = ["NOAUTH", "WRONGPASS", "invalid username-password"].iter().any(|word| why.contains(word));
+    let what = if denied { "the cache does not let this user in" } else { "cannot reach the cache" };
+    format!("{what}: {why}")
 }

@@ -19,9 +19,10 @@ use quash_core::action::Action;
 use quash_core::plan::{RequestId, Share};
 use quash_store::execute::Bounds;
 use quash_store::report::{ActionFailure, Outcome};
-use quash_store::{Store, TargetConfig, TargetOptions};
+use quash_store::{Store, StoreError, TargetConfig, TargetOptions};
 use tokio::time::Instant;
 
+use crate::hint;
 use crate::metrics::TargetMetrics;
 use breaker::Breaker;
 use history::History;
@@ -161,6 +162,15 @@ impl Lane {
         if let Some(pace) = self.breaker.open(error) {
             self.metrics.opened(error);
             tokio::spawn(watch::probe(Arc::downgrade(self), pace));
+        }
+    }
+
+    /// The connection that broke was the first to be heard of; why no other is made may be something that a person mends.
+    fn still_open(&self, error: &str) {
+        let before = self.away().map(|(error, _)| hint::mend(&error));
+        if !hint::mend(error).is_empty() && before != Some(hint::mend(error)) {
+            self.breaker.explain(error);
+            self.metrics.opened(&StoreError::Unreachable(error.to_owned()).to_string());
         }
     }
 

@@ -22,6 +22,9 @@ pub mod snapshot;
 pub mod source;
 pub mod text;
 
+// What errors of servers mean, and what mends them.
+pub mod hint;
+
 // What others see of it while it runs.
 pub mod view;
 

@@ -6,7 +6,6 @@ use askama::Template;
 use axum::extract::{Path, State};
 use quash_delivery::record::Reason;
 use quash_worker::dead_letter::groups::Group;
-use quash_worker::dead_letter::letter::advice;
 use quash_worker::dead_letter::{About, Letter};
 use quash_worker::text::{ago, shell_quote, thousands, time};
 
@@ -109,7 +108,7 @@ impl GroupShown {
                 (Some(oldest), Some(newest)) => format!("first {} ago, last {} ago", since(oldest), since(newest)),
                 _ => "nobody knows since when".to_owned(),
             },
-            cure: group.cause.reason.as_deref().and_then(advice),
+            cure: group.cause.cure(),
             list: link("/letters", &query),
             example: letter_link(&source.name, &group.example.0, &[("filter", &filter)]),
             replay: link("/replay", &query),

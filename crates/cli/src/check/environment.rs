@@ -17,9 +17,9 @@ use serde::Serialize;
 
 use super::entries::entries;
 use super::one_server::one_server;
-use crate::hint;
 use crate::output::{Paint, escape_for_terminal};
 use quash_dispatch::config::{Config, SourceConfig, address, is_encrypted};
+use quash_worker::hint;
 
 /// How long an inspection may take: longer than any driver's own limit for connecting.
 const INSPECTION_MAX: Duration = Duration::from_secs(20);

@@ -118,6 +118,9 @@ impl Desk<'_> {
         let filter = shell_quote(&group.cause.filter());
         writeln!(self.out, "{}  {}", paint.bold(&escape_for_terminal(&title)), paint.dim(&ages(group, self.now_ms)))?;
         self.say(&format!("  {}", group.cause.error.as_deref().unwrap_or("no error is known")))?;
+        if let Some(cure) = group.cause.cure() {
+            self.say(&format!("  {cure}"))?;
+        }
         self.say(&format!("  quash dlq ls{} --filter {filter}", self.hint))?;
         self.say(&format!("  quash dlq show{} {}", self.hint, group.example.0))?;
         self.say(&format!("  quash dlq replay{} --filter {filter}", self.hint))?;

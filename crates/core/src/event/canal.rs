@@ -106,7 +106,7 @@ mod tests {
         check(&one("TRUNCATE", true), Format::Canal, [of(Op::Truncate)]);
         check(&one("ALTER", true), Format::Canal, []);
         check(&one("TIDB_WATERMARK", false), Format::Canal, []);
-        check_malformed(&one("REPLACE", false), Format::Auto, "Canal event: unknown `type` `REPLACE`");
+        check_malformed(&one("REPLACE", false), Format::Auto, "Canal event: unknown `type` 'REPLACE'");
         let no_rows = one("INSERT", false).replace(r#"[{"id":"1"}]"#, "null");
         check_malformed(&no_rows, Format::Auto, "Canal event: `data` is no list of rows");
     }

@@ -117,7 +117,7 @@ mod tests {
             check(&body, Format::Maxwell, []);
         }
         let other = r#"{"database":"test","table":"e","type":"upsert"}"#;
-        check_malformed(other, Format::Auto, "Maxwell event: unknown `type` `upsert`, expected insert");
+        check_malformed(other, Format::Auto, "Maxwell event: unknown `type` 'upsert', expected insert");
         check_malformed(r#"{"database":"test","table":"e","type":"insert"}"#, Format::Auto, "Maxwell event: no `data`");
         check_malformed("{}", Format::Maxwell, "Maxwell event: no `type`");
         check_malformed("[]", Format::Maxwell, "expected an object");

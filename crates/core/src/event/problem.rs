@@ -23,9 +23,9 @@ pub(super) fn within(element: impl std::fmt::Display) -> impl FnOnce(DecodeError
     }
 }
 
-/// Text of a payload in backquotes, escaped and cut.
+/// Text of a payload in single quotes, escaped and cut. Backquotes are for names of ours: letters are grouped by them.
 pub(crate) fn quoted(text: &str) -> String {
-    format!("`{}`", escaped(text, QUOTED_MAX))
+    format!("'{}'", escaped(text, QUOTED_MAX))
 }
 
 /// What a value is, with its content where that helps.
@@ -50,7 +50,7 @@ pub(crate) fn float(number: f64) -> String {
 /// What the parser says, with the bytes around the place.
 pub(super) fn json(error: &serde_json::Error, text: &str) -> DecodeError {
     let at = offset(text, error.line(), error.column());
-    malformed(format!("not valid JSON: {error}, near `{}`", around(text, at)))
+    malformed(format!("not valid JSON: {error}, near '{}'", around(text, at)))
 }
 
 /// Bytes that are not UTF-8.
@@ -77,10 +77,10 @@ fn escaped(text: &str, max: usize) -> String {
     let mut out = String::new();
     for character in text.chars() {
         let length = out.len();
-        // Quotes stay as they are: the text stands between backquotes.
+        // Double quotes stay as they are: the text stands between single ones.
         match character {
-            '"' | '\'' => out.push(character),
-            '`' => out.push('\''),
+            '"' => out.push(character),
+            '\'' => out.push('`'),
             other => write!(out, "{}", other.escape_debug()).unwrap_or_default(),
         }
         if out.chars().count() > max {
@@ -99,10 +99,10 @@ mod tests {
     #[test]
     fn quoted_text_is_bounded_and_has_no_control_characters() {
         let cases = [
-            ("plain \"é\"", "`plain \"é\"`".to_owned()),
-            ("a\u{1b}[2J\n\0", "`a\\u{1b}[2J\\n\\0`".to_owned()),
-            ("\u{202e}gpj", "`\\u{202e}gpj`".to_owned()),
-            ("`rm`", "`'rm'`".to_owned()),
+            ("plain \"é\"", "'plain \"é\"'".to_owned()),
+            ("a\u{1b}[2J\n\0", "'a\\u{1b}[2J\\n\\0'".to_owned()),
+            ("\u{202e}gpj", "'\\u{202e}gpj'".to_owned()),
+            ("'rm'", "'`rm`'".to_owned()),
         ];
         for (text, expected) in cases {
             assert_eq!(quoted(text), expected);

@@ -88,7 +88,7 @@ mod tests {
         let updated = Event { before, after: record(), changed: Some(vec!["status".into()]), ..of(Op::Update) };
         check(&message("update", r#"{"status":"pending"}"#), Format::Sequin, [updated]);
         check(&message("delete", "null"), Format::Sequin, [Event { before: record(), ..of(Op::Delete) }]);
-        check_malformed(&message("merge", "null"), Format::Auto, "Sequin event: unknown `action` `merge`");
+        check_malformed(&message("merge", "null"), Format::Auto, "Sequin event: unknown `action` 'merge'");
         check_malformed(r#"{"action":"insert","record":{},"metadata":{}}"#, Format::Auto, "no `metadata.table_name`");
     }
 }

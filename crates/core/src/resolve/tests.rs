@@ -367,17 +367,17 @@ fn commands_invalidate_by_name() {
     check(
         &rules,
         command(json!({"key": "k", "target": "mian"})),
-        &["refused: no target is called `mian`; did you mean `main`?"],
+        &["refused: no target is called 'mian'; did you mean `main`?"],
     );
     check(
         &rules,
         command(json!({"cache": "cc", "args": {}})),
-        &["refused: no cache is called `cc`; did you mean `c`?"],
+        &["refused: no cache is called 'cc'; did you mean `c`?"],
     );
     check(
         &rules,
         command(json!({"cache": "c", "args": {"ID": 1}})),
-        &["refused: cache c: it has no argument `ID`, its arguments are: id, page"],
+        &["refused: cache c: it has no argument 'ID', its arguments are: id, page"],
     );
 }
 

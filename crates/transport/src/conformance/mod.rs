@@ -14,7 +14,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use self::tools::eventually;
-#[doc(hidden)]
 pub use self::{flow::*, letters::*, retries::*, sharing::*, whole::*};
 use super::Transport;
 
@@ -55,6 +54,7 @@ macro_rules! transport_conformance {
             backlog_counts
             batches_are_bounded
             concurrent_consumers_share_without_doubling
+            consumers_of_one_name_lose_nothing_and_hold_up_nothing
             nothing_is_lost_in_random_histories
             prepare_may_be_repeated
             publish_then_receive_keeps_bytes_and_headers

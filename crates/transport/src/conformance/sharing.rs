@@ -1,10 +1,12 @@
 //! Promises: consumers share what there is, and take over from one another.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Harness;
 use super::tools::{
-    LIMIT, ack, consume, dead, holding, later, message, numbered, ok, payloads, receive, receive_many, set_of, settle,
+    LIMIT, ack, consume, dead, eventually, holding, later, message, numbered, ok, payloads, receive, receive_many, set_of, settle,
 };
 use crate::{Consumer, Delivery, SUSPECT_AFTER, Verdict};
 
@@ -12,14 +14,14 @@ use crate::{Consumer, Delivery, SUSPECT_AFTER, Verdict};
 pub async fn concurrent_consumers_share_without_doubling(harness: &dyn Harness) {
     let messages = numbered(0..2000);
     let transport = holding(harness, &messages).await;
-    let received = std::sync::Mutex::new(Vec::new());
+    let received = Mutex::new(Vec::new());
     let done = tokio::sync::Notify::new();
     let consuming = ["a", "b", "c", "d"].map(|name| async {
         let mut consumer = consume(&*transport, name, 16).await;
         loop {
             let batch = ok(consumer.receiver.receive().await, "receive");
             ack(&consumer, &batch).await;
-            let mut received = received.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut received = received.lock().unwrap_or_else(PoisonError::into_inner);
             received.extend(payloads(&batch));
             if received.len() >= messages.len() {
                 done.notify_one();
@@ -35,7 +37,7 @@ pub async fn concurrent_consumers_share_without_doubling(harness: &dyn Harness) 
         }
     };
     assert!(tokio::time::timeout(LIMIT, shared).await.is_ok(), "messages are missing after {LIMIT:?}");
-    let received = std::mem::take(&mut *received.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    let received = std::mem::take(&mut *received.lock().unwrap_or_else(PoisonError::into_inner));
     assert_eq!(received.len(), messages.len(), "a message came twice");
     assert_eq!(received.into_iter().collect::<std::collections::BTreeSet<_>>(), set_of(&messages));
 }
@@ -142,4 +144,54 @@ fn verdict(kind: usize, delivery: &Delivery) -> Verdict {
         2 => later(delivery, Duration::ZERO),
         _ => dead(delivery),
     }
+}
+
+/// Two consumers of two processes get everything between them under one name, while a third one of that name comes, takes a
+/// batch and dies. Only what somebody had in hand then, or fetched ahead, comes twice.
+pub async fn consumers_of_one_name_lose_nothing_and_hold_up_nothing(harness: &dyn Harness) {
+    let messages = numbered(0..1000);
+    let transport = holding(harness, &messages).await;
+    let received = Mutex::new(Vec::new());
+    let done = tokio::sync::Notify::new();
+    let consuming = [(), ()].map(|()| async {
+        let transport = harness.transport();
+        let mut consumer = consume(&*transport, "same", 8).await;
+        loop {
+            let batch = ok(consumer.receiver.receive().await, "receive");
+            ack(&consumer, &batch).await;
+            let mut received = received.lock().unwrap_or_else(PoisonError::into_inner);
+            received.extend(payloads(&batch));
+            if received.iter().collect::<BTreeSet<_>>().len() == messages.len() {
+                done.notify_one();
+            }
+        }
+    });
+    let [one, other] = consuming;
+    let dying = async {
+        let transport = harness.transport();
+        let mut consumer = consume(&*transport, "same", 8).await;
+        receive(&mut consumer).await;
+        drop(consumer);
+        std::future::pending::<()>().await;
+    };
+    let shared = async {
+        let all = async { tokio::join!(one, other, dying) };
+        tokio::select! {
+            _ = all => {}
+            () = async {
+                done.notified().await;
+                eventually(LIMIT, "nothing is left", async || {
+                    let backlog = ok(transport.backlog().await, "backlog");
+                    backlog.ready + backlog.unsettled + backlog.delayed == 0
+                })
+                .await;
+            } => {}
+        }
+    };
+    assert!(tokio::time::timeout(2 * LIMIT, shared).await.is_ok(), "messages are missing after {:?}", 2 * LIMIT);
+    let received = std::mem::take(&mut *received.lock().unwrap_or_else(PoisonError::into_inner));
+    let twice = received.len() - messages.len();
+    assert!(twice <= messages.len() / 4, "{twice} came twice");
+    assert_eq!(received.into_iter().collect::<BTreeSet<_>>(), set_of(&messages));
+    assert_eq!(ok(transport.backlog().await, "backlog").lost, 0);
 }

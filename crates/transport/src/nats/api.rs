@@ -52,6 +52,16 @@ pub(super) struct PubAck {
 pub(super) struct StreamInfo {
     pub(super) config: StreamConfig,
     pub(super) state: StreamState,
+    #[serde(default)]
+    pub(super) cluster: Option<Cluster>,
+}
+
+/// Where a stream or consumer is kept, if that is a cluster.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct Cluster {
+    /// The server that answers for it.
+    #[serde(default)]
+    pub(super) leader: Option<String>,
 }
 
 /// How a stream is set up. Numbers below zero are no limit.
@@ -112,6 +122,8 @@ pub(super) struct ConsumerInfo {
     pub(super) num_pending: u64,
     /// Handed out and not settled.
     pub(super) num_ack_pending: u64,
+    #[serde(default)]
+    pub(super) cluster: Option<Cluster>,
 }
 
 /// How far a consumer has come.
@@ -119,6 +131,9 @@ pub(super) struct ConsumerInfo {
 pub(super) struct Delivered {
     /// The number of a message in its stream.
     pub(super) stream_seq: u64,
+    /// How many deliveries there were up to it, those that came again included.
+    #[serde(default)]
+    pub(super) consumer_seq: u64,
 }
 
 /// How a consumer is set up.

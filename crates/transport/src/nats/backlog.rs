@@ -28,7 +28,7 @@ pub(super) async fn backlog(shared: &Shared) -> Result<Backlog, TransportError> 
         ready: work.ready + suspects.ready,
         unsettled: work.unsettled + suspects.unsettled + due,
         delayed: parked_all - due,
-        lost: 0,
+        lost: shared.lost.load(Ordering::Relaxed),
     })
 }
 

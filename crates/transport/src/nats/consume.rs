@@ -15,7 +15,7 @@ use super::fetch::Fetcher;
 use super::held::Held;
 use super::settle::{self, Settling};
 use super::topology::{self, Lane};
-use super::{Shared, stranded, suspects, unreadable, upkeep};
+use super::{Shared, dropped, stranded, suspects, unreadable, upkeep};
 use crate::{ConsumeOptions, Consumer, Delivery, Receiver, TransportError};
 
 /// How long a consumer that ends waits for what is still going on.
@@ -145,6 +145,7 @@ pub(super) async fn start(shared: Arc<Shared>, options: &ConsumeOptions) -> Resu
     }
     parts.spawn(suspects::move_aside(Arc::clone(&consuming), suspected));
     parts.spawn(stranded::watch(Arc::clone(&consuming)));
+    parts.spawn(dropped::watch(Arc::clone(&consuming)));
     parts.spawn(unreadable::watch(Arc::clone(&consuming)));
     // Not one of the parts: what was received is kept until it is settled, after receiving has ended too.
     tokio::spawn(upkeep::keep_held(Arc::clone(&consuming)));

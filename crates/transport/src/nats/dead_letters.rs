@@ -1,5 +1,7 @@
-//! Keeps dead letters in a stream of their own, where each is read and removed by its number, both at the stream's leader:
-//! replicas were seen to number differently after a leader had been cut off.
+//! Keeps dead letters in a stream of their own, where each is read and removed by its number, both at the stream's leader.
+//!
+//! Replicas were seen to number differently after a leader had been cut off, so that after a change of leaders a number may
+//! stand for another letter. So a letter's name also has a mark of what it holds, which is compared before it is removed.
 
 use std::sync::Arc;
 
@@ -37,9 +39,26 @@ impl DeadStream {
         stored::first_from(&self.shared, &self.shared.names.dead_stream, sequence, &self.shared.names.dead).await
     }
 
-    async fn remove_one(&self, id: &LetterId) -> Result<u64, TransportError> {
-        let Ok(sequence) = id.0.parse::<u64>() else { return Ok(0) };
+    /// The letter of this name, if it is there; an error if another one has its number.
+    async fn named(&self, name: Name) -> Result<Option<Stored>, TransportError> {
         let stream = &self.shared.names.dead_stream;
+        let found = stored::exact(&self.shared, stream, name.sequence).await?;
+        match found.as_ref().map(Stored::mark) {
+            Some(mark) if mark != name.mark => Err(TransportError::Refused(format!(
+                "stream {stream} has another letter as number {} than before: its servers number differently, as nats-server \
+                 2.9 does after a leader was cut off; nothing more is removed; list the letters again",
+                name.sequence
+            ))),
+            _ => Ok(found),
+        }
+    }
+
+    async fn remove_one(&self, id: &LetterId) -> Result<u64, TransportError> {
+        let Some(name) = Name::read(id) else { return Ok(0) };
+        if self.named(name).await?.is_none() {
+            return Ok(0);
+        }
+        let (stream, sequence) = (&self.shared.names.dead_stream, name.sequence);
         // What is removed need not be overwritten: it was never a secret to whoever can read the disk.
         let question = json!({ "seq": sequence, "no_erase": true });
         match self.shared.link.api::<Removed>(&format!("STREAM.MSG.DELETE.{stream}"), &question).await? {
@@ -52,9 +71,28 @@ impl DeadStream {
     }
 }
 
+/// What a letter's name says: `12-5f3a9c01`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Name {
+    sequence: u64,
+    /// See [`Stored::mark`].
+    mark: u32,
+}
+
+impl Name {
+    fn read(id: &LetterId) -> Option<Self> {
+        let (sequence, mark) = id.0.split_once('-')?;
+        Some(Self { sequence: sequence.parse().ok()?, mark: u32::from_str_radix(mark, 16).ok()? })
+    }
+
+    fn id(self) -> LetterId {
+        LetterId(format!("{}-{:08x}", self.sequence, self.mark))
+    }
+}
+
 fn letter(stored: Stored) -> (LetterId, Message) {
     let message = wire::message(stored.headers().as_ref(), stored.payload.clone());
-    (LetterId(stored.sequence.to_string()), message)
+    (Name { sequence: stored.sequence, mark: stored.mark() }.id(), message)
 }
 
 #[async_trait]
@@ -64,9 +102,14 @@ impl DeadLetters for DeadStream {
     }
 
     async fn scan(&self, after: Option<&LetterId>, max: usize) -> Result<Vec<(LetterId, Message)>, TransportError> {
-        let mut next = match after {
+        let mut next = match after.map(Name::read) {
             None => 1,
-            Some(LetterId(id)) => id.parse::<u64>().map_or(u64::MAX, |sequence| sequence.saturating_add(1)),
+            Some(None) => u64::MAX,
+            Some(Some(name)) => {
+                // Letters would be passed over, or shown twice.
+                self.named(name).await?;
+                name.sequence.saturating_add(1)
+            }
         };
         let last = self.state().await?.last_seq;
         let mut letters = Vec::new();
@@ -95,5 +138,20 @@ impl DeadLetters for DeadStream {
 
     async fn len(&self) -> Result<u64, TransportError> {
         Ok(self.state().await?.messages)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_as_it_is_written() {
+        for name in [Name { sequence: 1, mark: 0 }, Name { sequence: u64::MAX, mark: u32::MAX }] {
+            assert_eq!(Name::read(&name.id()), Some(name));
+        }
+        for nonsense in ["", "12", "a-0", "1-x", "-"] {
+            assert_eq!(Name::read(&LetterId(nonsense.into())), None, "{nonsense}");
+        }
     }
 }

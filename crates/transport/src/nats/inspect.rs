@@ -18,6 +18,7 @@ const FULL_PERCENT: u64 = 80;
 pub(super) async fn inspect(shared: &Shared) -> Result<Vec<Finding>, TransportError> {
     let info = shared.link.client().await?.server_info();
     let mut findings = version(&info.version);
+    findings.extend(replicas_disagree(&info.version, shared.config.replicas));
     findings.push(ok(format!("the server takes messages of up to {} bytes, headers included", info.max_payload)));
     let mut found = Vec::new();
     for needed in needed_streams(shared) {
@@ -67,6 +68,19 @@ fn version(version: &str) -> Vec<Finding> {
         ),
     });
     findings
+}
+
+/// What this version loses by itself in a cluster, whatever its disks keep.
+fn replicas_disagree(version: &str, replicas: u32) -> Option<Finding> {
+    (replicas > 1 && version.starts_with("2.9.")).then(|| {
+        warning(
+            format!(
+                "nats-server {version} can lose messages that it has taken, and number others differently, when the leader of \
+                 a stream with {replicas} replicas is cut off from the other servers"
+            ),
+            "use 2.10 or newer",
+        )
+    })
 }
 
 fn stream(info: &StreamInfo, needed: &StreamConfig) -> Vec<Finding> {
@@ -226,6 +240,12 @@ mod tests {
             assert_eq!(version(text).len(), 2, "{text}");
             assert_eq!(worst(text), Some(Severity::Warning), "{text}");
         }
+    }
+
+    #[test]
+    fn a_cluster_of_a_version_that_loses_messages_is_named() {
+        let named = |version, replicas| replicas_disagree(version, replicas).is_some();
+        assert_eq!([named("2.9.10", 3), named("2.9.10", 1), named("2.10.0", 3)], [true, false, false]);
     }
 
     #[test]

@@ -22,8 +22,10 @@ mod held;
 mod intake;
 mod settle;
 
-// What goes on beside: keeping what is held, finding what is stranded or cannot be handed over, moving suspects aside.
+// What goes on beside: keeping what is held, finding what is stranded, was dropped or cannot be handed over, moving suspects
+// aside.
 mod block;
+mod dropped;
 mod stored;
 mod stranded;
 mod suspects;
@@ -63,13 +65,15 @@ struct Shared {
     due_held: Arc<AtomicU64>,
     /// How many consumers are just handing back what they held.
     ending: watch::Sender<usize>,
+    /// Messages that left the stream before anybody was handed them.
+    lost: AtomicU64,
 }
 
 impl Nats {
     fn new(config: Config, link: Link) -> Self {
         let names = Names::new(&config);
-        let shared = Shared { link, names, config, due_held: Arc::default(), ending: watch::Sender::new(0) };
-        let shared = Arc::new(shared);
+        let (due_held, ending) = (Arc::default(), watch::Sender::new(0));
+        let shared = Arc::new(Shared { link, names, config, due_held, ending, lost: AtomicU64::new(0) });
         Self { dead_letters: dead_letters::DeadStream::new(Arc::clone(&shared)), shared }
     }
 }

@@ -1,8 +1,11 @@
 //! Reads messages by their numbers from where they are stored: the one place that every change goes to, and in a form that
 //! needs no parser of the driver.
 
+use std::hash::Hasher;
+
 use async_nats::HeaderMap;
 use bytes::Bytes;
+use rustc_hash::FxHasher;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -42,6 +45,16 @@ struct RawMessage {
 }
 
 impl Stored {
+    /// What tells it from others: the same wherever it is stored, and whatever its number is there. Its headers have the
+    /// identifier under which it was stored.
+    pub(super) fn mark(&self) -> u32 {
+        let mut hasher = FxHasher::default();
+        hasher.write(&self.block);
+        hasher.write(&self.payload);
+        let whole = hasher.finish();
+        (whole >> 32) as u32 ^ whole as u32
+    }
+
     fn of(answer: &RawMessage) -> Option<Self> {
         let block = block::decoded(&answer.hdrs)?;
         // The server writes a replacement character for what is no UTF-8 in a subject.

@@ -311,7 +311,7 @@ mod tests {
         let link = Link::new(Server { addresses: Vec::new(), config: config.clone() });
         let names = Names::new(&config);
         let ending = tokio::sync::watch::Sender::new(0);
-        let shared = Shared { link, names, config, due_held: Arc::default(), ending };
+        let shared = Shared { link, names, config, due_held: Arc::default(), ending, lost: Default::default() };
         let found = Stranded { count: 1, first: 1, created: "t".into() };
         // Nobody is asked anything, as nobody could be reached.
         assert!(matches!(make_anew(&shared, Lane::Work, &found).await, Err(TransportError::Refused(_))));

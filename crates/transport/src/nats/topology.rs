@@ -239,6 +239,15 @@ pub(super) fn stream_differences(found: &StreamConfig, needed: &StreamConfig) ->
     differ("retention", &found.retention, &needed.retention, anew());
     differ("discard", &found.discard, &needed.discard, edit("--discard=new"));
     differ("no_ack", &found.no_ack.to_string(), "false", edit("--ack"));
+    if found.max_msgs_per_subject > 0 {
+        let max = found.max_msgs_per_subject.to_string();
+        differ(
+            "max_msgs_per_subject, beyond which the oldest are dropped,",
+            &max,
+            "-1",
+            edit("--max-msgs-per-subject=-1"),
+        );
+    }
     if needed.allow_direct {
         differ("allow_direct", &found.allow_direct.to_string(), "true", edit("--allow-direct"));
     }
@@ -362,7 +371,7 @@ mod tests {
         let link = Link::new(Server { addresses: Vec::new(), config: config.clone() });
         let names = Names::new(&config);
         let ending = tokio::sync::watch::Sender::new(0);
-        Shared { link, names, config, due_held: Default::default(), ending }
+        Shared { link, names, config, due_held: Default::default(), ending, lost: Default::default() }
     }
 
     fn config() -> Config {
@@ -402,6 +411,7 @@ mod tests {
             (StreamConfig { storage: "memory".into(), ..needed.clone() }, "storage is memory, file is needed"),
             (StreamConfig { retention: "interest".into(), ..needed.clone() }, "retention is interest, workqueue"),
             (StreamConfig { no_ack: true, ..needed.clone() }, "no_ack is true"),
+            (StreamConfig { max_msgs_per_subject: 9, ..needed.clone() }, "the oldest are dropped, is 9, -1 is needed"),
             (StreamConfig { subjects: vec!["a".into()], ..needed.clone() }, "--subjects=a,quash.events`"),
         ];
         for (found, words) in cases {

@@ -44,9 +44,12 @@ pub struct Config {
     /// How many replicas must have a published message before it counts as published.
     #[serde(default)]
     pub replicas_to_wait: u32,
-    /// How long to wait for them.
+    /// How long to wait for them, and for disks.
     #[serde(default = "replica_timeout")]
     pub replica_timeout: Span,
+    /// When a published message counts as published: once the server says so, or once it is on its disk.
+    #[serde(default)]
+    pub durable: Durable,
     /// How long settled entries stay in the stream, to be looked at.
     #[serde(default = "no_time")]
     pub keep: Span,
@@ -57,6 +60,22 @@ pub struct Config {
     /// dies then loses events that nobody publishes again.
     #[serde(default)]
     pub allow_loss: bool,
+}
+
+/// How long to wait for a disk at least: with `everysec` it is written through every second, later when it is busy.
+const DISK_WAIT: Duration = Duration::from_secs(3);
+
+/// When a published message counts as published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Durable {
+    /// Once the server answers, which is as good as its `appendfsync`.
+    #[default]
+    Answered,
+    /// Once the server has it on its disk also with `appendfsync everysec`, and so have the replicas that are waited for. Needs
+    /// Redis 7.2, or Valkey.
+    Waitaof,
 }
 
 fn stream() -> String {
@@ -94,6 +113,7 @@ impl Config {
             tls: Tls::default(),
             replicas_to_wait: 0,
             replica_timeout: replica_timeout(),
+            durable: Durable::default(),
             keep: no_time(),
             allow_eviction: false,
             allow_loss: false,
@@ -108,6 +128,14 @@ impl Config {
         self.check_values()?;
         let server = Server::new(self.client()?);
         Ok(Arc::new(RedisStreams::new(self.clone(), server)))
+    }
+
+    /// How long the server may wait for what must have a message.
+    pub(super) fn patience(&self) -> Duration {
+        match self.durable {
+            Durable::Answered => *self.replica_timeout,
+            Durable::Waitaof => (*self.replica_timeout).max(DISK_WAIT),
+        }
     }
 
     fn check_values(&self) -> Result<(), Problem> {

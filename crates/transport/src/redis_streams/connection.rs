@@ -181,7 +181,7 @@ fn passes(error: &RedisError) -> bool {
 
 /// The server's words as it wrote them, and not as the driver calls them: people look for `READONLY`. Without the arguments
 /// that it quotes when it knows a command not at all: they hold event data.
-fn words(error: &RedisError) -> String {
+pub(super) fn words(error: &RedisError) -> String {
     let text = match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         _ => error.to_string(),

@@ -60,7 +60,7 @@ impl Consuming {
     pub(super) fn problem(&self) -> Option<TransportError> {
         let cut_off = || TransportError::Unreachable("the consumer is cut off".to_owned());
         let stopped = || self.stopped.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        (!self.is_connected()).then(|| stopped().unwrap_or_else(cut_off))
+        if self.is_connected() { self.shared.problem() } else { Some(stopped().unwrap_or_else(cut_off)) }
     }
 
     /// Removes this consumer from the group once it holds nothing, so that names do not pile up.

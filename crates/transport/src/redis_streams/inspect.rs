@@ -1,24 +1,26 @@
 //! Looks at the server for whoever sets it up: version, durability, eviction, rights, and what waits.
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
 
-use redis::{Cmd, cmd};
+use redis::{Cmd, Value, cmd};
 
 use super::connection::Link;
-use super::topology::{Facts, Names};
-use super::wire::text;
-use super::{Shared, backlog};
+use super::topology::{self, Facts, Names};
+use super::wire::{list, parse_id, text};
+use super::{Config, Durable, Shared, backlog};
 use crate::TransportError;
 use quash_config::{Finding, Severity};
+
+/// How long it is told that entries were lost.
+const LOSS_IS_TOLD: Duration = Duration::from_secs(24 * 3600);
 
 /// Inspects the server; changes nothing.
 pub(super) async fn inspect(link: &Link, shared: &Shared) -> Result<Vec<Finding>, TransportError> {
     let facts = Facts::read(link, &shared.names).await?;
-    let mut findings = vec![
-        version(&facts),
-        persistence(&facts, shared.config.allow_loss),
-        eviction(&facts, shared.config.allow_eviction),
-    ];
+    let mut findings =
+        vec![version(&facts), persistence(&facts, &shared.config), eviction(&facts, shared.config.allow_eviction)];
+    findings.extend(replicas(&facts, shared.config.replicas_to_wait));
     findings.extend(facts.mode_problem().map(|what| error(what, "use a standalone server for the queue")));
     let types = facts.type_problems();
     let keys_fit = types.is_empty();
@@ -26,6 +28,8 @@ pub(super) async fn inspect(link: &Link, shared: &Shared) -> Result<Vec<Finding>
     findings.push(rights(link, &shared.names).await?);
     if keys_fit {
         findings.push(waiting(link, shared).await?);
+        findings.extend(ids(link, &shared.names).await?);
+        findings.extend(dropped(link, &shared.names).await?);
     }
     findings.extend(regrouped(shared));
     Ok(findings)
@@ -44,7 +48,10 @@ fn version(facts: &Facts) -> Finding {
 }
 
 /// What the server confirms and may lose: an error, unless the configuration says that it may.
-fn persistence(facts: &Facts, allow_loss: bool) -> Finding {
+fn persistence(facts: &Facts, config: &Config) -> Finding {
+    if config.durable == Durable::Waitaof && facts.info("aof_enabled") == Some("1") {
+        return ok("the append-only file is on, and publishers wait until it is written through (waitaof)");
+    }
     let what = match (facts.info("aof_enabled"), facts.fsync()) {
         (None, _) => return ok("whether the server keeps an append-only file may not be read"),
         (Some("0"), _) => {
@@ -63,7 +70,30 @@ fn persistence(facts: &Facts, allow_loss: bool) -> Finding {
         }
     };
     let mend = "set appendonly yes and appendfsync always, or allow_loss: true in the source where events may be lost";
-    if allow_loss { warning(what, mend) } else { error(what, mend) }
+    if config.allow_loss { warning(what, mend) } else { error(what, mend) }
+}
+
+/// What a fail-over may lose although replicas are waited for.
+fn replicas(facts: &Facts, awaited: u32) -> Option<Finding> {
+    let connected: u32 = facts.info("connected_slaves")?.parse().ok()?;
+    if connected == 0 && awaited == 0 {
+        return None;
+    }
+    if connected > awaited {
+        return Some(warning(
+            format!(
+                "the server has {connected} replicas, and a message counts as published once {awaited} of them have it: a \
+                 fail-over can lose messages that were published"
+            ),
+            "set replicas_to_wait to the number of all replicas, which then must all be there to publish",
+        ));
+    }
+    (connected < awaited).then(|| {
+        error(
+            format!("{connected} replicas are connected, and replicas_to_wait is {awaited}: nothing can be published"),
+            "start the replicas, or lower replicas_to_wait",
+        )
+    })
 }
 
 fn eviction(facts: &Facts, allowed: bool) -> Finding {
@@ -106,8 +136,8 @@ async fn rights(link: &Link, names: &Names) -> Result<Finding, TransportError> {
 
 /// One command of each kind that is used, as the server would see it.
 fn needed(names: &Names) -> Vec<Cmd> {
-    let Names { stream, group, due, parked, dead } = names;
-    let commands: [&[&str]; 27] = [
+    let Names { stream, group, due, parked, dead, seen } = names;
+    let commands: [&[&str]; 30] = [
         &["XADD", stream, "*", "body", "x"],
         &["XADD", dead, "*", "body", "x"],
         &["XGROUP", "CREATE", stream, group, "0", "MKSTREAM"],
@@ -133,6 +163,9 @@ fn needed(names: &Names) -> Vec<Cmd> {
         &["HSET", parked, "x", "x"],
         &["HGET", parked, "x"],
         &["HDEL", parked, "x"],
+        &["HSET", seen, "x", "x"],
+        &["HGET", seen, "x"],
+        &["INFO"],
         &["TIME"],
         &["EVALSHA", "x", "4", stream, due, parked, dead],
     ];
@@ -155,6 +188,42 @@ async fn waiting(link: &Link, shared: &Shared) -> Result<Finding, TransportError
         "{} ready, {} unsettled and {} delayed messages in {}",
         backlog.ready, backlog.unsettled, backlog.delayed, shared.names.stream
     )))
+}
+
+/// Whether the stream has ids left; nothing is said where there is no stream, or its user may not ask.
+async fn ids(link: &Link, names: &Names) -> Result<Option<Finding>, TransportError> {
+    let mut info = cmd("XINFO");
+    info.arg("STREAM").arg(&names.stream);
+    let facts = link.try_ask(info).await?.ok().and_then(list).unwrap_or_default();
+    let mut facts = facts.into_iter().skip_while(|fact| !is(fact, "last-generated-id"));
+    let last = facts.nth(1).and_then(text).and_then(|id| parse_id(&id));
+    Ok((last == Some(u128::MAX)).then(|| {
+        let words = topology::exhausted(names);
+        let (what, mend) = words.split_once(". ").unwrap_or((&words, ""));
+        error(what, mend)
+    }))
+}
+
+fn is(fact: &Value, name: &str) -> bool {
+    matches!(fact, Value::BulkString(bytes) if bytes == name.as_bytes())
+}
+
+/// What others removed unread within the last day, as workers saw it.
+async fn dropped(link: &Link, names: &Names) -> Result<Option<Finding>, TransportError> {
+    let mut seen = cmd("HGET");
+    seen.arg(&names.seen).arg(format!("lost/{}", names.group));
+    let lost = link.try_ask(seen).await?.ok().and_then(text);
+    let lost = lost.as_deref().and_then(|lost| lost.split_once(' '));
+    let Some((count, Ok(at))) = lost.map(|(count, at)| (count, at.parse::<u64>())) else { return Ok(None) };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let ago = now.saturating_sub(Duration::from_secs(at));
+    let what = format!(
+        "{} ({count} since the stream was made, the last {} minutes ago)",
+        topology::DROPPED,
+        ago.as_secs() / 60
+    );
+    let mend = "have publishers leave MAXLEN and MINID away; max_length bounds a backlog without losing any of it";
+    Ok((ago < LOSS_IS_TOLD).then(|| warning(what, mend)))
 }
 
 fn regrouped(shared: &Shared) -> Option<Finding> {

@@ -28,11 +28,11 @@ mod dead_letters;
 mod inspect;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 
-pub use self::config::Config;
+pub use self::config::{Config, Durable};
 use self::connection::{Link, Server};
 use self::topology::Names;
 use super::{Ages, Backlog, ConsumeOptions, Consumer, DeadLetters, Message, Transport, TransportError};
@@ -50,8 +50,10 @@ struct Shared {
     server: Server,
     names: Names,
     config: Config,
-    /// Entries that were gone when they should have been handed out again.
+    /// Entries that were gone when they should have been handed out.
     lost: AtomicU64,
+    /// Whether the stream has the greatest id there is, so that nothing can be published to it any more.
+    exhausted: AtomicBool,
     /// How often the group had vanished and was made again.
     regrouped: AtomicU64,
     /// How often reading was ended from outside.
@@ -67,6 +69,30 @@ impl Shared {
         }
     }
 
+    /// Counts entries that somebody removed before anybody had read them.
+    fn report_dropped(&self, count: u64) {
+        if count > 0 {
+            self.lost.fetch_add(count, Ordering::Relaxed);
+            tracing::error!(stream = %self.names.stream, count, "{}", topology::DROPPED);
+        }
+    }
+
+    /// Notes the greatest id that the stream ever had.
+    fn report_last(&self, last: Option<u128>) {
+        let Some(last) = last else { return };
+        let exhausted = last == u128::MAX;
+        if exhausted && !self.exhausted.load(Ordering::Relaxed) {
+            tracing::error!(stream = %self.names.stream, "{}", topology::exhausted(&self.names));
+        }
+        self.exhausted.store(exhausted, Ordering::Relaxed);
+    }
+
+    /// Why nothing can be published although the server answers.
+    fn problem(&self) -> Option<TransportError> {
+        let exhausted = self.exhausted.load(Ordering::Relaxed);
+        exhausted.then(|| TransportError::Refused(topology::exhausted(&self.names)))
+    }
+
     /// Makes the group again after it vanished; it then reads everything that is in the stream.
     async fn regroup(&self, link: &Link) -> Result<(), TransportError> {
         if self.regrouped.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -80,13 +106,14 @@ impl Shared {
 impl RedisStreams {
     fn new(config: Config, server: Server) -> Self {
         let names = Names::new(&config.stream, &config.group);
-        let link = Arc::new(Link::new(server.clone().patient(*config.replica_timeout)));
+        let link = Arc::new(Link::new(server.clone().patient(config.patience())));
         let dead_letters = dead_letters::DeadStream::new(Arc::clone(&link), names.dead.clone());
         let shared = Shared {
             server,
             names,
             config,
             lost: AtomicU64::new(0),
+            exhausted: AtomicBool::new(false),
             regrouped: AtomicU64::new(0),
             interrupted: AtomicU64::new(0),
         };

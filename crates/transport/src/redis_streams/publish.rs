@@ -2,9 +2,9 @@
 
 use redis::{Cmd, Pipeline, Value, cmd};
 
-use super::Shared;
-use super::connection::{Link, all};
+use super::connection::{Link, all, code, failure, words};
 use super::wire::{self, number};
+use super::{Durable, Shared};
 use crate::{Message, TransportError};
 
 /// How many messages go in one round trip.
@@ -30,18 +30,25 @@ pub(super) async fn append_all(link: &Link, stream: &str, messages: &[Message]) 
     Ok(())
 }
 
+/// What must have a message before it counts as published.
 struct Wait {
     replicas: u32,
+    disk: bool,
     cmd: Cmd,
 }
 
-/// The command that waits for replicas. It covers what the same connection wrote before it, hence the same pipeline.
+/// The command that waits for replicas and disks. It covers what the same connection wrote before it, hence the same
+/// pipeline.
 fn wait(shared: &Shared) -> Option<Wait> {
     let replicas = shared.config.replicas_to_wait;
-    let milliseconds = u64::try_from(shared.config.replica_timeout.as_millis()).unwrap_or(u64::MAX);
-    let mut cmd = cmd("WAIT");
+    let disk = shared.config.durable == Durable::Waitaof;
+    let milliseconds = u64::try_from(shared.config.patience().as_millis()).unwrap_or(u64::MAX);
+    let mut cmd = cmd(if disk { "WAITAOF" } else { "WAIT" });
+    if disk {
+        cmd.arg(1);
+    }
     cmd.arg(replicas).arg(milliseconds);
-    (replicas > 0).then_some(Wait { replicas, cmd })
+    (disk || replicas > 0).then_some(Wait { replicas, disk, cmd })
 }
 
 async fn append(link: &Link, stream: &str, messages: &[Message], wait: Option<Wait>) -> Result<(), TransportError> {
@@ -52,17 +59,40 @@ async fn append(link: &Link, stream: &str, messages: &[Message], wait: Option<Wa
     if let Some(wait) = &wait {
         pipeline.add_command(wait.cmd.clone());
     }
-    let answers = all(link.run(&mut pipeline).await?)?;
-    match wait {
-        Some(wait) => enough(answers.last(), wait.replicas),
-        None => Ok(()),
+    let mut answers = link.run(&mut pipeline).await?;
+    let Some(wait) = wait else { return all(answers).map(drop) };
+    let waited = answers.pop().unwrap_or(Ok(Value::Nil));
+    all(answers)?;
+    match waited {
+        Ok(answer) => wait.enough(answer),
+        Err(error) if wait.disk && code(&Err(error.clone())) == Some("ERR") => Err(TransportError::Refused(format!(
+            "`durable: waitaof` needs Redis 7.2 or newer, or Valkey, with appendonly yes: {}",
+            words(&error)
+        ))),
+        Err(error) => Err(failure(&error)),
     }
 }
 
-fn enough(answer: Option<&Value>, needed: u32) -> Result<(), TransportError> {
-    match answer.map_or(0, number) {
-        reached if reached >= u64::from(needed) => Ok(()),
-        reached => Err(TransportError::Unreachable(format!("{reached} of {needed} replicas have the messages"))),
+impl Wait {
+    /// Whether enough have the messages: the answer is the number of replicas, or of disks here and at replicas.
+    fn enough(&self, answer: Value) -> Result<(), TransportError> {
+        let counts = match answer {
+            Value::Array(counts) => counts.iter().map(number).collect(),
+            count => vec![number(&count)],
+        };
+        let (disks, replicas) = match (self.disk, &counts[..]) {
+            (true, [disks, replicas]) => (*disks, *replicas),
+            (true, _) => (0, 0),
+            (false, counts) => (1, counts.first().copied().unwrap_or(0)),
+        };
+        let needed = self.replicas;
+        if disks == 0 {
+            return Err(TransportError::Unreachable("the messages are not on the server's disk in time".into()));
+        }
+        if replicas < u64::from(needed) {
+            return Err(TransportError::Unreachable(format!("{replicas} of {needed} replicas have the messages")));
+        }
+        Ok(())
     }
 }
 
@@ -103,6 +133,25 @@ mod tests {
         let messages: Vec<_> =
             sizes.iter().map(|size| Message { payload: vec![0; *size].into(), ..Message::default() }).collect();
         assert_eq!(chunks(&messages).map(<[_]>::len).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn published_is_what_enough_have() {
+        let number = Value::Int;
+        let both = |disks, replicas| Value::Array(vec![number(disks), number(replicas)]);
+        let wait = |disk, replicas| Wait { replicas, disk, cmd: cmd("WAIT") };
+        let cases = [
+            (wait(false, 2), number(2), true),
+            (wait(false, 2), number(1), false),
+            (wait(true, 0), both(1, 0), true),
+            (wait(true, 0), both(0, 0), false),
+            (wait(true, 1), both(1, 1), true),
+            (wait(true, 1), both(1, 0), false),
+            (wait(true, 0), Value::Nil, false),
+        ];
+        for (wait, answer, expected) in cases {
+            assert_eq!(wait.enough(answer.clone()).is_ok(), expected, "{} {} {answer:?}", wait.disk, wait.replicas);
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(super) static RELEASE: LazyLock<Loaded> = script!("full", "mine", "release")
 pub(super) static TAKE: LazyLock<Loaded> = script!("take");
 pub(super) static REFRESH: LazyLock<Loaded> = script!("mine", "refresh");
 pub(super) static MOVE: LazyLock<Loaded> = script!("full", "move");
-pub(super) static TRIM: LazyLock<Loaded> = script!("trim");
+pub(super) static TRIM: LazyLock<Loaded> = script!("ids", "dropped", "trim");
 pub(super) static RETIRE: LazyLock<Loaded> = script!("retire");
 
 /// A script, with the name that the server knows it by.

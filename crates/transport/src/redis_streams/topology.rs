@@ -22,6 +22,8 @@ pub(super) struct Names {
     pub(super) parked: String,
     /// The stream of dead letters.
     pub(super) dead: String,
+    /// The hash of what was seen of the stream, by which is noticed what others remove from it.
+    pub(super) seen: String,
 }
 
 impl Names {
@@ -32,13 +34,29 @@ impl Names {
             due: format!("{stream}.due"),
             parked: format!("{stream}.parked"),
             dead: format!("{stream}.dead"),
+            seen: format!("{stream}.seen"),
         }
     }
 
     /// Every key with the type that it must have.
-    pub(super) fn types(&self) -> [(&str, &'static str); 4] {
-        [(&self.stream, "stream"), (&self.due, "zset"), (&self.parked, "hash"), (&self.dead, "stream")]
+    pub(super) fn types(&self) -> [(&str, &'static str); 5] {
+        let Self { stream, due, parked, dead, seen, .. } = self;
+        [(stream, "stream"), (due, "zset"), (parked, "hash"), (dead, "stream"), (seen, "hash")]
     }
+}
+
+/// What is said of entries that others removed before anybody had read them.
+pub(super) const DROPPED: &str = "entries were removed before they were read, by a publisher's XADD with MAXLEN or MINID, \
+                                  by XTRIM or by XDEL: their events are lost";
+
+/// What is said of a stream that has the greatest id there is, and what helps.
+pub(super) fn exhausted(names: &Names) -> String {
+    let Names { stream, group, .. } = names;
+    format!(
+        "the stream {stream} has an entry with the greatest id there is, so the server takes no other: nothing can be \
+         published. Publishers must leave the id to the server (*); once nothing is ready or unsettled: XTRIM {stream} MAXLEN 0, \
+         XSETID {stream} 1-0, XGROUP SETID {stream} {group} 0"
+    )
 }
 
 /// Makes the stream and its group, after checking that neither the server nor the keys stand against it.

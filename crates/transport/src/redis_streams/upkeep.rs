@@ -1,8 +1,10 @@
-//! Keeps what this consumer works on from being taken away, and removes what nobody needs any more.
+//! Keeps what this consumer works on from being taken away, removes what nobody needs any more, and notices what others
+//! removed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use redis::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::consume::Consuming;
@@ -59,11 +61,17 @@ pub(super) async fn tidy(consuming: Arc<Consuming>) {
 }
 
 async fn tidy_once(consuming: &Consuming, consumers_too: bool) -> Result<(), TransportError> {
-    let keep = u64::try_from(consuming.shared.config.keep.as_millis()).unwrap_or(u64::MAX);
+    let shared = &consuming.shared;
+    let keep = u64::try_from(shared.config.keep.as_millis()).unwrap_or(u64::MAX);
     loop {
-        let mut call = TRIM.call(&[&consuming.shared.names.stream]);
-        call.arg(keep);
-        if number(&scripts::call(&consuming.link, call).await?) == 0 {
+        let mut call = TRIM.call(&[&shared.names.stream, &shared.names.seen]);
+        call.arg(&shared.names.group).arg(keep);
+        let mut answer = list(scripts::call(&consuming.link, call).await?).unwrap_or_default().into_iter();
+        let mut next = || answer.next().unwrap_or(Value::Nil);
+        let (removed, dropped, last) = (number(&next()), number(&next()), text(next()));
+        shared.report_dropped(dropped);
+        shared.report_last(last.and_then(|id| parse_id(&id)));
+        if removed == 0 {
             break;
         }
     }

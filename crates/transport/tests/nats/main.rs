@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where its steps do, helpers included")]
 
 mod conformance;
+mod dropped;
 mod faults;
 mod flow;
 mod limits;

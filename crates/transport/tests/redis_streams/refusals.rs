@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use quash_config::{Secret, Span};
+use quash_config::{Secret, Severity, Span};
 use quash_transport::conformance::eventually;
-use quash_transport::redis_streams::Config;
+use quash_transport::redis_streams::{Config, Durable};
 use quash_transport::{Destination, Replacement, TransportError, Verdict};
 
 use super::server::{LIMIT, Server, ack, consume, message, numbered, receive_many, texts};
@@ -148,4 +148,42 @@ async fn publishing_waits_for_replicas_where_asked() {
     let primary = format!("127.0.0.1 {}", server.port());
     let _replica = Server::with(&["--replicaof", &primary]).await;
     eventually(LIMIT, "the replica has them", async || transport.publish(&[message("safe")]).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn publishing_waits_for_the_disk_where_asked() {
+    let waiting = |server: &Server| Config { durable: Durable::Waitaof, ..server.config() }.build().unwrap();
+    let server = Server::valkey(&["--appendonly", "yes", "--appendfsync", "everysec"]).await;
+    waiting(&server).publish(&[message("safe")]).await.unwrap();
+    let findings = waiting(&server).inspect().await.unwrap();
+    assert!(findings.iter().any(|finding| finding.what.contains("waitaof")), "{findings:?}");
+
+    // Nothing is written through, whoever waits for it.
+    let server = Server::valkey(&["--appendonly", "yes", "--appendfsync", "no"]).await;
+    match waiting(&server).publish(&[message("unsafe")]).await {
+        Err(TransportError::Unreachable(words)) => assert!(words.contains("not on the server's disk"), "{words}"),
+        other => panic!("{other:?}"),
+    }
+    for server in [Server::start().await, Server::valkey(&["--appendonly", "no"]).await] {
+        match waiting(&server).publish(&[message("unsafe")]).await {
+            Err(TransportError::Refused(words)) => assert!(words.contains("needs Redis 7.2 or newer"), "{words}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_inspection_says_what_a_failover_may_lose() {
+    let server = Server::start().await;
+    let primary = format!("127.0.0.1 {}", server.port());
+    let _replica = Server::with(&["--replicaof", &primary]).await;
+    let found = async |replicas_to_wait, words: &str| {
+        let config = Config { replicas_to_wait, ..server.config() };
+        let findings = config.build().unwrap().inspect().await.unwrap();
+        findings.iter().find(|finding| finding.what.contains(words)).map(|finding| finding.severity)
+    };
+    let words = "a fail-over can lose messages";
+    eventually(LIMIT, "the replica is there", async || found(0, words).await == Some(Severity::Warning)).await;
+    assert_eq!(found(1, words).await, None);
+    assert_eq!(found(2, "nothing can be published").await, Some(Severity::Error));
 }

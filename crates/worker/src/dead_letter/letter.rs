@@ -4,6 +4,7 @@ use quash_transport::{Headers, LetterId, Message};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::hint;
 use quash_delivery::headers;
 use quash_delivery::record::{Attempt, Reason, Record};
 
@@ -118,7 +119,7 @@ impl About {
     /// What to do about it, in one sentence, where the reason is one that this version knows.
     #[must_use]
     pub fn advice(&self) -> Option<&'static str> {
-        advice(self.reason.as_deref()?)
+        cure(self.reason.as_deref(), self.error.as_deref())
     }
 
     /// Reads the record, and where it is silent the other headers that Quash sets.
@@ -170,10 +171,12 @@ impl About {
     }
 }
 
-/// What to do about letters of a reason, in one sentence, where this version knows it.
+/// What to do about letters: what mends the error where that is known, else what the reason says.
 #[must_use]
-pub fn advice(reason: &str) -> Option<&'static str> {
-    Reason::ALL.into_iter().find(|known| known.name() == reason).map(Reason::advice)
+pub fn cure(reason: Option<&str>, error: Option<&str>) -> Option<&'static str> {
+    let mend = error.map(hint::mend).filter(|mend| !mend.is_empty());
+    let advice = || Reason::ALL.into_iter().find(|known| Some(known.name()) == reason).map(Reason::advice);
+    mend.or_else(advice)
 }
 
 fn legibility(record: &Map<String, Value>) -> Legibility {

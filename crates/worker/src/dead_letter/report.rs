@@ -6,7 +6,6 @@ use serde::Serialize;
 use super::Letter;
 use super::discard::Discarded;
 use super::groups::Group;
-use super::letter::advice;
 use super::replay::Replayed;
 use super::select::Selection;
 
@@ -86,7 +85,7 @@ impl<'a> GroupReport<'a> {
     /// Of a group.
     #[must_use]
     pub fn of(group: &'a Group) -> Self {
-        Self { group, filter: group.cause.filter(), cure: group.cause.reason.as_deref().and_then(advice) }
+        Self { group, filter: group.cause.filter(), cure: group.cause.cure() }
     }
 }
 

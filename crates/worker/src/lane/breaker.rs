@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use quash_store::StoreError;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -63,6 +64,16 @@ impl Breaker {
             *pace = (now * 2).min(PACE_MAX);
             now
         })
+    }
+
+    /// Says better why it is open, if it is.
+    pub(super) fn explain(&self, error: &str) {
+        self.state.send_if_modified(|state| {
+            if let Some(opened) = state {
+                opened.error = StoreError::Unreachable(error.to_owned()).to_string();
+            }
+            false
+        });
     }
 
     /// Closes, and returns how long it was open if it was.

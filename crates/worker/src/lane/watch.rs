@@ -51,8 +51,9 @@ pub(super) async fn probe(lane: Weak<Lane>, mut pace: Duration) {
         sleep(pace).await;
         pace = (pace * 2).min(PACE_MAX);
         let Some(lane) = lane.upgrade() else { return };
-        if lane.ask().await.is_ok() {
-            return lane.close();
+        match lane.ask().await {
+            Ok(()) => return lane.close(),
+            Err(error) => lane.still_open(&error),
         }
     }
 }

@@ -11,6 +11,7 @@ use quash_transport::{Ages, Backlog, Delivery, TransportError};
 
 use super::unconfirmed::{Unconfirmed, milliseconds};
 use super::{AtBroker, Histogram, InHand, Known, Limiter, Metrics, labels};
+use crate::hint;
 use quash_delivery::decide::{Decision, Park, Why};
 use quash_delivery::record::Reason;
 use quash_delivery::state::read_first_failure;
@@ -29,6 +30,8 @@ pub struct SourceMetrics {
     process_duration: Histogram,
     lag: Known<Gauge>,
     connected: Gauge,
+    /// What mends what keeps this worker from the broker; empty where nothing does, or nobody knows.
+    cure: Mutex<&'static str>,
     lost: Counter,
     interruptions: Counter,
     last_event: Known<Gauge<f64, AtomicU64>>,
@@ -130,6 +133,7 @@ impl SourceMetrics {
             process_duration: metrics.process_duration.get_or_create_owned(&only),
             lag: Known::new(&metrics.source_lag, &only),
             connected: metrics.source_connected.get_or_create_owned(&only),
+            cure: Mutex::default(),
             lost: metrics.source_lost.get_or_create_owned(&only),
             interruptions: metrics.source_interruptions.get_or_create_owned(&only),
             last_event: Known::new(&metrics.last_event, &only),
@@ -288,10 +292,25 @@ impl SourceMetrics {
 
     /// The broker cannot be reached, or refuses to let this worker consume; it is tried again.
     pub fn disconnected(&self, error: &TransportError) {
-        self.connected.set(0);
+        let error = self.cut_off(error);
         if let Some(suppressed) = self.broker_lines.allow() {
-            tracing::warn!(source = %self.source, %error, suppressed, "source not connected, trying again");
+            tracing::warn!(source = %self.source, error, suppressed, "source not connected, trying again");
         }
+    }
+
+    /// Notes that the broker does not do its part, and returns the error with what mends it.
+    fn cut_off(&self, error: &TransportError) -> String {
+        let error = error.to_string();
+        *self.cure.lock().unwrap_or_else(PoisonError::into_inner) = hint::mend(&error);
+        self.connected.set(0);
+        hint::whole(&error)
+    }
+
+    /// What mends what keeps this worker from its broker, where something does and that is known.
+    #[must_use]
+    pub fn cure(&self) -> Option<&'static str> {
+        let cure = *self.cure.lock().unwrap_or_else(PoisonError::into_inner);
+        (!self.is_connected() && !cure.is_empty()).then_some(cure)
     }
 
     /// Whether nothing is known to be wrong with the broker.
@@ -304,9 +323,9 @@ impl SourceMetrics {
     /// connected: batches that it does not let go take the place of those that could come.
     pub fn not_settled(&self, error: &TransportError, deliveries: usize) -> NotSettled<'_> {
         self.unsettled.fetch_add(1, Ordering::Relaxed);
-        self.connected.set(0);
+        let error = self.cut_off(error);
         if let Some(suppressed) = self.broker_lines.allow() {
-            tracing::warn!(source = %self.source, %error, deliveries, suppressed, "cannot settle, trying again");
+            tracing::warn!(source = %self.source, error, deliveries, suppressed, "cannot settle, trying again");
         }
         NotSettled(self)
     }

@@ -10,6 +10,7 @@ use quash_core::plan::RequestId;
 use quash_store::report::ActionFailure;
 
 use super::{Histogram, Limiter, Metrics, labels};
+use crate::hint;
 
 /// The kinds of actions, in the order of their counters.
 const KINDS: [&str; 10] = Action::KINDS;
@@ -152,7 +153,8 @@ impl TargetMetrics {
     /// The lane opened.
     pub fn opened(&self, error: &str) {
         self.lane_open.set(1);
-        tracing::warn!(target = %self.target, %error, "target cannot be reached, its lane is open");
+        let error = hint::whole(error);
+        tracing::warn!(target = %self.target, error, "target cannot be reached, its lane is open");
     }
 
     /// The lane closed.
@@ -175,7 +177,8 @@ impl TargetMetrics {
     fn refused(&self, failure: &ActionFailure, deliveries: usize) {
         if let Some(suppressed) = self.refusal_lines.allow() {
             let ActionFailure { action, error } = failure;
-            tracing::warn!(target = %self.target, %action, %error, deliveries, suppressed, "target refused an action");
+            let error = hint::whole(error);
+            tracing::warn!(target = %self.target, %action, error, deliveries, suppressed, "target refused an action");
         }
     }
 

@@ -152,7 +152,7 @@ fn what_is_no_cloud_event_of_version_1_0_is_refused() {
     let with = |change: (&str, &str), rest: &str| format!("{{{}{rest}}}", ATTRIBUTES.replace(change.0, change.1));
     let data = format!(r#","data":{DATA}"#);
     let cases = [
-        (with(("1.0", "0.3"), &data), "unknown `specversion` `0.3`, expected 1.0"),
+        (with(("1.0", "0.3"), &data), "unknown `specversion` '0.3', expected 1.0"),
         (with((r#""id":"7""#, r#""id":"""#), &data), "no `id`, which every CloudEvent has"),
         (with((r#""source":"/shop""#, r#""source":null"#), &data), "no `source`"),
         (with((r#""type":"com.example.changed""#, r#""type":1"#), &data), "no `type`"),
@@ -162,7 +162,7 @@ fn what_is_no_cloud_event_of_version_1_0_is_refused() {
         (with(("", ""), r#","data_base64":"eyI=""#), "not valid JSON"),
         (with(("", ""), r#","data":{},"data_base64":"""#), "both `data` and `data_base64`"),
         (with(("", ""), r#","data":{"entity":"a.B"}"#), "CloudEvents: native event: no `op`"),
-        (with(("1970-01-01T00:00:01Z", "now"), &data), "`time` is the text `now`"),
+        (with(("1970-01-01T00:00:01Z", "now"), &data), "`time` is the text 'now'"),
     ];
     for (body, words) in &cases {
         check_malformed(body, Format::Auto, words);

@@ -246,7 +246,7 @@ fn a_day_and_json_are_what_they_hold() {
 #[test]
 fn what_is_no_envelope_is_refused() {
     let cases = [
-        (change(r#""op":"x""#), "Debezium event: unknown `op` `x`, expected one of c, r, u, d, t, m"),
+        (change(r#""op":"x""#), "Debezium event: unknown `op` 'x', expected one of c, r, u, d, t, m"),
         (change(r#""op":"c","after":null"#), "no `after`, which `op` c needs"),
         (change(r#""op":"u","before":{"id":1}"#), "no `after`, which `op` u needs"),
         (change(r#""op":"c","after":"{\"_id\":1}""#), "`after` is the text"),

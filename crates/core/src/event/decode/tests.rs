@@ -78,8 +78,8 @@ fn what_is_no_json_is_refused_with_its_place() {
         (br#"{"entity":"a.B","op":"truncate"} {"#, "trailing characters at line 1 column 34"),
         (br#"{"entity":"a.B","op":"truncate","x":01}"#, "invalid number"),
         (br#"{"entity":"a.B","op":"create","after":{"n":1e400}}"#, "number out of range"),
-        (br#"{"entity":"a.B","entity":"a.C","op":"truncate"}"#, "the field `entity` is there twice"),
-        (br#"{"entity":"a.B","op":"create","after":{"a":1,"b":2,"a":3}}"#, "the field `a` is there twice"),
+        (br#"{"entity":"a.B","entity":"a.C","op":"truncate"}"#, "the field 'entity' is there twice"),
+        (br#"{"entity":"a.B","op":"create","after":{"a":1,"b":2,"a":3}}"#, "the field 'a' is there twice"),
         (br#"{"entity":"\ud800","op":"truncate"}"#, "not valid JSON"),
         (b"{\"entity\":\"a\nB\"}", "control character"),
     ];

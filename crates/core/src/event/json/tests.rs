@@ -107,10 +107,10 @@ fn commands_name_exactly_one_thing() {
         (r#"{"cache":""}"#, "`cache` of `invalidate` is empty"),
         (r#"{"key":"a","target":""}"#, "`target` of `invalidate` is empty"),
         (r#"{"key":"a","args":{}}"#, "only `cache` takes"),
-        (r#"{"cache":"a","arguments":{"id":1}}"#, "unknown field `arguments`"),
+        (r#"{"cache":"a","arguments":{"id":1}}"#, "unknown field 'arguments'"),
         (r#"{"cache":"a","args":[1]}"#, "`args` is a list"),
         (r#"{"key":1}"#, "`key` is 1: expected text"),
-        (r#""product:1""#, "`invalidate` is the text `product:1`"),
+        (r#""product:1""#, "`invalidate` is the text 'product:1'"),
         ("null", "`invalidate` is null"),
     ];
     for (what, words) in refused {
@@ -122,7 +122,7 @@ fn commands_name_exactly_one_thing() {
 fn an_event_that_could_match_nothing_is_refused() {
     let cases = [
         (r#"{"entity":"a.B"}"#, "no `op`, expected one of create, update, delete, truncate, add, remove, clear"),
-        (r#"{"entity":"a.B","op":"upsert"}"#, "unknown `op` `upsert`, expected one of create"),
+        (r#"{"entity":"a.B","op":"upsert"}"#, "unknown `op` 'upsert', expected one of create"),
         (r#"{"entity":"a.B","op":1}"#, "`op` is 1: expected text"),
         (r#"{"op":"create","after":{}}"#, "no `entity`"),
         (r#"{"entity":"","op":"create","after":{}}"#, "no `entity`"),
@@ -138,8 +138,8 @@ fn an_event_that_could_match_nothing_is_refused() {
         (r#"{"entity":"a.B","op":"update","key":42}"#, "`key` is 42: expected an object of columns"),
         (r#"{"entity":"a.B","op":"update","after":[1]}"#, "`after` is a list"),
         (r#"{"entity":"a.B","op":"truncate","changed":["a",1]}"#, "`changed` has 1: expected a list"),
-        (r#"{"entity":"a.B","op":"truncate","changed":"a"}"#, "`changed` has the text `a`"),
-        (r#"{"entity":"a.B","op":"truncate","time":"yesterday"}"#, "`time` is the text `yesterday`: expected RFC 3339"),
+        (r#"{"entity":"a.B","op":"truncate","changed":"a"}"#, "`changed` has the text 'a'"),
+        (r#"{"entity":"a.B","op":"truncate","time":"yesterday"}"#, "`time` is the text 'yesterday': expected RFC 3339"),
         (r#"{"entity":"a.B","op":"truncate","time":1.5}"#, "`time` is 1.5"),
         (r#"{"entity":"a.B","op":"truncate","quash":2}"#, "unknown schema version: `quash` is 2, expected 1"),
         (r#"{"entity":"a.B","op":"truncate","source":{}}"#, "`source` is an object: expected text"),

@@ -173,7 +173,7 @@ fn options_add_key_time_and_identifier() {
 fn what_is_no_change_is_refused() {
     let cases = [
         (r#"{"change":[{"kind":"insert","schema":"public","table":"t"}]}"#, "set the option `format-version` to 2"),
-        (r#"{"action":"X"}"#, "wal2json event: unknown `action` `X`, expected one of I, U, D, T, B, C, M"),
+        (r#"{"action":"X"}"#, "wal2json event: unknown `action` 'X', expected one of I, U, D, T, B, C, M"),
         (r#"{"action":"I","table":"t"}"#, "no `columns`, which a row that was created has"),
         (r#"{"action":"U","table":"t","identity":[]}"#, "no `columns`, which a row that was updated has"),
         (r#"{"action":"T","schema":"public"}"#, "no `table`"),
@@ -183,8 +183,8 @@ fn what_is_no_change_is_refused() {
         (r#"{"action":"I","table":"t","columns":{"a":1}}"#, "`columns` is no list of columns"),
         (r#"{"action":"D","table":"t","identity":[5]}"#, "`identity` is no list of columns"),
         (r#"{"action":"D","table":"t","identity":[],"pk":[5]}"#, "`pk` is no list of columns"),
-        (r#"{"action":"I","columns":[{"name":"a","value":1},{"name":"a","value":2}]}"#, "the field `a` is there twice"),
-        (r#"{"action":"I","columns":[{"name":"a","value":1,"value":2}]}"#, "the field `value` is there twice"),
+        (r#"{"action":"I","columns":[{"name":"a","value":1},{"name":"a","value":2}]}"#, "the field 'a' is there twice"),
+        (r#"{"action":"I","columns":[{"name":"a","value":1,"value":2}]}"#, "the field 'value' is there twice"),
     ];
     for (body, words) in cases {
         check_malformed(body, Format::Auto, words);

@@ -1,20 +1,12 @@
--- Removes entries that every group has settled, and nothing else. Returns how many; the rest of a large number stays for
--- the next call.
--- KEYS: stream. ARGV: how long settled entries stay, in milliseconds.
-local function less(a, b)
-  if a[1] ~= b[1] then return tonumber(a[1]) < tonumber(b[1]) end
-  -- Sequences are compared as text: they may be larger than numbers are exact.
-  return #a[2] < #b[2] or (#a[2] == #b[2] and a[2] < b[2])
-end
-local function parse(id)
-  return {string.match(id, '^(%d+)-(%d+)$')}
-end
+-- Removes entries that every group has settled, and nothing else. Returns how many, the rest of a large number staying for
+-- the next call; how many unread ones others removed; and the greatest id that the stream ever had.
+-- KEYS: stream, what was seen of it. ARGV: group, how long settled entries stay, in milliseconds.
 local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
-if groups.err then return 0 end
-local first_kept
+if groups.err then return {0, 0, ''} end
+local first_kept, ours
 for _, group in ipairs(groups) do
-  local fact = {}
-  for at = 1, #group, 2 do fact[group[at]] = group[at + 1] end
+  local fact = facts(group)
+  if fact['name'] == ARGV[1] then ours = fact end
   local first
   if fact['pending'] > 0 then
     first = parse(redis.call('XPENDING', KEYS[1], fact['name'])[2])
@@ -24,14 +16,16 @@ for _, group in ipairs(groups) do
   end
   if not first_kept or less(first, first_kept) then first_kept = first end
 end
-if not first_kept then return 0 end
-if tonumber(ARGV[1]) > 0 then
+if not first_kept then return {0, 0, ''} end
+if tonumber(ARGV[2]) > 0 then
   local time = redis.call('TIME')
-  local old = {string.format('%.0f', math.max(0, time[1] * 1000 - tonumber(ARGV[1]))), '0'}
+  local old = {string.format('%.0f', math.max(0, time[1] * 1000 - tonumber(ARGV[2]))), '0'}
   if less(old, first_kept) then first_kept = old end
 end
 local id = first_kept[1] .. '-' .. first_kept[2]
 local removed = redis.call('XTRIM', KEYS[1], 'MINID', '~', id, 'LIMIT', 10000)
 -- Nothing left to remove in whole blocks: what remains is at most one of them.
 if removed == 0 then redis.call('XTRIM', KEYS[1], 'MINID', '=', id) end
-return removed
+local lost, last = 0, ''
+if ours then lost, last = dropped(KEYS[1], KEYS[2], ours) end
+return {removed, lost, last}

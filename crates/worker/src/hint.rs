@@ -24,6 +24,7 @@ const MENDS: [(&[&str], &str); 5] = [
             "authorization violation",
             "Authentication",
             "credentials",
+            "does not let this user in",
             "InvalidCredentials",
         ],
         "compare the user and the password with the server's",
@@ -32,7 +33,10 @@ const MENDS: [(&[&str], &str); 5] = [
         &["vhost", "virtual host"],
         "make the virtual host and give this user rights in it, or name another one in the URL",
     ),
-    (&["NOPERM", "ACCESS_REFUSED", "ermission", "may not"], "give this user the rights that docs/brokers.md lists"),
+    (
+        &["NOPERM", "ACCESS_REFUSED", "ermission", "may not"],
+        "give this user the rights that docs/brokers.md and docs/targets.md list",
+    ),
     (&["READONLY"], "name the master: this server is a replica"),
     (&["LOADING"], "wait until the server has read its data"),
 ];
@@ -42,7 +46,8 @@ const SILENCE: [&str; 3] = ["timed out", "no answer", "unexpected end of file"];
 const ASK_FOR_TLS: &str = "does this port speak TLS?";
 
 /// The same of a server that is reached by TLS.
-pub(crate) fn plain_of(error: &str, encrypted: bool) -> String {
+#[must_use]
+pub fn plain_of(error: &str, encrypted: bool) -> String {
     let is_silent = SILENCE.iter().any(|words| error.contains(words));
     match encrypted && is_silent && !error.contains(ASK_FOR_TLS) {
         true => format!("{error} ({ASK_FOR_TLS})"),
@@ -51,7 +56,8 @@ pub(crate) fn plain_of(error: &str, encrypted: bool) -> String {
 }
 
 /// The error, with what it means in plain words where that is not plain.
-pub(crate) fn plain(error: &str) -> String {
+#[must_use]
+pub fn plain(error: &str) -> String {
     let meant =
         PLAIN.iter().filter(|(words, _)| words.iter().any(|word| error.contains(word))).map(|(_, meant)| *meant);
     let meant: Vec<&str> = meant.filter(|meant| !error.contains(meant)).collect();
@@ -59,7 +65,8 @@ pub(crate) fn plain(error: &str) -> String {
 }
 
 /// The error in plain words, with what mends it where that is known.
-pub(crate) fn whole(error: &str) -> String {
+#[must_use]
+pub fn whole(error: &str) -> String {
     match mend(error) {
         "" => plain(error),
         mend => format!("{}; {mend}", plain(error)),
@@ -67,7 +74,8 @@ pub(crate) fn whole(error: &str) -> String {
 }
 
 /// What mends a refusal; empty where only its own words say it.
-pub(crate) fn mend(refusal: &str) -> &'static str {
+#[must_use]
+pub fn mend(refusal: &str) -> &'static str {
     let fits = MENDS.iter().find(|(words, _)| words.iter().any(|word| refusal.contains(word)));
     fits.map_or("", |(_, mend)| mend)
 }
@@ -94,6 +102,8 @@ mod tests {
             ("ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN", "password"),
             ("NOT_ALLOWED - vhost shop not found", "virtual host"),
             ("NOPERM this user has no permissions to run the 'info' command", "rights"),
+            ("the broker refused: the server does not let this user in any more", "password"),
+            ("the broker refused: Permissions Violation for Publish to \"quash.events\"", "rights"),
             ("something new", ""),
         ] {
             assert!(mend(refusal).contains(words) && mend(refusal).is_empty() == words.is_empty(), "{refusal}");
