@@ -7,6 +7,7 @@ mod put_back;
 mod scene;
 
 // The promises.
+mod answers;
 mod bad_input;
 mod borders;
 mod check;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use self::physical::Physical;
 use crate::action::Action;
+use crate::answer::AnswerId;
 use crate::event::problem::quoted;
 use crate::event::{Change, Command, Invalidate};
 use crate::key::text::show;
@@ -33,6 +34,7 @@ pub(crate) struct Batch<'r> {
     cache_matches: Vec<(u32, u32)>,
     widened: Vec<(u32, Widened)>,
     handed_over: Vec<(u32, u32)>,
+    answers: Vec<(u32, AnswerId)>,
     undeclared: Undeclared,
     undeclared_events: u64,
     /// What all that was asked for takes, by an estimate that is never far too low.
@@ -49,6 +51,7 @@ impl<'r> Batch<'r> {
             cache_matches: Vec::new(),
             widened: Vec::new(),
             handed_over: Vec::new(),
+            answers: Vec::new(),
             undeclared: Undeclared::default(),
             undeclared_events: 0,
             bytes: 0,
@@ -85,9 +88,16 @@ impl<'r> Batch<'r> {
     pub(crate) fn finish(mut self, outcomes: Vec<Resolved>) -> Resolution {
         let built = std::mem::take(&mut self.shares);
         let shares = (0..).map(TargetId).zip(built).filter_map(|(target, share)| share.finish(target)).collect();
-        let Self { cache_matches, widened, handed_over, undeclared, undeclared_events, .. } = self;
+        let Self { cache_matches, widened, handed_over, answers, undeclared, undeclared_events, .. } = self;
         let plan = Plan { shares };
-        Resolution { plan, outcomes, cache_matches, widened, handed_over, undeclared, undeclared_events }
+        Resolution { plan, outcomes, cache_matches, widened, handed_over, answers, undeclared, undeclared_events }
+    }
+
+    /// Notes that the publisher of a request waits for an answer under this identifier.
+    pub(crate) fn answer(&mut self, asker: u32, id: AnswerId) {
+        if self.answers.last() != Some(&(asker, id)) {
+            self.answers.push((asker, id));
+        }
     }
 
     fn hand_over(&mut self, asker: u32, cache: u32) {

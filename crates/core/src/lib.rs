@@ -36,3 +36,6 @@ pub mod freshness;
 pub mod action;
 pub mod plan;
 pub mod reserved;
+
+// What is said once it is done.
+pub mod answer;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::answer::AnswerId;
 use crate::event::{DecodeError, Format, Payload};
 use crate::plan::{Plan, TargetSet};
 use crate::rule::RuleError;
@@ -73,6 +74,9 @@ pub struct Resolution {
     /// The requests, by their places, and the caches, by theirs, that have to go to the queues that these caches name.
     /// Ascending by request; usually none.
     pub handed_over: Vec<(u32, u32)>,
+    /// The requests, by their places, whose publishers wait for an answer, and under which identifiers: in the first pass
+    /// only. Ascending by request; usually none.
+    pub answers: Vec<(u32, AnswerId)>,
     /// The entities of its events that no cache depends on.
     pub undeclared: Undeclared,
     /// How many events of such entities the requests that count had.

@@ -3,6 +3,7 @@
 //! Stores of the same name share their entries, so that whoever builds from the same configuration in one process (a
 //! worker, and the shop that reads and writes beside it) sees the same cache.
 
+mod answers;
 mod frames;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -10,6 +11,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
 use super::survey::Looker;
 use super::{Applied, Can, Described, Identity, Questions, Refusal, Sought, Stands, Store, StoreError, Survey};
@@ -52,6 +54,8 @@ impl Config {
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
     state: Arc<Mutex<State>>,
+    /// Tells those who wait for answers that something was said.
+    spoken: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +65,7 @@ struct State {
     refused: BTreeSet<String>,
     unreachable: bool,
     starts: u64,
+    said: answers::Said,
 }
 
 #[derive(Debug, Clone)]
@@ -298,6 +303,10 @@ impl Store for Memory {
     }
 
     fn questions(&self) -> Option<&dyn Questions> {
+        Some(self)
+    }
+
+    fn answers(&self) -> Option<&dyn super::Answers> {
         Some(self)
     }
 }

@@ -30,7 +30,11 @@ pub async fn handle(batch: &[Delivery], source: &Source, settler: &dyn Settler, 
         handled = work.at_once_or_alone(batch) => handled,
         () = stop.overdue() => work.interrupted(batch),
     };
-    if settle(settler, batch, &handled.verdicts, source, stop).await {
+    let (settled, ()) = tokio::join!(
+        settle(settler, batch, &handled.verdicts, source, stop),
+        handled.answers.say(&snapshot.lanes),
+    );
+    if settled {
         handled.count(source, &snapshot);
     }
 }
@@ -76,6 +80,7 @@ impl<'w> Work<'w> {
         );
 
         self.source.metrics.handed_over(handed_over.taken);
+        let mut asked_for = resolution.answers.iter().peekable();
         for (item, (asker, resolved)) in items.iter().zip((0..).zip(&resolution.outcomes)) {
             let errors = match resolved {
                 Resolved::Asked(asked) => reports.errors(asker, asked.targets),
@@ -86,6 +91,9 @@ impl<'w> Work<'w> {
             // A letter for what was refused stands for the whole, also for what may not have gone over.
             let gone = if matches!(resolved, Resolved::Refused(_)) { "" } else { handed_over.of(asker) };
             handled.decide(item, happened, gone);
+            while let Some((_, id)) = asked_for.next_if(|(known, _)| *known == asker) {
+                handled.answer(*id, item, gone);
+            }
         }
         resolution.outcomes.len()
     }

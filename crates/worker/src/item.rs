@@ -52,6 +52,11 @@ impl<'d> Item<'d> {
         }
     }
 
+    /// Which caches it is about, where not all of them.
+    pub(crate) const fn scope(&self) -> Option<&Scope> {
+        self.scope.as_ref()
+    }
+
     /// The caches that wait for a worker that knows them: while a new configuration is rolled out, workers know different
     /// ones.
     pub(crate) fn unconfigured(&self) -> Option<Stray<'_>> {

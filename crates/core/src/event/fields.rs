@@ -227,9 +227,10 @@ fn is_other(name: &str) -> bool {
     let cloud_events = matches!(name, "specversion" | "type" | "datacontenttype" | "data_base64");
     let wal2json =
         matches!(name, "action" | "table" | "timestamp" | "lsn" | "xid" | "prefix" | "content" | "change" | "nextlsn");
+    let native = name == "answer";
     // Those by which the formats are recognised that are read once more.
     let reread = matches!(name, "database" | "isDdl" | "record" | "metadata" | "__op" | "__table" | "__deleted");
-    wal2json || debezium || cloud_events || reread || name.starts_with("iodebezium")
+    native || wal2json || debezium || cloud_events || reread || name.starts_with("iodebezium")
 }
 
 fn put<'de, A: MapAccess<'de>, T: Deserialize<'de>>(

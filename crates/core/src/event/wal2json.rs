@@ -85,6 +85,7 @@ fn event<'a>(op: Op, fields: &mut Fields<'a>) -> Result<Event<'a>, DecodeError> 
         origin: None,
         traceparent: None,
         transaction: None,
+        answer: None,
     })
 }
 

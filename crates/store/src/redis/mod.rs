@@ -5,6 +5,7 @@
 //! only its last error would be known, not which action it was for.
 
 mod address;
+mod answers;
 mod apply;
 mod connect;
 mod frames;
@@ -30,6 +31,7 @@ use tokio::sync::Mutex;
 
 use self::address::Server;
 pub use self::address::{SentinelConfig, TlsFiles};
+use self::answers::Ears;
 use self::connect::Connector;
 use self::wanted::Wanted;
 use super::{Applied, Described, Identity, Sought, StoreError, Survey};
@@ -105,7 +107,7 @@ impl Config {
             response_timeout,
             link: Mutex::new(None),
         };
-        Ok(Arc::new(Redis { connector, scan_pace: self.scan_pace }))
+        Ok(Arc::new(Redis { connector, scan_pace: self.scan_pace, ears: Ears::default() }))
     }
 }
 
@@ -113,6 +115,7 @@ impl Config {
 struct Redis {
     connector: Connector,
     scan_pace: f64,
+    ears: Ears,
 }
 
 #[async_trait]
@@ -141,6 +144,10 @@ impl super::Store for Redis {
     }
 
     fn questions(&self) -> Option<&dyn super::Questions> {
+        Some(self)
+    }
+
+    fn answers(&self) -> Option<&dyn super::Answers> {
         Some(self)
     }
 }

@@ -6,11 +6,13 @@ use std::panic::AssertUnwindSafe;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt;
+use quash_core::answer::AnswerId;
 use quash_core::resolve::Resolved;
 use quash_transport::message::UNREADABLE;
 use quash_transport::{Delivery, Tag, Verdict};
 
 use super::Work;
+use crate::answer::{Answers, Asked};
 use crate::item::Item;
 use crate::metrics::{CacheMetrics, Counts, Matched, RetryError};
 use crate::snapshot::Snapshot;
@@ -28,6 +30,8 @@ pub(super) struct Handled<'w, 'd> {
     decisions: Vec<Decided<'d>>,
     /// What the rules matched.
     pub(super) counts: Counts,
+    /// What publishers who wait are told.
+    pub(super) answers: Answers,
 }
 
 struct Decided<'d> {
@@ -41,7 +45,8 @@ impl<'w, 'd> Handled<'w, 'd> {
     /// Nothing decided yet, and the time at which everything will be.
     pub(super) fn new(work: Work<'w>, deliveries: usize) -> Self {
         let (verdicts, decisions) = (Vec::with_capacity(deliveries), Vec::with_capacity(deliveries));
-        Self { work, now_ms: now_us() / 1000, verdicts, decisions, counts: Counts::default() }
+        let (counts, answers) = (Counts::default(), Answers::default());
+        Self { work, now_ms: now_us() / 1000, verdicts, decisions, counts, answers }
     }
 
     /// Decides about one delivery; `handed_over` names its caches that went to queues of their own, or wait to.
@@ -65,11 +70,20 @@ impl<'w, 'd> Handled<'w, 'd> {
         self.decisions.push(Decided { delivery, decision, matched: matched(happened) });
     }
 
+    /// Notes what the publisher is told of the delivery that was decided about last.
+    pub(super) fn answer(&mut self, id: AnswerId, item: &Item<'d>, handed_over: &str) {
+        let Some(Decided { decision, .. }) = self.decisions.last() else { return };
+        let Work { source, snapshot, .. } = self.work;
+        let (targets, scope) = (item.state.targets, item.scope());
+        self.answers.add(id, &Asked { targets, scope, handed_over, decision, source: &source.name }, &snapshot.rules);
+    }
+
     /// Takes over what was decided about others.
     pub(super) fn extend(&mut self, other: Self) {
         self.verdicts.extend(other.verdicts);
         self.decisions.extend(other.decisions);
         self.counts.extend(other.counts);
+        self.answers.extend(other.answers);
     }
 
     /// Counts and logs what the broker has confirmed.

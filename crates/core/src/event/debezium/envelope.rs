@@ -114,6 +114,7 @@ impl<'a> Envelope<'a> {
             origin: None,
             traceparent: None,
             transaction: None,
+        answer: None,
         })
     }
 
