@@ -80,7 +80,10 @@ async fn a_dead_letter_and_silence_are_told_apart() {
     // Nobody works yet.
     let late = scene.quash.run_with(&["publish", "--wait", "100ms"], line(1)).await;
     assert_eq!(late.code, 1, "{late:?}");
-    assert!(late.stderr.contains("line 1: target main: no answer within 100ms; it is published all the same"), "{late:?}");
+    assert!(
+        late.stderr.contains("line 1: target main: no answer within 100ms; it is published all the same"),
+        "{late:?}"
+    );
 
     let worker = scene.quash.worker("only").await;
     // What a rule cannot do: a direct command to a target that nobody knows.
@@ -106,7 +109,8 @@ async fn an_answer_stands_for_a_minute_and_says_what_is_promised() {
     };
     let mut asking = scene.cache.connect().await;
     eventually(LIMIT, "it is answered", async || !said(&mut asking).await.is_empty()).await;
-    let answers: Vec<Value> = said(&mut connection).await.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let answers: Vec<Value> =
+        said(&mut connection).await.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
     assert_eq!(answers, [json!({ "target": "main", "source": "events", "outcome": "invalidated" })]);
     let life: i64 = redis::cmd("PTTL").arg(&key).query_async(&mut connection).await.unwrap();
     assert!((1..=60_000).contains(&life), "{life}");

@@ -115,7 +115,13 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let (started, name) = (Instant::now(), source.name.clone());
     let work = Work {
         source,
-        validator: Validator { format, limits: config.limits.event(), headers, doubts, asked: ears.is_some().then(Asked::default) },
+        validator: Validator {
+            format,
+            limits: config.limits.event(),
+            headers,
+            doubts,
+            asked: ears.is_some().then(Asked::default),
+        },
         stop: Stop::on_signals(),
         drain: config.worker.drain.0,
         pace: args.rate.map(Pace::new),
@@ -142,13 +148,7 @@ struct Work {
     batch: u32,
 }
 
-async fn publish(
-    file: &Path,
-    whole: bool,
-    strict: bool,
-    work: Work,
-    ears: Option<Ears>,
-) -> Result<Tally, CliError> {
+async fn publish(file: &Path, whole: bool, strict: bool, work: Work, ears: Option<Ears>) -> Result<Tally, CliError> {
     let Work { source, validator, stop, drain, pace, batch } = work;
     let send = async |messages: &[Message]| source.transport.publish(messages).await;
     let mut flow = Flow {

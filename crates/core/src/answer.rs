@@ -145,8 +145,12 @@ mod tests {
     fn an_identifier_is_32_digits_in_lower_case() {
         let id = "000102030405060708090a0b0c0d0eff";
         assert_eq!(AnswerId::parse(id).map(|id| id.to_string()).as_deref(), Some(id));
-        assert_eq!(AnswerId::parse(id).map(AnswerId::key).as_deref(), Some("quash:answer:000102030405060708090a0b0c0d0eff"));
-        for wrong in ["", "0", &id[1..], &format!("{id}0"), &id.to_uppercase(), &id.replace('0', "+"), &"ü".repeat(16)] {
+        assert_eq!(
+            AnswerId::parse(id).map(AnswerId::key).as_deref(),
+            Some("quash:answer:000102030405060708090a0b0c0d0eff")
+        );
+        for wrong in ["", "0", &id[1..], &format!("{id}0"), &id.to_uppercase(), &id.replace('0', "+"), &"ü".repeat(16)]
+        {
             assert_eq!(AnswerId::parse(wrong), None, "{wrong}");
         }
     }

@@ -1,10 +1,12 @@
 //! Turns stale key sets into the actions of a batch's plan.
 
+pub(crate) mod later;
 mod limit;
 mod physical;
 
 use std::time::Duration;
 
+use self::later::Later;
 use self::physical::Physical;
 use crate::action::Action;
 use crate::answer::AnswerId;
@@ -35,6 +37,7 @@ pub(crate) struct Batch<'r> {
     widened: Vec<(u32, Widened)>,
     handed_over: Vec<(u32, u32)>,
     answers: Vec<(u32, AnswerId)>,
+    later: Vec<Later>,
     undeclared: Undeclared,
     undeclared_events: u64,
     /// What all that was asked for takes, by an estimate that is never far too low.
@@ -52,6 +55,7 @@ impl<'r> Batch<'r> {
             widened: Vec::new(),
             handed_over: Vec::new(),
             answers: Vec::new(),
+            later: Vec::new(),
             undeclared: Undeclared::default(),
             undeclared_events: 0,
             bytes: 0,
@@ -77,6 +81,7 @@ impl<'r> Batch<'r> {
             terms,
             targets: TargetSet::EMPTY,
             next_pass: None,
+            merges: terms.merges,
             refused: None,
             handed_over: false,
             has_unknown: false,
@@ -88,9 +93,19 @@ impl<'r> Batch<'r> {
     pub(crate) fn finish(mut self, outcomes: Vec<Resolved>) -> Resolution {
         let built = std::mem::take(&mut self.shares);
         let shares = (0..).map(TargetId).zip(built).filter_map(|(target, share)| share.finish(target)).collect();
-        let Self { cache_matches, widened, handed_over, answers, undeclared, undeclared_events, .. } = self;
+        let Self { cache_matches, widened, handed_over, answers, later, undeclared, undeclared_events, .. } = self;
         let plan = Plan { shares };
-        Resolution { plan, outcomes, cache_matches, widened, handed_over, answers, undeclared, undeclared_events }
+        Resolution {
+            plan,
+            outcomes,
+            cache_matches,
+            widened,
+            handed_over,
+            answers,
+            later,
+            undeclared,
+            undeclared_events,
+        }
     }
 
     /// Notes that the publisher of a request waits for an answer under this identifier.
@@ -122,6 +137,8 @@ pub(crate) struct Asking<'b, 'r, 'q> {
     terms: Terms<'q>,
     targets: TargetSet,
     next_pass: Option<Duration>,
+    /// Whether its later passes may be merged with those of others, and can be said as commands so far.
+    merges: bool,
     refused: Option<Refused>,
     /// Whether any of its caches has to go to another queue.
     handed_over: bool,
@@ -200,16 +217,26 @@ impl Asking<'_, '_, '_> {
         self.targets = self.targets.union(targets);
         self.next_pass = [self.next_pass, next].into_iter().flatten().min();
         if !is_due {
-            return;
+            return self.later(place, cache, next, sets);
         }
         if self.terms.counts {
             self.batch.count_match(place);
         }
         let sets = self.within_limit(place, cache, targets, sets);
+        self.later(place, cache, next, sets);
         for set in sets.iter() {
             if let Err(error) = self.remove(cache, targets, set) {
                 self.refuse(key_refused(cache, error, self.has_unknown));
             }
+        }
+    }
+
+    /// Notes what the next pass of a cache removes again, if there is one.
+    fn later(&mut self, place: u32, cache: &Cache, next: Option<Duration>, sets: &[KeySet<'_>]) {
+        let Some(pass) = next.filter(|_| self.merges) else { return };
+        self.merges = self.batch.later(self.asker, place, cache, pass, sets);
+        if !self.merges {
+            self.batch.never_later(self.asker);
         }
     }
 

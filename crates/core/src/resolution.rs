@@ -9,6 +9,7 @@ use crate::rule::RuleError;
 use crate::scope::{QueueSet, Scope};
 use crate::undeclared::Undeclared;
 
+pub use crate::emit::later::Later;
 pub use crate::rule::Widened;
 
 /// One delivery, as the resolver sees it.
@@ -29,19 +30,21 @@ pub struct Request<'a> {
     pub elsewhere: QueueSet,
     /// Whether what it matches is counted: what a share that comes back matches was counted before.
     pub counts: bool,
+    /// Whether its later passes may travel with those of others, as commands: [`Resolution::later`].
+    pub merges: bool,
 }
 
 impl<'a> Request<'a> {
     /// A fresh event, of which everything is to do here.
     #[must_use]
     pub const fn fresh(payload: Payload<'a>, format: Format) -> Self {
-        let Terms { targets, pass, scope, elsewhere, counts } = Terms::FRESH;
-        Self { payload, format, targets, pass, scope, elsewhere, counts }
+        let Terms { targets, pass, scope, elsewhere, counts, merges } = Terms::FRESH;
+        Self { payload, format, targets, pass, scope, elsewhere, counts, merges }
     }
 
     pub(crate) const fn terms(&self) -> Terms<'a> {
-        let Self { targets, pass, scope, elsewhere, counts, .. } = *self;
-        Terms { targets, pass, scope, elsewhere, counts }
+        let Self { targets, pass, scope, elsewhere, counts, merges, .. } = *self;
+        Terms { targets, pass, scope, elsewhere, counts, merges }
     }
 }
 
@@ -53,11 +56,18 @@ pub(crate) struct Terms<'a> {
     pub(crate) scope: Option<&'a Scope>,
     pub(crate) elsewhere: QueueSet,
     pub(crate) counts: bool,
+    pub(crate) merges: bool,
 }
 
 impl Terms<'_> {
-    pub(crate) const FRESH: Self =
-        Self { targets: TargetSet::ALL, pass: Duration::ZERO, scope: None, elsewhere: QueueSet::NONE, counts: true };
+    pub(crate) const FRESH: Self = Self {
+        targets: TargetSet::ALL,
+        pass: Duration::ZERO,
+        scope: None,
+        elsewhere: QueueSet::NONE,
+        counts: true,
+        merges: false,
+    };
 }
 
 /// What a batch asks for.
@@ -77,6 +87,9 @@ pub struct Resolution {
     /// The requests, by their places, whose publishers wait for an answer, and under which identifiers: in the first pass
     /// only. Ascending by request; usually none.
     pub answers: Vec<(u32, AnswerId)>,
+    /// What the requests that may be merged ask later passes for, ascending by request. A request whose later passes cannot be
+    /// said as commands is left out, whole.
+    pub later: Vec<Later>,
     /// The entities of its events that no cache depends on.
     pub undeclared: Undeclared,
     /// How many events of such entities the requests that count had.

@@ -9,7 +9,7 @@ use crate::rule::around::{self, Around};
 use crate::rule::set::Found;
 use crate::scope::Scope;
 
-pub use crate::resolution::{Asked, Refused, Request, Resolution, Resolved, Widened};
+pub use crate::resolution::{Asked, Later, Refused, Request, Resolution, Resolved, Widened};
 pub use crate::resolver::{Declared, Resolver};
 
 impl Resolver {

@@ -47,6 +47,8 @@ pub enum Happened<'a> {
     Unconfigured,
     /// It was not resolved: the source does not accept it.
     LeftOut,
+    /// It was not resolved: it asks for a pass that is due after this time.
+    Early(Duration),
     /// Handling it panicked, with this message.
     Panicked(&'a str),
     /// The broker handed it out this often, and every time the worker was gone before it settled.
@@ -171,6 +173,7 @@ pub fn decide(case: Case<'_>) -> Decision {
         Happened::Resolved { resolved: Resolved::Unmatched { .. }, strays, .. } => case.shares(&NOTHING, &[], strays),
         Happened::Unconfigured => case.shares(&NOTHING, &[], &[]),
         Happened::LeftOut => Decision::Ack,
+        Happened::Early(delay) => case.early(delay),
         Happened::Resolved { resolved: Resolved::Refused(refused), .. } => case.refuse(refused),
         Happened::Panicked(message) => case.panicked(message),
         Happened::KillsWorkers(times) => case.kills_workers(times),
@@ -257,6 +260,14 @@ impl Case<'_> {
         let state = State { targets: done, pass: next, ..State::default() };
         let delay = next.saturating_sub(self.state.pass);
         (!done.is_empty()).then(|| Park { why: Why::NextPass, state, delay, failures: Vec::new(), caches: None })
+    }
+
+    /// It waits for its pass, as if it had been parked for it at once.
+    fn early(&self, delay: Duration) -> Decision {
+        replace(
+            vec![Park { why: Why::NextPass, state: self.state, delay, failures: Vec::new(), caches: None }],
+            Vec::new(),
+        )
     }
 
     fn refuse(&self, refused: &Refused) -> Decision {

@@ -110,9 +110,9 @@ impl<'a> Asked<'a> {
         if self.is_part() {
             return Vec::new();
         }
-        let before = (0..).zip(rules.caches()).filter(|(place, _)| {
-            self.scope.is_some_and(|scope| scope.handed_over.contains(*place))
-        });
+        let before = (0..)
+            .zip(rules.caches())
+            .filter(|(place, _)| self.scope.is_some_and(|scope| scope.handed_over.contains(*place)));
         let now = self.handed_over.split(',').filter_map(|name| rules.cache(name));
         let queues = before.map(|(place, _)| place).chain(now).filter_map(|cache| rules.queue_of(cache));
         let mut names: Vec<String> =

@@ -14,6 +14,7 @@ use crate::drain::Stop;
 use crate::fan_out::fan_out;
 use crate::hand_over::hand_over;
 use crate::item::Item;
+use crate::later::Passes;
 use crate::metrics::InHand;
 use crate::settle::settle;
 use crate::snapshot::Snapshot;
@@ -26,14 +27,13 @@ use quash_delivery::decide::{Happened, Stray};
 pub async fn handle(batch: &[Delivery], source: &Source, settler: &dyn Settler, stop: &Stop, in_hand: &InHand) {
     let snapshot = source.snapshot();
     let work = Work { source, snapshot: &snapshot, in_hand };
-    let handled = tokio::select! {
+    let mut handled = tokio::select! {
         handled = work.at_once_or_alone(batch) => handled,
         () = stop.overdue() => work.interrupted(batch),
     };
-    let (settled, ()) = tokio::join!(
-        settle(settler, batch, &handled.verdicts, source, stop),
-        handled.answers.say(&snapshot.lanes),
-    );
+    handled.put_later().await;
+    let (settled, ()) =
+        tokio::join!(settle(settler, batch, &handled.verdicts, source, stop), handled.answers.say(&snapshot.lanes),);
     if settled {
         handled.count(source, &snapshot);
     }
@@ -81,6 +81,7 @@ impl<'w> Work<'w> {
 
         self.source.metrics.handed_over(handed_over.taken);
         let mut asked_for = resolution.answers.iter().peekable();
+        let mut passes = Passes::default();
         for (item, (asker, resolved)) in items.iter().zip((0..).zip(&resolution.outcomes)) {
             let errors = match resolved {
                 Resolved::Asked(asked) => reports.errors(asker, asked.targets),
@@ -94,7 +95,9 @@ impl<'w> Work<'w> {
             while let Some((_, id)) = asked_for.next_if(|(known, _)| *known == asker) {
                 handled.answer(*id, item, gone);
             }
+            handled.leave(asker, &resolution.later, item, &mut passes);
         }
+        handled.merge(&passes);
         resolution.outcomes.len()
     }
 

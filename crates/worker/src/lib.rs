@@ -13,6 +13,8 @@ pub mod lane;
 
 pub mod hand_over;
 
+mod later;
+
 pub mod settle;
 
 mod answer;

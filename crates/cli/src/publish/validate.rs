@@ -121,7 +121,8 @@ mod tests {
 
     fn judge(text: &str, cut: usize) -> Judged {
         let limits = EventLimits { max_message_bytes: 200, ..EventLimits::default() };
-        let mut validator = Validator { format: Format::Auto, limits, headers: Headers::default(), doubts: None, asked: None };
+        let mut validator =
+            Validator { format: Format::Auto, limits, headers: Headers::default(), doubts: None, asked: None };
         validator.judge(Line { number: 7, bytes: text.as_bytes().to_vec(), cut })
     }
 

@@ -78,12 +78,7 @@ impl Inner {
         accepted.map_err(|cause| DispatchError::of_events(cause, events.to_vec()))
     }
 
-    async fn try_accept(
-        self: &Arc<Self>,
-        all: &Arc<[Event]>,
-        caller: Caller,
-        wish: Wish,
-    ) -> Result<Receipt, Cause> {
+    async fn try_accept(self: &Arc<Self>, all: &Arc<[Event]>, caller: Caller, wish: Wish) -> Result<Receipt, Cause> {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(Cause::Closed);
         }

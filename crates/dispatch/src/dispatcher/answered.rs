@@ -133,7 +133,9 @@ impl Waits {
     }
 
     async fn on(&self, target: String, limit: Duration, until: Instant) -> Result<(), NotInvalidated> {
-        let Some(place) = self.inner.resolver.target(&target) else { return Err(NotInvalidated::UnknownTarget(target)) };
+        let Some(place) = self.inner.resolver.target(&target) else {
+            return Err(NotInvalidated::UnknownTarget(target));
+        };
         let unheard = |error: String| NotInvalidated::Unheard { target: target.clone(), error };
         let store = self.inner.targets.store(place).map_err(unheard)?;
         for message in &self.messages {
@@ -165,7 +167,8 @@ async fn hear(message: &Pending, store: &dyn Store, until: Instant) -> Result<Op
         match heard {
             Heard::Invalidated => return Ok(None),
             Heard::DeadLetter(letter) => {
-                let (reason, error) = (letter.reason.unwrap_or_default().into_owned(), letter.error.unwrap_or_default());
+                let (reason, error) =
+                    (letter.reason.unwrap_or_default().into_owned(), letter.error.unwrap_or_default());
                 return Ok(Some(Unanswered::Letter { reason, error }));
             }
             Heard::Waiting => {}

@@ -73,7 +73,9 @@ const ASKING_BYTES: usize = r#""answer":"","#.len() + 32;
 
 /// The same message with the question for an answer in front; every message is an object with a field.
 fn asking(payload: &[u8], id: AnswerId) -> Bytes {
-    [b"{\"answer\":\"", id.to_string().as_bytes(), b"\",", payload.strip_prefix(b"{").unwrap_or(payload)].concat().into()
+    [b"{\"answer\":\"", id.to_string().as_bytes(), b"\",", payload.strip_prefix(b"{").unwrap_or(payload)]
+        .concat()
+        .into()
 }
 
 /// The messages of these events, in their order.

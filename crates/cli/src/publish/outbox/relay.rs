@@ -231,7 +231,8 @@ mod tests {
     #[test]
     fn every_row_is_published_removed_or_refused() {
         let limits = EventLimits { max_message_bytes: 100, ..EventLimits::default() };
-        let mut validator = Validator { format: Format::Auto, limits, headers: Headers::default(), doubts: None, asked: None };
+        let mut validator =
+            Validator { format: Format::Auto, limits, headers: Headers::default(), doubts: None, asked: None };
         let event = r#"{"entity":"a.B","op":"truncate"}"#;
         let bodies = [
             (event, 0),

@@ -114,7 +114,7 @@ impl<'a> Envelope<'a> {
             origin: None,
             traceparent: None,
             transaction: None,
-        answer: None,
+            answer: None,
         })
     }
 
