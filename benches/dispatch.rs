@@ -105,12 +105,12 @@ async fn calls(
     set.exec_async(&mut cache).await?;
     let mut times = vec![Vec::with_capacity(calls); ways.len()];
     for id in 0..calls * ways.len() {
-        let place = id % ways.len();
+        let index = id % ways.len();
         let row = json!({ "id": id, "author_id": id % 50, "title": "The new title", "price": "12.50" });
         let began = Instant::now();
         let event = Event::update("shop.Book").key("id", id).before(&row).after(&row);
         let made = Instant::now();
-        match &ways[place] {
+        match &ways[index] {
             Way::Unlink(connection) => {
                 let mut command = redis::cmd("UNLINK");
                 let removed: u64 = command.arg(format!("book:{id}")).query_async(&mut connection.clone()).await?;
@@ -118,7 +118,7 @@ async fn calls(
             }
             Way::Dispatch(dispatcher) => drop(dispatcher.dispatch(event).await?),
         }
-        times[place].push(Took { making: made - began, call: made.elapsed() });
+        times[index].push(Took { making: made - began, call: made.elapsed() });
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }

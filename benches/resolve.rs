@@ -23,14 +23,14 @@ fn resolver(caches: usize) -> Resolver {
     {
         declared.insert(name.to_owned(), json!({"key": key, "depends_on": [{"row": "shop.Book"}]}));
     }
-    for place in declared.len()..caches {
-        let depends_on = match place % 2 {
-            0 => json!([{"row": format!("shop.Other{}", place / 10)}]),
-            _ => json!([{"row": "shop.Book", "changed": [format!("column_{}", place / 10)]}]),
+    for index in declared.len()..caches {
+        let depends_on = match index % 2 {
+            0 => json!([{"row": format!("shop.Other{}", index / 10)}]),
+            _ => json!([{"row": "shop.Book", "changed": [format!("column_{}", index / 10)]}]),
         };
         declared.insert(
-            format!("other_{place}"),
-            json!({"key": format!("other_{place}:{{id}}"), "depends_on": depends_on}),
+            format!("other_{index}"),
+            json!({"key": format!("other_{index}:{{id}}"), "depends_on": depends_on}),
         );
     }
     let caches = serde_json::from_value(declared.into()).unwrap_or_else(|error| panic!("{error}"));

@@ -48,6 +48,6 @@ fn machine() -> Outcome<Duration> {
     let fields = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
     let ticks: Vec<u64> = fields.filter_map(|ticks| ticks.parse().ok()).collect();
     // user, nice, system, idle, iowait, irq, softirq
-    let busy: u64 = [0, 1, 2, 5, 6].iter().filter_map(|place| ticks.get(*place)).sum();
+    let busy: u64 = [0, 1, 2, 5, 6].iter().filter_map(|index| ticks.get(*index)).sum();
     Ok(of_ticks(busy))
 }

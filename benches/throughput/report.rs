@@ -92,8 +92,8 @@ impl Latencies {
 
     fn millis_at(&self, share: f64) -> f64 {
         // An index below the number of samples.
-        let place = (self.0.len() as f64 * share) as usize;
-        self.0.get(place).map_or(0.0, Duration::as_secs_f64) * 1_000.0
+        let index = (self.0.len() as f64 * share) as usize;
+        self.0.get(index).map_or(0.0, Duration::as_secs_f64) * 1_000.0
     }
 }
 

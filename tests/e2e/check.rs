@@ -25,15 +25,15 @@ async fn a_refusal_comes_with_the_cure_that_fits_and_names_the_server(kind: Kind
     let stranger = url.replacen("://", "://nobody:wrong@", 1).replace("guest:guest@", "");
     std::fs::write(scene.quash.config(), right.replace(&url, &stranger)).unwrap();
     let ran = scene.quash.run(&["check", "--connect"]).await;
-    let told = format!("{}{}", ran.stdout, ran.stderr);
-    assert!(!told.contains("the rights that"), "{told}");
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(!said.contains("the rights that"), "{said}");
     match kind {
         // It asks for no password, and takes any.
         Kind::Nats => {}
         Kind::Amqp | Kind::RedisStreams => {
-            assert!(told.contains("compare the user and the password"), "{told}");
-            assert!(told.contains(&address), "{address} in {told}");
-            assert!(!told.contains("wrong@"), "{told}");
+            assert!(said.contains("compare the user and the password"), "{said}");
+            assert!(said.contains(&address), "{address} in {said}");
+            assert!(!said.contains("wrong@"), "{said}");
         }
     }
 }
@@ -53,17 +53,17 @@ async fn a_queue_in_the_database_of_a_cache_is_found_by_the_server_s_own_id() {
     // 127.0.0.1 as one number: an alias as no address tells it.
     let elsewhere = Quash::with(&config(&format!("redis://2130706433:{port}/0")));
     elsewhere.run(&["check"]).await.done();
-    let told = elsewhere.run(&["check", "--connect"]).await;
+    let said = elsewhere.run(&["check", "--connect"]).await;
     let words = "the database of target main";
-    assert!(told.code != 0 && told.stdout.contains(words), "{}{}", told.stdout, told.stderr);
+    assert!(said.code != 0 && said.stdout.contains(words), "{}{}", said.stdout, said.stderr);
 }
 
 async fn a_healthy_broker_has_nothing_to_mend_before_it_may_be_used(kind: Kind) {
     let scene = Scene::with(kind, PRODUCT).await;
     scene.queue.declare().await;
-    let told = scene.quash.run(&["check", "--connect"]).await.done().stdout;
-    assert!(told.contains(&format!("source events ({})", kind.name())), "{told}");
-    assert!(!told.contains('✗'), "{told}");
+    let said = scene.quash.run(&["check", "--connect"]).await.done().stdout;
+    assert!(said.contains(&format!("source events ({})", kind.name())), "{said}");
+    assert!(!said.contains('✗'), "{said}");
 }
 
 async fn a_check_changes_nothing(kind: Kind) {
@@ -78,14 +78,14 @@ async fn a_check_changes_nothing(kind: Kind) {
 async fn an_unsafe_broker_is_named_with_what_mends_it(kind: Kind) {
     let scene = Scene::on(Broker::shared(kind).await, PRODUCT).await;
     make_unsafe(&scene.broker, &scene.queue).await;
-    let told = scene.quash.run(&["check", "--connect"]).await.ended_with(1).stdout;
+    let said = scene.quash.run(&["check", "--connect"]).await.ended_with(1).stdout;
     let words: &[&str] = match kind {
         Kind::RedisStreams => &["maxmemory-policy", "allkeys-lru", "noeviction"],
         Kind::Amqp => &["x-queue-type", "classic", "quorum"],
         Kind::Nats => &["discard", "old", "new"],
     };
     for word in words.iter().chain(&["✗", "mend:"]) {
-        assert!(told.contains(word), "{word} in {told}");
+        assert!(said.contains(word), "{word} in {said}");
     }
 }
 

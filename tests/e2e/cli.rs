@@ -57,9 +57,9 @@ async fn explain_tells_a_newcomer_which_rule_which_key_and_why() {
 
 #[tokio::test]
 async fn a_graph_tells_publishers_which_columns_each_dependency_reads() {
-    let told = Quash::with(SHOP).run(&["graph", "-o", "json"]).await.done().json();
+    let said = Quash::with(SHOP).run(&["graph", "-o", "json"]).await.done().json();
     let expect: Value = serde_json::from_str(include_str!("golden/graph.json")).unwrap();
-    assert_eq!(told, expect);
+    assert_eq!(said, expect);
 }
 
 #[tokio::test]

@@ -97,11 +97,11 @@ async fn an_explanation_counts_what_exists_and_removes_nothing() {
     let entries = ["product:1", "page:1:1", "page:1:2", "page:2:1"].map(str::to_owned);
     scene.cache.fill(&entries).await;
     let event = update(1).to_string();
-    let told = scene.quash.run(&["explain", "--live", "-e", &event]).await.done().stdout;
+    let said = scene.quash.run(&["explain", "--live", "-e", &event]).await.done().stdout;
     let line =
-        |start: &str| told.lines().find(|line| line.contains(start)).unwrap_or_else(|| panic!("{start}: {told}"));
-    assert!(line("product:1").contains("exists"), "{told}");
-    assert!(line("page:1:*").contains("2 keys"), "{told}");
+        |start: &str| said.lines().find(|line| line.contains(start)).unwrap_or_else(|| panic!("{start}: {said}"));
+    assert!(line("product:1").contains("exists"), "{said}");
+    assert!(line("page:1:*").contains("2 keys"), "{said}");
     assert_eq!(scene.cache.count(&entries).await, entries.len());
 }
 

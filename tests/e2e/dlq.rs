@@ -127,8 +127,8 @@ async fn letters_travel_from_one_queue_to_another_byte_for_byte(kind: Kind) {
     let other = Scene::with(kind, &format!("{HASTY}{PRODUCT}")).await;
     other.quash.run_with(&["dlq", "import"], exported).await.done();
     let after = other.quash.dead_letters().await;
-    let told = |letters: &[Value]| letters.iter().map(|letter| letter["error"].clone()).collect::<Vec<_>>();
-    assert_eq!(told(&after), told(&before));
+    let said = |letters: &[Value]| letters.iter().map(|letter| letter["error"].clone()).collect::<Vec<_>>();
+    assert_eq!(said(&after), said(&before));
 
     // Replayed in its new place, a letter is as good as the original.
     let keys = products(0..5);

@@ -13,11 +13,11 @@ const TOUR: Duration = Duration::from_secs(120);
 async fn the_tour_through_the_shop_finds_everything_as_it_should_be() {
     let mut shop = Shop::start(&["--tour"], None);
     let code = shop.process.exit_code(TOUR).await;
-    let told = shop.told();
-    assert_eq!(code, 0, "{told}");
+    let said = shop.said();
+    assert_eq!(code, 0, "{said}");
     for line in ["invalidated after", "GET /books/3           hit", "GET /books/1           404", "all as it should be"]
     {
-        assert!(told.contains(line), "{line}: {told}");
+        assert!(said.contains(line), "{line}: {said}");
     }
     assert_eq!(shop.leftovers(), 0, "its servers and their folders end with it");
 }
@@ -25,10 +25,10 @@ async fn the_tour_through_the_shop_finds_everything_as_it_should_be() {
 #[tokio::test]
 async fn the_shop_is_open_until_it_is_told_to_stop() {
     let mut shop = Shop::start(&["--listen", "127.0.0.1:0"], None);
-    eventually(LIMIT, "it is open", async || shop.told().contains("the shop is open")).await;
+    eventually(LIMIT, "it is open", async || shop.said().contains("the shop is open")).await;
     assert!(shop.leftovers() > 0, "its servers have folders");
     shop.process.signal("TERM");
-    assert_eq!(shop.process.exit_code(LIMIT).await, 0, "{}", shop.told());
+    assert_eq!(shop.process.exit_code(LIMIT).await, 0, "{}", shop.said());
     assert_eq!(shop.leftovers(), 0, "its servers and their folders end with it");
 }
 
@@ -36,7 +36,7 @@ async fn the_shop_is_open_until_it_is_told_to_stop() {
 async fn without_its_servers_the_shop_says_what_to_install() {
     let mut shop = Shop::start(&["--tour"], Some("/nowhere"));
     assert_eq!(shop.process.exit_code(LIMIT).await, 1);
-    assert!(shop.told().contains("apt-get install postgresql redis-server"), "{}", shop.told());
+    assert!(shop.said().contains("apt-get install postgresql redis-server"), "{}", shop.said());
 }
 
 /// The example, with a folder of its own for everything that it leaves.
@@ -58,7 +58,7 @@ impl Shop {
         Self { process: Process::spawn("the shop", &log, &mut command), home }
     }
 
-    fn told(&self) -> String {
+    fn said(&self) -> String {
         std::fs::read_to_string(self.home.path().join("shop.log")).unwrap_or_default()
     }
 

@@ -169,13 +169,13 @@ async fn people_are_told_what_is_promised_and_what_stands_at_a_key() {
     {
         assert!(explained.contains(line), "{line} in {explained}");
     }
-    for (key, told) in [
+    for (key, said) in [
         ("l:7:42", "exists, a lease: somebody loads, expires in"),
         ("s:7:42", "exists, a value in a frame, expires in"),
         ("g:7:43", "not there\n  its guard: exists, a lease: somebody loads"),
     ] {
         let text = scene.quash.run(&["explain", "--live", key]).await.ended_with(0).stdout;
-        assert!(text.contains(told), "{told} in {text}");
+        assert!(text.contains(said), "{said} in {text}");
     }
 }
 
@@ -194,17 +194,17 @@ async fn a_right_that_only_voids_take_is_missed_where_a_cache_needs_it() {
              freshness: lease{stale}, depends_on: [ {{ row: shop.Product }} ] }}\n"
         ))
     };
-    let told = of("").run(&["check", "--connect"]).await.ended_with(0).stdout;
-    assert!(told.contains("the user may run every command that rules can need"), "{told}");
-    let told = of(", stale: 30s").run(&["check", "--connect"]).await.ended_with(1).stdout;
+    let said = of("").run(&["check", "--connect"]).await.ended_with(0).stdout;
+    assert!(said.contains("the user may run every command that rules can need"), "{said}");
+    let said = of(", stale: 30s").run(&["check", "--connect"]).await.ended_with(1).stdout;
     for right in ["eval", "evalsha", "getrange", "setrange", "pttl", "time"] {
-        assert!(told.contains(&format!("grant +{right}")), "{right} in {told}");
+        assert!(said.contains(&format!("grant +{right}")), "{right} in {said}");
     }
     let () = redis::cmd("ACL")
         .arg(&["SETUSER", "quash", "+eval", "+evalsha", "+getrange", "+setrange", "+pttl", "+pexpire", "+time"])
         .query_async(&mut connection)
         .await
         .unwrap();
-    let told = of(", stale: 30s").run(&["check", "--connect"]).await.ended_with(0).stdout;
-    assert!(told.contains("the user may run every command that rules can need"), "{told}");
+    let said = of(", stale: 30s").run(&["check", "--connect"]).await.ended_with(0).stdout;
+    assert!(said.contains("the user may run every command that rules can need"), "{said}");
 }

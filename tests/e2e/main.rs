@@ -32,5 +32,6 @@ mod sources;
 
 // The rules of the source tree.
 mod tidy;
+mod tidy_names;
 mod unreadable;
 mod watching;

@@ -19,8 +19,8 @@ async fn what_is_rolled_back_never_travels_and_the_rest_travels_in_order(kind: K
     outbox.write(1..=20);
     outbox.postgres.psql(&format!("begin; {}; rollback", insert(100..=120)));
     outbox.write(21..=40);
-    let told = outbox.relay(&["--once", "--batch", "7"]).await.done().stdout;
-    assert!(told.starts_with("published 40 events in "), "{told}");
+    let said = outbox.relay(&["--once", "--batch", "7"]).await.done().stdout;
+    assert!(said.starts_with("published 40 events in "), "{said}");
     let bodies = outbox.scene.queue.take(40).await;
     let ids: Vec<_> = bodies.iter().map(|message| serde_json::from_slice::<Value>(&message.payload).unwrap()).collect();
     let ids: Vec<_> = ids.iter().map(|event| event["key"]["id"].as_u64().unwrap()).collect();

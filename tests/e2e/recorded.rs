@@ -197,20 +197,20 @@ impl Site {
     }
 
     async fn lists_the_letters(&self) {
-        let mut told = Vec::new();
+        let mut said = Vec::new();
         let text = |letter: &Value, name: &str| letter[name].as_str().unwrap_or_default().to_owned();
         let number = |letter: &Value, name: &str| letter[name].as_u64().unwrap_or_default();
         for letter in [self.letters("events").await, self.letters("bulk").await].concat() {
             let (event, reason, target) = (text(&letter, "event_id"), text(&letter, "reason"), text(&letter, "target"));
-            told.push((event, reason, target, number(&letter, "attempts"), number(&letter, "replays")));
+            said.push((event, reason, target, number(&letter, "attempts"), number(&letter, "replays")));
         }
         let owned = |text: &str| text.to_owned();
         let mut expected = LETTERS.map(|(event, reason, target, attempts, replays)| {
             (owned(event), owned(reason), owned(target), attempts, replays)
         });
-        told.sort();
+        said.sort();
         expected.sort();
-        assert_eq!(told, expected);
+        assert_eq!(said, expected);
     }
 
     async fn letters(&self, source: &str) -> Vec<Value> {

@@ -130,7 +130,7 @@ pub(crate) fn is_test(path: &str) -> bool {
 
 /// A file without its tests, which stand last.
 pub(crate) fn product(text: &str) -> &str {
-    text.split("#[cfg(test)]").next().unwrap_or_default()
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
 }
 
 pub(crate) fn cargo_tree(args: &[&str]) -> String {

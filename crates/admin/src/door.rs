@@ -176,7 +176,7 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
-    fn told(door: &Door, method: &str, access: Access, headers: &[(&str, &str)]) -> Result<String, u16> {
+    fn admitted(door: &Door, method: &str, access: Access, headers: &[(&str, &str)]) -> Result<String, u16> {
         let admitted = door.admit(&parts(method, headers), access);
         admitted
             .map(|who| who.map_or_else(String::new, |who| who.name.to_string()))
@@ -187,7 +187,7 @@ mod tests {
     fn without_a_token_only_names_of_this_machine_are_answered() {
         let door = door(&[]);
         for host in ["127.0.0.1:9464", "127.8.9.1", "localhost", "LocalHost:1", "[::1]", "[::1]:9464"] {
-            assert_eq!(told(&door, "GET", Access::Operator, &[("host", host)]), Ok("local".to_owned()), "{host}");
+            assert_eq!(admitted(&door, "GET", Access::Operator, &[("host", host)]), Ok("local".to_owned()), "{host}");
         }
         for host in [
             "",
@@ -201,10 +201,10 @@ mod tests {
             "localhost:1:2",
             "x@localhost",
         ] {
-            assert_eq!(told(&door, "GET", Access::Viewer, &[("host", host)]), Err(403), "{host}");
-            assert_eq!(told(&door, "GET", Access::Entrance, &[("host", host)]), Err(403), "{host}");
+            assert_eq!(admitted(&door, "GET", Access::Viewer, &[("host", host)]), Err(403), "{host}");
+            assert_eq!(admitted(&door, "GET", Access::Entrance, &[("host", host)]), Err(403), "{host}");
         }
-        assert_eq!(told(&door, "GET", Access::Anybody, &[]), Ok(String::new()));
+        assert_eq!(admitted(&door, "GET", Access::Anybody, &[]), Ok(String::new()));
     }
 
     #[test]
@@ -222,7 +222,7 @@ mod tests {
         ];
         for (authorization, access, expect) in cases {
             let headers: Vec<_> = authorization.map(|value| ("authorization", value)).into_iter().collect();
-            let got = told(&door, "GET", access, &headers);
+            let got = admitted(&door, "GET", access, &headers);
             assert_eq!(got, expect.map(str::to_owned), "{authorization:?} {access:?}");
         }
     }
@@ -233,12 +233,16 @@ mod tests {
         let name = door.sessions.open(&"bob".into()).unwrap();
         let cookie = format!("theme=dark; {COOKIE}={name}");
         let from_here = [("cookie", cookie.as_str()), ("host", "a"), ("origin", "http://a")];
-        assert_eq!(told(&door, "POST", Access::Operator, &from_here), Ok("bob".to_owned()));
-        assert_eq!(told(&door, "POST", Access::Operator, &from_here[..1]), Err(403), "nobody says where it comes from");
+        assert_eq!(admitted(&door, "POST", Access::Operator, &from_here), Ok("bob".to_owned()));
+        assert_eq!(
+            admitted(&door, "POST", Access::Operator, &from_here[..1]),
+            Err(403),
+            "nobody says where it comes from"
+        );
         let with_a_wrong_token = [("cookie", cookie.as_str()), ("authorization", "Bearer x")];
-        assert_eq!(told(&door, "GET", Access::Viewer, &with_a_wrong_token), Err(401));
+        assert_eq!(admitted(&door, "GET", Access::Viewer, &with_a_wrong_token), Err(401));
         door.sessions.close(&name);
-        assert_eq!(told(&door, "GET", Access::Viewer, &from_here), Err(401));
+        assert_eq!(admitted(&door, "GET", Access::Viewer, &from_here), Err(401));
     }
 
     #[test]
@@ -259,9 +263,9 @@ mod tests {
             let mut headers = headers.to_vec();
             headers.extend([("host", "q.example:9464"), ("authorization", "Bearer t-bob")]);
             for access in [Access::Entrance, Access::Operator] {
-                assert_eq!(told(&door, "POST", access, &headers).is_ok(), is_let, "{headers:?}");
+                assert_eq!(admitted(&door, "POST", access, &headers).is_ok(), is_let, "{headers:?}");
             }
-            assert!(told(&door, "GET", Access::Operator, &headers).is_ok(), "reading changes nothing: {headers:?}");
+            assert!(admitted(&door, "GET", Access::Operator, &headers).is_ok(), "reading changes nothing: {headers:?}");
         }
     }
 }

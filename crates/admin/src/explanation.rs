@@ -55,8 +55,8 @@ pub(crate) struct KeyExplained {
 
 impl KeyExplained {
     pub(crate) fn of(desk: &Desk, key: &str) -> Self {
-        let whereabouts = desk.rules().whereabouts();
-        let targets = desk.targets().iter().map(|(target, _)| Known::of(key, &target.name, &whereabouts)).collect();
+        let locations = desk.rules().locations();
+        let targets = desk.targets().iter().map(|(target, _)| Known::of(key, &target.name, &locations)).collect();
         Self { key: key.to_owned(), targets }
     }
 }

@@ -29,8 +29,8 @@ async fn look_for(source: &Source, id: &str) -> Result<Option<Letter>, Transport
     let letters = source.transport.dead_letters();
     // What is known says where it is, which saves reading all that comes before it.
     let known = source.shelf.look(Wish::Glimpse).await.known;
-    if let Some((known, place)) = known.as_ref().and_then(|known| Some((known, known.place(id)?))) {
-        let found = letters.scan(known.before(place), 1).await?;
+    if let Some((known, index)) = known.as_ref().and_then(|known| Some((known, known.index(id)?))) {
+        let found = letters.scan(known.before(index), 1).await?;
         if let Some((found, message)) = found.into_iter().find(|(found, _)| found.0 == id) {
             return Ok(Some(Letter::read(found, message)));
         }
@@ -111,13 +111,13 @@ impl PayloadShown {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    let line = |(place, bytes): (usize, &[u8])| {
+    let line = |(index, bytes): (usize, &[u8])| {
         let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let text: String = bytes
             .iter()
             .map(|byte| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' })
             .collect();
-        format!("{:08x}  {:<47}  {text}\n", place * 16, digits.join(" "))
+        format!("{:08x}  {:<47}  {text}\n", index * 16, digits.join(" "))
     };
     bytes.chunks(16).enumerate().map(line).collect()
 }

@@ -64,8 +64,8 @@ impl Wanted {
 
     /// The place behind a letter. Where it is gone, its name tells where it was: names ascend.
     fn behind(&self, matching: &[&Outline], after: &str) -> usize {
-        if let Some(place) = matching.iter().position(|outline| outline.letter.id.0 == after) {
-            return place + 1;
+        if let Some(index) = matching.iter().position(|outline| outline.letter.id.0 == after) {
+            return index + 1;
         }
         let behind = match self.order {
             Order::Newest => Ordering::Less,
@@ -83,10 +83,10 @@ pub(crate) fn neighbours<'l>(
     id: &str,
     now_ms: i64,
 ) -> (Option<&'l str>, Option<&'l str>) {
-    let Some(place) = letters.place(id) else { return (None, None) };
+    let Some(index) = letters.index(id) else { return (None, None) };
     let is_meant = |outline: &&Outline| matches(&wanted.filter, &outline.letter, now_ms);
-    let older = letters.outlines[..place].iter().rev().find(is_meant);
-    let newer = letters.outlines[place + 1..].iter().find(is_meant);
+    let older = letters.outlines[..index].iter().rev().find(is_meant);
+    let newer = letters.outlines[index + 1..].iter().find(is_meant);
     let name = |outline: Option<&'l Outline>| outline.map(|outline| outline.letter.id.0.as_str());
     match wanted.order {
         Order::Newest => (name(newer), name(older)),
@@ -134,9 +134,9 @@ mod tests {
     use crate::shelf::{Shelf, Wish};
 
     async fn letters() -> Arc<Letters> {
-        let letter = |place: u32| {
-            let reason = if place.is_multiple_of(2) { Reason::Decode } else { Reason::Rule };
-            message(&Record { replays: place, ..record(reason) }, "{}")
+        let letter = |index: u32| {
+            let reason = if index.is_multiple_of(2) { Reason::Decode } else { Reason::Rule };
+            message(&Record { replays: index, ..record(reason) }, "{}")
         };
         let broker = Broker::with((1..=12).map(letter));
         Arc::new(Shelf::new(Arc::new(broker))).look(Wish::Soon).await.known.unwrap()

@@ -187,11 +187,11 @@ impl TargetSeen {
 fn caches(desk: &Desk) -> Vec<CacheSeen> {
     let view = desk.view.as_ref().map(|view| view.snapshot());
     let rules = desk.rules();
-    let counters = |place: usize| view.as_ref().and_then(|view| view.caches.get(place));
-    let caches = rules.caches().iter().enumerate().map(|(place, name)| CacheSeen {
+    let counters = |index: usize| view.as_ref().and_then(|view| view.caches.get(index));
+    let caches = rules.caches().iter().enumerate().map(|(index, name)| CacheSeen {
         name: name.clone(),
-        matches: counters(place).map(CacheMetrics::matched),
-        widened: counters(place).map(CacheMetrics::widened),
+        matches: counters(index).map(CacheMetrics::matched),
+        widened: counters(index).map(CacheMetrics::widened),
     });
     caches.collect()
 }

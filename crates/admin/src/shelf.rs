@@ -193,13 +193,13 @@ impl Letters {
     }
 
     /// Where a letter is.
-    pub(crate) fn place(&self, id: &str) -> Option<usize> {
+    pub(crate) fn index(&self, id: &str) -> Option<usize> {
         self.outlines.iter().position(|outline| outline.letter.id.0 == id)
     }
 
     /// The letter before a place.
-    pub(crate) fn before(&self, place: usize) -> Option<&LetterId> {
-        Some(&self.outlines.get(place.checked_sub(1)?)?.letter.id)
+    pub(crate) fn before(&self, index: usize) -> Option<&LetterId> {
+        Some(&self.outlines.get(index.checked_sub(1)?)?.letter.id)
     }
 }
 

@@ -93,10 +93,10 @@ mod tests {
             tokens: [("bob".to_owned(), viewer)].into(),
             ..AdminConfig::default()
         });
-        let told = |given: &[u8]| tokens.who_has(given).map(|who| (&*who.name, who.operates(), who.sees_payloads));
-        assert_eq!(told(b"ooo"), Some(("token", true, true)));
-        assert_eq!(told(b"vvv"), Some(("bob", false, false)));
-        assert_eq!(told(b"vvo"), None);
+        let admitted = |given: &[u8]| tokens.who_has(given).map(|who| (&*who.name, who.operates(), who.sees_payloads));
+        assert_eq!(admitted(b"ooo"), Some(("token", true, true)));
+        assert_eq!(admitted(b"vvv"), Some(("bob", false, false)));
+        assert_eq!(admitted(b"vvo"), None);
         assert_eq!(tokens.who_is("bob"), tokens.who_has(b"vvv"));
     }
 }

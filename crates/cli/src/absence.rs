@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use quash_config::Finding;
-use quash_core::whereabouts::Whereabouts;
-use quash_store::{Sighted, Sought, Store, StoreError, Survey};
+use quash_core::location::Location;
+use quash_store::{KeyCount, KeyPattern, Store, StoreError, Survey};
 
 use super::screen;
 
@@ -19,37 +19,41 @@ pub(super) enum Whose<'w> {
 
 /// What a pass over the keys of a target saw of one cache.
 pub(super) struct Seen<'s> {
-    pub(super) place: &'s Whereabouts,
+    pub(super) location: &'s Location,
     /// Over all patterns of the cache.
-    pub(super) sighted: Sighted,
+    pub(super) counts: KeyCount,
     /// How many keys the target holds.
     pub(super) keys: u64,
     pub(super) complete: bool,
 }
 
 /// What to look for to see the entries of a cache.
-pub(super) fn sought(place: &Whereabouts) -> impl Iterator<Item = Sought> + '_ {
-    place.entries.keys.iter().map(|logical| Sought { logical: logical.clone(), heads: place.heads.clone() })
+pub(super) fn patterns(location: &Location) -> impl Iterator<Item = KeyPattern> + '_ {
+    location
+        .entries
+        .keys
+        .iter()
+        .map(|logical| KeyPattern { logical: logical.clone(), prefixes: location.prefixes.clone() })
 }
 
 /// Who says how the keys of a cache are spelt on a target.
-pub(super) fn whose(place: &Whereabouts) -> Whose<'_> {
-    if place.own_format { Whose::Cache(&place.cache) } else { Whose::Target(&place.target) }
+pub(super) fn whose(location: &Location) -> Whose<'_> {
+    if location.own_format { Whose::Cache(&location.cache) } else { Whose::Target(&location.target) }
 }
 
-/// Whether keys of the same looks behind this head are those of another declared cache.
-pub(super) fn is_of_another(place: &Whereabouts, head: &str, all: &[Whereabouts]) -> bool {
-    let others = all.iter().filter(|other| other.target == place.target && other.cache != place.cache);
-    let mut behind = others.filter(|other| other.heads.iter().any(|known| **known == *head));
-    behind.any(|other| other.entries.keys.iter().any(|pattern| place.entries.keys.contains(pattern)))
+/// Whether keys of the same looks behind this prefix are those of another declared cache.
+pub(super) fn is_of_another(location: &Location, prefix: &str, all: &[Location]) -> bool {
+    let others = all.iter().filter(|other| other.target == location.target && other.cache != location.cache);
+    let mut behind = others.filter(|other| other.prefixes.iter().any(|known| **known == *prefix));
+    behind.any(|other| other.entries.keys.iter().any(|pattern| location.entries.keys.contains(pattern)))
 }
 
 /// Looks for keys, where the target can be asked.
 ///
 /// # Errors
 /// As [`quash_store::Questions::survey`], and [`StoreError::Refused`] where it cannot.
-pub(crate) async fn survey(store: &dyn Store, sought: &[Sought], limit: Duration) -> Result<Survey, StoreError> {
-    store.ask()?.survey(sought, limit).await
+pub(crate) async fn survey(store: &dyn Store, patterns: &[KeyPattern], limit: Duration) -> Result<Survey, StoreError> {
+    store.ask()?.survey(patterns, limit).await
 }
 
 /// One finding that says that no more could be found out.
@@ -58,37 +62,41 @@ pub(super) fn unanswered(why: impl std::fmt::Display) -> Finding {
 }
 
 impl<'s> Seen<'s> {
-    /// Takes what belongs to a cache out of a pass; `sighted` are those of its patterns. What is elsewhere does not count
+    /// Takes what belongs to a cache out of a pass; `counts` are those of its patterns. What is elsewhere does not count
     /// where another of the declared caches put it.
-    pub(super) fn of(place: &'s Whereabouts, sighted: &[Sighted], survey: &Survey, all: &[Whereabouts]) -> Self {
-        let mut sum = Sighted::default();
-        for seen in sighted {
+    pub(super) fn of(location: &'s Location, counts: &[KeyCount], survey: &Survey, all: &[Location]) -> Self {
+        let mut sum = KeyCount::default();
+        for seen in counts {
             sum.here += seen.here;
             sum.under = sum.under.max(seen.under);
-            seen.elsewhere.iter().for_each(|(head, keys)| *sum.elsewhere.entry(head.clone()).or_default() += keys);
+            seen.elsewhere.iter().for_each(|(prefix, keys)| *sum.elsewhere.entry(prefix.clone()).or_default() += keys);
         }
-        sum.elsewhere.retain(|head, _| !is_of_another(place, head, all));
-        Self { place, sighted: sum, keys: survey.keys, complete: survey.complete }
+        sum.elsewhere.retain(|prefix, _| !is_of_another(location, prefix, all));
+        Self { location, counts: sum, keys: survey.keys, complete: survey.complete }
     }
 
     /// How many entries the cache has, or why it seems to have none.
     pub(super) fn finding(&self) -> Finding {
-        let cache = &self.place.cache;
+        let cache = &self.location.cache;
         let patterns = self.patterns();
-        if self.place.entries.keys.is_empty() {
+        if self.location.entries.keys.is_empty() {
             return Finding::ok(format!("cache {cache}: its keys cannot be told from others, so they are not counted"));
         }
-        if self.sighted.here > 0 {
+        if self.counts.here > 0 {
             return Finding::ok(format!("cache {cache}: {} ({patterns}){}", self.entries(), self.among()));
         }
         match self.most_elsewhere() {
             _ if self.keys == 0 => Finding::ok(format!("cache {cache}: no entry ({patterns}), the database is empty")),
-            Some((head, keys)) => self.elsewhere(head, keys),
+            Some((prefix, keys)) => self.elsewhere(prefix, keys),
             None if !self.complete => {
                 Finding::ok(format!("cache {cache}: no entry seen ({patterns}); time was over before all keys were"))
             }
-            None if self.sighted.under == 0 => Finding::warning(
-                format!("cache {cache}: no entry, and {} begins with {}", self.none_of(), shown(&self.place.heads)),
+            None if self.counts.under == 0 => Finding::warning(
+                format!(
+                    "cache {cache}: no entry, and {} begins with {}",
+                    self.none_of(),
+                    shown(&self.location.prefixes)
+                ),
                 "compare the target's address, database and key_format with the application's",
             ),
             None => Finding::warning(
@@ -98,20 +106,20 @@ impl<'s> Seen<'s> {
         }
     }
 
-    /// What the keys look like, behind the first head.
+    /// What the keys look like, behind the first prefix.
     pub(super) fn patterns(&self) -> String {
-        let head = self.place.heads.first().map_or("", |head| head);
-        let patterns = self.place.entries.keys.iter().map(|logical| logical.behind(head).text().to_owned());
+        let prefix = self.location.prefixes.first().map_or("", |prefix| prefix);
+        let patterns = self.location.entries.keys.iter().map(|logical| logical.behind(prefix).text().to_owned());
         patterns.collect::<Vec<_>>().join(", ").replace(&"[0-9a-f]".repeat(32), "[0-9a-f]{32}")
     }
 
     fn entries(&self) -> String {
-        let (least, there) = (if self.complete { "" } else { "at least " }, self.sighted.here);
+        let (least, there) = (if self.complete { "" } else { "at least " }, self.counts.here);
         format!("{least}{}", super::output::count(there, "entry", "entries"))
     }
 
     fn among(&self) -> &'static str {
-        if self.place.entries.shared { ", among them those of its library's other caches" } else { "" }
+        if self.location.entries.shared { ", among them those of its library's other caches" } else { "" }
     }
 
     fn none_of(&self) -> String {
@@ -122,42 +130,45 @@ impl<'s> Seen<'s> {
     }
 
     fn most_elsewhere(&self) -> Option<(&str, u64)> {
-        let most = self.sighted.elsewhere.iter().max_by_key(|(_, keys)| **keys);
-        most.map(|(head, keys)| (head.as_str(), *keys))
+        let most = self.counts.elsewhere.iter().max_by_key(|(_, keys)| **keys);
+        most.map(|(prefix, keys)| (prefix.as_str(), *keys))
     }
 
-    fn elsewhere(&self, head: &str, keys: u64) -> Finding {
-        let (why, mend) = mismatch(&self.place.heads, head, whose(self.place));
+    fn elsewhere(&self, prefix: &str, keys: u64) -> Finding {
+        let (why, mend) = mismatch(&self.location.prefixes, prefix, whose(self.location));
         let there = screen::count(usize::try_from(keys).unwrap_or(usize::MAX), "key");
-        let found = format!("{there} behind {}", shown(&[head.into()]));
-        let what =
-            format!("cache {}: no entry behind {}, but {found}: {why}", self.place.cache, shown(&self.place.heads));
+        let found = format!("{there} behind {}", shown(&[prefix.into()]));
+        let what = format!(
+            "cache {}: no entry behind {}, but {found}: {why}",
+            self.location.cache,
+            shown(&self.location.prefixes)
+        );
         Finding::warning(what, mend)
     }
 }
 
-fn shown(heads: &[Box<str>]) -> String {
-    let quoted = |head: &str| if head.is_empty() { "nothing".to_owned() } else { format!("`{head}`") };
-    heads.iter().map(|head| quoted(head)).collect::<Vec<_>>().join(" or ")
+fn shown(prefixes: &[Box<str>]) -> String {
+    let quoted = |prefix: &str| if prefix.is_empty() { "nothing".to_owned() } else { format!("`{prefix}`") };
+    prefixes.iter().map(|prefix| quoted(prefix)).collect::<Vec<_>>().join(" or ")
 }
 
 /// What stands before a logical key, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Head<'h> {
+enum Prefix<'h> {
     Plain,
     Django { prefix: &'h str, version: &'h str },
     Other(&'h str),
 }
 
-impl<'h> Head<'h> {
-    fn read(head: &'h str) -> Self {
-        let django = head.strip_suffix(':').and_then(|head| head.rsplit_once(':'));
+impl<'h> Prefix<'h> {
+    fn read(prefix: &'h str) -> Self {
+        let django = prefix.strip_suffix(':').and_then(|prefix| prefix.rsplit_once(':'));
         match django {
-            _ if head.is_empty() => Self::Plain,
+            _ if prefix.is_empty() => Self::Plain,
             Some((prefix, version)) if !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Self::Django { prefix, version }
             }
-            _ => Self::Other(head),
+            _ => Self::Other(prefix),
         }
     }
 
@@ -166,7 +177,7 @@ impl<'h> Head<'h> {
             Self::Plain => "plain keys".to_owned(),
             Self::Django { prefix: "", version } => format!("no prefix and version {version}"),
             Self::Django { prefix, version } => format!("prefix `{prefix}` and version {version}"),
-            Self::Other(head) => format!("keys behind `{head}`"),
+            Self::Other(prefix) => format!("keys behind `{prefix}`"),
         }
     }
 
@@ -178,45 +189,45 @@ impl<'h> Head<'h> {
             Self::Django { prefix, version } => {
                 format!("{{ django: {{ prefix: {}, version: {version} }} }}", serde_json::Value::from(prefix))
             }
-            Self::Other(head) => {
-                format!("{{ prefixed: {{ prefix: {}, delimiter: \"\" }} }}", serde_json::Value::from(head))
+            Self::Other(prefix) => {
+                format!("{{ prefixed: {{ prefix: {}, delimiter: \"\" }} }}", serde_json::Value::from(prefix))
             }
         }
     }
 }
 
 /// How what the application writes differs from what is configured, and what to change.
-pub(super) fn mismatch(heads: &[Box<str>], found: &str, whose: Whose<'_>) -> (String, String) {
-    let (says, place) = match whose {
+pub(super) fn mismatch(prefixes: &[Box<str>], found: &str, whose: Whose<'_>) -> (String, String) {
+    let (says, location) = match whose {
         Whose::Target(target) => ("the target's key_format says".to_owned(), format!("targets.{target}.key_format")),
         Whose::Cache(cache) => {
             (format!("the key_format of cache {cache} or its library says"), format!("caches.{cache}.key_format"))
         }
     };
-    let found = Head::read(found);
-    let (ours, theirs) = difference(nearest(heads, found), found);
-    let mend = format!("set `{place}: {}`; a list of both covers a rolling deploy", found.format());
+    let found = Prefix::read(found);
+    let (ours, theirs) = difference(nearest(prefixes, found), found);
+    let mend = format!("set `{location}: {}`; a list of both covers a rolling deploy", found.format());
     (format!("{says} {ours}, the application writes {theirs}"), mend)
 }
 
-/// The known head that differs least.
-fn nearest<'h>(heads: &'h [Box<str>], found: Head<'_>) -> Head<'h> {
-    let shares = |known: &Head<'_>| match (known, found) {
-        (Head::Django { prefix, version }, Head::Django { prefix: theirs, version: newer }) => {
+/// The known prefix that differs least.
+fn nearest<'h>(prefixes: &'h [Box<str>], found: Prefix<'_>) -> Prefix<'h> {
+    let shares = |known: &Prefix<'_>| match (known, found) {
+        (Prefix::Django { prefix, version }, Prefix::Django { prefix: theirs, version: newer }) => {
             usize::from(*prefix == theirs) + usize::from(*version == newer)
         }
         _ => 0,
     };
-    heads.iter().map(|head| Head::read(head)).max_by_key(shares).unwrap_or(Head::Plain)
+    prefixes.iter().map(|prefix| Prefix::read(prefix)).max_by_key(shares).unwrap_or(Prefix::Plain)
 }
 
-fn difference(ours: Head<'_>, theirs: Head<'_>) -> (String, String) {
+fn difference(ours: Prefix<'_>, theirs: Prefix<'_>) -> (String, String) {
     let named = |prefix: &str| if prefix.is_empty() { "no prefix".to_owned() } else { format!("prefix `{prefix}`") };
     match (ours, theirs) {
-        (Head::Django { prefix, version }, Head::Django { prefix: same, version: newer }) if prefix == same => {
+        (Prefix::Django { prefix, version }, Prefix::Django { prefix: same, version: newer }) if prefix == same => {
             (format!("version {version}"), format!("version {newer}"))
         }
-        (Head::Django { prefix, version }, Head::Django { prefix: other, version: same }) if version == same => {
+        (Prefix::Django { prefix, version }, Prefix::Django { prefix: other, version: same }) if version == same => {
             (named(prefix), named(other))
         }
         _ => (ours.text(), theirs.text()),
@@ -234,11 +245,11 @@ mod tests {
 
     use super::*;
 
-    fn place(head: &str) -> Whereabouts {
-        Whereabouts {
+    fn location(prefix: &str) -> Location {
+        Location {
             cache: "product".to_owned(),
             target: "main".to_owned(),
-            heads: vec![head.into()],
+            prefixes: vec![prefix.into()],
             own_format: false,
             entries: Entries { keys: vec![Glob::parse("product:*").unwrap()], tags: Vec::new(), shared: false },
             freshness: Freshness::None,
@@ -246,24 +257,24 @@ mod tests {
         }
     }
 
-    fn finding(head: &str, here: u64, under: u64, elsewhere: &[(&str, u64)], keys: u64) -> (Severity, String) {
-        let elsewhere: BTreeMap<_, _> = elsewhere.iter().map(|(head, keys)| ((*head).to_owned(), *keys)).collect();
-        let (mut sighted, mut survey) = (Sighted::default(), Survey::default());
-        (sighted.here, sighted.under, sighted.elsewhere) = (here, under, elsewhere);
-        (survey.sighted, survey.keys, survey.complete) = (vec![sighted], keys, true);
-        let place = place(head);
-        let finding = Seen::of(&place, &survey.sighted, &survey, &[]).finding();
+    fn finding(prefix: &str, here: u64, under: u64, elsewhere: &[(&str, u64)], keys: u64) -> (Severity, String) {
+        let elsewhere: BTreeMap<_, _> = elsewhere.iter().map(|(prefix, keys)| ((*prefix).to_owned(), *keys)).collect();
+        let (mut counts, mut survey) = (KeyCount::default(), Survey::default());
+        (counts.here, counts.under, counts.elsewhere) = (here, under, elsewhere);
+        (survey.counts, survey.keys, survey.complete) = (vec![counts], keys, true);
+        let location = location(prefix);
+        let finding = Seen::of(&location, &survey.counts, &survey, &[]).finding();
         assert_eq!(finding.severity == Severity::Ok, finding.mend.is_empty(), "{finding:?}");
         (finding.severity, finding.what)
     }
 
     #[test]
     fn another_prefix_or_version_is_told_with_what_to_set() {
-        let check = |heads: &[&str], found: &str, why: &str, mend: &str| {
-            let heads: Vec<Box<str>> = heads.iter().map(|head| (*head).into()).collect();
-            let told = mismatch(&heads, found, Whose::Target("main"));
+        let check = |prefixes: &[&str], found: &str, why: &str, mend: &str| {
+            let prefixes: Vec<Box<str>> = prefixes.iter().map(|prefix| (*prefix).into()).collect();
+            let said = mismatch(&prefixes, found, Whose::Target("main"));
             let mend = format!("set `targets.main.key_format: {mend}`; a list of both covers a rolling deploy");
-            assert_eq!(told, (format!("the target's key_format says {why}"), mend), "{heads:?} {found}");
+            assert_eq!(said, (format!("the target's key_format says {why}"), mend), "{prefixes:?} {found}");
         };
         check(&[":1:"], ":2:", "version 1, the application writes version 2", "{ django: { version: 2 } }");
         check(
@@ -320,24 +331,24 @@ mod tests {
 
     #[test]
     fn what_another_declared_cache_wrote_is_no_clue() {
-        let mut other = place(":2:");
+        let mut other = location(":2:");
         other.cache = "newer".to_owned();
-        assert!(is_of_another(&place(":1:"), ":2:", &[place(":2:"), other.clone()]));
-        assert!(!is_of_another(&place(":1:"), ":2:", &[place(":2:")]), "it is the cache itself");
-        assert!(!is_of_another(&place(":1:"), ":3:", &[other.clone()]));
+        assert!(is_of_another(&location(":1:"), ":2:", &[location(":2:"), other.clone()]));
+        assert!(!is_of_another(&location(":1:"), ":2:", &[location(":2:")]), "it is the cache itself");
+        assert!(!is_of_another(&location(":1:"), ":3:", &[other.clone()]));
         other.target = "eu".to_owned();
-        assert!(!is_of_another(&place(":1:"), ":2:", &[other]));
+        assert!(!is_of_another(&location(":1:"), ":2:", &[other]));
     }
 
     #[test]
     fn a_pass_that_ran_out_of_time_gives_lower_bounds_and_no_warning() {
-        let told = |here| {
-            let (mut sighted, mut survey) = (Sighted::default(), Survey::default());
-            sighted.here = here;
-            (survey.sighted, survey.keys) = (vec![sighted], 9);
-            Seen::of(&place(":1:"), &survey.sighted, &survey, &[]).finding()
+        let found = |here| {
+            let (mut counts, mut survey) = (KeyCount::default(), Survey::default());
+            counts.here = here;
+            (survey.counts, survey.keys) = (vec![counts], 9);
+            Seen::of(&location(":1:"), &survey.counts, &survey, &[]).finding()
         };
-        assert!(told(4).what.contains("at least 4 entries"));
-        assert_eq!(told(0).severity, Severity::Ok);
+        assert!(found(4).what.contains("at least 4 entries"));
+        assert_eq!(found(0).severity, Severity::Ok);
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use quash_config::{LoadError, Loaded, Loader, PlacedProblem, ProcessEnvironment};
+use quash_config::{LoadError, Loaded, Loader, LocatedProblem, ProcessEnvironment};
 use quash_core::explain::DependencyReach;
 use quash_core::guarantee::Guarantee;
 use serde::Serialize;
@@ -46,7 +46,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
         Output::Json => load_or_print(global)?,
     };
     let (resolver, warnings) = rules::compile(&loaded)?;
-    let wrong = |problems| LoadError::Invalid(loaded.place(problems));
+    let wrong = |problems| LoadError::Invalid(loaded.locate(problems));
     let relays = Relay::all(&Arc::new(loaded.root.clone())).map_err(wrong)?;
     let environment = match args.connect {
         true => environment::inspect(&loaded.root, &resolver, &relays).await,
@@ -89,7 +89,7 @@ fn names(global: &Global) -> String {
 #[derive(Serialize)]
 struct Wrong<'p> {
     fine: bool,
-    problems: Vec<&'p PlacedProblem>,
+    problems: Vec<&'p LocatedProblem>,
 }
 
 /// What was found of a configuration that is not wrong.
@@ -100,7 +100,7 @@ struct Checked<'p> {
     dependencies: Vec<DependencyReach>,
     /// What each cache promises, by its name.
     guarantees: BTreeMap<&'p str, Guarantee>,
-    problems: Vec<&'p PlacedProblem>,
+    problems: Vec<&'p LocatedProblem>,
     environment: Vec<Inspected>,
 }
 

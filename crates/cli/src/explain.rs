@@ -15,7 +15,7 @@ use quash_core::explain::Explanation;
 use quash_core::resolve::{Request, Resolver};
 
 use self::change::Seen;
-use self::live::Asked;
+use self::live::Answers;
 use self::story::Story;
 use super::format::format;
 use super::output::{self, Screen};
@@ -52,7 +52,7 @@ pub struct Args {
 /// [`CliError::Configuration`] when the configuration is wrong, [`CliError::Io`] when the message cannot be read,
 /// [`CliError::Unreachable`] when `--live` reaches a target not at all.
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
-    let (files, what) = told(&args)?;
+    let (files, what) = what_for(&args)?;
     let loaded = global.with(&files).load()?;
     let (resolver, _) = rules::compile(&loaded)?;
     let event = match what {
@@ -85,7 +85,7 @@ enum What<'a> {
 }
 
 /// Tells configuration files among the arguments from the key.
-fn told(args: &Args) -> Result<(Vec<PathBuf>, What<'_>), CliError> {
+fn what_for(args: &Args) -> Result<(Vec<PathBuf>, What<'_>), CliError> {
     let is_file = |argument: &&String| {
         let name = argument.to_lowercase();
         (name.ends_with(".yaml") || name.ends_with(".yml")) && Path::new(argument.as_str()).exists()
@@ -137,7 +137,7 @@ struct Json<'e> {
     #[serde(flatten)]
     explanation: &'e Explanation,
     #[serde(flatten)]
-    asked: Option<&'e Asked>,
+    asked: Option<&'e Answers>,
 }
 
 /// What the message itself says, one per explained change.
@@ -185,7 +185,9 @@ mod tests {
             let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
             let args =
                 Args { arguments, event: event.map(str::to_owned), format: Format::Auto, live: false, all: false };
-            told(&args).map(|(files, what)| format!("{} files, {what:?}", files.len())).map_err(|error| error.code())
+            what_for(&args)
+                .map(|(files, what)| format!("{} files, {what:?}", files.len()))
+                .map_err(|error| error.code())
         };
         assert_eq!(told_of(&["shop:1"], None), Ok("0 files, Key(\"shop:1\")".to_owned()));
         assert_eq!(told_of(&[file, "shop:1"], None), Ok("1 files, Key(\"shop:1\")".to_owned()));

@@ -30,8 +30,8 @@ pub async fn run(args: Args, _global: &Global) -> Result<Exit, CliError> {
     }
     write(&args.file, args.force)?;
     let file = args.file.display();
-    let told = writeln!(io::stderr().lock(), "wrote {file}; check it with: quash check {file}");
-    told.map_err(|error| CliError::Io(format!("cannot write to the terminal: {error}")))?;
+    let written = writeln!(io::stderr().lock(), "wrote {file}; check it with: quash check {file}");
+    written.map_err(|error| CliError::Io(format!("cannot write to the terminal: {error}")))?;
     Ok(Exit::Done)
 }
 

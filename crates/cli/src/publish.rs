@@ -2,12 +2,12 @@
 
 mod answers;
 mod deliver;
-mod doubt;
 mod flow;
 mod input;
 pub mod outbox;
 mod stop;
 mod validate;
+mod warnings;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,10 +23,10 @@ use super::source::Source;
 use super::{CliError, Exit, Global, Output, output, rules, source};
 use answers::{Asked, Ears};
 use deliver::Delivery;
-use doubt::Doubts;
 use flow::{Flow, Pace};
 use stop::Stop;
 use validate::Validator;
+use warnings::Warnings;
 
 /// Publishes events from a file or standard input, one JSON document a line, or from a table in PostgreSQL.
 ///
@@ -103,7 +103,7 @@ struct Tally {
 /// As [`CliError`] says.
 pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     let loaded = global.load()?;
-    let doubts = args.check.then(|| rules::compile(&loaded)).transpose()?.map(|(rules, _)| Doubts::new(rules));
+    let warnings = args.check.then(|| rules::compile(&loaded)).transpose()?.map(|(rules, _)| Warnings::new(rules));
     let config = loaded.root;
     let source = source::choose(&config, args.source.as_deref())?;
     let format = agreed_format(args.format, source.format, &source.name)?;
@@ -119,7 +119,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
             format,
             limits: config.limits.event(),
             headers,
-            doubts,
+            warnings,
             asked: ears.is_some().then(Asked::default),
         },
         stop: Stop::on_signals(),

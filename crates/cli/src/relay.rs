@@ -30,7 +30,7 @@ pub struct Args {}
 pub async fn run(_: Args, global: &Global) -> Result<Exit, CliError> {
     let mut signals = Signals::listen().map_err(|error| CliError::Io(format!("cannot listen for signals: {error}")))?;
     let loaded = global.read().map_err(|error| refused(global, error))?;
-    loaded.place(loaded.warnings.clone()).iter().for_each(config_problem);
+    loaded.locate(loaded.warnings.clone()).iter().for_each(config_problem);
     let shown = shown(&loaded);
     let endpoint = Endpoint::bind(&shown.admin).await.map_err(|error| CliError::Io(error.to_string()))?;
     let started = async { App::new(shown.clone())?.start().await };

@@ -34,7 +34,7 @@ impl Relays {
         if config.relay.is_empty() {
             return Err(CliError::Configuration("no relay is declared; name one under `relay`".to_owned()));
         }
-        let invalid = |problems| refused(global, LoadError::Invalid(loaded.place(problems)));
+        let invalid = |problems| refused(global, LoadError::Invalid(loaded.locate(problems)));
         let (stop, stopping) = watch::channel(false);
         let (mut relays, mut shown) = (JoinSet::new(), JoinSet::new());
         for relay in Relay::all(&config).map_err(invalid)? {

@@ -12,7 +12,7 @@ use quash_dispatch::config::Config;
 /// [`CliError::Configuration`] with all problems, warnings included, when the configuration is wrong.
 pub fn compile(loaded: &Loaded<Config>) -> Result<(Resolver, Problems), CliError> {
     let (resolver, problems) = loaded.root.compile();
-    let problems = loaded.place(problems);
+    let problems = loaded.locate(problems);
     match resolver {
         Some(resolver) => Ok((resolver, problems)),
         None => Err(LoadError::Invalid(problems).into()),

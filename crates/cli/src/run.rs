@@ -79,8 +79,8 @@ async fn stop(running: Running, relays: Option<Relays>, served: Option<Served>) 
 }
 
 async fn start(loaded: &Loaded<Config>, global: &Global) -> Result<Running, CliError> {
-    loaded.place(loaded.warnings.clone()).iter().for_each(config_problem);
-    let invalid = |problems| refused(global, LoadError::Invalid(loaded.place(problems)));
+    loaded.locate(loaded.warnings.clone()).iter().for_each(config_problem);
+    let invalid = |problems| refused(global, LoadError::Invalid(loaded.locate(problems)));
     let started = async { App::new(loaded.root.clone())?.start().await };
     started.await.map_err(|error| match error {
         StartError::Invalid(problems) => invalid(problems),

@@ -61,7 +61,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
 /// What came of a case, with the line that it stands on.
 fn located(ran: Ran, index: usize, loaded: &Loaded<Config>) -> Ran {
     let path = ConfigPath::root().key("tests").index(index);
-    let problems = loaded.place(vec![Problem::warning(path, "")]);
+    let problems = loaded.locate(vec![Problem::warning(path, "")]);
     let (file, line) = problems.iter().next().map_or((None, None), |found| (found.file.clone(), found.line));
     Ran { file, line, ..ran }
 }

@@ -177,7 +177,7 @@ impl<'de> Deserializer<'de> for Read<'_> {
             OR_ALONE => self.visit_variant(Some(&NO_VALUES), visitor),
             SECRET => {
                 let mut secrets = self.learnt.secrets.borrow_mut();
-                secrets.entry(self.node.place).or_insert_with(|| self.node.clone());
+                secrets.entry(self.node.position).or_insert_with(|| self.node.clone());
                 drop(secrets);
                 visitor.visit_newtype_struct(self).map_err(Mismatch::secret)
             }

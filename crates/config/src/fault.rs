@@ -9,15 +9,15 @@ pub(super) struct Fault {
     /// What is wrong.
     pub(super) problem: Problem,
     /// Where; `None` when nothing was written that could be pointed at.
-    pub(super) place: Option<Position>,
+    pub(super) position: Option<Position>,
     /// Another place that belongs to it, and why.
     pub(super) also: Option<(Position, String)>,
 }
 
 impl Fault {
     /// An error at a place.
-    pub(super) fn at(place: Position, message: impl Into<String>) -> Self {
-        Self { problem: Problem::error(ConfigPath::root(), message), place: Some(place), also: None }
+    pub(super) fn at(position: Position, message: impl Into<String>) -> Self {
+        Self { problem: Problem::error(ConfigPath::root(), message), position: Some(position), also: None }
     }
 
     /// The same with a way to mend it.
@@ -27,8 +27,8 @@ impl Fault {
     }
 
     /// The same with a second place.
-    pub(super) fn also(mut self, place: Position, why: impl Into<String>) -> Self {
-        self.also = Some((place, why.into()));
+    pub(super) fn also(mut self, position: Position, why: impl Into<String>) -> Self {
+        self.also = Some((position, why.into()));
         self
     }
 

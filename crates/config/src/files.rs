@@ -38,9 +38,9 @@ pub(super) struct Excerpt {
 }
 
 /// The line of a place, if that place exists.
-pub(super) fn excerpt(files: &[File], place: Position) -> Option<Excerpt> {
-    let file = files.get(place.file as usize)?;
-    let start = boundary(&file.text, place.start as usize);
+pub(super) fn excerpt(files: &[File], position: Position) -> Option<Excerpt> {
+    let file = files.get(position.file as usize)?;
+    let start = boundary(&file.text, position.start as usize);
     let begin = file.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
     let end = file.text[start..].find('\n').map_or(file.text.len(), |newline| start + newline);
     let mut shown = Line::default();
@@ -48,7 +48,7 @@ pub(super) fn excerpt(files: &[File], place: Position) -> Option<Excerpt> {
         let byte = begin + byte;
         let hidden = file.hidden.get(file.hidden.partition_point(|hidden| hidden.end <= byte));
         let hidden = hidden.filter(|hidden| hidden.contains(&byte));
-        shown.push(character, hidden, (place.start as usize..place.end as usize).contains(&byte));
+        shown.push(character, hidden, (position.start as usize..position.end as usize).contains(&byte));
     }
     let line = file.text[..begin].matches('\n').count() + 1;
     let column = file.text[begin..start].chars().count() + 1;
@@ -107,9 +107,9 @@ impl Line {
 mod tests {
     use super::*;
 
-    fn shown(text: &str, hidden: Option<Range<usize>>, place: Range<u32>) -> Excerpt {
+    fn shown(text: &str, hidden: Option<Range<usize>>, position: Range<u32>) -> Excerpt {
         let file = File { name: "a.yaml".to_owned(), text: text.to_owned(), hidden: hidden.into_iter().collect() };
-        excerpt(&[file], Position { file: 0, start: place.start, end: place.end }).expect("the file is there")
+        excerpt(&[file], Position { file: 0, start: position.start, end: position.end }).expect("the file is there")
     }
 
     #[test]

@@ -23,12 +23,15 @@ fn walk(node: &mut Node, path: &ConfigPath, environment: &dyn Environment, fault
             entries.iter_mut().for_each(|entry| walk(&mut entry.value, &path.key(&entry.key), environment, faults));
         }
         Value::List(items) => {
-            items.iter_mut().enumerate().for_each(|(place, item)| walk(item, &path.index(place), environment, faults));
+            items
+                .iter_mut()
+                .enumerate()
+                .for_each(|(position, item)| walk(item, &path.index(position), environment, faults));
         }
         Value::Text(text) if text.contains('$') => match expand(text, environment) {
             Ok((resolved, origin)) => (node.value, node.origin) = (Value::Text(resolved), origin),
             Err(problem) => {
-                faults.push(Fault { problem: problem.below(path), place: Some(node.place), also: None });
+                faults.push(Fault { problem: problem.below(path), position: Some(node.position), also: None });
                 node.dropped = true;
             }
         },

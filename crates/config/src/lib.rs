@@ -50,7 +50,7 @@ pub use finding::{Finding, Severity};
 pub use load::{Loaded, Loader};
 pub use path::{ConfigPath, Segment};
 pub use plugins::Kind;
-pub use problems::{PlacedProblem, Problems};
+pub use problems::{LocatedProblem, Problems};
 pub use root::Root;
 pub use schema::Schema;
 pub use secret::Secret;

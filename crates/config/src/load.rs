@@ -87,7 +87,7 @@ impl<T> Loaded<T> {
     /// Shows problems at their places in the files. What came from the environment, and secrets, are taken out of their
     /// words.
     #[must_use]
-    pub fn place(&self, problems: Vec<Problem>) -> Problems {
+    pub fn locate(&self, problems: Vec<Problem>) -> Problems {
         Problems::new(problems.into_iter().map(|problem| self.fault(problem)).collect(), &self.texts)
     }
 
@@ -97,8 +97,8 @@ impl<T> Loaded<T> {
             problem.message = scrub(&problem.message, &unshown);
             problem.help = problem.help.map(|help| scrub(&help, &unshown));
         }
-        let place = (!self.tree.entries().is_empty()).then(|| self.tree.pointer(&problem.path, problem.at_key));
-        Fault { problem, place, also: None }
+        let position = (!self.tree.entries().is_empty()).then(|| self.tree.pointer(&problem.path, problem.at_key));
+        Fault { problem, position, also: None }
     }
 }
 
@@ -133,23 +133,23 @@ fn parse_all<T: Root>(contents: Vec<(String, Vec<u8>)>) -> Reading {
 /// The text of a file, and what is wrong when it is none.
 fn decode(content: Vec<u8>, file: u32) -> (String, Option<Fault>) {
     if content.len() > FILE_BYTES_MAX {
-        let place = Position { file, start: 0, end: 0 };
-        return (String::new(), Some(Fault::at(place, "a configuration holds at most 1 MiB for each file")));
+        let position = Position { file, start: 0, end: 0 };
+        return (String::new(), Some(Fault::at(position, "a configuration holds at most 1 MiB for each file")));
     }
     match String::from_utf8(content) {
         Ok(text) => (text, None),
         Err(error) => {
             let valid = u32::try_from(error.utf8_error().valid_up_to()).unwrap_or(u32::MAX);
-            let place = Position { file, start: valid, end: valid.saturating_add(1) };
+            let position = Position { file, start: valid, end: valid.saturating_add(1) };
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            (text, Some(Fault::at(place, "this is not UTF-8")))
+            (text, Some(Fault::at(position, "this is not UTF-8")))
         }
     }
 }
 
 /// Those that are shown: past so many, people mend some first.
 fn first(mut faults: Vec<Fault>) -> Vec<Fault> {
-    faults.sort_by_key(|fault| (fault.place.is_none(), fault.place));
+    faults.sort_by_key(|fault| (fault.position.is_none(), fault.position));
     faults.truncate(typed::PROBLEMS_MAX);
     faults
 }
@@ -157,7 +157,7 @@ fn first(mut faults: Vec<Fault>) -> Vec<Fault> {
 /// Hides what the types said to be secret.
 fn hide(texts: &mut [File], secrets: &[Node]) {
     for (number, file) in (0..).zip(texts) {
-        let here = secrets.iter().filter(|secret| secret.place.file == number);
+        let here = secrets.iter().filter(|secret| secret.position.file == number);
         let more: Vec<_> = here.filter_map(|secret| secret_range(secret, &file.text)).collect();
         file.hidden = disjoint(file.hidden.drain(..).chain(more).collect());
     }

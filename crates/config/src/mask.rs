@@ -73,7 +73,7 @@ fn below(node: &Node, sensitive: Option<Sensitive>, named: bool, text: &str, hid
     match &node.value {
         Value::Mapping(entries) => {
             if sensitive == Some(Sensitive::Whole) && !named {
-                hidden.push(node.place.start as usize..node.place.end as usize);
+                hidden.push(node.position.start as usize..node.position.end as usize);
             }
             for entry in entries {
                 below(&entry.value, of_key(&entry.key), named, text, hidden);
@@ -87,7 +87,7 @@ fn below(node: &Node, sensitive: Option<Sensitive>, named: bool, text: &str, hid
 
 /// The bytes of one scalar that must not be shown.
 pub(super) fn of_scalar(node: &Node, sensitive: Sensitive, text: &str) -> Option<Range<usize>> {
-    let (start, end) = (node.place.start as usize, node.place.end as usize);
+    let (start, end) = (node.position.start as usize, node.position.end as usize);
     let written = text.get(start..end)?;
     let bare = written.trim_matches(['"', '\'']);
     let secret = match sensitive {

@@ -9,7 +9,7 @@ use super::scalar::shown;
 
 /// One tree of all files, in their order. Of two that exclude each other the first stays.
 pub(super) fn merge(roots: Vec<Node>) -> (Node, Vec<Fault>) {
-    let place = roots.first().map_or(Position { file: 0, start: 0, end: 0 }, |root| root.place);
+    let position = roots.first().map_or(Position { file: 0, start: 0, end: 0 }, |root| root.position);
     let (mut sections, mut faults) = (Vec::new(), Vec::new());
     for root in roots {
         match root.value {
@@ -20,10 +20,10 @@ pub(super) fn merge(roots: Vec<Node>) -> (Node, Vec<Fault>) {
                 &mut |old, new| faults.extend(join(old, new)),
             ),
             Value::Null => {}
-            _ => faults.push(Fault::at(root.place, "expected a mapping with the sections of the configuration")),
+            _ => faults.push(Fault::at(root.position, "expected a mapping with the sections of the configuration")),
         }
     }
-    (Node::new(Value::Mapping(sections), place), faults)
+    (Node::new(Value::Mapping(sections), position), faults)
 }
 
 /// Adds what is new; `both` says what becomes of an entry whose key is there.
@@ -47,11 +47,11 @@ fn join(old: &mut Entry, new: Entry) -> Vec<Fault> {
     match (&mut old.value.value, new.value.value) {
         (Value::Mapping(old), Value::Mapping(new)) => unite(old, new.into_iter(), &mut |old, new| {
             let name = path.key(shown(&new.key));
-            refuse(new.key_place, old.key_place, name.clone(), name.to_string(), "is declared twice");
+            refuse(new.key_position, old.key_position, name.clone(), name.to_string(), "is declared twice");
         }),
         (Value::List(old), Value::List(new)) => old.extend(new),
         (old, new) if *old == new => {}
-        _ => refuse(new.key_place, old.key_place, path, shown(&new.key), "differs between files"),
+        _ => refuse(new.key_position, old.key_position, path, shown(&new.key), "differs between files"),
     }
     faults
 }

@@ -30,7 +30,7 @@ pub(super) struct Node {
     /// The value.
     pub(super) value: Value,
     /// Where it was written.
-    pub(super) place: Position,
+    pub(super) position: Position,
     /// Where its text comes from.
     pub(super) origin: Origin,
     /// It was found wrong and counts as not written from then on.
@@ -60,14 +60,14 @@ pub(super) struct Entry {
     /// The key; keys are always text.
     pub(super) key: String,
     /// Where the key was written.
-    pub(super) key_place: Position,
+    pub(super) key_position: Position,
     /// The value.
     pub(super) value: Node,
 }
 
 impl Node {
-    pub(super) const fn new(value: Value, place: Position) -> Self {
-        Self { value, place, origin: Origin::Written, dropped: false }
+    pub(super) const fn new(value: Value, position: Position) -> Self {
+        Self { value, position, origin: Origin::Written, dropped: false }
     }
 
     /// The entries of a mapping; none of anything else.
@@ -119,7 +119,7 @@ impl Node {
         let (mut node, mut key) = (self, None);
         for (depth, segment) in path.0.iter().enumerate() {
             let Some(child) = node.child(segment) else { break };
-            key = node.entries().iter().find(|entry| std::ptr::eq(&entry.value, child)).map(|entry| entry.key_place);
+            key = node.entries().iter().find(|entry| std::ptr::eq(&entry.value, child)).map(|entry| entry.key_position);
             node = child;
             if at_key && depth + 1 == path.0.len() {
                 return key.unwrap_or_else(|| node.begin());
@@ -134,11 +134,11 @@ impl Node {
     /// Its first words: a mapping begins with its first key.
     fn begin(&self) -> Position {
         match &self.value {
-            Value::Mapping(entries) => entries.first().map_or(self.place, |entry| entry.key_place),
+            Value::Mapping(entries) => entries.first().map_or(self.position, |entry| entry.key_position),
             Value::List(items) => {
-                items.first().map_or(self.place, |item| Position { end: item.place.start, ..self.place })
+                items.first().map_or(self.position, |item| Position { end: item.position.start, ..self.position })
             }
-            _ => self.place,
+            _ => self.position,
         }
     }
 }

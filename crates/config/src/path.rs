@@ -49,9 +49,9 @@ impl ConfigPath {
 
 impl fmt::Display for ConfigPath {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, segment) in self.0.iter().enumerate() {
+        for (position, segment) in self.0.iter().enumerate() {
             match segment {
-                Segment::Key(key) if place == 0 => out.write_str(key)?,
+                Segment::Key(key) if position == 0 => out.write_str(key)?,
                 Segment::Key(key) => write!(out, ".{key}")?,
                 Segment::Index(index) => write!(out, "[{index}]")?,
             }

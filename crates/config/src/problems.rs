@@ -10,11 +10,11 @@ use super::{ConfigPath, Severity};
 ///
 /// [`std::fmt::Display`] shows all of them without colour, each with its place and its source line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Problems(Vec<PlacedProblem>);
+pub struct Problems(Vec<LocatedProblem>);
 
 /// One thing that is wrong, with its place in a file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct PlacedProblem {
+pub struct LocatedProblem {
     /// How bad it is.
     pub severity: Severity,
     /// The file; `None` when there is nothing to point at.
@@ -37,13 +37,13 @@ pub struct PlacedProblem {
 
 impl Problems {
     pub(super) fn new(mut faults: Vec<Fault>, files: &[File]) -> Self {
-        faults.sort_by_key(|fault| (fault.place.is_none(), fault.place));
+        faults.sort_by_key(|fault| (fault.position.is_none(), fault.position));
         faults.dedup();
-        Self(faults.into_iter().map(|fault| PlacedProblem::new(fault, files)).collect())
+        Self(faults.into_iter().map(|fault| LocatedProblem::new(fault, files)).collect())
     }
 
     /// The problems, by file and line.
-    pub fn iter(&self) -> std::slice::Iter<'_, PlacedProblem> {
+    pub fn iter(&self) -> std::slice::Iter<'_, LocatedProblem> {
         self.0.iter()
     }
 
@@ -83,8 +83,8 @@ impl Problems {
 }
 
 impl<'a> IntoIterator for &'a Problems {
-    type Item = &'a PlacedProblem;
-    type IntoIter = std::slice::Iter<'a, PlacedProblem>;
+    type Item = &'a LocatedProblem;
+    type IntoIter = std::slice::Iter<'a, LocatedProblem>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
@@ -97,10 +97,10 @@ impl fmt::Display for Problems {
     }
 }
 
-impl PlacedProblem {
+impl LocatedProblem {
     fn new(fault: Fault, files: &[File]) -> Self {
-        let excerpt = fault.place.and_then(|place| files::excerpt(files, place));
-        let also = fault.also.and_then(|(place, why)| Some((files::excerpt(files, place)?, why)));
+        let excerpt = fault.position.and_then(|position| files::excerpt(files, position));
+        let also = fault.also.and_then(|(position, why)| Some((files::excerpt(files, position)?, why)));
         Self {
             severity: fault.problem.severity,
             file: excerpt.as_ref().map(|excerpt| excerpt.file.clone()),
@@ -121,8 +121,8 @@ impl PlacedProblem {
         };
         let Paint { frame, strong, plain, .. } = paint;
         writeln!(out, "{colour}{word}{plain}{strong}: {}{plain}", self.message)?;
-        let places = [self.excerpt.as_ref(), self.also.as_ref().map(|(excerpt, _)| excerpt)];
-        let gutter = places.iter().flatten().map(|excerpt| excerpt.line.to_string().len()).max().unwrap_or(1);
+        let excerpts = [self.excerpt.as_ref(), self.also.as_ref().map(|(excerpt, _)| excerpt)];
+        let gutter = excerpts.iter().flatten().map(|excerpt| excerpt.line.to_string().len()).max().unwrap_or(1);
         if let Some(excerpt) = &self.excerpt {
             show_excerpt(out, paint, excerpt, ("-->", gutter), ('^', colour, ""))?;
         }

@@ -40,9 +40,9 @@ pub(super) fn word(root: &Node, found: &Found) -> Option<Fault> {
     let mut problem = Problem::error(found.path.clone(), message);
     problem.help = help;
     problem.at_key = found.at_key;
-    let place =
-        Some(root.pointer(&found.path, found.at_key)).filter(|place| place.end > 0 || !root.entries().is_empty());
-    Some(Fault { problem, place, also: first_place(root, found) })
+    let position =
+        Some(root.pointer(&found.path, found.at_key)).filter(|position| position.end > 0 || !root.entries().is_empty());
+    Some(Fault { problem, position, also: first_position(root, found) })
 }
 
 /// Whether a key that was found wrong before is, or was meant to be, one of these: that it is missing now is no news.
@@ -60,7 +60,7 @@ fn any_dropped(node: &Node) -> bool {
 }
 
 /// The place of the first of two that exclude each other.
-fn first_place(root: &Node, found: &Found) -> Option<(super::node::Position, String)> {
+fn first_position(root: &Node, found: &Found) -> Option<(super::node::Position, String)> {
     let Why::Second(first) = &found.why else { return None };
     let (_, parent) = found.path.0.split_last()?;
     let path = ConfigPath(parent.to_vec()).key(first);

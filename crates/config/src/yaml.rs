@@ -39,7 +39,7 @@ pub(super) fn parse(text: &str, file: u32) -> Parsed {
     let mut composer = Composer { file, ..Composer::default() };
     for next in Parser::new_from_str_with_options(text, granit_parser::options! { disallow_directives: true }) {
         let step = match next {
-            Ok((event, span)) => composer.event(event, composer.place(&span)),
+            Ok((event, span)) => composer.event(event, composer.position(&span)),
             Err(error) => Err(Box::new(composer.syntax(text, &error))),
         };
         if let Err(fault) = step {
@@ -85,84 +85,86 @@ struct Anchored {
 type Step = Result<(), Box<Fault>>;
 
 impl Composer {
-    fn place(&self, span: &granit_parser::Span) -> Position {
+    fn position(&self, span: &granit_parser::Span) -> Position {
         Position { file: self.file, start: byte(&span.start), end: byte(&span.end) }
     }
 
     fn syntax(&self, text: &str, error: &granit_parser::ScanError) -> Fault {
         let start = byte(error.marker()).min(u32::try_from(text.len()).unwrap_or(u32::MAX));
-        let place = Position { file: self.file, start, end: start.saturating_add(1) };
+        let position = Position { file: self.file, start, end: start.saturating_add(1) };
         match error.kind() {
-            ErrorKind::RecursionLimitExceeded => Fault::at(place, too_deep()),
-            _ => Fault::at(place, format!("this is not valid YAML: {}", error.info())),
+            ErrorKind::RecursionLimitExceeded => Fault::at(position, too_deep()),
+            _ => Fault::at(position, format!("this is not valid YAML: {}", error.info())),
         }
     }
 
-    fn event(&mut self, event: Event<'_>, place: Position) -> Step {
+    fn event(&mut self, event: Event<'_>, position: Position) -> Step {
         match event {
             Event::DocumentStart(..) if self.root.is_some() => {
-                Err(Box::new(Fault::at(place, "a file holds one document").help("write it as a file of its own")))
+                Err(Box::new(Fault::at(position, "a file holds one document").help("write it as a file of its own")))
             }
             Event::Scalar(text, style, anchor, tag) => {
-                let value = self.scalar(text.into_owned(), style, tag.as_deref(), place);
+                let value = self.scalar(text.into_owned(), style, tag.as_deref(), position);
                 self.node(value, anchor, 0)
             }
-            Event::SequenceStart(_, anchor, tag) => self.start(Value::List(Vec::new()), anchor, tag.as_deref(), place),
-            Event::MappingStart(_, anchor, tag) => {
-                self.start(Value::Mapping(Vec::new()), anchor, tag.as_deref(), place)
+            Event::SequenceStart(_, anchor, tag) => {
+                self.start(Value::List(Vec::new()), anchor, tag.as_deref(), position)
             }
-            Event::SequenceEnd | Event::MappingEnd => self.end(place),
-            Event::Alias(anchor) => self.alias(anchor, place),
+            Event::MappingStart(_, anchor, tag) => {
+                self.start(Value::Mapping(Vec::new()), anchor, tag.as_deref(), position)
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(position),
+            Event::Alias(anchor) => self.alias(anchor, position),
             _ => Ok(()),
         }
     }
 
-    fn scalar(&mut self, text: String, style: ScalarStyle, tag: Option<&Tag>, place: Position) -> Node {
-        self.tag(tag, place);
+    fn scalar(&mut self, text: String, style: ScalarStyle, tag: Option<&Tag>, position: Position) -> Node {
+        self.tag(tag, position);
         let as_text = style != ScalarStyle::Plain || tag.is_some_and(|tag| tag.core_suffix() == Some("str"));
-        Node::new(if as_text { Value::Text(text) } else { scalar::resolve(text) }, place)
+        Node::new(if as_text { Value::Text(text) } else { scalar::resolve(text) }, position)
     }
 
-    fn tag(&mut self, tag: Option<&Tag>, place: Position) {
+    fn tag(&mut self, tag: Option<&Tag>, position: Position) {
         if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema()) {
-            self.faults.push(Fault::at(place, format!("the tag `{}` means nothing here", tag.original())));
+            self.faults.push(Fault::at(position, format!("the tag `{}` means nothing here", tag.original())));
         }
     }
 
-    fn start(&mut self, value: Value, anchor: usize, tag: Option<&Tag>, place: Position) -> Step {
-        self.tag(tag, place);
+    fn start(&mut self, value: Value, anchor: usize, tag: Option<&Tag>, position: Position) -> Step {
+        self.tag(tag, position);
         if self.open.len() >= DEPTH_MAX {
-            return refuse(place, &too_deep());
+            return refuse(position, &too_deep());
         }
-        let node = Node::new(value, place);
+        let node = Node::new(value, position);
         self.open.push(Open { node, anchor, height: 0, key: None, keys: HashMap::new(), merged: Vec::new() });
         Ok(())
     }
 
-    fn end(&mut self, place: Position) -> Step {
+    fn end(&mut self, position: Position) -> Step {
         let Some(open) = self.open.pop() else { return Ok(()) };
         let (anchor, height) = (open.anchor, open.height + 1);
         let mut node = open.close();
-        node.place.end = node.place.end.max(place.end);
+        node.position.end = node.position.end.max(position.end);
         self.node(node, anchor, height)
     }
 
-    fn alias(&mut self, anchor: usize, place: Position) -> Step {
+    fn alias(&mut self, anchor: usize, position: Position) -> Step {
         let Some(anchored) = self.anchors.get(&anchor) else {
-            return refuse(place, "this alias names the value that it stands in");
+            return refuse(position, "this alias names the value that it stands in");
         };
         if self.open.len() + anchored.height > DEPTH_MAX {
-            return refuse(place, &too_deep());
+            return refuse(position, &too_deep());
         }
         let (bytes, height, node) = (anchored.bytes, anchored.height, anchored.node.clone());
-        self.spend(bytes, place)?;
+        self.spend(bytes, position)?;
         self.node(node, 0, height)
     }
 
-    fn spend(&mut self, bytes: usize, place: Position) -> Step {
+    fn spend(&mut self, bytes: usize, position: Position) -> Step {
         self.alias_bytes = self.alias_bytes.saturating_add(bytes);
         if self.alias_bytes > ALIAS_BYTES_MAX {
-            return refuse(place, "the anchors and aliases of this file add too much");
+            return refuse(position, "the anchors and aliases of this file add too much");
         }
         Ok(())
     }
@@ -172,7 +174,7 @@ impl Composer {
         if anchor != 0 {
             let bytes = weight(&node);
             // A copy is kept, which costs as much as an alias: nested anchors add up in the same way.
-            self.spend(bytes, node.place)?;
+            self.spend(bytes, node.position)?;
             self.anchors.insert(anchor, Anchored { node: node.clone(), height, bytes });
         }
         let Some(open) = self.open.last_mut() else {
@@ -191,7 +193,7 @@ impl Open {
             _ => match self.key.take() {
                 None => self.key = Some(key(&node)?),
                 Some((key, _)) if key == "<<" => self.merge(node, faults),
-                Some((key, place)) => self.insert(Entry { key, key_place: place, value: node }, faults),
+                Some((key, position)) => self.insert(Entry { key, key_position: position, value: node }, faults),
             },
         }
         Ok(())
@@ -199,9 +201,9 @@ impl Open {
 
     fn insert(&mut self, entry: Entry, faults: &mut Vec<Fault>) {
         let Value::Mapping(entries) = &mut self.node.value else { return };
-        if let Some(first) = self.keys.get(&entry.key).and_then(|place| entries.get(*place)) {
-            let fault = Fault::at(entry.key_place, format!("`{}` is written twice", scalar::shown(&entry.key)));
-            faults.push(fault.also(first.key_place, "first here"));
+        if let Some(first) = self.keys.get(&entry.key).and_then(|position| entries.get(*position)) {
+            let fault = Fault::at(entry.key_position, format!("`{}` is written twice", scalar::shown(&entry.key)));
+            faults.push(fault.also(first.key_position, "first here"));
             return;
         }
         self.keys.insert(entry.key.clone(), entries.len());
@@ -209,7 +211,7 @@ impl Open {
     }
 
     fn merge(&mut self, node: Node, faults: &mut Vec<Fault>) {
-        let place = node.place;
+        let position = node.position;
         let parts = match node.value {
             Value::List(items) => items,
             _ => vec![node],
@@ -218,7 +220,7 @@ impl Open {
             if matches!(part.value, Value::Mapping(_)) {
                 self.merged.push(part);
             } else {
-                faults.push(Fault::at(place, "`<<` takes a mapping, or a list of mappings"));
+                faults.push(Fault::at(position, "`<<` takes a mapping, or a list of mappings"));
             }
         }
     }
@@ -241,10 +243,10 @@ fn key(node: &Node) -> Result<(String, Position), Box<Fault>> {
     let text = match &node.value {
         Value::Text(text) | Value::Number(text) => text.clone(),
         Value::Bool(truth) => truth.to_string(),
-        Value::Null => return refuse(node.place, "a key is missing here"),
-        _ => return refuse(node.place, "a key must be text, not a list or a mapping"),
+        Value::Null => return refuse(node.position, "a key is missing here"),
+        _ => return refuse(node.position, "a key must be text, not a list or a mapping"),
     };
-    Ok((text, node.place))
+    Ok((text, node.position))
 }
 
 /// Text has bytes everywhere.
@@ -256,8 +258,8 @@ fn too_deep() -> String {
     format!("more than {DEPTH_MAX} mappings and lists inside each other")
 }
 
-fn refuse<T>(place: Position, message: &str) -> Result<T, Box<Fault>> {
-    Err(Box::new(Fault::at(place, message)))
+fn refuse<T>(position: Position, message: &str) -> Result<T, Box<Fault>> {
+    Err(Box::new(Fault::at(position, message)))
 }
 
 /// Bytes that a copy of a value takes, roughly.
@@ -306,10 +308,10 @@ mod tests {
     fn every_key_and_value_knows_where_it_was_written() {
         let text = "é: 1\nb:\n  - 'x y'\n";
         let root = parse(text, 0).root.expect(text);
-        let written = |place: Position| &text[place.start as usize..place.end as usize];
-        assert_eq!(written(root.entries()[0].key_place), "é");
-        assert_eq!(written(root.entries()[0].value.place), "1");
+        let written = |position: Position| &text[position.start as usize..position.end as usize];
+        assert_eq!(written(root.entries()[0].key_position), "é");
+        assert_eq!(written(root.entries()[0].value.position), "1");
         let Value::List(items) = &root.entries()[1].value.value else { panic!("{root:?}") };
-        assert_eq!(written(items[0].place), "'x y'");
+        assert_eq!(written(items[0].position), "'x y'");
     }
 }

@@ -79,7 +79,7 @@ impl Object {
     }
 
     /// Its place behind the kind of an action on one key.
-    const fn place(&self) -> usize {
+    const fn index(&self) -> usize {
         match self {
             Self::Key(_) => 0,
             Self::Prefix(_) => 1,
@@ -171,9 +171,9 @@ impl Action {
             Self::Bump(_) => 3,
             Self::Set { .. } => 4,
             Self::Publish { .. } => 5,
-            Self::DeleteGuarded(object) => object.place(),
+            Self::DeleteGuarded(object) => object.index(),
             Self::Hold { .. } => 6,
-            Self::Void { object, .. } => 7 + object.place(),
+            Self::Void { object, .. } => 7 + object.index(),
         }
     }
 

@@ -70,7 +70,7 @@ impl Resolver {
                 ReachBy::WholeCache => whole,
                 ReachBy::Nothing => ActionSet::NONE,
             };
-            (at.place, at.reach, takes)
+            (at.index, at.reach, takes)
         })
     }
 }
@@ -146,8 +146,8 @@ mod tests {
         };
         let (resolver, problems) = Resolver::compile(declared);
         let resolver = resolver.unwrap_or_else(|| panic!("{problems:?}"));
-        let told = |problem: Problem| format!("{:?} {}: {}", problem.severity, problem.path, problem.message);
-        resolver.beyond(|_| can).into_iter().map(told).collect()
+        let shown = |problem: Problem| format!("{:?} {}: {}", problem.severity, problem.path, problem.message);
+        resolver.beyond(|_| can).into_iter().map(shown).collect()
     }
 
     #[test]
@@ -156,7 +156,7 @@ mod tests {
         let below = r#"{"key": "page:{author}:{id}", "depends_on": [{"row": "shop.Author", "map": {"author": "id"}}]}"#;
         let tagged = r#"{"key": "page:{author}:{id}", "tags": ["author:{author}"],
             "depends_on": [{"row": "shop.Author", "map": {"author": "id"}}]}"#;
-        let told = r#"{"key": "page:{id}", "publish": "changes", "depends_on": [{"row": "shop.Page"}]}"#;
+        let shown = r#"{"key": "page:{id}", "publish": "changes", "depends_on": [{"row": "shop.Page"}]}"#;
         let keys = ActionSet::DELETE;
         let tags = ActionSet::BUMP;
         let widened = "Warning caches.page: where an event leaves a mapped column out, this takes delete_prefix, which target \
@@ -182,7 +182,7 @@ mod tests {
             ),
             (tagged, tags.and(ActionSet::DELETE_PREFIX), &[]),
             (
-                told,
+                shown,
                 ActionSet::ALL.without(ActionSet::PUBLISH),
                 &["Error caches.page.publish: target `web` cannot publish"],
             ),

@@ -14,12 +14,12 @@ use crate::event::problem::quoted;
 use crate::event::{Change, Command, Invalidate};
 use crate::key::text::show;
 use crate::key::{KeyError, KeySet, Remover};
-use crate::plan::{ActionKind, Plan, ShareBuilder, TargetId, TargetSet};
-use crate::resolution::{Asked, Refused, Resolution, Resolved, Terms};
+use crate::plan::{ActionKind, Plan, RequestId, ShareBuilder, TargetId, TargetSet};
+use crate::resolution::{Matched, Refused, Resolution, Resolved, Terms};
 use crate::resolver::Resolver;
 use crate::rule::set::{Cache, Found};
 use crate::rule::{RuleError, Widened};
-use crate::scope::{Part, Scope};
+use crate::scope::{CacheId, Part, Scope};
 use crate::undeclared::Undeclared;
 
 /// What each event of a message adds to what all of them together may ask for beyond one event's limit. Events of a few
@@ -33,10 +33,10 @@ const KEY_BYTES_EXPECTED: usize = 128;
 pub(crate) struct Batch<'r> {
     resolver: &'r Resolver,
     shares: Vec<ShareBuilder>,
-    cache_matches: Vec<(u32, u32)>,
-    widened: Vec<(u32, Widened)>,
-    handed_over: Vec<(u32, u32)>,
-    answers: Vec<(u32, AnswerId)>,
+    cache_matches: Vec<(CacheId, u32)>,
+    widened: Vec<(CacheId, Widened)>,
+    handed_over: Vec<(RequestId, CacheId)>,
+    answers: Vec<(RequestId, AnswerId)>,
     later: Vec<Later>,
     undeclared: Undeclared,
     undeclared_events: u64,
@@ -71,13 +71,18 @@ impl<'r> Batch<'r> {
     }
 
     /// Begins with one request, which holds so many changes.
-    pub(crate) fn ask<'b, 'q>(&'b mut self, asker: u32, terms: Terms<'q>, changes: usize) -> Asking<'b, 'r, 'q> {
+    pub(crate) fn ask<'b, 'q>(
+        &'b mut self,
+        request: RequestId,
+        terms: Terms<'q>,
+        changes: usize,
+    ) -> Asking<'b, 'r, 'q> {
         let limit = self.resolver.limits.max_actions_per_event;
         Asking {
             bytes_left: self.resolver.limits.max_plan_bytes,
             message_left: changes.saturating_mul(ACTIONS_PER_EVENT).saturating_add(limit),
             batch: self,
-            asker,
+            request,
             terms,
             targets: TargetSet::EMPTY,
             next_pass: None,
@@ -109,20 +114,20 @@ impl<'r> Batch<'r> {
     }
 
     /// Notes that the publisher of a request waits for an answer under this identifier.
-    pub(crate) fn answer(&mut self, asker: u32, id: AnswerId) {
-        if self.answers.last() != Some(&(asker, id)) {
-            self.answers.push((asker, id));
+    pub(crate) fn answer(&mut self, request: RequestId, id: AnswerId) {
+        if self.answers.last() != Some(&(request, id)) {
+            self.answers.push((request, id));
         }
     }
 
-    fn hand_over(&mut self, asker: u32, cache: u32) {
-        let of_asker = self.handed_over.iter().rev().take_while(|(known, _)| *known == asker);
-        if of_asker.into_iter().all(|(_, known)| *known != cache) {
-            self.handed_over.push((asker, cache));
+    fn hand_over(&mut self, request: RequestId, cache: CacheId) {
+        let of_request = self.handed_over.iter().rev().take_while(|(known, _)| *known == request);
+        if of_request.into_iter().all(|(_, known)| *known != cache) {
+            self.handed_over.push((request, cache));
         }
     }
 
-    fn count_match(&mut self, cache: u32) {
+    fn count_match(&mut self, cache: CacheId) {
         match self.cache_matches.iter_mut().find(|(known, _)| *known == cache) {
             Some((_, count)) => *count += 1,
             None => self.cache_matches.push((cache, 1)),
@@ -133,14 +138,14 @@ impl<'r> Batch<'r> {
 /// One request on its way into the plan.
 pub(crate) struct Asking<'b, 'r, 'q> {
     batch: &'b mut Batch<'r>,
-    asker: u32,
+    request: RequestId,
     terms: Terms<'q>,
     targets: TargetSet,
     next_pass: Option<Duration>,
     /// Whether its later passes may be merged with those of others, and can be said as commands so far.
     merges: bool,
     refused: Option<Refused>,
-    /// Whether any of its caches has to go to another queue.
+    /// Whether any of its caches has to go to another source.
     handed_over: bool,
     /// Whether a mapped column of the current event is unknown.
     has_unknown: bool,
@@ -160,7 +165,7 @@ impl Asking<'_, '_, '_> {
         let limit = self.batch.resolver.limits.max_actions_per_event.min(self.message_left);
         self.actions_left = limit;
         self.has_unknown = found.widened.iter().any(|(_, why)| *why == Widened::UnknownColumn);
-        found.widened.into_iter().for_each(|(place, why)| self.widened(place, why));
+        found.widened.into_iter().for_each(|(cache, why)| self.widened(cache, why));
         if let Some(error) = found.error {
             self.refuse(Refused::Rule(error));
         }
@@ -174,9 +179,9 @@ impl Asking<'_, '_, '_> {
                 self.terms.targets
             }
         };
-        for (place, mut sets) in found.stale {
-            let cache = &self.batch.resolver.rules.caches[place as usize];
-            self.emit_cache(place, cache, only, &mut sets);
+        for (id, mut sets) in found.stale {
+            let cache = &self.batch.resolver.rules.caches[id.index()];
+            self.emit_cache(id, cache, only, &mut sets);
         }
         self.message_left -= limit - self.actions_left;
     }
@@ -186,13 +191,13 @@ impl Asking<'_, '_, '_> {
         match self.refused {
             Some(refused) => Resolved::Refused(refused),
             None if self.targets.is_empty() && !self.handed_over => Resolved::Unmatched { time_us },
-            None => Resolved::Asked(Asked { targets: self.targets, next_pass: self.next_pass, time_us }),
+            None => Resolved::Matched(Matched { targets: self.targets, next_pass: self.next_pass, time_us }),
         }
     }
 
-    fn widened(&mut self, place: u32, why: Widened) {
+    fn widened(&mut self, id: CacheId, why: Widened) {
         if self.terms.counts {
-            self.batch.widened.push((place, why));
+            self.batch.widened.push((id, why));
         }
     }
 
@@ -200,30 +205,30 @@ impl Asking<'_, '_, '_> {
         self.refused.get_or_insert(refused);
     }
 
-    fn emit_cache(&mut self, place: u32, cache: &Cache, only: TargetSet, sets: &mut [KeySet<'_>]) {
+    fn emit_cache(&mut self, id: CacheId, cache: &Cache, only: TargetSet, sets: &mut [KeySet<'_>]) {
         let targets = cache.targets.intersection(only);
         let Terms { pass, scope, elsewhere, .. } = self.terms;
         let is_due = self.batch.resolver.rules.is_due(cache, pass);
         let next = cache.again_after.iter().find(|due| **due > pass).copied();
-        let part = Scope::part(scope, place, cache.queue.is_some_and(|queue| elsewhere.contains(queue)));
+        let part = Scope::part(scope, id, cache.source.is_some_and(|source| elsewhere.contains(source)));
         let is_due = is_due && matches!(part, Part::All | Part::HandOver { done: false });
         if targets.is_empty() || part == Part::None || (!is_due && next.is_none()) {
             return;
         }
         if let Part::HandOver { .. } = part {
             self.handed_over = true;
-            return self.batch.hand_over(self.asker, place);
+            return self.batch.hand_over(self.request, id);
         }
         self.targets = self.targets.union(targets);
         self.next_pass = [self.next_pass, next].into_iter().flatten().min();
         if !is_due {
-            return self.later(place, cache, next, sets);
+            return self.later(id, cache, next, sets);
         }
         if self.terms.counts {
-            self.batch.count_match(place);
+            self.batch.count_match(id);
         }
-        let sets = self.within_limit(place, cache, targets, sets);
-        self.later(place, cache, next, sets);
+        let sets = self.within_limit(id, cache, targets, sets);
+        self.later(id, cache, next, sets);
         for set in sets.iter() {
             if let Err(error) = self.remove(cache, targets, set) {
                 self.refuse(key_refused(cache, error, self.has_unknown));
@@ -232,11 +237,11 @@ impl Asking<'_, '_, '_> {
     }
 
     /// Notes what the next pass of a cache removes again, if there is one.
-    fn later(&mut self, place: u32, cache: &Cache, next: Option<Duration>, sets: &[KeySet<'_>]) {
+    fn later(&mut self, id: CacheId, cache: &Cache, next: Option<Duration>, sets: &[KeySet<'_>]) {
         let Some(pass) = next.filter(|_| self.merges) else { return };
-        self.merges = self.batch.later(self.asker, place, cache, pass, sets);
+        self.merges = self.batch.later(self.request, id, cache, pass, sets);
         if !self.merges {
-            self.batch.never_later(self.asker);
+            self.batch.never_later(self.request);
         }
     }
 
@@ -250,7 +255,7 @@ impl Asking<'_, '_, '_> {
             let message = announcement(cache, set);
             for target in targets.iter() {
                 self.batch.shares[usize::from(target.0)].ask(
-                    self.asker,
+                    self.request,
                     ActionKind::Publish,
                     (channel, &message),
                     || Action::Publish { channel: channel.clone(), message: message.as_str().into() },
@@ -328,7 +333,7 @@ impl Resolver {
         let targets = TargetSet::from_iter([target]);
         for cache in self.rules.caches.iter().filter(|cache| cache.targets.contains(target)) {
             let (shares, cache) = (&mut shares, Some(cache));
-            let mut physical = Physical::everything(self, shares, &mut key, cache, targets, 0);
+            let mut physical = Physical::everything(self, shares, &mut key, cache, targets, RequestId(0));
             cache.into_iter().for_each(|cache| cache.scheme.remove_all(&mut physical));
         }
         let share = shares.into_iter().nth(usize::from(target.0)).and_then(|share| share.finish(target));

@@ -7,13 +7,14 @@ use crate::event::{Change, DecodeError, Event, Invalidate, Row};
 use crate::guarantee::Guarantee;
 use crate::key::text::show;
 use crate::key::{ArgSet, KeySet, Reach, ReachBy};
-use crate::plan::Share;
+use crate::plan::{RequestId, Share};
 use crate::resolve::{Request, Resolution, Resolver, Widened};
 use crate::rule::around::Around;
 use crate::rule::cascade::EdgeOrigin;
 use crate::rule::dependency::{Clause, Considered, Dependency, Origin, Stale};
 use crate::rule::reads;
 use crate::rule::set::{Cache, Found};
+use crate::scope::CacheId;
 use quash_config::{ConfigPath, Problem};
 
 /// Why a request asks for what it asks for.
@@ -58,8 +59,9 @@ pub struct Dependence {
 pub struct ExplainedRule {
     /// The cache that declares it.
     pub cache: String,
-    /// Its place in the cache's `depends_on`, from 0.
-    pub place: usize,
+    /// Its index in the cache's `depends_on`, from 0.
+    #[serde(rename = "place")]
+    pub index: usize,
     /// What it depends on, as `row shop.Book`.
     pub on: String,
     /// What became of it.
@@ -128,8 +130,9 @@ pub struct PlannedAction {
 pub struct DependencyReach {
     /// The cache.
     pub cache: String,
-    /// Its place in the cache's `depends_on`, from 0.
-    pub place: usize,
+    /// Its index in the cache's `depends_on`, from 0.
+    #[serde(rename = "place")]
+    pub index: usize,
     /// What it depends on, as `row shop.Book`.
     pub on: String,
     /// What removes the key sets it gives when every mapped column is known.
@@ -191,38 +194,38 @@ impl Resolver {
     #[must_use]
     pub fn reaches(&self) -> Vec<DependencyReach> {
         let direct = self.rules.dependencies.iter().flat_map(|dependency| {
-            let cache = &self.rules.caches[dependency.cache as usize];
-            dependency.maps.iter().map(|map| self.reach_of(cache, dependency.place, on(dependency), exact(map)))
+            let cache = &self.rules.caches[dependency.cache.index()];
+            dependency.maps.iter().map(|map| self.reach_of(cache, dependency.index, on(dependency), exact(map)))
         });
         let cascaded =
             self.rules.caches.iter().flat_map(|upstream| upstream.feeds.iter().map(move |edge| (upstream, edge)));
         let cascaded = cascaded.flat_map(|(upstream, edge)| {
-            let cache = &self.rules.caches[edge.to as usize];
+            let cache = &self.rules.caches[edge.to.index()];
             let on = format!("cache {}", upstream.name);
-            edge.maps.iter().map(move |map| self.reach_of(cache, edge.place, on.clone(), exact_edge(map)))
+            edge.maps.iter().map(move |map| self.reach_of(cache, edge.index, on.clone(), exact_edge(map)))
         });
         let mut reaches: Vec<_> = direct.chain(cascaded).collect();
-        reaches.sort_by(|one, other| (&one.cache, one.place).cmp(&(&other.cache, other.place)));
+        reaches.sort_by(|one, other| (&one.cache, one.index).cmp(&(&other.cache, other.index)));
         reaches
     }
 
-    fn reach_of(&self, cache: &Cache, place: usize, on: String, exact: ArgSet) -> DependencyReach {
+    fn reach_of(&self, cache: &Cache, index: usize, on: String, exact: ArgSet) -> DependencyReach {
         let reach = cache.scheme.reach(exact, self.limits.max_actions_per_event);
-        DependencyReach { cache: cache.name.clone(), place, on, cost: reach.by.cost(), reach }
+        DependencyReach { cache: cache.name.clone(), index, on, cost: reach.by.cost(), reach }
     }
 
     /// Where more is removed than a dependency asks for, or all keys of a target are passed over; and, as errors, where
     /// nothing can be removed.
-    pub(crate) fn doubts(&self) -> Vec<Problem> {
+    pub(crate) fn warnings(&self) -> Vec<Problem> {
         let path =
-            |at: &DependencyReach| ConfigPath::root().key("caches").key(&at.cache).key("depends_on").index(at.place);
-        self.reaches().into_iter().filter_map(|at| doubt(path(&at), at.reach)).collect()
+            |at: &DependencyReach| ConfigPath::root().key("caches").key(&at.cache).key("depends_on").index(at.index);
+        self.reaches().into_iter().filter_map(|at| warning(path(&at), at.reach)).collect()
     }
 
     /// What depends on what, for `graph`: from entities, relations and caches to caches.
     #[must_use]
     pub fn graph(&self) -> Vec<Dependence> {
-        let name = |place: u32| format!("cache {}", self.rules.caches[place as usize].name);
+        let name = |id: CacheId| format!("cache {}", self.rules.caches[id.index()].name);
         let direct = self.rules.dependencies.iter().map(|dependency| Dependence {
             from: on(dependency),
             to: name(dependency.cache),
@@ -254,10 +257,10 @@ impl Resolver {
             Change::Command(_) => Vec::new(),
         };
         let mut caches = Vec::new();
-        for (place, sets) in &found.stale {
-            let cache = &self.rules.caches[*place as usize];
+        for (id, sets) in &found.stale {
+            let cache = &self.rules.caches[id.index()];
             let mut alone = Found::default();
-            sets.iter().for_each(|set| alone.add(*place, set.clone(), cache.exact_only));
+            sets.iter().for_each(|set| alone.add(*id, set.clone(), cache.exact_only));
             let Planned { actions, widened, error } = self.planned(change, alone, request);
             refused = refused.or(error);
             let (actions_max, bytes_max) = (self.limits.max_actions_per_event, self.limits.max_plan_bytes);
@@ -267,7 +270,7 @@ impl Resolver {
             });
             caches.push(ExplainedCache {
                 cache: cache.name.clone(),
-                through: self.through(*place, &found),
+                through: self.through(*id, &found),
                 key_sets: sets.iter().map(|set| show_set(cache, set)).collect(),
                 reach: sets
                     .iter()
@@ -295,7 +298,7 @@ impl Resolver {
     /// What a change asks for because of just these stale caches, by the way that every request takes.
     fn planned(&self, change: &Change<'_>, found: Found<'_>, request: &Request<'_>) -> Planned {
         let mut batch = Batch::new(self);
-        let mut asked = batch.ask(0, request.terms(), 1);
+        let mut asked = batch.ask(RequestId(0), request.terms(), 1);
         asked.emit(change, found);
         let resolved = asked.resolved(None);
         let error = match resolved {
@@ -318,27 +321,27 @@ impl Resolver {
     }
 
     fn explain_rule(&self, dependency: &Dependency, event: &Event<'_>, around: &Around<'_>) -> ExplainedRule {
-        let cache = &self.rules.caches[dependency.cache as usize];
+        let cache = &self.rules.caches[dependency.cache.index()];
         let verdict = match dependency.consider(event, around, self.rules.bounds) {
             Ok(Considered::Skipped(clause)) => skipped(dependency, event, clause),
             Ok(Considered::Stale(stale)) => matched(cache, event, &stale),
             Err(error) => RuleVerdict::Failed { error },
         };
-        ExplainedRule { cache: cache.name.clone(), place: dependency.place, on: on(dependency), verdict }
+        ExplainedRule { cache: cache.name.clone(), index: dependency.index, on: on(dependency), verdict }
     }
 
     /// The stale caches that feed this one.
-    fn through(&self, place: u32, found: &Found<'_>) -> Vec<String> {
-        let stale = found.stale.iter().map(|(upstream, _)| &self.rules.caches[*upstream as usize]);
+    fn through(&self, id: CacheId, found: &Found<'_>) -> Vec<String> {
+        let stale = found.stale.iter().map(|(upstream, _)| &self.rules.caches[upstream.index()]);
         stale
-            .filter(|upstream| upstream.feeds.iter().any(|edge| edge.to == place))
+            .filter(|upstream| upstream.feeds.iter().any(|edge| edge.to == id))
             .map(|upstream| upstream.name.clone())
             .collect()
     }
 }
 
 /// What should be known of a reach.
-fn doubt(path: ConfigPath, Reach { by, template, rounds_up, advice, .. }: Reach) -> Option<Problem> {
+fn warning(path: ConfigPath, Reach { by, template, rounds_up, advice, .. }: Reach) -> Option<Problem> {
     let (message, help) = match (by, rounds_up) {
         (ReachBy::Nothing, _) => {
             let problem = Problem::error(path, format!("nothing from outside removes `{template}`"));

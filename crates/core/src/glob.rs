@@ -218,8 +218,8 @@ fn fits(run: &[Unit], text: &[u8]) -> bool {
 
 /// What stands behind the first place where a run fits.
 fn after<'t>(run: &[Unit], text: &'t [u8]) -> Option<&'t [u8]> {
-    let places = 0..=text.len().checked_sub(run.len())?;
-    places.into_iter().find(|place| fits(run, &text[*place..])).map(|place| &text[place + run.len()..])
+    let indices = 0..=text.len().checked_sub(run.len())?;
+    indices.into_iter().find(|index| fits(run, &text[*index..])).map(|index| &text[index + run.len()..])
 }
 
 #[cfg(test)]

@@ -107,16 +107,16 @@ impl Resolver {
     }
 
     fn physical(&self, cache: &Cache, target: TargetId, patterns: &[Glob]) -> Vec<Glob> {
-        let heads = self.prefixes(Some(cache), target).iter();
-        heads.flat_map(|head| patterns.iter().map(|pattern| pattern.behind(head))).collect()
+        let prefixes = self.prefixes(Some(cache), target).iter();
+        prefixes.flat_map(|prefix| patterns.iter().map(|pattern| pattern.behind(prefix))).collect()
     }
 
     /// Dependencies that remove entries in a way that their cache's promise does not survive.
     fn out_of_mode(&self) -> Vec<Problem> {
         let mode = |name: &str| self.rules.caches.iter().find(|cache| cache.name == name).map(|cache| cache.mode);
-        let at = |name: &str, place: usize| ConfigPath::root().key("caches").key(name).key("depends_on").index(place);
+        let at = |name: &str, index: usize| ConfigPath::root().key("caches").key(name).key("depends_on").index(index);
         let reaches = self.reaches().into_iter();
-        reaches.filter_map(|found| against(mode(&found.cache)?, &found.reach, at(&found.cache, found.place))).collect()
+        reaches.filter_map(|found| against(mode(&found.cache)?, &found.reach, at(&found.cache, found.index))).collect()
     }
 
     /// Caches that write the same keys, for readers that do not do the same: what makes an entry of one of them stale may

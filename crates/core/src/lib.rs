@@ -11,12 +11,12 @@ pub mod guarantee;
 pub mod resolve;
 
 mod emit;
+pub mod location;
 mod resolution;
 mod resolver;
 pub mod scope;
 pub mod spell;
 pub mod undeclared;
-pub mod whereabouts;
 
 // What changed.
 pub mod event;

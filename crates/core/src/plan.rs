@@ -12,7 +12,7 @@ use crate::action::{Action, ActionSet, Object, Void, Write};
 /// The most targets that can be declared: [`TargetSet`] is 64 bits.
 pub const TARGETS_MAX: usize = 64;
 
-/// The place of a target in the configuration's order. At most 64 targets can be declared, see [`TargetSet`].
+/// The index of a target in the configuration's order. At most 64 targets can be declared, see [`TargetSet`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TargetId(pub u8);
 
@@ -85,8 +85,20 @@ impl FromIterator<TargetId> for TargetSet {
     }
 }
 
-/// The deliveries of the batch that asked for an action, as indices into the batch, ascending and without repeats.
-pub type Askers = SmallVec<[u32; 2]>;
+/// A request by its index in the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u32);
+
+impl RequestId {
+    /// The index.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The requests of a batch that asked for an action, ascending and without repeats.
+pub type RequestIds = SmallVec<[RequestId; 2]>;
 
 /// All actions that a batch asks for, one share per target that has anything to do.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -95,7 +107,7 @@ pub struct Plan {
     pub shares: Vec<Share>,
 }
 
-/// The actions of a plan on one target: deduplicated, and without keys that a prefix of the same askers removes anyway.
+/// The actions of a plan on one target: deduplicated, and without keys that a prefix of the same requests removes anyway.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Share {
     /// The target.
@@ -103,7 +115,7 @@ pub struct Share {
     /// What to do; never empty.
     pub actions: Vec<Action>,
     /// Who asked for each of the actions, in the same order.
-    pub asked_by: Vec<Askers>,
+    pub asked_by: Vec<RequestIds>,
 }
 
 /// Up to so many actions are compared with one another; more are hashed.
@@ -113,10 +125,10 @@ const COMPARED_MAX: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct ShareBuilder {
     actions: Vec<Action>,
-    asked_by: Vec<Askers>,
-    /// The places of the actions, found by what they do, so that an action that is there already allocates nothing. Empty
+    asked_by: Vec<RequestIds>,
+    /// The indices of the actions, found by what they do, so that an action that is there already allocates nothing. Empty
     /// while there are so few that comparing them is quicker.
-    places: HashTable<u32>,
+    indices: HashTable<u32>,
     /// Seeded per batch: publishers choose the keys, and must not be able to choose collisions.
     hasher: DefaultHashBuilder,
     has_prefix: bool,
@@ -126,12 +138,18 @@ pub(crate) struct ShareBuilder {
 
 impl ShareBuilder {
     /// Notes that a delivery asks for an action, given as its kind and its object; `make` makes it if it is new.
-    pub(crate) fn ask(&mut self, asker: u32, kind: ActionKind, object: (&str, &str), make: impl FnOnce() -> Action) {
+    pub(crate) fn ask(
+        &mut self,
+        request: RequestId,
+        kind: ActionKind,
+        object: (&str, &str),
+        make: impl FnOnce() -> Action,
+    ) {
         let identity = Identity { kind, object };
-        if let Some(place) = self.find(&identity) {
-            let askers = &mut self.asked_by[place];
-            if askers.last() != Some(&asker) {
-                askers.push(asker);
+        if let Some(index) = self.find(&identity) {
+            let requests = &mut self.asked_by[index];
+            if requests.last() != Some(&request) {
+                requests.push(request);
             }
             return;
         }
@@ -139,7 +157,7 @@ impl ShareBuilder {
         self.has_frames |=
             matches!(kind, ActionKind::DeleteGuarded(Of::Key) | ActionKind::Hold { .. } | ActionKind::Void(Of::Key, _));
         self.actions.push(make());
-        self.asked_by.push(SmallVec::from_slice(&[asker]));
+        self.asked_by.push(SmallVec::from_slice(&[request]));
         self.index();
     }
 
@@ -149,14 +167,14 @@ impl ShareBuilder {
         if self.actions.len() <= COMPARED_MAX {
             return self.actions.iter().position(is_same);
         }
-        let place = self.places.find(identity.hash(&self.hasher), |place| is_same(&self.actions[*place as usize]));
-        place.map(|place| *place as usize)
+        let index = self.indices.find(identity.hash(&self.hasher), |index| is_same(&self.actions[*index as usize]));
+        index.map(|index| *index as usize)
     }
 
     /// Makes the newest action known, and once there are too many to compare, all of them.
     fn index(&mut self) {
-        let Self { actions, places, hasher, .. } = self;
-        let hash = |place: &u32| kind_of(&actions[*place as usize]).hash(hasher);
+        let Self { actions, indices, hasher, .. } = self;
+        let hash = |index: &u32| kind_of(&actions[*index as usize]).hash(hasher);
         // A batch is bounded far below 2^32 actions by the size and number of its messages.
         let count = actions.len() as u32;
         let new = match actions.len() {
@@ -164,8 +182,8 @@ impl ShareBuilder {
             len if len == COMPARED_MAX + 1 => 0..count,
             _ => count - 1..count,
         };
-        for place in new {
-            places.insert_unique(hash(&place), place, hash);
+        for index in new {
+            indices.insert_unique(hash(&index), index, hash);
         }
     }
 
@@ -267,53 +285,53 @@ fn kind_of(action: &Action) -> Identity<'_> {
     Identity { kind, object }
 }
 
-/// Takes out longer prefixes that begin with a prefix of the share, whose askers now ask for that one, and keys whose
-/// askers ask for such a prefix as well. Keys of others stay: they cost little, need not wait for the pass over all keys,
+/// Takes out longer prefixes that begin with a prefix of the share, whose requests now ask for that one, and keys whose
+/// requests ask for such a prefix as well. Keys of others stay: they cost little, need not wait for the pass over all keys,
 /// and must not fail because a stranger's prefix covers something that may not be removed.
 fn subsume(share: &mut Share) {
-    let mut prefixes: Vec<(Box<str>, Askers)> = Vec::new();
+    let mut prefixes: Vec<(Box<str>, RequestIds)> = Vec::new();
     let mut rest = Share { target: share.target, actions: Vec::new(), asked_by: Vec::new() };
-    for (action, askers) in share.actions.drain(..).zip(share.asked_by.drain(..)) {
+    for (action, requests) in share.actions.drain(..).zip(share.asked_by.drain(..)) {
         match action {
-            Action::DeletePrefix(prefix) => prefixes.push((prefix, askers)),
+            Action::DeletePrefix(prefix) => prefixes.push((prefix, requests)),
             other => {
                 rest.actions.push(other);
-                rest.asked_by.push(askers);
+                rest.asked_by.push(requests);
             }
         }
     }
     prefixes.sort();
     // Sorted, a prefix stands directly before everything that begins with it.
-    let mut widest: Vec<(Box<str>, Askers)> = Vec::new();
-    for (prefix, askers) in prefixes {
+    let mut widest: Vec<(Box<str>, RequestIds)> = Vec::new();
+    for (prefix, requests) in prefixes {
         match widest.last_mut().filter(|(wider, _)| prefix.starts_with(&**wider)) {
-            Some((_, known)) => join(known, &askers),
-            None => widest.push((prefix, askers)),
+            Some((_, known)) => join(known, &requests),
+            None => widest.push((prefix, requests)),
         }
     }
-    for (action, askers) in rest.actions.into_iter().zip(rest.asked_by) {
-        if !is_swallowed(&widest, &action, &askers) {
+    for (action, requests) in rest.actions.into_iter().zip(rest.asked_by) {
+        if !is_swallowed(&widest, &action, &requests) {
             share.actions.push(action);
-            share.asked_by.push(askers);
+            share.asked_by.push(requests);
         }
     }
-    for (prefix, askers) in widest {
+    for (prefix, requests) in widest {
         share.actions.push(Action::DeletePrefix(prefix));
-        share.asked_by.push(askers);
+        share.asked_by.push(requests);
     }
 }
 
 /// Whether all who asked for this action asked for a prefix that removes the same. Only deletes are swallowed: a token
 /// must be written.
-fn is_swallowed(widest: &[(Box<str>, Askers)], action: &Action, askers: &Askers) -> bool {
+fn is_swallowed(widest: &[(Box<str>, RequestIds)], action: &Action, requests: &RequestIds) -> bool {
     let Action::Delete(key) = action else { return false };
     let below = widest.partition_point(|(prefix, _)| **prefix <= **key);
     widest[..below].last().is_some_and(|(prefix, known)| {
-        key.starts_with(&**prefix) && askers.iter().all(|asker| known.binary_search(asker).is_ok())
+        key.starts_with(&**prefix) && requests.iter().all(|request| known.binary_search(request).is_ok())
     })
 }
 
-fn join(known: &mut Askers, more: &Askers) {
+fn join(known: &mut RequestIds, more: &RequestIds) {
     known.extend_from_slice(more);
     known.sort_unstable();
     known.dedup();
@@ -331,17 +349,21 @@ mod tests {
         Action::DeletePrefix(text.into())
     }
 
+    /// The actions of a share, each with the numbers of the requests that asked for it.
+    pub(super) fn requests(share: &Share) -> Vec<(Action, Vec<u32>)> {
+        let numbers = |ids: &RequestIds| ids.iter().map(|request| request.0).collect();
+        share.actions.iter().cloned().zip(share.asked_by.iter().map(numbers)).collect()
+    }
+
     fn check(asked: &[(u32, Action)], expect: &[(Action, &[u32])]) {
         let mut builder = ShareBuilder::default();
-        for (asker, action) in asked {
+        for (request, action) in asked {
             let Identity { kind, object } = kind_of(action);
-            builder.ask(*asker, kind, object, || action.clone());
+            builder.ask(RequestId(*request), kind, object, || action.clone());
         }
         let share = builder.finish(TargetId(0));
-        let given: Vec<(Action, &[u32])> = share
-            .iter()
-            .flat_map(|share| share.actions.iter().cloned().zip(share.asked_by.iter().map(SmallVec::as_slice)))
-            .collect();
+        let given = share.as_ref().map(requests).unwrap_or_default();
+        let expect: Vec<_> = expect.iter().map(|(action, by)| (action.clone(), by.to_vec())).collect();
         assert_eq!(given, expect);
     }
 
@@ -357,15 +379,15 @@ mod tests {
     #[test]
     fn many_actions_are_each_done_once() {
         let mut builder = ShareBuilder::default();
-        for asker in 0..2 {
+        for request in 0..2 {
             for number in 0..3 * COMPARED_MAX {
                 let key = number.to_string();
-                builder.ask(asker, ActionKind::Delete, (&key, ""), || delete(&key));
+                builder.ask(RequestId(request), ActionKind::Delete, (&key, ""), || delete(&key));
             }
         }
         let share = builder.finish(TargetId(0)).unwrap();
         assert!(share.actions.iter().cloned().eq((0..3 * COMPARED_MAX).map(|number| delete(&number.to_string()))));
-        assert!(share.asked_by.iter().all(|askers| askers.as_slice() == [0, 1]));
+        assert!(share.asked_by.iter().all(|requests| requests.as_slice() == [RequestId(0), RequestId(1)]));
     }
 
     #[test]
@@ -380,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_swallows_its_askers_keys_and_longer_prefixes() {
+    fn a_prefix_swallows_the_keys_of_its_requests_and_longer_prefixes() {
         check(
             &[
                 (1, delete("a:1")),

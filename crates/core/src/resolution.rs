@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::answer::AnswerId;
 use crate::event::{DecodeError, Format, Payload};
-use crate::plan::{Plan, TargetSet};
+use crate::plan::{Plan, RequestId, TargetSet};
 use crate::rule::RuleError;
-use crate::scope::{QueueSet, Scope};
+use crate::scope::{CacheId, Scope, SourceSet};
 use crate::undeclared::Undeclared;
 
 pub use crate::emit::later::Later;
@@ -25,9 +25,9 @@ pub struct Request<'a> {
     pub pass: Duration,
     /// Which caches it is about; `None` is all of them, as in a fresh event.
     pub scope: Option<&'a Scope>,
-    /// The queues that count as somebody else's: caches that name one of them are not done, but reported in
+    /// The sources that count as somebody else's: caches that name one of them are not done, but reported in
     /// [`Resolution::handed_over`].
-    pub elsewhere: QueueSet,
+    pub elsewhere: SourceSet,
     /// Whether what it matches is counted: what a share that comes back matches was counted before.
     pub counts: bool,
     /// Whether its later passes may travel with those of others, as commands: [`Resolution::later`].
@@ -54,7 +54,7 @@ pub(crate) struct Terms<'a> {
     pub(crate) targets: TargetSet,
     pub(crate) pass: Duration,
     pub(crate) scope: Option<&'a Scope>,
-    pub(crate) elsewhere: QueueSet,
+    pub(crate) elsewhere: SourceSet,
     pub(crate) counts: bool,
     pub(crate) merges: bool,
 }
@@ -64,7 +64,7 @@ impl Terms<'_> {
         targets: TargetSet::ALL,
         pass: Duration::ZERO,
         scope: None,
-        elsewhere: QueueSet::NONE,
+        elsewhere: SourceSet::NONE,
         counts: true,
         merges: false,
     };
@@ -77,16 +77,16 @@ pub struct Resolution {
     pub plan: Plan,
     /// What became of each request, in their order; of the first ones only, where the batch was split.
     pub outcomes: Vec<Resolved>,
-    /// How often each cache matched a request that counts, by its place in [`Resolver::caches`](crate::resolve::Resolver::caches); caches that did not match are left out.
-    pub cache_matches: Vec<(u32, u32)>,
-    /// How often a cache was widened for a request that counts, and why, by its place in [`Resolver::caches`](crate::resolve::Resolver::caches).
-    pub widened: Vec<(u32, Widened)>,
-    /// The requests, by their places, and the caches, by theirs, that have to go to the queues that these caches name.
+    /// How often each cache matched a request that counts; caches that did not match are left out.
+    pub cache_matches: Vec<(CacheId, u32)>,
+    /// How often a cache was widened for a request that counts, and why.
+    pub widened: Vec<(CacheId, Widened)>,
+    /// The requests, and their caches, that have to go to the sources that these caches name.
     /// Ascending by request; usually none.
-    pub handed_over: Vec<(u32, u32)>,
-    /// The requests, by their places, whose publishers wait for an answer, and under which identifiers: in the first pass
-    /// only. Ascending by request; usually none.
-    pub answers: Vec<(u32, AnswerId)>,
+    pub handed_over: Vec<(RequestId, CacheId)>,
+    /// The requests whose publishers wait for an answer, and under which identifiers: in the first pass only. Ascending by
+    /// request; usually none.
+    pub answers: Vec<(RequestId, AnswerId)>,
     /// What the requests that may be merged ask later passes for, ascending by request. A request whose later passes cannot be
     /// said as commands is left out, whole.
     pub later: Vec<Later>,
@@ -101,18 +101,18 @@ pub struct Resolution {
 pub enum Resolved {
     /// Nothing declared depends on it.
     Unmatched {
-        /// See [`Asked::time_us`].
+        /// See [`Matched::time_us`].
         time_us: Option<i64>,
     },
     /// It asks for actions on these targets.
-    Asked(Asked),
+    Matched(Matched),
     /// It cannot be resolved, or not wholly; trying again cannot help.
     Refused(Refused),
 }
 
 /// What one request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asked {
+pub struct Matched {
     /// The targets with at least one action for it, in this pass or a later one; none when all of it is to be handed over.
     pub targets: TargetSet,
     /// When the next pass of `again_after` is due, counted from the first pass like [`Request::pass`]; `None` after the last.

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use crate::emit::Batch;
 use crate::event::{Change, DecodeError, Row, decode};
+use crate::plan::RequestId;
 use crate::resolution::Terms;
 use crate::rule::around::{self, Around};
 use crate::rule::set::Found;
 use crate::scope::Scope;
 
-pub use crate::resolution::{Asked, Later, Refused, Request, Resolution, Resolved, Widened};
+pub use crate::resolution::{Later, Matched, Refused, Request, Resolution, Resolved, Widened};
 pub use crate::resolver::{Declared, Resolver};
 
 impl Resolver {
@@ -21,8 +22,8 @@ impl Resolver {
     pub fn resolve(&self, requests: &[Request<'_>]) -> Resolution {
         let mut batch = Batch::new(self);
         let mut outcomes = Vec::with_capacity(requests.len());
-        for (asker, request) in (0..).zip(requests) {
-            outcomes.push(self.resolve_one(asker, request, &mut batch));
+        for (id, request) in (0..).map(RequestId).zip(requests) {
+            outcomes.push(self.resolve_one(id, request, &mut batch));
             if batch.is_full() {
                 break;
             }
@@ -37,19 +38,19 @@ impl Resolver {
         let mut batch = Batch::new(self);
         let terms = Terms { scope, ..Terms::FRESH };
         let outcome = if self.rules.known.is_empty() {
-            self.resolve_decoded(0, changes, &[], terms, &mut batch)
+            self.resolve_decoded(RequestId(0), changes, &[], terms, &mut batch)
         } else {
             let mut changes = changes.to_vec();
             self.rules.known.apply(&mut changes);
-            self.resolve_decoded(0, &changes, &[], terms, &mut batch)
+            self.resolve_decoded(RequestId(0), &changes, &[], terms, &mut batch)
         };
         batch.finish(vec![outcome])
     }
 
     /// What can be resolved is asked for even if the request is refused because of the rest: its entries are stale all the same.
-    fn resolve_one(&self, asker: u32, request: &Request<'_>, batch: &mut Batch<'_>) -> Resolved {
+    fn resolve_one(&self, id: RequestId, request: &Request<'_>, batch: &mut Batch<'_>) -> Resolved {
         match self.read(request) {
-            Ok(changes) => self.resolve_decoded(asker, &changes, request.payload.headers, request.terms(), batch),
+            Ok(changes) => self.resolve_decoded(id, &changes, request.payload.headers, request.terms(), batch),
             Err(error) => Resolved::Refused(Refused::Decode(error)),
         }
     }
@@ -64,7 +65,7 @@ impl Resolver {
 
     fn resolve_decoded(
         &self,
-        asker: u32,
+        id: RequestId,
         changes: &[Change<'_>],
         headers: &[(Cow<'static, str>, String)],
         terms: Terms<'_>,
@@ -72,16 +73,16 @@ impl Resolver {
     ) -> Resolved {
         let headers = self.headers(headers);
         if terms.pass.is_zero() {
-            changes.iter().filter_map(Change::answer).for_each(|id| batch.answer(asker, id));
+            changes.iter().filter_map(Change::answer).for_each(|answer| batch.answer(id, answer));
         }
-        let mut asked = batch.ask(asker, terms, changes.len());
+        let mut asking = batch.ask(id, terms, changes.len());
         for change in changes {
             let around = Around::of(change, &headers);
             let mut found = Found::default();
             self.rules.find(change, &around, &mut found);
-            asked.emit(change, found);
+            asking.emit(change, found);
         }
-        asked.resolved(changes.iter().filter_map(time_us).min())
+        asking.resolved(changes.iter().filter_map(time_us).min())
     }
 
     /// The headers of a message, where some rule asks for them.

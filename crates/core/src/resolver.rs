@@ -11,7 +11,7 @@ use crate::rule::compile;
 use crate::rule::config::{CacheConfig, Limits};
 use crate::rule::freshness::{Layout, Mode};
 use crate::rule::set::{Cache, RuleSet};
-use crate::scope::{QUEUES_MAX, QueueId, QueueSet};
+use crate::scope::{CacheId, SOURCES_MAX, SourceId, SourceSet};
 
 pub use crate::rule::compile::Declared;
 
@@ -23,7 +23,7 @@ pub struct Resolver {
     pub(crate) limits: Limits,
     target_names: Vec<String>,
     cache_names: Vec<String>,
-    queue_names: Vec<String>,
+    source_names: Vec<String>,
 }
 
 /// A target as the rules see it.
@@ -50,7 +50,7 @@ impl Target {
             has_guards |= is_guarded;
             guards_any |= is_guarded && keys.is_empty();
             let own = cache.prefixes.as_ref().map_or(&prefixes, |own| &own[usize::from(target.0)]);
-            let physical = own.iter().flat_map(|head| keys.iter().map(|key| key.behind(head).matcher()));
+            let physical = own.iter().flat_map(|prefix| keys.iter().map(|key| key.behind(prefix).matcher()));
             special.extend(physical.map(|keys| (keys, cache.mode)));
         }
         Self { prefixes, special, has_guards, guards_any }
@@ -66,12 +66,12 @@ impl Resolver {
             let message = format!("{} targets; a worker takes at most {TARGETS_MAX}", declared.targets.len());
             return (None, vec![Problem::error(ConfigPath::root().key("targets"), message)]);
         }
-        let queue_names = queues(declared.caches);
-        if queue_names.len() > QUEUES_MAX {
-            let message = format!("caches name {} queues; a worker knows at most {QUEUES_MAX}", queue_names.len());
+        let source_names = sources(declared.caches);
+        if source_names.len() > SOURCES_MAX {
+            let message = format!("caches name {} sources; a worker knows at most {SOURCES_MAX}", source_names.len());
             return (None, vec![Problem::error(ConfigPath::root().key("caches"), message)]);
         }
-        let (rules, mut problems) = compile::compile(declared, &queue_names);
+        let (rules, mut problems) = compile::compile(declared, &source_names);
         let resolver = Self {
             cache_names: rules.caches.iter().map(|cache| cache.name.clone()).collect(),
             target_names: declared.targets.keys().cloned().collect(),
@@ -81,16 +81,16 @@ impl Resolver {
                 .map(|(target, format)| Target::new(target, format, &rules))
                 .collect(),
             limits: declared.limits,
-            queue_names,
+            source_names,
             rules,
         };
         let usable = |problems: &[Problem]| problems.iter().all(|problem| problem.severity < Severity::Error);
         if usable(&problems) {
             let unkept = resolver.unkept();
             let is_worse =
-                |doubt: &Problem, other: &Problem| other.severity > doubt.severity && other.path == doubt.path;
-            let doubts = resolver.doubts().into_iter();
-            problems.extend(doubts.filter(|doubt| !unkept.iter().any(|other| is_worse(doubt, other))));
+                |warning: &Problem, other: &Problem| other.severity > warning.severity && other.path == warning.path;
+            let warnings = resolver.warnings().into_iter();
+            problems.extend(warnings.filter(|warning| !unkept.iter().any(|other| is_worse(warning, other))));
             problems.extend(unkept);
         }
         (usable(&problems).then_some(resolver), problems)
@@ -146,29 +146,29 @@ impl Resolver {
         &self.cache_names
     }
 
-    /// The place of a cache in [`Resolver::caches`].
+    /// The id of a cache in [`Resolver::caches`].
     #[must_use]
-    pub fn cache(&self, name: &str) -> Option<u32> {
-        (0..).zip(&self.cache_names).find(|(_, known)| *known == name).map(|(place, _)| place)
+    pub fn cache(&self, name: &str) -> Option<CacheId> {
+        (0..).map(CacheId).zip(&self.cache_names).find(|(_, known)| *known == name).map(|(id, _)| id)
     }
 
-    /// The queues that caches name as theirs, in the order of their ids.
+    /// The sources that caches name as theirs, in the order of their ids.
     #[must_use]
-    pub fn queues(&self) -> &[String] {
-        &self.queue_names
+    pub fn sources(&self) -> &[String] {
+        &self.source_names
     }
 
-    /// The queue that a cache names as its own.
+    /// The source that a cache names as its own.
     #[must_use]
-    pub fn queue_of(&self, cache: u32) -> Option<QueueId> {
-        self.rules.caches.get(cache as usize)?.queue
+    pub fn source_of(&self, cache: CacheId) -> Option<SourceId> {
+        self.rules.caches.get(cache.index())?.source
     }
 
-    /// The queues that are elsewhere for whoever works on this one.
+    /// The sources that are elsewhere for whoever works on this one.
     #[must_use]
-    pub fn queues_but(&self, name: &str) -> QueueSet {
-        let own = (0..).map(QueueId).zip(&self.queue_names).find(|(_, known)| *known == name);
-        QueueSet::all_but(own.map(|(id, _)| id))
+    pub fn sources_but(&self, name: &str) -> SourceSet {
+        let own = (0..).map(SourceId).zip(&self.source_names).find(|(_, known)| *known == name);
+        SourceSet::all_but(own.map(|(id, _)| id))
     }
 
     /// The targets that some cache is on: those that events can be waiting for.
@@ -178,9 +178,9 @@ impl Resolver {
     }
 }
 
-/// The queues that caches name as theirs. What all caches have in common, the configuration's own `dispatch`, names none:
+/// The sources that caches name as theirs. What all caches have in common, the configuration's own `dispatch`, names none:
 /// it says where applications publish.
-fn queues(caches: &BTreeMap<String, CacheConfig>) -> Vec<String> {
-    let named: BTreeSet<&str> = caches.values().filter_map(CacheConfig::queue).collect();
+fn sources(caches: &BTreeMap<String, CacheConfig>) -> Vec<String> {
+    let named: BTreeSet<&str> = caches.values().filter_map(CacheConfig::source).collect();
     named.into_iter().map(str::to_owned).collect()
 }

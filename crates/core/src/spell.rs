@@ -3,6 +3,7 @@
 use crate::key::{KeyError, KeySet, Spelt};
 use crate::plan::TargetId;
 use crate::resolver::Resolver;
+use crate::scope::CacheId;
 
 impl Resolver {
     /// The physical key of one entry on a target, and those of its tags. All arguments are exact in the key set. Where the key
@@ -13,8 +14,8 @@ impl Resolver {
     /// # Errors
     /// When a value has no spelling that is known, or the key would be longer than `limits.max_key_bytes`.
     #[must_use]
-    pub fn spell(&self, cache: u32, target: TargetId, key_set: &KeySet<'_>) -> Option<Result<Spelt, KeyError>> {
-        let cache = self.rules.caches.get(cache as usize)?;
+    pub fn spell(&self, cache: CacheId, target: TargetId, key_set: &KeySet<'_>) -> Option<Result<Spelt, KeyError>> {
+        let cache = self.rules.caches.get(cache.index())?;
         let prefix = self.prefixes(Some(cache), target).first()?;
         let limit = self.limits.max_key_bytes;
         let physical = |key: String| match prefix.len() + key.len() {
@@ -30,7 +31,7 @@ impl Resolver {
 
     /// The names of a cache's arguments, in the order of its key sets; none where there is no such cache.
     #[must_use]
-    pub fn args(&self, cache: u32) -> &[String] {
-        self.rules.caches.get(cache as usize).map_or(&[], |cache| cache.scheme.args())
+    pub fn args(&self, cache: CacheId) -> &[String] {
+        self.rules.caches.get(cache.index()).map_or(&[], |cache| cache.scheme.args())
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quash_core::plan::{TargetId, TargetSet};
-use quash_core::resolve::{Asked, Refused, Resolved};
+use quash_core::resolve::{Matched, Refused, Resolved};
 
 use crate::record::Reason;
 use crate::retry::RetryPolicy;
@@ -16,13 +16,11 @@ mod tests;
 /// delivery, so that only deaths and drains at their limit raise the broker's count.
 pub const DELIVERIES_MAX: u32 = 10;
 
-/// Everything that the decision depends on.
+/// What the decision depends on beside the outcome.
 #[derive(Debug, Clone, Copy)]
-pub struct Case<'a> {
+pub struct Terms<'a> {
     /// What the delivery has behind it.
     pub state: State,
-    /// What happened to it this time.
-    pub happened: Happened<'a>,
     /// When and how often to try again.
     pub policy: &'a RetryPolicy,
     /// The time, in milliseconds since the Unix epoch.
@@ -33,7 +31,7 @@ pub struct Case<'a> {
 
 /// What happened to a delivery this time.
 #[derive(Debug, Clone, Copy)]
-pub enum Happened<'a> {
+pub enum Outcome<'a> {
     /// It was resolved, and what it asked for was sent to its targets.
     Resolved {
         /// What it asked for.
@@ -41,7 +39,7 @@ pub enum Happened<'a> {
         /// The targets that are not done, each with what went wrong; targets that are not named are done.
         errors: &'a [(TargetId, ShareError<&'a str>)],
         /// The caches that could neither be done here nor go to where they belong.
-        strays: &'a [Stray<'a>],
+        deferred: &'a [Deferred<'a>],
     },
     /// It was not resolved: none of the targets that it names is configured here.
     Unconfigured,
@@ -61,7 +59,7 @@ pub enum Happened<'a> {
 
 /// Caches of a delivery that have to wait, whatever becomes of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stray<'a> {
+pub struct Deferred<'a> {
     /// Their names, separated by commas.
     pub caches: &'a str,
     /// Why they wait.
@@ -138,7 +136,7 @@ pub enum Why {
     /// Its targets, or its caches, are not configured here. They may be elsewhere: while a new configuration is rolled out, workers know
     /// different ones.
     Unconfigured,
-    /// The queue that its caches name as theirs could not be reached.
+    /// The source that its caches name as theirs could not be reached.
     NotHandedOver,
     /// Handling it panicked.
     Panicked,
@@ -167,18 +165,22 @@ pub struct Letter {
 
 /// Decides what becomes of one delivery. Every target that it asks for is done, parked or given up afterwards.
 #[must_use]
-pub fn decide(case: Case<'_>) -> Decision {
-    match case.happened {
-        Happened::Resolved { resolved: Resolved::Asked(asked), errors, strays } => case.shares(asked, errors, strays),
-        Happened::Resolved { resolved: Resolved::Unmatched { .. }, strays, .. } => case.shares(&NOTHING, &[], strays),
-        Happened::Unconfigured => case.shares(&NOTHING, &[], &[]),
-        Happened::LeftOut => Decision::Ack,
-        Happened::Early(delay) => case.early(delay),
-        Happened::Resolved { resolved: Resolved::Refused(refused), .. } => case.refuse(refused),
-        Happened::Panicked(message) => case.panicked(message),
-        Happened::KillsWorkers(times) => case.kills_workers(times),
-        Happened::Unreadable(why) => case.unreadable(why),
-        Happened::Interrupted => Decision::Release,
+pub fn decide(outcome: Outcome<'_>, terms: &Terms<'_>) -> Decision {
+    match outcome {
+        Outcome::Resolved { resolved: Resolved::Matched(matched), errors, deferred } => {
+            terms.shares(matched, errors, deferred)
+        }
+        Outcome::Resolved { resolved: Resolved::Unmatched { .. }, deferred, .. } => {
+            terms.shares(&NOTHING, &[], deferred)
+        }
+        Outcome::Unconfigured => terms.shares(&NOTHING, &[], &[]),
+        Outcome::LeftOut => Decision::Ack,
+        Outcome::Early(delay) => terms.early(delay),
+        Outcome::Resolved { resolved: Resolved::Refused(refused), .. } => terms.refuse(refused),
+        Outcome::Panicked(message) => terms.panicked(message),
+        Outcome::KillsWorkers(times) => terms.kills_workers(times),
+        Outcome::Unreadable(why) => terms.unreadable(why),
+        Outcome::Interrupted => Decision::Release,
     }
 }
 
@@ -191,19 +193,24 @@ struct Waiting<'a> {
 }
 
 /// What is asked of the targets that are configured here when it is nothing.
-const NOTHING: Asked = Asked { targets: TargetSet::EMPTY, next_pass: None, time_us: None };
+const NOTHING: Matched = Matched { targets: TargetSet::EMPTY, next_pass: None, time_us: None };
 
-impl Case<'_> {
+impl Terms<'_> {
     /// Sorts the targets by their fate; those with the same fate travel in one copy.
-    fn shares(&self, asked: &Asked, errors: &[(TargetId, ShareError<&str>)], strays: &[Stray<'_>]) -> Decision {
-        if errors.is_empty() && strays.is_empty() && asked.next_pass.is_none() && !self.state.elsewhere {
+    fn shares(
+        &self,
+        matched: &Matched,
+        errors: &[(TargetId, ShareError<&str>)],
+        deferred: &[Deferred<'_>],
+    ) -> Decision {
+        if errors.is_empty() && deferred.is_empty() && matched.next_pass.is_none() && !self.state.elsewhere {
             return Decision::Ack;
         }
         let mut failed = self.park(Why::Failed, self.state.attempt.saturating_add(1));
         failed.delay = self.policy.delay(self.state.attempt, self.random);
         let mut unreachable = self.park(Why::Unreachable, self.state.attempt);
         let mut letters = Vec::new();
-        for (target, error) in errors.iter().filter(|(target, _)| asked.targets.contains(*target)) {
+        for (target, error) in errors.iter().filter(|(target, _)| matched.targets.contains(*target)) {
             match error {
                 ShareError::Failed(error) if self.state.attempt >= self.policy.max_attempts => {
                     letters.push(self.letter(Reason::TargetError, Some(*target), error));
@@ -220,7 +227,7 @@ impl Case<'_> {
             }
         }
         let undone = errors.iter().map(|(target, _)| *target).collect();
-        let again = self.next_pass(asked, asked.targets.difference(undone));
+        let again = self.next_pass(matched, matched.targets.difference(undone));
         let failing = [failed, unreachable].into_iter().filter(|park| !park.state.targets.is_empty());
         let mut parks: Vec<Park> = again.into_iter().chain(failing).collect();
         let targets_elsewhere = self.state.elsewhere.then_some(Waiting {
@@ -229,13 +236,13 @@ impl Case<'_> {
             why: Why::Unconfigured,
             error: "the target is not configured",
         });
-        let strays = strays.iter().map(|Stray { caches, why, error }| Waiting {
+        let deferred = deferred.iter().map(|Deferred { caches, why, error }| Waiting {
             state: self.state,
             caches: Some((*caches).to_owned()),
             why: *why,
             error,
         });
-        for waiting in targets_elsewhere.into_iter().chain(strays) {
+        for waiting in targets_elsewhere.into_iter().chain(deferred) {
             self.wait(waiting, &mut parks, &mut letters);
         }
         replace(parks, letters)
@@ -255,8 +262,8 @@ impl Case<'_> {
 
     /// The copy that does the done targets once more when `again_after` asks for it. It starts afresh: what went wrong
     /// before the pass that is done now is over.
-    fn next_pass(&self, asked: &Asked, done: TargetSet) -> Option<Park> {
-        let next = asked.next_pass?;
+    fn next_pass(&self, matched: &Matched, done: TargetSet) -> Option<Park> {
+        let next = matched.next_pass?;
         let state = State { targets: done, pass: next, ..State::default() };
         let delay = next.saturating_sub(self.state.pass);
         (!done.is_empty()).then(|| Park { why: Why::NextPass, state, delay, failures: Vec::new(), caches: None })

@@ -12,7 +12,7 @@ pub const TARGETS: &str = "quash-targets";
 pub const CACHES: &str = "quash-caches";
 /// The names of the caches that are done in this pass, by whoever published the event; a worker does the others.
 pub const CACHES_DONE: &str = "quash-caches-done";
-/// The names of the caches that went to the queues that are theirs. On a copy that arrives there: the same as
+/// The names of the caches that went to the sources that are theirs. On a copy that arrives there: the same as
 /// [`CACHES`], and what says that they go no further.
 pub const CACHES_HANDED_OVER: &str = "quash-caches-handed-over";
 /// Which pass of `again_after` this copy is for, in milliseconds from the first pass; absent is the first.

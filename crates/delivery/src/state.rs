@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quash_core::plan::{TargetId, TargetSet};
-use quash_core::scope::{CacheSet, Scope};
+use quash_core::scope::{CacheId, CacheSet, Scope};
 use quash_transport::Headers;
 
 use crate::headers;
@@ -127,16 +127,16 @@ pub fn unconfigured(headers: &Headers, names: &[String]) -> Option<String> {
 
 /// The caches that a message is only about and that are not among these, separated by commas; `None` when there are none.
 #[must_use]
-pub fn unconfigured_caches(headers: &Headers, place: impl Fn(&str) -> Option<u32>) -> Option<String> {
-    let gone: Vec<&str> = names_in(headers, headers::CACHES).filter(|name| place(name).is_none()).collect();
+pub fn unconfigured_caches(headers: &Headers, cache: impl Fn(&str) -> Option<CacheId>) -> Option<String> {
+    let gone: Vec<&str> = names_in(headers, headers::CACHES).filter(|name| cache(name).is_none()).collect();
     (!gone.is_empty()).then(|| gone.join(","))
 }
 
 /// Reads which caches a message is still about; `None` for all of them, as in a fresh event. Names that are not
 /// configured here are left out, see [`unconfigured_caches`].
 #[must_use]
-pub fn read_scope(headers: &Headers, place: impl Fn(&str) -> Option<u32>) -> Option<Scope> {
-    let set = |header| names_in(headers, header).filter_map(&place).collect::<CacheSet>();
+pub fn read_scope(headers: &Headers, cache: impl Fn(&str) -> Option<CacheId>) -> Option<Scope> {
+    let set = |header| names_in(headers, header).filter_map(&cache).collect::<CacheSet>();
     let only = names_in(headers, headers::CACHES).next().map(|_| set(headers::CACHES));
     let (done, handed_over) = (set(headers::CACHES_DONE), set(headers::CACHES_HANDED_OVER));
     let is_all = only.is_none() && done.is_empty() && handed_over.is_empty();
@@ -187,7 +187,7 @@ mod tests {
     }
 
     fn id(name: &str) -> Option<TargetId> {
-        names().iter().position(|known| known == name).and_then(|place| u8::try_from(place).ok()).map(TargetId)
+        names().iter().position(|known| known == name).and_then(|index| u8::try_from(index).ok()).map(TargetId)
     }
 
     fn of(pairs: &[(&'static str, &str)]) -> Headers {
@@ -271,8 +271,9 @@ mod tests {
 
     #[test]
     fn the_scope_is_what_the_headers_name() {
-        let place = |name: &str| ["a", "b", "c"].iter().position(|known| *known == name).map(|place| place as u32);
-        let set = |places: &[u32]| places.iter().copied().collect::<CacheSet>();
+        let index =
+            |name: &str| ["a", "b", "c"].iter().position(|known| *known == name).map(|index| CacheId(index as u32));
+        let set = |caches: &[u32]| caches.iter().copied().map(CacheId).collect::<CacheSet>();
         let done = Scope { done: set(&[1]), ..Scope::default() };
         let cases = [
             (vec![], None, None),
@@ -288,8 +289,8 @@ mod tests {
         ];
         for (pairs, scope, unknown) in cases {
             let headers = of(&pairs);
-            assert_eq!(read_scope(&headers, place), scope, "{pairs:?}");
-            assert_eq!(unconfigured_caches(&headers, place).as_deref(), unknown, "{pairs:?}");
+            assert_eq!(read_scope(&headers, index), scope, "{pairs:?}");
+            assert_eq!(unconfigured_caches(&headers, index).as_deref(), unknown, "{pairs:?}");
         }
     }
 

@@ -32,7 +32,7 @@ pub struct Scene<'a> {
 
 impl Scene<'_> {
     /// The verdict that carries out a decision. Payloads are shared, never changed. `handed_over` names the caches that
-    /// went to queues of their own, or wait to: the other shares are not about them any more.
+    /// went to sources of their own, or wait to: the other shares are not about them any more.
     #[must_use]
     pub fn verdict(&self, delivery: &Delivery, decision: &Decision, handed_over: &str) -> Verdict {
         match decision {

@@ -166,8 +166,8 @@ where
     L: Into<Loaded<V>>,
     E: Into<BoxError>,
 {
-    Box::new(move |told| {
-        let loading = load(told);
+    Box::new(move |given| {
+        let loading = load(given);
         Box::pin(async move { loading.await.map(Into::into).map_err(Into::into) })
     })
 }

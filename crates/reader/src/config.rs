@@ -12,6 +12,7 @@ use quash_core::plan::TargetId;
 use quash_core::resolve::Resolver;
 use quash_core::rule::config::CacheConfig;
 use quash_core::rule::freshness::{Freshness, Layout};
+use quash_core::scope::CacheId;
 
 use crate::error::Error;
 use crate::key::{KeyArgs, Part};
@@ -65,7 +66,7 @@ pub(crate) struct CacheInfo {
     /// Whether its readers take no leases, and the worker renews a tag at every change.
     pub(crate) by_tags_alone: bool,
     declared: Arc<Declared>,
-    id: u32,
+    id: CacheId,
     template: String,
     args: Vec<(String, Option<Type>)>,
 }
@@ -138,12 +139,12 @@ impl Declared {
     #[cfg(feature = "moka")]
     pub(crate) fn prefixes(&self, caches: &BTreeMap<String, Arc<CacheInfo>>) -> Vec<String> {
         let target = &self.resolver.targets()[usize::from(self.target.0)];
-        let here = self.resolver.whereabouts();
-        let here = here.iter().filter(|place| place.target == *target && caches.contains_key(&place.cache));
-        let begins = here.flat_map(|place| {
-            let patterns = place.entries.keys.iter().chain(&place.entries.tags);
-            let head = place.heads.first().map_or("", |head| head);
-            patterns.map(move |pattern| format!("{head}{}", String::from_utf8_lossy(pattern.matcher().root())))
+        let here = self.resolver.locations();
+        let here = here.iter().filter(|location| location.target == *target && caches.contains_key(&location.cache));
+        let begins = here.flat_map(|location| {
+            let patterns = location.entries.keys.iter().chain(&location.entries.tags);
+            let prefix = location.prefixes.first().map_or("", |prefix| prefix);
+            patterns.map(move |pattern| format!("{prefix}{}", String::from_utf8_lossy(pattern.matcher().root())))
         });
         begins.collect()
     }

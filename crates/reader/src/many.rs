@@ -124,9 +124,9 @@ impl<V: Send + Sync + 'static> Reader<V> {
     /// What to do about each entry, after one look at all of them; nothing if the cache cannot be asked.
     async fn steps<A>(&self, asked: &[Asked<A>], call: Call) -> Vec<Result<Step<V>, StoreError>> {
         let mut names: Vec<&str> = Vec::new();
-        let mut places: FxHashMap<&str, usize> = FxHashMap::default();
+        let mut indices: FxHashMap<&str, usize> = FxHashMap::default();
         for name in asked.iter().flat_map(|(_, spot)| spot.names()) {
-            places.entry(name).or_insert_with(|| {
+            indices.entry(name).or_insert_with(|| {
                 names.push(name);
                 names.len() - 1
             });
@@ -142,7 +142,7 @@ impl<V: Send + Sync + 'static> Reader<V> {
                 return Vec::new();
             }
         };
-        let at = |name: &str| places.get(name).and_then(|place| found.get(*place)).cloned().flatten();
+        let at = |name: &str| indices.get(name).and_then(|index| found.get(*index)).cloned().flatten();
         // All of them at once: the connection sends their commands together.
         join_all(asked.iter().zip(marks).map(|((_, spot), mark)| {
             let tags: Vec<_> = spot.tags.iter().map(|tag| at(tag)).collect();

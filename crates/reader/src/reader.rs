@@ -94,8 +94,8 @@ impl<V: Send + Sync + 'static> Reader<V> {
         let (mut min_version, mut attempt) = (claim.bar, 1);
         loop {
             let begun = Instant::now();
-            let told = Load { key: Arc::clone(&spot.key), stale: stale.clone(), min_version, attempt };
-            let loaded = load(told).await.map_err(|error| Error::Load(error.into()))?;
+            let given = Load { key: Arc::clone(&spot.key), stale: stale.clone(), min_version, attempt };
+            let loaded = load(given).await.map_err(|error| Error::Load(error.into()))?;
             match self.keep(spot, claim, &loaded, begun.elapsed()).await {
                 Some(bar) if attempt < ATTEMPTS_MAX => (min_version, attempt) = (bar, attempt + 1),
                 _ => return Ok(loaded.value.map(Arc::new)),

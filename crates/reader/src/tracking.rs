@@ -65,7 +65,7 @@ async fn follow(
             message = messages.recv() => {
                 let Some(copy) = copy.upgrade() else { return Ok(()) };
                 match message {
-                    Some(PushInfo { kind: PushKind::Invalidate, data }) => data.into_iter().for_each(|told| tell(&copy, told)),
+                    Some(PushInfo { kind: PushKind::Invalidate, data }) => data.into_iter().for_each(|invalidated| tell(&copy, invalidated)),
                     None | Some(PushInfo { kind: PushKind::Disconnection, .. }) => return Err(lost()),
                     Some(_) => {}
                 }
@@ -81,8 +81,8 @@ async fn follow(
 }
 
 /// The keys that changed, or nothing where all did.
-fn tell(copy: &Copies, told: Value) {
-    match told {
+fn tell(copy: &Copies, invalidated: Value) {
+    match invalidated {
         Value::Array(keys) => keys.into_iter().for_each(|key| match key {
             Value::BulkString(key) => copy.touch(&key),
             Value::SimpleString(key) => copy.touch(key.as_bytes()),

@@ -24,7 +24,7 @@ pub(crate) const BROKER_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a batch stands for once the broker has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Told {
+pub(crate) struct Progress {
     /// The log is told up to here by this batch and those before.
     pub(crate) reached: Option<u64>,
     /// Changes of rows.
@@ -40,31 +40,31 @@ pub(crate) struct Publisher {
     transport: Arc<dyn Transport>,
     waiting: Vec<Message>,
     waiting_bytes: usize,
-    told: Told,
+    progress: Progress,
     in_flight: FuturesOrdered<Flight>,
     in_flight_bytes: usize,
 }
 
-type Flight = Pin<Box<dyn Future<Output = Result<(Told, usize), TransportError>> + Send>>;
+type Flight = Pin<Box<dyn Future<Output = Result<(Progress, usize), TransportError>> + Send>>;
 
 impl Publisher {
     /// Publishes there. Nothing is on its way.
     pub(crate) fn new(transport: Arc<dyn Transport>) -> Self {
         let (waiting, in_flight) = (Vec::new(), FuturesOrdered::new());
-        Self { transport, waiting, waiting_bytes: 0, told: Told::default(), in_flight, in_flight_bytes: 0 }
+        Self { transport, waiting, waiting_bytes: 0, progress: Progress::default(), in_flight, in_flight_bytes: 0 }
     }
 
     /// Takes messages, and what is told by them and by everything before.
-    pub(crate) fn push(&mut self, messages: Vec<Bytes>, told: Told) {
+    pub(crate) fn push(&mut self, messages: Vec<Bytes>, progress: Progress) {
         for payload in messages {
             self.waiting_bytes += payload.len();
             self.waiting.push(Message { payload, ..Message::default() });
         }
-        self.told = Told {
-            reached: told.reached.or(self.told.reached),
-            rows: self.told.rows + told.rows,
-            transactions: self.told.transactions + told.transactions,
-            committed_us: told.committed_us.or(self.told.committed_us),
+        self.progress = Progress {
+            reached: progress.reached.or(self.progress.reached),
+            rows: self.progress.rows + progress.rows,
+            transactions: self.progress.transactions + progress.transactions,
+            committed_us: progress.committed_us.or(self.progress.committed_us),
         };
     }
 
@@ -75,12 +75,12 @@ impl Publisher {
 
     /// Whether everything that was pushed is with the broker.
     pub(crate) fn is_empty(&self) -> bool {
-        self.in_flight.is_empty() && self.waiting.is_empty() && self.told == Told::default()
+        self.in_flight.is_empty() && self.waiting.is_empty() && self.progress == Progress::default()
     }
 
     /// Sends what waits, as far as the broker has not too much in hand.
     pub(crate) fn launch(&mut self) {
-        while self.in_flight.len() < BATCHES && (!self.waiting.is_empty() || self.told != Told::default()) {
+        while self.in_flight.len() < BATCHES && (!self.waiting.is_empty() || self.progress != Progress::default()) {
             let mut bytes = 0;
             let fits = |message: &&Message| {
                 bytes += message.payload.len();
@@ -91,12 +91,13 @@ impl Publisher {
             let batch = std::mem::replace(&mut self.waiting, later);
             let bytes: usize = batch.iter().map(|message| message.payload.len()).sum();
             // What is told is told by the last of the batches that it was pushed with.
-            let told = if self.waiting.is_empty() { std::mem::take(&mut self.told) } else { Told::default() };
+            let progress =
+                if self.waiting.is_empty() { std::mem::take(&mut self.progress) } else { Progress::default() };
             (self.waiting_bytes, self.in_flight_bytes) = (self.waiting_bytes - bytes, self.in_flight_bytes + bytes);
             let transport = Arc::clone(&self.transport);
             self.in_flight.push_back(Box::pin(async move {
                 publish(&*transport, &batch).await?;
-                Ok((told, bytes))
+                Ok((progress, bytes))
             }));
         }
     }
@@ -106,13 +107,13 @@ impl Publisher {
     ///
     /// # Errors
     /// When the broker did not take it within [`BROKER_LIMIT`], whatever was tried.
-    pub(crate) async fn landed(&mut self) -> Result<Told, TransportError> {
+    pub(crate) async fn landed(&mut self) -> Result<Progress, TransportError> {
         match self.in_flight.next().await {
             Some(landed) => {
-                let (told, bytes) = landed?;
+                let (progress, bytes) = landed?;
                 self.in_flight_bytes -= bytes;
                 self.launch();
-                Ok(told)
+                Ok(progress)
             }
             None => pending().await,
         }

@@ -25,7 +25,7 @@ use self::integers::{
     a_bump_writes_a_fresh_integer, a_renewal_changes_what_exists_and_makes_nothing,
     a_set_writes_an_integer_with_its_time_to_live, a_set_writes_the_time_in_microseconds,
 };
-use super::{Applied, Questions, Sighted, Sought, Stands, Store, Survey};
+use super::{Applied, KeyCount, KeyPattern, Questions, Stands, Store, Survey};
 use quash_core::action::{Action, ActionSet, Object, Void, Write};
 use quash_core::glob::{Glob, GlobBuilder};
 
@@ -330,12 +330,12 @@ pub async fn a_publication_comes_after_what_it_announces(fixture: &dyn Fixture) 
     fixture.listen("quash:local").await;
     let publish = Action::Publish { channel: "quash:local".into(), message: "gone".into() };
     let actions = [publish, Action::DeletePrefix("page:".into())];
-    let told = async {
+    let notified = async {
         fixture.next_message().await;
         let some: Vec<&str> = keys.iter().step_by(100).map(String::as_str).collect();
         left(fixture, &some).await
     };
-    let (removed, left) = futures_util::future::join(outcomes(fixture, &actions), told).await;
+    let (removed, left) = futures_util::future::join(outcomes(fixture, &actions), notified).await;
     assert_eq!(removed, [Ok(0), Ok(4000)]);
     assert!(left.is_empty(), "{left:?} could still be read");
 }
@@ -383,15 +383,15 @@ pub async fn asking_removes_nothing(fixture: &dyn Fixture) {
     assert_eq!(left(fixture, &AWKWARD).await, BTreeSet::from(AWKWARD));
 }
 
-/// A survey tells keys behind their heads from those behind another version, and counts what is in the cache.
+/// A survey tells keys behind their prefixes from those behind another version, and counts what is in the cache.
 pub async fn a_survey_finds_keys_behind_another_head(fixture: &dyn Fixture) {
     seed(fixture, &[":1:a*", ":1:b", ":2:a*", ":2:ab", "shop:1:a*", "a*"]).await;
     let logical = key_exactly("a*");
-    let sought = [Sought { logical, heads: vec![":1:".into()] }];
-    let elsewhere = ["", ":2:", "shop:1:"].map(|head| (head.to_owned(), 1));
-    let sighted = vec![Sighted { here: 1, under: 2, elsewhere: elsewhere.into() }];
-    let survey = questions(fixture).survey(&sought, Duration::from_secs(60)).await;
-    assert_eq!(survey, Ok(Survey { sighted, keys: 6, complete: true }));
+    let patterns = [KeyPattern { logical, prefixes: vec![":1:".into()] }];
+    let elsewhere = ["", ":2:", "shop:1:"].map(|prefix| (prefix.to_owned(), 1));
+    let counts = vec![KeyCount { here: 1, under: 2, elsewhere: elsewhere.into() }];
+    let survey = questions(fixture).survey(&patterns, Duration::from_secs(60)).await;
+    assert_eq!(survey, Ok(Survey { counts, keys: 6, complete: true }));
 }
 
 fn key_exactly(key: &str) -> Glob {
@@ -404,8 +404,8 @@ fn key_exactly(key: &str) -> Glob {
 /// A pattern of literal texts with gaps between them.
 fn pattern(texts: &[&str]) -> Action {
     let mut builder = GlobBuilder::new();
-    for (place, text) in texts.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
-        if place > 0 {
+    for (index, text) in texts.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
+        if index > 0 {
             builder.any();
         }
         builder.literal(text);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quash_core::action::Action;
-use quash_core::plan::Share;
+use quash_core::plan::{RequestId, Share};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
@@ -65,20 +65,20 @@ pub async fn execute(share: &Share, store: &dyn Store) -> Report {
     Report { target: share.target, outcome }
 }
 
-/// What the outcomes of the actions mean for the deliveries that asked for them.
+/// What the outcomes of the actions mean for the requests that asked for them.
 fn answered(share: &Share, applied: &Applied) -> Outcome {
-    let failures = share.actions.iter().enumerate().filter_map(|(place, action)| {
-        let error = match applied.outcomes.get(place) {
+    let failures = share.actions.iter().enumerate().filter_map(|(index, action)| {
+        let error = match applied.outcomes.get(index) {
             Some(Ok(_)) => return None,
             Some(Err(refusal)) => refusal.to_string(),
-            // A delivery is only done when every one of its actions is known to be.
+            // A request is only done when every one of its actions is known to be.
             None => "the store said nothing of it".to_owned(),
         };
-        Some((place, ActionFailure::new(action, error)))
+        Some((index, ActionFailure::new(action, error)))
     });
     let removed = applied.outcomes.iter().filter_map(|outcome| outcome.as_ref().ok());
     Outcome::Answered {
-        failed: by_delivery(share, failures),
+        failed: by_request(share, failures),
         keys_removed: removed.sum(),
         keys_visited: applied.keys_visited,
     }
@@ -87,15 +87,18 @@ fn answered(share: &Share, applied: &Applied) -> Outcome {
 /// The store refused all of it in one word.
 fn refused(share: &Share, error: &str) -> Outcome {
     let failures = share.actions.iter().map(|action| ActionFailure::new(action, error)).enumerate();
-    Outcome::Answered { failed: by_delivery(share, failures), keys_removed: 0, keys_visited: 0 }
+    Outcome::Answered { failed: by_request(share, failures), keys_removed: 0, keys_visited: 0 }
 }
 
-/// The first failure of every delivery that has any, given failures with the places of their actions.
-fn by_delivery(share: &Share, failures: impl Iterator<Item = (usize, ActionFailure)>) -> Vec<(u32, ActionFailure)> {
+/// The first failure of every request that has any, given failures with the indices of their actions.
+fn by_request(
+    share: &Share,
+    failures: impl Iterator<Item = (usize, ActionFailure)>,
+) -> Vec<(RequestId, ActionFailure)> {
     let mut first = BTreeMap::new();
-    for (place, failure) in failures {
-        for delivery in share.asked_by.get(place).into_iter().flatten() {
-            first.entry(*delivery).or_insert_with(|| failure.clone());
+    for (index, failure) in failures {
+        for request in share.asked_by.get(index).into_iter().flatten() {
+            first.entry(*request).or_insert_with(|| failure.clone());
         }
     }
     first.into_iter().collect()
@@ -114,7 +117,7 @@ mod tests {
         Share {
             target: TargetId(3),
             actions: deletes.iter().map(|(key, _)| Action::Delete((*key).into())).collect(),
-            asked_by: deletes.iter().map(|(_, askers)| askers.iter().copied().collect()).collect(),
+            asked_by: deletes.iter().map(|(_, requests)| requests.iter().copied().map(RequestId).collect()).collect(),
         }
     }
 
@@ -122,7 +125,7 @@ mod tests {
         match outcome {
             Outcome::Answered { failed, .. } => failed
                 .into_iter()
-                .map(|(delivery, failure)| (delivery, format!("{}: {}", failure.action, failure.error)))
+                .map(|(request, failure)| (request.0, format!("{}: {}", failure.action, failure.error)))
                 .collect(),
             Outcome::Unreachable { error } => panic!("{error}"),
         }

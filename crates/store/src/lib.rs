@@ -21,7 +21,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quash_config::Finding;
 
-pub use self::survey::{Sighted, Sought, Survey, places};
+pub use self::survey::{KeyCount, KeyPattern, Survey, starts};
 
 use quash_config::{Span, Tagged};
 use quash_core::action::{Action, ActionSet};
@@ -185,12 +185,12 @@ pub trait Questions: Send + Sync {
     /// As [`Store::identity`].
     async fn count_patterns(&self, patterns: &[Glob]) -> Result<Vec<u64>, StoreError>;
 
-    /// Looks for logical keys behind their heads and behind others, by one pass over the keys that ends after `limit` at the
+    /// Looks for logical keys behind their prefixes and behind others, by one pass over the keys that ends after `limit` at the
     /// latest. Removes nothing.
     ///
     /// # Errors
     /// As [`Store::identity`].
-    async fn survey(&self, sought: &[Sought], limit: Duration) -> Result<Survey, StoreError>;
+    async fn survey(&self, patterns: &[KeyPattern], limit: Duration) -> Result<Survey, StoreError>;
 
     /// What is under each of these keys, in their order; `None` where nothing is. Reads no value beyond the header of a
     /// frame.

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::survey::Looker;
-use super::{Applied, Can, Described, Identity, Questions, Refusal, Sought, Stands, Store, StoreError, Survey};
+use super::{Applied, Can, Described, Identity, KeyPattern, Questions, Refusal, Stands, Store, StoreError, Survey};
 use quash_config::{Finding, Problem};
 use quash_core::action::{Action, ActionSet, Life, Write};
 use quash_core::glob::Glob;
@@ -329,14 +329,14 @@ impl Questions for Memory {
         Ok(patterns.iter().map(|pattern| state.matching(pattern).len() as u64).collect())
     }
 
-    async fn survey(&self, sought: &[Sought], _: Duration) -> Result<Survey, StoreError> {
+    async fn survey(&self, patterns: &[KeyPattern], _: Duration) -> Result<Survey, StoreError> {
         let (state, now) = (self.reached()?, Instant::now());
-        let (mut looker, mut keys) = (Looker::new(sought), 0);
+        let (mut looker, mut keys) = (Looker::new(patterns), 0);
         for (key, _) in state.entries.iter().filter(|(_, entry)| entry.lives(now)) {
             looker.see(key.as_bytes());
             keys += 1;
         }
-        Ok(Survey { sighted: looker.finish(), keys, complete: true })
+        Ok(Survey { counts: looker.finish(), keys, complete: true })
     }
 
     async fn describe(&self, keys: &[&str]) -> Result<Vec<Option<Described>>, StoreError> {

@@ -1,7 +1,7 @@
 //! Holds what came of executing a share: which deliveries it failed, and why.
 
 use quash_core::action::Action;
-use quash_core::plan::TargetId;
+use quash_core::plan::{RequestId, TargetId};
 
 /// How much of a key a failure shows, in characters.
 const SHOWN_MAX: usize = 200;
@@ -18,10 +18,10 @@ pub struct Report {
 /// How far a share got.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// The target answered for every action. Deliveries that are not named in `failed` are done.
+    /// The target answered for every action. Requests that are not named in `failed` are done.
     Answered {
-        /// The deliveries with at least one failed action, ascending, each with its first failure.
-        failed: Vec<(u32, ActionFailure)>,
+        /// The requests with at least one failed action, ascending, each with its first failure.
+        failed: Vec<(RequestId, ActionFailure)>,
         /// Keys that existed and are gone now.
         keys_removed: u64,
         /// Keys that a SCAN pass looked at.

@@ -5,37 +5,37 @@ use std::collections::BTreeMap;
 use quash_core::glob::Glob;
 use quash_core::glob::Matcher;
 
-/// How many other heads are told apart for one pattern; a database has few.
-const HEADS_MAX: usize = 8;
+/// How many other prefixes are told apart for one pattern; a database has few.
+const PREFIXES_MAX: usize = 8;
 /// How many places of a key are tried as the end of Django's prefix and version: the prefix may hold `:1:` itself.
-const PLACES_MAX: usize = 4;
+const STARTS_MAX: usize = 4;
 
 /// Logical keys that are looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sought {
+pub struct KeyPattern {
     /// What they look like.
     pub logical: Glob,
     /// What should stand before them; empty text where nothing does.
-    pub heads: Vec<Box<str>>,
+    pub prefixes: Vec<Box<str>>,
 }
 
 /// Where logical keys were seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Sighted {
-    /// How many stand behind one of the heads.
+pub struct KeyCount {
+    /// How many stand behind one of the prefixes.
     pub here: u64,
     /// How many stand behind another `prefix:version:` of Django, or behind nothing, by that text.
     pub elsewhere: BTreeMap<String, u64>,
-    /// How many keys of any kind stand behind one of the heads.
+    /// How many keys of any kind stand behind one of the prefixes.
     pub under: u64,
 }
 
 /// What a pass over the keys saw.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Survey {
-    /// One per pattern that was sought, in their order.
-    pub sighted: Vec<Sighted>,
+    /// One per pattern that was asked for, in their order.
+    pub counts: Vec<KeyCount>,
     /// How many keys the cache holds; 0 also where it does not say.
     pub keys: u64,
     /// Whether the pass came round within its time; else every number is a lower bound.
@@ -44,46 +44,46 @@ pub struct Survey {
 
 /// Looks at keys one by one.
 pub(super) struct Looker<'s> {
-    sought: Vec<(&'s Sought, Matcher)>,
-    sighted: Vec<Sighted>,
+    patterns: Vec<(&'s KeyPattern, Matcher)>,
+    counts: Vec<KeyCount>,
 }
 
 impl<'s> Looker<'s> {
-    pub(super) fn new(sought: &'s [Sought]) -> Self {
+    pub(super) fn new(patterns: &'s [KeyPattern]) -> Self {
         Self {
-            sighted: vec![Sighted::default(); sought.len()],
-            sought: sought.iter().map(|sought| (sought, sought.logical.matcher())).collect(),
+            counts: vec![KeyCount::default(); patterns.len()],
+            patterns: patterns.iter().map(|pattern| (pattern, pattern.logical.matcher())).collect(),
         }
     }
 
     pub(super) fn see(&mut self, key: &[u8]) {
-        let places = places(key);
-        for ((sought, matcher), sighted) in self.sought.iter().zip(&mut self.sighted) {
-            sighted.see(key, &places, &sought.heads, matcher);
+        let starts = starts(key);
+        for ((pattern, matcher), count) in self.patterns.iter().zip(&mut self.counts) {
+            count.see(key, &starts, &pattern.prefixes, matcher);
         }
     }
 
-    pub(super) fn finish(self) -> Vec<Sighted> {
-        self.sighted
+    pub(super) fn finish(self) -> Vec<KeyCount> {
+        self.counts
     }
 }
 
-impl Sighted {
-    fn see(&mut self, key: &[u8], places: &[usize], heads: &[Box<str>], matcher: &Matcher) {
-        let behind = || heads.iter().filter_map(|head| key.strip_prefix(head.as_bytes()));
+impl KeyCount {
+    fn see(&mut self, key: &[u8], starts: &[usize], prefixes: &[Box<str>], matcher: &Matcher) {
+        let behind = || prefixes.iter().filter_map(|prefix| key.strip_prefix(prefix.as_bytes()));
         self.under += u64::from(behind().next().is_some());
         if behind().any(|logical| matcher.matches(logical)) {
             self.here += 1;
-        } else if let Some(place) = places.iter().find(|place| matcher.matches(&key[**place..])) {
-            self.note(&String::from_utf8_lossy(&key[..*place]), 1);
+        } else if let Some(start) = starts.iter().find(|start| matcher.matches(&key[**start..])) {
+            self.note(&String::from_utf8_lossy(&key[..*start]), 1);
         }
     }
 
-    fn note(&mut self, head: &str, keys: u64) {
-        if let Some(known) = self.elsewhere.get_mut(head) {
+    fn note(&mut self, prefix: &str, keys: u64) {
+        if let Some(known) = self.elsewhere.get_mut(prefix) {
             *known += keys;
-        } else if self.elsewhere.len() < HEADS_MAX {
-            self.elsewhere.insert(head.to_owned(), keys);
+        } else if self.elsewhere.len() < PREFIXES_MAX {
+            self.elsewhere.insert(prefix.to_owned(), keys);
         }
     }
 
@@ -92,27 +92,27 @@ impl Sighted {
     pub(super) fn merge(&mut self, other: &Self) {
         self.here += other.here;
         self.under += other.under;
-        other.elsewhere.iter().for_each(|(head, keys)| self.note(head, *keys));
+        other.elsewhere.iter().for_each(|(prefix, keys)| self.note(prefix, *keys));
     }
 }
 
 /// Where the logical key may begin: at the start, or behind Django's `prefix:version:`.
 #[must_use]
-pub fn places(key: &[u8]) -> Vec<usize> {
-    let mut places = vec![0];
-    let colons = key.iter().enumerate().filter(|(_, byte)| **byte == b':').map(|(place, _)| place);
+pub fn starts(key: &[u8]) -> Vec<usize> {
+    let mut starts = vec![0];
+    let colons = key.iter().enumerate().filter(|(_, byte)| **byte == b':').map(|(start, _)| start);
     let mut last = None;
     for colon in colons {
         let digits = last.map(|last: usize| &key[last + 1..colon]).unwrap_or_default();
         if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) {
-            places.push(colon + 1);
+            starts.push(colon + 1);
         }
         last = Some(colon);
-        if places.len() > PLACES_MAX {
+        if starts.len() > STARTS_MAX {
             break;
         }
     }
-    places
+    starts
 }
 
 #[cfg(test)]
@@ -122,8 +122,8 @@ mod tests {
     #[test]
     fn a_logical_key_begins_at_the_start_or_behind_a_version() {
         let check = |key: &str, expect: &[&str]| {
-            let heads: Vec<_> = places(key.as_bytes()).into_iter().map(|place| &key[..place]).collect();
-            assert_eq!(heads, expect, "{key}");
+            let prefixes: Vec<_> = starts(key.as_bytes()).into_iter().map(|start| &key[..start]).collect();
+            assert_eq!(prefixes, expect, "{key}");
         };
         check("product:42", &[""]);
         check(":1:product:42", &["", ":1:"]);
@@ -139,8 +139,8 @@ mod tests {
     #[test]
     fn keys_are_told_apart_by_what_stands_before_them() {
         let logical = Glob::parse("product:*").unwrap();
-        let sought = [Sought { logical, heads: vec![":1:".into(), "new:1:".into()] }];
-        let mut looker = Looker::new(&sought);
+        let patterns = [KeyPattern { logical, prefixes: vec![":1:".into(), "new:1:".into()] }];
+        let mut looker = Looker::new(&patterns);
         for key in
             [":1:product:1", "new:1:product:1", ":1:page:1", ":2:product:1", ":2:product:2", "product:1", "x:page"]
         {

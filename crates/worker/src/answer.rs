@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use quash_core::answer::{Answer, AnswerId, Outcome};
 use quash_core::plan::{TargetId, TargetSet};
 use quash_core::resolve::Resolver;
-use quash_core::scope::Scope;
+use quash_core::scope::{CacheId, Scope};
 use quash_delivery::decide::{Decision, Letter, Why};
 use quash_delivery::state::shorten;
 
@@ -22,7 +22,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) targets: TargetSet,
     /// Which caches it was about, where not all of them.
     pub(crate) scope: Option<&'a Scope>,
-    /// The names of its caches that went to queues of their own just now, separated by commas.
+    /// The names of its caches that went to sources of their own just now, separated by commas.
     pub(crate) handed_over: &'a str,
     /// What becomes of it.
     pub(crate) decision: &'a Decision,
@@ -61,8 +61,8 @@ impl Answers {
     /// Says all of it, each on its target. A target that does not take it is left out: the answer is a courtesy, and nothing
     /// waits for it but the publisher.
     pub(crate) async fn say(&self, lanes: &[Arc<Lane>]) {
-        let by_lane = lanes.iter().enumerate().filter_map(|(place, lane)| {
-            let own = self.0.iter().filter(|(target, ..)| usize::from(target.0) == place);
+        let by_lane = lanes.iter().enumerate().filter_map(|(index, lane)| {
+            let own = self.0.iter().filter(|(target, ..)| usize::from(target.0) == index);
             let said: Vec<_> = own.map(|(_, id, answer)| (*id, answer.to_json())).collect();
             (!said.is_empty()).then(|| say_on(lane, said))
         });
@@ -71,15 +71,15 @@ impl Answers {
 }
 
 async fn say_on(lane: &Lane, said: Vec<(AnswerId, String)>) {
-    let told = match lane.store().answers() {
+    let outcome = match lane.store().answers() {
         _ if lane.is_open() => Err("the target cannot be reached".to_owned()),
         None => Err("this kind of target takes no answers".to_owned()),
         Some(answers) => match tokio::time::timeout(LIMIT, answers.say(&said)).await {
-            Ok(told) => told.map_err(|error| error.to_string()),
+            Ok(done) => done.map_err(|error| error.to_string()),
             Err(_) => Err(format!("no reply within {LIMIT:?}")),
         },
     };
-    lane.metrics().told(said.len(), told);
+    lane.metrics().answered_publishers(said.len(), outcome);
 }
 
 impl<'a> Asked<'a> {
@@ -111,12 +111,13 @@ impl<'a> Asked<'a> {
             return Vec::new();
         }
         let before = (0..)
+            .map(CacheId)
             .zip(rules.caches())
-            .filter(|(place, _)| self.scope.is_some_and(|scope| scope.handed_over.contains(*place)));
+            .filter(|(cache, _)| self.scope.is_some_and(|scope| scope.handed_over.contains(*cache)));
         let now = self.handed_over.split(',').filter_map(|name| rules.cache(name));
-        let queues = before.map(|(place, _)| place).chain(now).filter_map(|cache| rules.queue_of(cache));
+        let sources = before.map(|(cache, _)| cache).chain(now).filter_map(|cache| rules.source_of(cache));
         let mut names: Vec<String> =
-            queues.filter_map(|queue| rules.queues().get(usize::from(queue.0)).cloned()).collect();
+            sources.filter_map(|source| rules.sources().get(usize::from(source.0)).cloned()).collect();
         names.sort_unstable();
         names.dedup();
         names

@@ -166,7 +166,7 @@ impl Running {
     pub fn reload(&self, loaded: &Loaded<Config>) -> Result<(), Problems> {
         let taken = compile(&loaded.root).and_then(|rules| self.reload_with(&loaded.root, Arc::new(rules)));
         taken.map_err(|problems| {
-            let problems = loaded.place(problems);
+            let problems = loaded.locate(problems);
             self.reload_refused(&LoadError::Invalid(problems.clone()));
             problems
         })

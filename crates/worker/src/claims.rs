@@ -2,8 +2,8 @@
 
 use quash_config::Finding;
 use quash_core::glob::Glob;
-use quash_core::whereabouts::Whereabouts;
-use quash_store::{Described, places};
+use quash_core::location::Location;
+use quash_store::{Described, starts};
 use serde::Serialize;
 
 /// How many caches are told of one key; the most specific come first.
@@ -46,10 +46,10 @@ pub struct Claim {
     pub writes: Vec<Written>,
     /// What stands before the logical key in the given one.
     #[serde(skip)]
-    pub head: String,
-    /// The place of the cache among the whereabouts.
+    pub prefix: String,
+    /// The index of its location, among those of every cache.
     #[serde(skip)]
-    pub place: usize,
+    pub location: usize,
 }
 
 /// A key in the place of the given one.
@@ -75,43 +75,47 @@ pub enum Role {
 impl Known {
     /// What the rules say of a key; asks nobody.
     #[must_use]
-    pub fn of(key: &str, target: &str, whereabouts: &[Whereabouts]) -> Self {
-        let here = whereabouts.iter().enumerate().filter(|(_, place)| place.target == target);
-        let mut ranked: Vec<_> = here.filter_map(|(index, place)| claim(key, index, place)).collect();
+    pub fn of(key: &str, target: &str, locations: &[Location]) -> Self {
+        let here = locations.iter().enumerate().filter(|(_, location)| location.target == target);
+        let mut ranked: Vec<_> = here.filter_map(|(index, location)| claim(key, index, location)).collect();
         ranked.sort_by_key(|(literal, claim)| (!claim.writes.is_empty(), claim.shared, std::cmp::Reverse(*literal)));
         // Where a cache writes just this key, no other one is meant.
         let is_meant = ranked.iter().any(|(_, claim)| claim.writes.is_empty());
         let meant = ranked.into_iter().map(|(_, claim)| claim).filter(|claim| !is_meant || claim.writes.is_empty());
         let caches = meant.take(CLAIMS_MAX).collect();
-        let untold = whereabouts.iter().filter(|place| place.target == target && place.entries.keys.is_empty());
-        let untold = untold.map(|place| place.cache.clone()).collect();
+        let untold = locations.iter().filter(|location| location.target == target && location.entries.keys.is_empty());
+        let untold = untold.map(|location| location.cache.clone()).collect();
         Self { target: target.to_owned(), there: None, guard: None, caches, untold, hints: Vec::new() }
     }
 }
 
 /// What a cache has to do with the key, and how much of the key it spells out.
-fn claim(key: &str, index: usize, place: &Whereabouts) -> Option<(usize, Claim)> {
-    let roles = [(Role::Entry, &place.entries.keys), (Role::Tag, &place.entries.tags)];
+fn claim(key: &str, index: usize, location: &Location) -> Option<(usize, Claim)> {
+    let roles = [(Role::Entry, &location.entries.keys), (Role::Tag, &location.entries.tags)];
     let patterns = || roles.iter().flat_map(|(role, patterns)| patterns.iter().map(|pattern| (*role, pattern)));
     let configured: Vec<usize> =
-        place.heads.iter().filter(|head| key.starts_with(&***head)).map(|head| head.len()).collect();
-    let others = places(key.as_bytes());
+        location.prefixes.iter().filter(|prefix| key.starts_with(&***prefix)).map(|prefix| prefix.len()).collect();
+    let others = starts(key.as_bytes());
     let cuts = configured.iter().map(|cut| (*cut, true)).chain(others.iter().map(|cut| (*cut, false)));
     for (cut, is_configured) in cuts {
-        let (head, logical) = key.split_at_checked(cut)?;
+        let (prefix, logical) = key.split_at_checked(cut)?;
         let matching =
             patterns().filter_map(|(role, pattern)| matched(logical, pattern).map(|size| (size, role, pattern)));
         let Some((literal, role, pattern)) = matching.max_by_key(|(literal, ..)| *literal) else { continue };
-        let written = |head: &str| Written { key: format!("{head}{logical}"), there: None };
-        let ours = if is_configured { head } else { place.heads.first().map_or("", |head| head) };
+        let written = |prefix: &str| Written { key: format!("{prefix}{logical}"), there: None };
+        let ours = if is_configured { prefix } else { location.prefixes.first().map_or("", |prefix| prefix) };
         let claim = Claim {
-            cache: place.cache.clone(),
+            cache: location.cache.clone(),
             role,
             pattern: pattern.behind(ours).text().to_owned(),
-            shared: place.entries.shared && role == Role::Entry,
-            writes: if is_configured { Vec::new() } else { place.heads.iter().map(|head| written(head)).collect() },
-            head: head.to_owned(),
-            place: index,
+            shared: location.entries.shared && role == Role::Entry,
+            writes: if is_configured {
+                Vec::new()
+            } else {
+                location.prefixes.iter().map(|prefix| written(prefix)).collect()
+            },
+            prefix: prefix.to_owned(),
+            location: index,
         };
         return Some((literal, claim));
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use quash_core::plan::{Plan, Share, TargetId, TargetSet};
+use quash_core::plan::{Plan, RequestId, Share, TargetId, TargetSet};
 
 use crate::lane::{Lane, LaneOutcome};
 use quash_delivery::decide::ShareError;
@@ -30,21 +30,21 @@ async fn apply(share: Share, lanes: &[Arc<Lane>]) -> (TargetId, LaneOutcome) {
 pub struct Reports(Vec<(TargetId, LaneOutcome)>);
 
 impl Reports {
-    /// The targets that are not done for a delivery that asked for these. Allocates only when something went wrong.
+    /// The targets that are not done for a request for these. Allocates only when something went wrong.
     #[must_use]
-    pub fn errors(&self, delivery: u32, asked: TargetSet) -> Vec<(TargetId, ShareError<&str>)> {
+    pub fn errors(&self, request: RequestId, asked: TargetSet) -> Vec<(TargetId, ShareError<&str>)> {
         let asked = self.0.iter().filter(|(target, _)| asked.contains(*target));
-        asked.filter_map(|(target, outcome)| Some((*target, error(outcome, delivery)?))).collect()
+        asked.filter_map(|(target, outcome)| Some((*target, error(outcome, request)?))).collect()
     }
 }
 
-fn error(outcome: &LaneOutcome, delivery: u32) -> Option<ShareError<&str>> {
+fn error(outcome: &LaneOutcome, request: RequestId) -> Option<ShareError<&str>> {
     match outcome {
         LaneOutcome::Unreachable(error) => Some(ShareError::Unreachable { error, away: Duration::ZERO }),
         LaneOutcome::Open { error, away } => Some(ShareError::Unreachable { error, away: *away }),
         LaneOutcome::Answered(failed) => {
-            let place = failed.binary_search_by_key(&delivery, |(delivery, _)| *delivery).ok()?;
-            Some(ShareError::Failed(&failed[place].1))
+            let index = failed.binary_search_by_key(&request, |(request, _)| *request).ok()?;
+            Some(ShareError::Failed(&failed[index].1))
         }
     }
 }

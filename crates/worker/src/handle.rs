@@ -5,6 +5,7 @@ mod handled;
 #[cfg(test)]
 mod tests;
 
+use quash_core::plan::RequestId;
 use quash_core::resolve::{Request, Resolution, Resolved, Resolver};
 use quash_transport::{Delivery, Settler};
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -20,7 +21,7 @@ use crate::settle::settle;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 use handled::{Handled, unwinding};
-use quash_delivery::decide::{Happened, Stray};
+use quash_delivery::decide::{Deferred, Outcome};
 
 /// Handles a batch. When it returns, the broker has heard what becomes of every delivery, or the worker has stopped and
 /// the broker hands them out again. The whole batch sees one set of rules.
@@ -49,23 +50,23 @@ struct Work<'a> {
 
 impl<'w> Work<'w> {
     async fn at_once<'d>(self, batch: &'d [Delivery]) -> Handled<'w, 'd> {
-        let (spared, todo): (Vec<_>, Vec<_>) =
-            batch.iter().map(|delivery| self.item(delivery)).partition(|item| item.spared().is_some());
+        let (unhandled, todo): (Vec<_>, Vec<_>) =
+            batch.iter().map(|delivery| self.item(delivery)).partition(|item| item.unhandled().is_some());
         let mut handled = Handled::new(self, batch.len());
         let mut rest = &todo[..];
         while !rest.is_empty() {
             let done = self.as_many_as_fit(rest, &mut handled).await;
             rest = &rest[done..];
         }
-        for item in &spared {
-            handled.decide(item, item.spared().unwrap_or(Happened::Unconfigured), "");
+        for item in &unhandled {
+            handled.decide(item, item.unhandled().unwrap_or(Outcome::Unconfigured), "");
         }
         handled
     }
 
     /// Handles the first of these deliveries, as many as one plan may hold and at least one, and says how many they were.
     async fn as_many_as_fit<'d>(self, items: &[Item<'d>], handled: &mut Handled<'w, 'd>) -> usize {
-        let elsewhere = self.snapshot.rules.queues_but(&self.source.name);
+        let elsewhere = self.snapshot.rules.sources_but(&self.source.name);
         let requests: Vec<Request<'_>> =
             items.iter().map(|item| item.request(self.source.options.format, elsewhere)).collect();
 
@@ -80,22 +81,22 @@ impl<'w> Work<'w> {
         );
 
         self.source.metrics.handed_over(handed_over.taken);
-        let mut asked_for = resolution.answers.iter().peekable();
+        let mut answers = resolution.answers.iter().peekable();
         let mut passes = Passes::default();
-        for (item, (asker, resolved)) in items.iter().zip((0..).zip(&resolution.outcomes)) {
+        for (item, (id, resolved)) in items.iter().zip((0..).map(RequestId).zip(&resolution.outcomes)) {
             let errors = match resolved {
-                Resolved::Asked(asked) => reports.errors(asker, asked.targets),
+                Resolved::Matched(matched) => reports.errors(id, matched.targets),
                 Resolved::Unmatched { .. } | Resolved::Refused(_) => Vec::new(),
             };
-            let strays: Vec<Stray<'_>> = item.unconfigured().into_iter().chain(handed_over.strays(asker)).collect();
-            let happened = Happened::Resolved { resolved, errors: &errors, strays: &strays };
+            let deferred: Vec<Deferred<'_>> = item.unconfigured().into_iter().chain(handed_over.deferred(id)).collect();
+            let outcome = Outcome::Resolved { resolved, errors: &errors, deferred: &deferred };
             // A letter for what was refused stands for the whole, also for what may not have gone over.
-            let gone = if matches!(resolved, Resolved::Refused(_)) { "" } else { handed_over.of(asker) };
-            handled.decide(item, happened, gone);
-            while let Some((_, id)) = asked_for.next_if(|(known, _)| *known == asker) {
-                handled.answer(*id, item, gone);
+            let gone = if matches!(resolved, Resolved::Refused(_)) { "" } else { handed_over.of(id) };
+            handled.decide(item, outcome, gone);
+            while let Some((_, answer)) = answers.next_if(|(request, _)| *request == id) {
+                handled.answer(*answer, item, gone);
             }
-            handled.leave(asker, &resolution.later, item, &mut passes);
+            handled.leave(id, &resolution.later, item, &mut passes);
         }
         handled.merge(&passes);
         resolution.outcomes.len()
@@ -111,7 +112,7 @@ impl<'w> Work<'w> {
         for delivery in batch {
             match unwinding(self.at_once(std::slice::from_ref(delivery))).await {
                 Ok(alone) => handled.extend(alone),
-                Err(panic) => handled.decide(&self.item(delivery), Happened::Panicked(&panic), ""),
+                Err(panic) => handled.decide(&self.item(delivery), Outcome::Panicked(&panic), ""),
             }
         }
         handled
@@ -120,7 +121,7 @@ impl<'w> Work<'w> {
     /// Notes since when the oldest of these events waits, now that they are read. Later passes are of what is done.
     fn waits_since(self, items: &[Item<'_>], outcomes: &[Resolved]) {
         let times = items.iter().zip(outcomes).filter_map(|(item, resolved)| match resolved {
-            Resolved::Asked(asked) if item.state.pass.is_zero() => asked.time_us,
+            Resolved::Matched(matched) if item.state.pass.is_zero() => matched.time_us,
             _ => None,
         });
         if let Some(oldest_us) = times.min() {
@@ -130,7 +131,7 @@ impl<'w> Work<'w> {
 
     fn interrupted<'d>(self, batch: &'d [Delivery]) -> Handled<'w, 'd> {
         let mut handled = Handled::new(self, batch.len());
-        batch.iter().for_each(|delivery| handled.decide(&self.item(delivery), Happened::Interrupted, ""));
+        batch.iter().for_each(|delivery| handled.decide(&self.item(delivery), Outcome::Interrupted, ""));
         handled
     }
 

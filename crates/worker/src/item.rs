@@ -4,13 +4,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use quash_core::event::{Accept, Format};
 use quash_core::resolve::Request;
-use quash_core::scope::{QueueSet, Scope};
+use quash_core::scope::{Scope, SourceSet};
 use quash_delivery::state::{State, read_early, read_scope, unconfigured_caches};
 use quash_dispatch::config::SourceOptions;
 use quash_transport::Delivery;
 use quash_transport::message::UNREADABLE;
 
-use quash_delivery::decide::{DELIVERIES_MAX, Happened, Stray, Why};
+use quash_delivery::decide::{DELIVERIES_MAX, Deferred, Outcome, Why};
 use quash_delivery::verdict::payload;
 
 use crate::later;
@@ -50,8 +50,8 @@ impl<'d> Item<'d> {
         }
     }
 
-    /// What of it is asked for here; caches that name one of the queues `elsewhere` are reported instead.
-    pub(crate) fn request(&self, format: Format, elsewhere: QueueSet) -> Request<'_> {
+    /// What of it is asked for here; caches that name one of the sources `elsewhere` are reported instead.
+    pub(crate) fn request(&self, format: Format, elsewhere: SourceSet) -> Request<'_> {
         Request {
             targets: self.state.targets,
             pass: self.state.pass,
@@ -70,23 +70,23 @@ impl<'d> Item<'d> {
 
     /// The caches that wait for a worker that knows them: while a new configuration is rolled out, workers know different
     /// ones.
-    pub(crate) fn unconfigured(&self) -> Option<Stray<'_>> {
+    pub(crate) fn unconfigured(&self) -> Option<Deferred<'_>> {
         let caches = self.unconfigured.as_deref()?;
-        Some(Stray { caches, why: Why::Unconfigured, error: "the cache is not configured" })
+        Some(Deferred { caches, why: Why::Unconfigured, error: "the cache is not configured" })
     }
 
     /// Why it is not resolved at all, if so.
-    pub(crate) fn spared(&self) -> Option<Happened<'_>> {
+    pub(crate) fn unhandled(&self) -> Option<Outcome<'_>> {
         if self.delivery.deliveries >= DELIVERIES_MAX {
-            Some(Happened::KillsWorkers(self.delivery.deliveries))
+            Some(Outcome::KillsWorkers(self.delivery.deliveries))
         } else if let Some(why) = self.delivery.message.headers.get(UNREADABLE) {
-            Some(Happened::Unreadable(why))
+            Some(Outcome::Unreadable(why))
         } else if self.is_left_out {
-            Some(Happened::LeftOut)
+            Some(Outcome::LeftOut)
         } else if let Some(delay) = self.early {
-            Some(Happened::Early(delay))
+            Some(Outcome::Early(delay))
         } else {
-            self.state.targets.is_empty().then_some(Happened::Unconfigured)
+            self.state.targets.is_empty().then_some(Outcome::Unconfigured)
         }
     }
 }

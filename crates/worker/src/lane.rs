@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use quash_core::action::Action;
-use quash_core::plan::Share;
+use quash_core::plan::{RequestId, Share};
 use quash_store::execute::Bounds;
 use quash_store::report::{ActionFailure, Outcome};
 use quash_store::{Store, TargetConfig, TargetOptions};
@@ -44,9 +44,9 @@ pub struct Lane {
 /// What came of a share on its lane.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LaneOutcome {
-    /// The target answered; these deliveries have at least one failed action, the others are done. Ascending, each with
+    /// The target answered; these requests have at least one failed action, the others are done. Ascending, each with
     /// its first failure.
-    Answered(Vec<(u32, String)>),
+    Answered(Vec<(RequestId, String)>),
     /// The target could not be reached, or stopped answering.
     Unreachable(String),
     /// The target was not asked, because it could not be reached before.
@@ -146,7 +146,7 @@ impl Lane {
                 self.metrics.answered(&share.actions, &failed, keys_removed, keys_visited);
                 self.breaker.proven();
                 self.history().record(Instant::now(), share.actions);
-                LaneOutcome::Answered(failed.into_iter().map(told).collect())
+                LaneOutcome::Answered(failed.into_iter().map(in_words).collect())
             }
             Outcome::Unreachable { error } => {
                 self.metrics.unanswered(&share.actions);
@@ -176,6 +176,6 @@ impl Lane {
     }
 }
 
-fn told((delivery, failure): (u32, ActionFailure)) -> (u32, String) {
-    (delivery, format!("{}: {}", failure.action, failure.error))
+fn in_words((request, failure): (RequestId, ActionFailure)) -> (RequestId, String) {
+    (request, format!("{}: {}", failure.action, failure.error))
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use quash_core::event::EventLimits;
 use quash_core::plan::{TargetId, TargetSet};
 use quash_core::resolve::{Later, Resolver};
+use quash_core::scope::CacheId;
 use quash_delivery::headers;
 use quash_delivery::state::State;
 use quash_transport::{Headers, Message, Tag};
@@ -28,7 +29,7 @@ const AROUND: [&str; 2] = ["{\"events\":[", "]}"];
 /// The commands of a batch, by when they are due and on which targets.
 #[derive(Debug, Default)]
 pub(crate) struct Passes<'a> {
-    groups: BTreeMap<(Duration, Duration, Targets), BTreeSet<(&'a str, u32)>>,
+    groups: BTreeMap<(Duration, Duration, Targets), BTreeSet<(&'a str, CacheId)>>,
     of: BTreeSet<Tag>,
 }
 
@@ -96,7 +97,7 @@ impl<'a> Passes<'a> {
 struct Pack {
     body: String,
     commands: usize,
-    caches: BTreeSet<u32>,
+    caches: BTreeSet<CacheId>,
 }
 
 impl Pack {
@@ -109,7 +110,7 @@ impl Pack {
         AROUND[0].len() + self.body.len() + 1 + command.len() + AROUND[1].len()
     }
 
-    fn add(&mut self, command: &str, cache: u32) {
+    fn add(&mut self, command: &str, cache: CacheId) {
         self.body.push_str(if self.is_empty() { AROUND[0] } else { "," });
         self.body.push_str(command);
         self.commands += 1;
@@ -122,7 +123,7 @@ impl Pack {
         let mut headers = Headers::default();
         let targets = targets.iter().copied().map(TargetId).collect();
         State { targets, pass, ..State::default() }.write(&mut headers, rules.targets());
-        let names = self.caches.iter().filter_map(|cache| rules.caches().get(*cache as usize)).map(String::as_str);
+        let names = self.caches.iter().filter_map(|cache| rules.caches().get(cache.index())).map(String::as_str);
         let names = names.collect::<Vec<_>>().join(",");
         headers.set(headers::CACHES_HANDED_OVER, names.clone());
         headers.set(headers::CACHES, names);

@@ -22,8 +22,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use quash_config::{LoadError, PlacedProblem, Severity};
+use quash_config::{LoadError, LocatedProblem, Severity};
 use quash_core::resolve::{Resolution, Widened};
+use quash_core::scope::CacheId;
 
 use process::ProcessCollector;
 
@@ -31,7 +32,7 @@ pub use histogram::Histogram;
 pub use limiter::Limiter;
 pub use operator::OperatorAction;
 pub use relay::{RelayMetrics, RelayReading};
-pub use source::{EventOutcome, Matched, SourceMetrics};
+pub use source::{EventOutcome, MatchedBy, SourceMetrics};
 pub use target::{ActionOutcome, AnswerOutcome, RetryError, TargetMetrics};
 pub use unconfirmed::{AtBroker, InHand};
 
@@ -319,8 +320,8 @@ pub struct RefusedReload {
 }
 
 /// Something is wrong or doubtful with the configuration: one record, with its place.
-pub fn config_problem(problem: &PlacedProblem) {
-    let PlacedProblem { severity, file, line, column, path, message, help, .. } = problem;
+pub fn config_problem(problem: &LocatedProblem) {
+    let LocatedProblem { severity, file, line, column, path, message, help, .. } = problem;
     let (file, help) = (file.as_deref(), help.as_deref());
     let at = match (file, line, column) {
         (Some(file), Some(line), Some(column)) => format!("{file}:{line}:{column}: "),
@@ -372,12 +373,12 @@ impl CacheMetrics {
     /// Counts what a batch matched, over the handles of all caches.
     pub fn resolved(caches: &[Self], counts: &Counts) {
         for (cache, times) in &counts.matches {
-            if let Some(cache) = caches.get(*cache as usize) {
+            if let Some(cache) = caches.get(cache.index()) {
                 cache.matches.inc_by(u64::from(*times));
             }
         }
         for (cache, why) in &counts.widened {
-            if let Some(cache) = caches.get(*cache as usize) {
+            if let Some(cache) = caches.get(cache.index()) {
                 cache.widened[*why as usize].inc();
             }
         }
@@ -388,10 +389,10 @@ impl CacheMetrics {
 /// the worker dies, is not counted twice.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// How often each cache matched, by its place in the rules.
-    matches: Vec<(u32, u32)>,
-    /// What was widened, by the cache's place in the rules.
-    widened: Vec<(u32, Widened)>,
+    /// How often each cache matched, by its index in the rules.
+    matches: Vec<(CacheId, u32)>,
+    /// What was widened, by the cache.
+    widened: Vec<(CacheId, Widened)>,
     /// Events of entities that no cache depends on.
     pub(crate) undeclared: u64,
 }

@@ -20,7 +20,7 @@ pub struct Snapshot {
     pub policy: RetryPolicy,
     /// What decoding refuses.
     pub limits: EventLimits,
-    /// The caches' counters, by their places in the rules.
+    /// The caches' counters, by their index in the rules.
     pub caches: Vec<CacheMetrics>,
 }
 

@@ -25,7 +25,7 @@ struct Scene {
     choices: Vec<Option<Choice>>,
     rules: Rules,
     events: Vec<Vec<Change>>,
-    trouble: Trouble,
+    fault: Fault,
 }
 
 /// A dispatcher, as configuration spells it.
@@ -51,7 +51,7 @@ struct Rules {
 
 /// What goes wrong while events are dispatched, and is over before the worker ends.
 #[derive(Debug, Clone, Copy)]
-enum Trouble {
+enum Fault {
     None,
     RefusesAKey(u8),
     IsAway,
@@ -96,19 +96,14 @@ fn scenes() -> impl Strategy<Value = Scene> {
     let rules = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     let rules =
         rules.prop_map(|(only_when_changed, when, later, library)| Rules { only_when_changed, when, later, library });
-    let trouble = prop_oneof![
-        2 => Just(Trouble::None),
-        1 => (0..4_u8).prop_map(Trouble::RefusesAKey),
-        1 => Just(Trouble::IsAway),
+    let fault = prop_oneof![
+        2 => Just(Fault::None),
+        1 => (0..4_u8).prop_map(Fault::RefusesAKey),
+        1 => Just(Fault::IsAway),
     ];
     let events = prop::collection::vec(prop::collection::vec(changes(), 1..4), 1..6);
     let choices = prop::collection::vec(prop::option::of(choices()), CACHES.len() + 1);
-    (choices, rules, events, trouble).prop_map(|(choices, rules, events, trouble)| Scene {
-        choices,
-        rules,
-        events,
-        trouble,
-    })
+    (choices, rules, events, fault).prop_map(|(choices, rules, events, fault)| Scene { choices, rules, events, fault })
 }
 
 impl Choice {
@@ -224,10 +219,10 @@ impl Scene {
     }
 
     fn begin(&self, store: &Memory) {
-        match self.trouble {
-            Trouble::None => {}
-            Trouble::RefusesAKey(id) => store.refuse(format!("book:{id}")),
-            Trouble::IsAway => store.set_reachable(false),
+        match self.fault {
+            Fault::None => {}
+            Fault::RefusesAKey(id) => store.refuse(format!("book:{id}")),
+            Fault::IsAway => store.set_reachable(false),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use quash_core::plan::{TargetId, TargetSet};
-use quash_core::scope::{CacheSet, Scope};
+use quash_core::scope::{CacheId, CacheSet, Scope};
 use quash_delivery::headers;
 use quash_delivery::record::{Reason, Record};
 use quash_delivery::state::{State, read_attempts, read_replays, read_scope, unconfigured, unconfigured_caches};
@@ -409,21 +409,21 @@ fn name(line: &Value, message: &Message) -> String {
 }
 
 fn target(name: &str) -> Option<TargetId> {
-    place(&TARGETS, name).map(|place| TargetId(u8::try_from(place).unwrap()))
+    index(&TARGETS, name).map(|index| TargetId(u8::try_from(index).unwrap()))
 }
 
 fn targets(names: &[&str]) -> TargetSet {
     names.iter().map(|name| target(name).unwrap()).collect()
 }
 
-fn cache(name: &str) -> Option<u32> {
-    place(&CACHES, name).map(|place| u32::try_from(place).unwrap())
+fn cache(name: &str) -> Option<CacheId> {
+    index(&CACHES, name).map(|index| CacheId(u32::try_from(index).unwrap()))
 }
 
 fn caches(names: &[&str]) -> CacheSet {
     names.iter().map(|name| cache(name).unwrap()).collect()
 }
 
-fn place(known: &[&str], name: &str) -> Option<usize> {
+fn index(known: &[&str], name: &str) -> Option<usize> {
     known.iter().position(|known| *known == name)
 }

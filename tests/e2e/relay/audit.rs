@@ -88,10 +88,10 @@ async fn no_committed_change_is_lost_whoever_is_killed(kind: Kind) {
 
     let committed: BTreeSet<u32> =
         relayed.postgres.psql("select id from audit").lines().map(|id| id.parse().unwrap()).collect();
-    let (told, others): (Vec<u32>, Vec<u32>) = (1..=CHANGES_MAX).partition(|id| committed.contains(id));
+    let (said, others): (Vec<u32>, Vec<u32>) = (1..=CHANGES_MAX).partition(|id| committed.contains(id));
     let keys = |ids: &[u32]| ids.iter().map(|id| format!("audit:{id}")).collect::<Vec<_>>();
-    println!("{}: {} changes, {} kills, {filled} fills", kind.name(), told.len(), kills);
-    assert_eq!(relayed.scene.cache.count(&keys(&told)).await, 0, "committed changes that nobody told");
+    println!("{}: {} changes, {} kills, {filled} fills", kind.name(), said.len(), kills);
+    assert_eq!(relayed.scene.cache.count(&keys(&said)).await, 0, "committed changes that nobody told");
     assert_eq!(relayed.scene.cache.count(&keys(&others)).await, others.len(), "what was rolled back was told");
     assert!(filled > u64::from(ACCOUNTS), "{filled} fills");
     assert_eq!(stale(&relayed).await, Vec::<String>::new(), "entries that differ from the database");

@@ -14,7 +14,7 @@ const RULES: &str = "caches:
 #[tokio::test]
 async fn check_names_what_the_log_lacks_with_the_sql_that_mends_it() {
     let relayed = Relayed::open(Kind::RedisStreams, &format!("{BOOK_TABLE}; {SCHEMA}"), RULES).await;
-    let told = relayed.scene.quash.run(&["check", "--connect"]).await.ended_with(1).stdout;
+    let said = relayed.scene.quash.run(&["check", "--connect"]).await.ended_with(1).stdout;
     for line in [
         "relay shop (postgres)",
         "✓ its log can be decoded",
@@ -27,17 +27,17 @@ async fn check_names_what_the_log_lacks_with_the_sql_that_mends_it() {
         "mend: alter table \"public\".\"note\" replica identity full",
         "! public.nothing is no table here",
     ] {
-        assert!(told.contains(line), "no `{line}` in {told}");
+        assert!(said.contains(line), "no `{line}` in {said}");
     }
     relayed.postgres.psql("alter table page replica identity full; alter table note replica identity full");
     let _relay = relayed.relay("relay").await;
-    let told = relayed.scene.quash.run(&["check", "--connect"]).await.done().stdout;
+    let said = relayed.scene.quash.run(&["check", "--connect"]).await.done().stdout;
     for line in [
         "✓ the log has what caches read of public.page",
         "✓ publication quash is there",
         "✓ slot quash is read by process",
     ] {
-        assert!(told.contains(line), "no `{line}` in {told}");
+        assert!(said.contains(line), "no `{line}` in {said}");
     }
 }
 
@@ -75,10 +75,10 @@ async fn a_role_with_the_rights_that_check_names_is_enough() {
         Relayed::open(Kind::RedisStreams, &format!("{BOOK_TABLE}; create role relay login"), super::BOOK).await;
     let config = std::fs::read_to_string(relayed.scene.quash.config()).unwrap();
     let quash = Quash::with(&config.replace("postgres://postgres@", "postgres://relay@"));
-    let told = quash.run(&["check", "--connect"]).await.ended_with(1).stdout;
+    let said = quash.run(&["check", "--connect"]).await.ended_with(1).stdout;
     assert!(
-        told.contains("✗ relay may not read the log") && told.contains("alter role \"relay\" replication"),
-        "{told}"
+        said.contains("✗ relay may not read the log") && said.contains("alter role \"relay\" replication"),
+        "{said}"
     );
     relayed.postgres.psql("alter role relay replication");
     let mut relay = quash.start_relay("relay");

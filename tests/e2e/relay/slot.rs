@@ -33,21 +33,21 @@ async fn a_broker_that_is_away_holds_no_database_up_and_finds_every_change(kind:
 #[tokio::test]
 async fn another_relay_takes_over_within_seconds() {
     let relayed = Relayed::open(Kind::RedisStreams, BOOK_TABLE, BOOK).await;
-    let mut told = Told::default();
+    let mut said = Reported::default();
     for (nth, signal) in (1..).zip(["KILL", "STOP"]) {
         let mut one = relayed.relay("one").await;
         let mut other = relayed.scene.quash.start_relay("other");
         eventually(LIMIT, "the other stands by", async || other.log().matches("stands by").count() == nth).await;
         let id = u64::try_from(nth * 2).unwrap();
         relayed.postgres.psql(&format!("insert into book values ({id}, 3, 'a')"));
-        told.until(&relayed, id).await;
+        said.until(&relayed, id).await;
         one.signal(signal);
         let cut_off = Instant::now();
         let works = async || other.log().matches("the log is relayed").count() == nth;
         eventually(Duration::from_secs(20), "the other works", works).await;
         println!("taken over after {:?} from one that got {signal}", cut_off.elapsed());
         relayed.postgres.psql(&format!("insert into book values ({}, 3, 'a')", id + 1));
-        told.until(&relayed, id + 1).await;
+        said.until(&relayed, id + 1).await;
         one.kill9();
         assert_eq!(other.terminate().await, 0);
     }
@@ -57,24 +57,24 @@ async fn another_relay_takes_over_within_seconds() {
 async fn a_relay_lets_the_database_stop_and_goes_on_when_it_is_back() {
     let mut relayed = Relayed::open(Kind::RedisStreams, BOOK_TABLE, BOOK).await;
     let mut relay = relayed.relay("relay").await;
-    let mut told = Told::default();
+    let mut said = Reported::default();
     relayed.postgres.psql("insert into book values (1, 3, 'a')");
-    told.until(&relayed, 1).await;
+    said.until(&relayed, 1).await;
     // It waits until a reader of its log has everything.
     relayed.postgres.stop(Duration::from_secs(20)).await;
     relayed.postgres.restart("").await;
     relayed.is_read().await;
     relayed.postgres.psql("insert into book values (2, 3, 'a')");
-    told.until(&relayed, 2).await;
+    said.until(&relayed, 2).await;
     assert_eq!(relay.terminate().await, 0);
     becomes(LIMIT, "the slot is free", "f".to_owned(), async || relayed.slot("active")).await;
 }
 
 /// The books that were told, each with the id of its event: what comes again comes under the same.
 #[derive(Default)]
-struct Told(HashMap<u64, String>);
+struct Reported(HashMap<u64, String>);
 
-impl Told {
+impl Reported {
     /// Takes messages until one is of this book.
     async fn until(&mut self, relayed: &Relayed, book: u64) {
         while !self.0.contains_key(&book) {
@@ -113,8 +113,8 @@ async fn a_large_transaction_comes_whole_and_takes_no_more_memory() {
     assert_eq!(relayed.take(1).await.len(), 1);
     let idle = relay.resident_kib();
     relayed.postgres.psql(&format!("insert into book select i, 3, repeat('x', 300) from generate_series(1, {ROWS}) i"));
-    let told = f64::from(ROWS + 1);
-    becomes(LIMIT, "every row is told", told as u64, async || relay.metric("quash_relay_rows_total", &[]).await as u64)
+    let said = f64::from(ROWS + 1);
+    becomes(LIMIT, "every row is told", said as u64, async || relay.metric("quash_relay_rows_total", &[]).await as u64)
         .await;
     let most = relay.peak_kib();
     let (mut rows, mut parts, mut last) = (0, BTreeSet::new(), None);

@@ -22,9 +22,9 @@ end, rabbit_amqqueue:list(<<"/">>))."#;
 
 /// The queues with their arguments.
 pub(crate) async fn declared(broker: &Broker) -> Vec<Value> {
-    let told = broker.rabbitmqctl(&["eval", ARGUMENTS]).await;
+    let said = broker.rabbitmqctl(&["eval", ARGUMENTS]).await;
     let mut queues: BTreeMap<&str, Value> = BTreeMap::new();
-    for line in told.lines() {
+    for line in said.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
         let [queue, name, kind, value] = fields[..] else { continue };
         let queue = queues

@@ -231,7 +231,7 @@ impl JobShown {
         };
         let dry_run = if asked.dry_run { "Dry run: " } else { "" };
         let mut figures = vec![("looked at", thousands(looked_at))];
-        let (done, matched, skipped, missing) = told(report, asked.dry_run, &mut figures);
+        let (done, matched, skipped, missing) = in_words(report, asked.dry_run, &mut figures);
         let names = |ids: Vec<quash_transport::LetterId>| ids.into_iter().map(|id| id.0).collect();
         Self {
             id,
@@ -262,7 +262,7 @@ impl JobShown {
 }
 
 /// The figures of a report; what was done of how many, and the letters that were left out.
-fn told(
+fn in_words(
     report: Report,
     dry_run: bool,
     figures: &mut Vec<(&'static str, String)>,

@@ -16,8 +16,8 @@ async fn site() -> Site {
 }
 
 /// The status, and where somebody is sent instead.
-fn told(answer: &Answer) -> (u16, bool) {
-    (answer.status, answer.header("location").is_some_and(|place| place.starts_with("/login?next=")))
+fn admitted(answer: &Answer) -> (u16, bool) {
+    (answer.status, answer.header("location").is_some_and(|index| index.starts_with("/login?next=")))
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn every_route_lets_in_whom_it_says_and_nobody_else() {
                 let asks_back = other.face == Face::Person && method == "GET";
                 match other.access {
                     Access::Anybody | Access::Entrance => assert_ne!(answer.status, 403, "{case}"),
-                    _ if !is_known && asks_back => assert_eq!(told(&answer), (303, true), "{case}"),
+                    _ if !is_known && asks_back => assert_eq!(admitted(&answer), (303, true), "{case}"),
                     _ if !is_known => assert_eq!(answer.status, 401, "{case}"),
                     Access::Operator if who == Some("bob") => assert_eq!(answer.status, 403, "{case}"),
                     _ => assert!(![401, 403, 405].contains(&answer.status), "{case}"),
@@ -105,7 +105,7 @@ async fn a_session_stands_for_a_token_until_it_is_closed() {
     let from_here = [("Cookie", session), ("Origin", origin.as_str())];
     let logout = site.ask("POST", "/logout", &from_here, "").await;
     assert_eq!((logout.status, logout.header("location")), (303, Some("/login")));
-    assert_eq!(told(&site.ask("GET", "/groups", &cookies, "").await), (303, true));
+    assert_eq!(admitted(&site.ask("GET", "/groups", &cookies, "").await), (303, true));
 
     let metrics = site.ask("GET", "/metrics", &[("Authorization", &bearer("bob"))], "").await.body;
     for (action, who, outcome) in [

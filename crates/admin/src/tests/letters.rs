@@ -163,7 +163,7 @@ async fn payloads_are_hidden_from_those_who_are_not_to_see_them() {
 
 #[tokio::test]
 async fn an_export_is_what_the_command_writes() {
-    let site = Site::open((0..300).map(|place| message(&record(Reason::ALL[place % 6]), "{}"))).await;
+    let site = Site::open((0..300).map(|index| message(&record(Reason::ALL[index % 6]), "{}"))).await;
     let all = site.get("/api/v1/export").await;
     assert_eq!((all.status, all.body.lines().count()), (200, 300));
     let line: Value = serde_json::from_str(all.body.lines().next().unwrap()).unwrap();
@@ -212,10 +212,10 @@ async fn a_broker_that_does_not_answer_is_unknown_and_never_empty() {
 async fn events_and_keys_are_explained() {
     let site = Site::open([]).await;
     let event = json!({ "entity": "shop.Product", "op": "update", "key": { "id": 9 } });
-    let told = site.post("/api/v1/explain", &json!({ "event": event })).await.json();
-    assert_eq!(told["changes"][0]["caches"][0]["actions"][0]["object"], "product:9", "{told}");
+    let explained = site.post("/api/v1/explain", &json!({ "event": event })).await.json();
+    assert_eq!(explained["changes"][0]["caches"][0]["actions"][0]["object"], "product:9", "{explained}");
     let as_text = site.post("/api/v1/explain", &json!({ "event": event.to_string() })).await.json();
-    assert_eq!(as_text, told);
+    assert_eq!(as_text, explained);
     let key = site.post("/api/v1/explain", &json!({ "key": "product:9" })).await.json();
     assert_eq!(
         (&key["targets"][0]["caches"][0]["cache"], &key["targets"][0]["caches"][0]["role"]),

@@ -129,8 +129,8 @@ async fn every_answer_has_the_form_that_is_described() {
         ("POST", "/api/v1/jobs/{id}/stop", "/api/v1/jobs/1/stop", json!({})),
         ("GET", "/api/v1/openapi.json", "/api/v1/openapi.json", json!(null)),
     ];
-    for (method, path, place, body) in asked {
-        let answer = if method == "GET" { site.json(place).await } else { site.post(place, &body).await.json() };
+    for (method, path, index, body) in asked {
+        let answer = if method == "GET" { site.json(index).await } else { site.post(index, &body).await.json() };
         let schema = &described["paths"][path][method.to_lowercase()]["responses"]["200"]["content"]["application/json"]
             ["schema"];
         assert!(schema.is_object(), "{method} {path} is not described");
@@ -141,15 +141,15 @@ async fn every_answer_has_the_form_that_is_described() {
 }
 
 /// Whether a value has the form of a schema, as far as these say: types, names that must and may be there, items.
-fn fits(described: &Value, schema: &Value, value: &Value, place: &str) {
+fn fits(described: &Value, schema: &Value, value: &Value, index: &str) {
     let resolved = resolved(described, schema);
     if let Some(forms) = resolved["oneOf"].as_array() {
         let has_all = |form: &&Value| {
             let mut required = self::resolved(described, form)["required"].as_array().into_iter().flatten();
             required.all(|name| value.get(name.as_str().unwrap()).is_some())
         };
-        let form = forms.iter().find(has_all).unwrap_or_else(|| panic!("{place}: no form fits {value}"));
-        return fits(described, form, value, place);
+        let form = forms.iter().find(has_all).unwrap_or_else(|| panic!("{index}: no form fits {value}"));
+        return fits(described, form, value, index);
     }
     let schema = resolved;
     let types: Vec<&str> = match &schema["type"] {
@@ -166,17 +166,17 @@ fn fits(described: &Value, schema: &Value, value: &Value, place: &str) {
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    assert!(types.contains(&is), "{place} is {is}, and not one of {types:?}: {value}");
+    assert!(types.contains(&is), "{index} is {is}, and not one of {types:?}: {value}");
     for (at, item) in value.as_array().into_iter().flatten().enumerate() {
-        fits(described, &schema["items"], item, &format!("{place}[{at}]"));
+        fits(described, &schema["items"], item, &format!("{index}[{at}]"));
     }
     let (Value::Object(fields), Value::Object(known)) = (value, &schema["properties"]) else { return };
     for name in schema["required"].as_array().into_iter().flatten() {
-        assert!(fields.contains_key(name.as_str().unwrap()), "{place} has no {name}: {value}");
+        assert!(fields.contains_key(name.as_str().unwrap()), "{index} has no {name}: {value}");
     }
     for (name, field) in fields {
-        let form = known.get(name).unwrap_or_else(|| panic!("{place}.{name} is not described"));
-        fits(described, form, field, &format!("{place}.{name}"));
+        let form = known.get(name).unwrap_or_else(|| panic!("{index}.{name} is not described"));
+        fits(described, form, field, &format!("{index}.{name}"));
     }
 }
 

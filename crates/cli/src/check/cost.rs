@@ -68,7 +68,7 @@ mod tests {
 
     fn reach(cache: &str, on: &str, by: ReachBy, template: &str, actions: usize, rounds_up: bool) -> DependencyReach {
         let reach = Reach { by, template: template.to_owned(), actions, rounds_up, advice: None };
-        DependencyReach { cache: cache.to_owned(), place: 0, on: on.to_owned(), cost: by.cost(), reach }
+        DependencyReach { cache: cache.to_owned(), index: 0, on: on.to_owned(), cost: by.cost(), reach }
     }
 
     #[test]

@@ -8,8 +8,8 @@ use futures_util::future::{join_all, join3};
 use quash_config::{Finding, Secret, Severity};
 use quash_core::action::ActionSet;
 use quash_core::explain::Dependence;
+use quash_core::location::Location;
 use quash_core::resolve::Resolver;
-use quash_core::whereabouts::Whereabouts;
 use quash_relay::{Relay, RelayError};
 use quash_store::{Store, StoreConfig, StoreError, TargetConfig};
 use quash_transport::TransportError;
@@ -48,8 +48,8 @@ pub(super) enum Outcome {
 
 /// Asks all of them at the same time.
 pub(super) async fn inspect(config: &Config, resolver: &Resolver, relays: &[Relay]) -> Vec<Inspected> {
-    let (whereabouts, dependences) = (&resolver.whereabouts(), &resolver.graph());
-    let asked = config.targets.iter().map(|(name, target)| target_is(name, target, resolver.needs(name), whereabouts));
+    let (locations, dependences) = (&resolver.locations(), &resolver.graph());
+    let asked = config.targets.iter().map(|(name, target)| target_is(name, target, resolver.needs(name), locations));
     let targets = join_all(asked);
     let sources = join_all(config.sources.iter().map(|(name, source)| source_is(name, source)));
     let relays = inspect_relays(relays, dependences);
@@ -66,23 +66,23 @@ pub(super) async fn inspect(config: &Config, resolver: &Resolver, relays: &[Rela
 /// The databases that relays read.
 async fn inspect_relays(relays: &[Relay], dependences: &[Dependence]) -> Vec<Inspected> {
     let inspected = relays.iter().map(async |relay| {
-        let asked = within_limit(async { relay.inspect(dependences).await.map_err(Trouble::from) }).await;
+        let asked = within_limit(async { relay.inspect(dependences).await.map_err(Failure::from) }).await;
         Inspected::new("relay", relay.name(), "postgres", asked)
     });
     join_all(inspected).await
 }
 
-async fn target_is(name: &str, target: &TargetConfig, needs: ActionSet, whereabouts: &[Whereabouts]) -> Inspected {
+async fn target_is(name: &str, target: &TargetConfig, needs: ActionSet, locations: &[Location]) -> Inspected {
     let asking = async |store: Arc<dyn Store>| {
         let mut findings = store.inspect(needs).await?;
-        findings.extend(entries(&*store, name, whereabouts).await?);
+        findings.extend(entries(&*store, name, locations).await?);
         Ok::<_, StoreError>(findings)
     };
     let asked = match target.kind.build() {
-        Ok(store) => within_limit(async { asking(store).await.map_err(Trouble::from) }).await,
-        Err(problem) => Err(Trouble::Refused(problem.message)),
+        Ok(store) => within_limit(async { asking(store).await.map_err(Failure::from) }).await,
+        Err(problem) => Err(Failure::Refused(problem.message)),
     };
-    let asked = asked.map_err(|trouble| trouble.plain(is_target_encrypted(target)));
+    let asked = asked.map_err(|failure| failure.plain(is_target_encrypted(target)));
     Inspected::new("target", name, target.kind.kind(), asked)
 }
 
@@ -94,25 +94,25 @@ fn is_target_encrypted(target: &TargetConfig) -> bool {
 
 async fn source_is(name: &str, source: &SourceConfig) -> Inspected {
     let asked = match source.kind.build() {
-        Ok(transport) => within_limit(async { transport.inspect().await.map_err(Trouble::from) }).await,
-        Err(problem) => Err(Trouble::Refused(problem.message)),
+        Ok(transport) => within_limit(async { transport.inspect().await.map_err(Failure::from) }).await,
+        Err(problem) => Err(Failure::Refused(problem.message)),
     };
-    let asked = asked.map_err(|trouble| trouble.at(address(source)).plain(is_encrypted(source)));
+    let asked = asked.map_err(|failure| failure.at(address(source)).plain(is_encrypted(source)));
     Inspected::new("source", name, source.kind.kind(), asked)
 }
 
-async fn within_limit(asking: impl Future<Output = Result<Vec<Finding>, Trouble>>) -> Result<Vec<Finding>, Trouble> {
-    let late = || Trouble::Unreachable(format!("no answer in {} seconds", INSPECTION_MAX.as_secs()));
+async fn within_limit(asking: impl Future<Output = Result<Vec<Finding>, Failure>>) -> Result<Vec<Finding>, Failure> {
+    let late = || Failure::Unreachable(format!("no answer in {} seconds", INSPECTION_MAX.as_secs()));
     tokio::time::timeout(INSPECTION_MAX, asking).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// Why an inspection came to no end.
-enum Trouble {
+enum Failure {
     Unreachable(String),
     Refused(String),
 }
 
-impl Trouble {
+impl Failure {
     /// The same with the address, where it does not say it.
     fn at(self, address: Option<String>) -> Self {
         let say = |what: String| match &address {
@@ -126,7 +126,7 @@ impl Trouble {
     }
 }
 
-impl Trouble {
+impl Failure {
     /// The same in plain words.
     fn plain(self, encrypted: bool) -> Self {
         match self {
@@ -136,7 +136,7 @@ impl Trouble {
     }
 }
 
-impl From<StoreError> for Trouble {
+impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unreachable(_) => Self::Unreachable(error.to_string()),
@@ -145,7 +145,7 @@ impl From<StoreError> for Trouble {
     }
 }
 
-impl From<RelayError> for Trouble {
+impl From<RelayError> for Failure {
     fn from(error: RelayError) -> Self {
         match error {
             RelayError::Unreachable(_) => Self::Unreachable(error.to_string()),
@@ -154,7 +154,7 @@ impl From<RelayError> for Trouble {
     }
 }
 
-impl From<TransportError> for Trouble {
+impl From<TransportError> for Failure {
     fn from(error: TransportError) -> Self {
         match error {
             TransportError::Unreachable(_) => Self::Unreachable(error.to_string()),
@@ -164,11 +164,11 @@ impl From<TransportError> for Trouble {
 }
 
 impl Inspected {
-    fn new(role: &'static str, name: &str, kind: &'static str, asked: Result<Vec<Finding>, Trouble>) -> Self {
+    fn new(role: &'static str, name: &str, kind: &'static str, asked: Result<Vec<Finding>, Failure>) -> Self {
         let (findings, unreachable) = match asked {
             Ok(findings) => (findings, None),
-            Err(Trouble::Unreachable(error)) => (Vec::new(), Some(error)),
-            Err(Trouble::Refused(what)) => {
+            Err(Failure::Unreachable(error)) => (Vec::new(), Some(error)),
+            Err(Failure::Refused(what)) => {
                 let mend = hint::mend(&what);
                 (vec![Finding::error(what, mend)], None)
             }
@@ -230,7 +230,7 @@ impl Inspected {
             Outcome::Ok => Ok(vec![Finding::ok("policy")]),
             Outcome::Warning => Ok(vec![Finding::warning("policy", "set it")]),
             Outcome::Error => Ok(vec![Finding::error("policy", "set it")]),
-            Outcome::Unreachable => Err(Trouble::Unreachable("connection refused".to_owned())),
+            Outcome::Unreachable => Err(Failure::Unreachable("connection refused".to_owned())),
         };
         Self::new("target", name, "redis", asked)
     }

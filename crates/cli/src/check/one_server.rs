@@ -11,7 +11,7 @@ use quash_transport::{TransportConfig, redis_streams};
 pub(super) async fn one_server(config: &Config) -> Vec<(String, Finding)> {
     let mut wrong = Vec::new();
     for (name, source) in &config.sources {
-        let Some((database, queue)) = queue_of(source) else { continue };
+        let Some((database, queue)) = source_of(source) else { continue };
         let Some(server) = runs(queue).await.pop() else { continue };
         for (target, cache) in &config.targets {
             let Ok(store) = cache.kind.build() else { continue };
@@ -27,7 +27,7 @@ pub(super) async fn one_server(config: &Config) -> Vec<(String, Finding)> {
 }
 
 /// The database that a queue is in, and the server as if it were a cache: only caches are asked who they are.
-fn queue_of(source: &SourceConfig) -> Option<(String, Arc<dyn Store>)> {
+fn source_of(source: &SourceConfig) -> Option<(String, Arc<dyn Store>)> {
     let TransportConfig::RedisStreams(queue) = &source.kind else { return None };
     let redis_streams::Config { url, username, password, tls, .. } = &**queue;
     let shown = |file: &Option<std::path::PathBuf>| file.as_ref().map(|file| file.display().to_string());

@@ -171,9 +171,9 @@ mod tests {
         assert_eq!(tally.staleness(0.5), None);
         (1..=100).for_each(|ms| tally.note_staleness(Duration::from_millis(ms)));
         let near = |part, ms: u64| {
-            let told = tally.staleness(part).unwrap();
+            let found = tally.staleness(part).unwrap();
             let (low, high) = (Duration::from_millis(ms), Duration::from_millis(ms + ms / 8 + 1));
-            assert!(told >= low && told <= high, "{part} {told:?}");
+            assert!(found >= low && found <= high, "{part} {found:?}");
         };
         near(0.5, 50);
         near(0.99, 99);

@@ -248,7 +248,7 @@ mod tests {
     use quash_worker::dead_letter::testing::{Broker, message, record};
 
     fn letters(count: usize) -> Broker {
-        Broker::with((0..count).map(|place| message(&record(Reason::ALL[place % 6]), &format!("{{\"n\": {place}}}"))))
+        Broker::with((0..count).map(|index| message(&record(Reason::ALL[index % 6]), &format!("{{\"n\": {index}}}"))))
     }
 
     #[tokio::test]
@@ -334,9 +334,9 @@ mod tests {
         ] {
             let (ended, out, err) = run(&to, &format!("import{option} --file {}", file.display()), None).await;
             assert_eq!((ended.unwrap(), out.as_str()), (Exit::Failures, expect));
-            let places: Vec<&str> =
+            let indices: Vec<&str> =
                 err.lines().map(|line| line.rsplit('/').next().unwrap().split(": ").next().unwrap()).collect();
-            assert_eq!(places, ["letters.ndjson:3", "letters.ndjson:4"], "{err}");
+            assert_eq!(indices, ["letters.ndjson:3", "letters.ndjson:4"], "{err}");
         }
         assert_eq!(to.ids().len(), 2);
     }

@@ -85,7 +85,7 @@ impl Desk<'_> {
         match self.is_json() {
             true => self.groups_json(&groups, total)?,
             false if groups.is_empty() => self.say(&none(&self.source, &choice))?,
-            false => groups.iter().enumerate().try_for_each(|(place, group)| self.say_group(place, group))?,
+            false => groups.iter().enumerate().try_for_each(|(index, group)| self.say_group(index, group))?,
         }
         Ok(Exit::Done)
     }
@@ -109,8 +109,8 @@ impl Desk<'_> {
     }
 
     /// How many and what, the error, and the commands: two to look further, two to be done with them.
-    fn say_group(&mut self, place: usize, group: &Group) -> Result<(), CliError> {
-        if place > 0 {
+    fn say_group(&mut self, index: usize, group: &Group) -> Result<(), CliError> {
+        if index > 0 {
             writeln!(self.out)?;
         }
         let paint = self.screen.paint;

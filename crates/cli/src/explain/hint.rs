@@ -6,8 +6,8 @@ use std::time::Duration;
 use quash_config::Finding;
 use quash_core::explain::{Explanation, PlannedAction};
 use quash_core::key::entries::exactly;
-use quash_core::whereabouts::Whereabouts;
-use quash_store::{Sighted, Sought, Store, StoreError, Survey};
+use quash_core::location::Location;
+use quash_store::{KeyCount, KeyPattern, Store, StoreError, Survey};
 use serde::Serialize;
 
 use super::live::{Live, ON_A_KEY};
@@ -37,28 +37,28 @@ pub(super) async fn hints(
     store: &dyn Store,
     target: &str,
     explanation: &Explanation,
-    places: &[Whereabouts],
+    locations: &[Location],
     live: &Live,
 ) -> Result<Vec<Hint>, StoreError> {
-    let missing = missing(target, explanation, places, live);
+    let missing = missing(target, explanation, locations, live);
     if missing.is_empty() {
         return Ok(Vec::new());
     }
-    let sought: Vec<Sought> = missing.iter().flat_map(Missing::sought).collect();
+    let patterns: Vec<KeyPattern> = missing.iter().flat_map(Missing::patterns).collect();
     let hint = |missing: &Missing<'_>, finding| Hint {
-        cache: missing.place.cache.clone(),
+        cache: missing.location.cache.clone(),
         target: target.to_owned(),
         finding,
     };
-    match absence::survey(store, &sought, SURVEY_MAX).await {
+    match absence::survey(store, &patterns, SURVEY_MAX).await {
         Ok(survey) => {
-            let mut sighted = survey.sighted.iter();
-            let mut take = |number| sighted.by_ref().take(number).cloned().collect::<Vec<Sighted>>();
-            let told = missing.iter().map(|missing| {
-                let (keys, cache) = (take(missing.keys.len()), take(missing.place.entries.keys.len()));
-                hint(missing, missing.finding(&keys, &cache, &survey, places))
+            let mut counts = survey.counts.iter();
+            let mut take = |number| counts.by_ref().take(number).cloned().collect::<Vec<KeyCount>>();
+            let hints_of = missing.iter().map(|missing| {
+                let (keys, cache) = (take(missing.keys.len()), take(missing.location.entries.keys.len()));
+                hint(missing, missing.finding(&keys, &cache, &survey, locations))
             });
-            Ok(told.collect())
+            Ok(hints_of.collect())
         }
         Err(StoreError::Refused(why)) => {
             Ok(missing.iter().map(|missing| hint(missing, absence::unanswered(&why))).collect())
@@ -68,69 +68,69 @@ pub(super) async fn hints(
 }
 
 /// The caches of which the explanation names keys on a target and none exists.
-fn missing<'e>(target: &str, explanation: &'e Explanation, places: &'e [Whereabouts], live: &Live) -> Vec<Missing<'e>> {
+fn missing<'e>(target: &str, explanation: &'e Explanation, locations: &'e [Location], live: &Live) -> Vec<Missing<'e>> {
     let mut actions: BTreeMap<&str, Vec<&PlannedAction>> = BTreeMap::new();
     for cache in explanation.changes.iter().flat_map(|change| &change.caches) {
         let here = cache.actions.iter().filter(|action| action.target == target);
         actions.entry(&cache.cache).or_default().extend(here);
     }
-    let place = |cache: &str| places.iter().find(|place| place.target == target && place.cache == cache);
+    let location = |cache: &str| locations.iter().find(|location| location.target == target && location.cache == cache);
     let absent = |actions: &[&PlannedAction]| {
         let mut found = actions.iter().filter_map(|action| live.found(action)).peekable();
         found.peek().is_some() && found.all(|keys| keys == 0)
     };
     let absent = actions.into_iter().filter(|(_, actions)| absent(actions));
-    let named = absent.filter_map(|(cache, actions)| Some(Missing::of(place(cache)?, &actions)));
+    let named = absent.filter_map(|(cache, actions)| Some(Missing::of(location(cache)?, &actions)));
     named.take(CACHES_MAX).collect()
 }
 
 /// A cache of which nothing was found.
 struct Missing<'e> {
-    place: &'e Whereabouts,
-    /// Keys that do not exist: their heads and what is behind those.
+    location: &'e Location,
+    /// Keys that do not exist: their prefixes and what is behind those.
     keys: Vec<(&'e str, &'e str)>,
 }
 
 impl<'e> Missing<'e> {
-    fn of(place: &'e Whereabouts, actions: &[&'e PlannedAction]) -> Self {
+    fn of(location: &'e Location, actions: &[&'e PlannedAction]) -> Self {
         let on_a_key = actions.iter().filter(|action| ON_A_KEY.contains(&action.action));
         let named: BTreeSet<&str> = on_a_key.map(|action| action.object.as_str()).collect();
         let split = |key: &'e str| {
-            let heads = place.heads.iter().filter(|head| key.starts_with(&***head));
-            let head = heads.max_by_key(|head| head.len())?;
-            Some(key.split_at(head.len())).filter(|(_, logical)| !logical.is_empty())
+            let prefixes = location.prefixes.iter().filter(|prefix| key.starts_with(&***prefix));
+            let prefix = prefixes.max_by_key(|prefix| prefix.len())?;
+            Some(key.split_at(prefix.len())).filter(|(_, logical)| !logical.is_empty())
         };
-        Self { place, keys: named.into_iter().filter_map(split).take(KEYS_MAX).collect() }
+        Self { location, keys: named.into_iter().filter_map(split).take(KEYS_MAX).collect() }
     }
 
-    fn sought(&self) -> Vec<Sought> {
+    fn patterns(&self) -> Vec<KeyPattern> {
         let exact = self.keys.iter().filter_map(|(_, logical)| exactly(logical));
-        let keys = exact.map(|logical| Sought { logical, heads: self.place.heads.clone() });
-        keys.chain(absence::sought(self.place)).collect()
+        let keys = exact.map(|logical| KeyPattern { logical, prefixes: self.location.prefixes.clone() });
+        keys.chain(absence::patterns(self.location)).collect()
     }
 
-    fn finding(&self, keys: &[Sighted], cache: &[Sighted], survey: &Survey, all: &[Whereabouts]) -> Finding {
-        let seen = Seen::of(self.place, cache, survey, all);
-        let strange = |head: &&String| !is_of_another(self.place, head, all);
-        let twin = |sighted: &'_ Sighted| sighted.elsewhere.keys().find(strange).cloned();
-        let twin = self.keys.iter().zip(keys).find_map(|(key, sighted)| Some((key, twin(sighted)?)));
-        let Some(((head, logical), other)) = twin else {
-            return match seen.sighted.here {
+    fn finding(&self, keys: &[KeyCount], cache: &[KeyCount], survey: &Survey, all: &[Location]) -> Finding {
+        let seen = Seen::of(self.location, cache, survey, all);
+        let strange = |prefix: &&String| !is_of_another(self.location, prefix, all);
+        let twin = |counts: &'_ KeyCount| counts.elsewhere.keys().find(strange).cloned();
+        let twin = self.keys.iter().zip(keys).find_map(|(key, counts)| Some((key, twin(counts)?)));
+        let Some(((prefix, logical), other)) = twin else {
+            return match seen.counts.here {
                 0 => seen.finding(),
                 _ => {
-                    let mut told = seen.finding();
-                    told.what = format!("not cached now; {}", told.what);
-                    told
+                    let mut hints_of = seen.finding();
+                    hints_of.what = format!("not cached now; {}", hints_of.what);
+                    hints_of
                 }
             };
         };
-        let (why, mend) = mismatch(&self.place.heads, &other, whose(self.place));
-        let what = format!("`{head}{logical}` is not there, `{other}{logical}` is");
-        let (what, mend) = match seen.sighted.here {
+        let (why, mend) = mismatch(&self.location.prefixes, &other, whose(self.location));
+        let what = format!("`{prefix}{logical}` is not there, `{other}{logical}` is");
+        let (what, mend) = match seen.counts.here {
             0 => (format!("{what}: {why}"), mend),
             here => {
                 let others = crate::output::count(here, "other entry", "other entries");
-                let what = format!("{what}; {others} of cache {} stand as configured", self.place.cache);
+                let what = format!("{what}; {others} of cache {} stand as configured", self.location.cache);
                 (what, format!("if the application that the events come from writes both: {mend}"))
             }
         };
@@ -167,37 +167,37 @@ mod tests {
         Explanation { changes: vec![change] }
     }
 
-    async fn told(head: &str, keys: &[&str]) -> Vec<Finding> {
+    async fn hints_of(prefix: &str, keys: &[&str]) -> Vec<Finding> {
         let memory = Memory::new();
         keys.iter().for_each(|key| memory.set(*key, "1"));
-        let place = Whereabouts {
+        let location = Location {
             cache: "product".to_owned(),
             target: "main".to_owned(),
-            heads: vec![head.into()],
+            prefixes: vec![prefix.into()],
             own_format: false,
             entries: Entries { keys: vec![Glob::parse("product:*").unwrap()], tags: Vec::new(), shared: false },
             freshness: Freshness::None,
             layout: Layout::Framed,
         };
-        let (key, mut live) = (format!("{head}product:42"), Live::default());
+        let (key, mut live) = (format!("{prefix}product:42"), Live::default());
         live.note("main", "delete", &key, u64::from(memory.get(&key).is_some()));
-        let hints = hints(&memory, "main", &explanation(&key), &[place], &live).await.unwrap();
+        let hints = hints(&memory, "main", &explanation(&key), &[location], &live).await.unwrap();
         hints.into_iter().map(|hint| hint.finding).collect()
     }
 
     #[tokio::test]
     async fn the_same_key_behind_another_head_is_named() {
-        for (head, other, why) in [
+        for (prefix, other, why) in [
             (":1:", ":2:", "version 1, the application writes version 2"),
             ("shop:1:", ":1:", "prefix `shop`, the application writes no prefix"),
             ("", ":1:", "plain keys, the application writes no prefix and version 1"),
             (":1:", "", "the application writes plain keys"),
         ] {
             let key = format!("{other}product:42");
-            let found = told(head, &[&key, "noise"]).await;
+            let found = hints_of(prefix, &[&key, "noise"]).await;
             assert_eq!(found.len(), 1);
             assert_eq!(found[0].severity, Severity::Warning, "{found:?}");
-            for words in [why, &format!("`{head}product:42` is not there, `{key}` is")] {
+            for words in [why, &format!("`{prefix}product:42` is not there, `{key}` is")] {
                 assert!(found[0].what.contains(words), "{words} in {found:?}");
             }
         }
@@ -205,20 +205,20 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_just_not_cached_is_no_mistake() {
-        assert_eq!(told(":1:", &[":1:product:42"]).await, []);
-        let found = told(":1:", &[":1:product:7", ":2:product:7"]).await;
+        assert_eq!(hints_of(":1:", &[":1:product:42"]).await, []);
+        let found = hints_of(":1:", &[":1:product:7", ":2:product:7"]).await;
         assert_eq!(found[0].severity, Severity::Ok, "{found:?}");
         assert!(found[0].what.starts_with("not cached now; cache product: 1 entry"), "{found:?}");
-        let found = told(":1:", &[":1:product:7", ":2:product:42"]).await;
+        let found = hints_of(":1:", &[":1:product:7", ":2:product:42"]).await;
         assert!(found[0].what.contains("1 other entry of cache product"), "{found:?}");
     }
 
     #[tokio::test]
     async fn another_database_is_suspected_where_no_key_has_the_head() {
-        let found = told("shop:1:", &["session:1", "session:2"]).await;
+        let found = hints_of("shop:1:", &["session:1", "session:2"]).await;
         assert!(found[0].what.contains("none of the 2 keys of the database begins with `shop:1:`"), "{found:?}");
-        let found = told("shop:1:", &["shop:1:page:1", "session:2"]).await;
+        let found = hints_of("shop:1:", &["shop:1:page:1", "session:2"]).await;
         assert!(found[0].what.contains("looks like shop:1:product:*"), "{found:?}");
-        assert!(told("shop:1:", &[]).await[0].what.contains("the database is empty"));
+        assert!(hints_of("shop:1:", &[]).await[0].what.contains("the database is empty"));
     }
 }

@@ -6,14 +6,14 @@ use quash_config::Finding;
 use quash_config::Span;
 use quash_core::action::GUARD;
 use quash_core::key::entries::exactly;
+use quash_core::location::Location;
 use quash_core::resolve::Resolver;
 use quash_core::rule::freshness::{Freshness, Layout};
-use quash_core::whereabouts::Whereabouts;
-use quash_store::{Described, Sought, Stands, Store, StoreError, places};
+use quash_store::{Described, KeyPattern, Stands, Store, StoreError, starts};
 
 use super::hint::SURVEY_MAX;
 use super::live;
-use super::story::told;
+use super::story::rendered;
 use crate::absence::{self, Seen, Whose, is_of_another, mismatch, whose};
 use crate::output::{self, Paint, Screen, escape_for_terminal};
 use crate::{CliError, Exit, Global, Output, screen};
@@ -34,14 +34,14 @@ pub(super) async fn run(
     if key.is_empty() {
         return Err(CliError::Usage("a key has at least one character".to_owned()));
     }
-    let whereabouts = resolver.whereabouts();
+    let locations = resolver.locations();
     let mut targets = Vec::new();
     for (name, target) in &config.targets {
-        let mut known = Known::of(key, name, &whereabouts);
+        let mut known = Known::of(key, name, &locations);
         if live {
             let store = live::store(name, target)?;
-            let heads = resolver.heads(name);
-            look(&mut known, &*store, key, &heads, &whereabouts).await.map_err(|error| live::failed(name, &error))?;
+            let prefixes = resolver.prefixes_on(name);
+            look(&mut known, &*store, key, &prefixes, &locations).await.map_err(|error| live::failed(name, &error))?;
         }
         targets.push(known);
     }
@@ -57,8 +57,8 @@ async fn look(
     known: &mut Known,
     store: &dyn Store,
     key: &str,
-    heads: &[Box<str>],
-    whereabouts: &[Whereabouts],
+    prefixes: &[Box<str>],
+    locations: &[Location],
 ) -> Result<(), StoreError> {
     let mut written: Vec<_> = known.caches.iter_mut().flat_map(|claim| &mut claim.writes).collect();
     let keys: Vec<&str> = std::iter::once(key).chain(written.iter().map(|written| written.key.as_str())).collect();
@@ -67,27 +67,27 @@ async fn look(
     let exists = there.is_some();
     written.iter_mut().zip(described).for_each(|(written, there)| written.there = Some(there));
     let elsewhere = written.iter().any(|written| matches!(written.there, Some(Some(_))));
-    let foreign = foreign(known, there.as_ref(), whereabouts);
+    let foreign = foreign(known, there.as_ref(), locations);
     known.there = Some(there);
-    let guarded = |claim: &Claim| whereabouts[claim.place].layout == Layout::Plain && claim.role == Role::Entry;
+    let guarded = |claim: &Claim| locations[claim.location].layout == Layout::Plain && claim.role == Role::Entry;
     if known.caches.iter().any(guarded) {
         let guard = format!("{key}{GUARD}");
         known.guard = Some(store.ask()?.describe(&[&guard]).await?.pop().flatten());
     }
     if exists {
         let strangers = known.caches.iter().filter(|claim| is_misspelt(claim));
-        known.hints = strangers.map(|claim| misspelt(claim, key, &whereabouts[claim.place])).chain(foreign).collect();
+        known.hints = strangers.map(|claim| misspelt(claim, key, &locations[claim.location])).chain(foreign).collect();
     } else if !elsewhere {
-        known.hints = search(known, store, key, heads, whereabouts).await?;
+        known.hints = search(known, store, key, prefixes, locations).await?;
     }
     Ok(())
 }
 
 /// That readers of a framed cache do not know what to do with a value.
-fn foreign(known: &Known, there: Option<&Described>, whereabouts: &[Whereabouts]) -> Option<Finding> {
+fn foreign(known: &Known, there: Option<&Described>, locations: &[Location]) -> Option<Finding> {
     let framed = |claim: &&Claim| {
-        let place = &whereabouts[claim.place];
-        let is_framed = place.freshness != Freshness::None && place.layout == Layout::Framed;
+        let location = &locations[claim.location];
+        let is_framed = location.freshness != Freshness::None && location.layout == Layout::Framed;
         is_framed && claim.role == Role::Entry && claim.writes.is_empty()
     };
     let cache = &known.caches.iter().find(framed).filter(|_| there.is_some_and(is_foreign))?.cache;
@@ -104,38 +104,39 @@ async fn search(
     on: &Known,
     store: &dyn Store,
     key: &str,
-    heads: &[Box<str>],
-    whereabouts: &[Whereabouts],
+    prefixes: &[Box<str>],
+    locations: &[Location],
 ) -> Result<Vec<Finding>, StoreError> {
-    let (head, logical) = split(on, key, heads);
+    let (prefix, logical) = split(on, key, prefixes);
     let Some(exact) = exactly(logical) else { return Ok(Vec::new()) };
-    let place = on.caches.first().map(|claim| &whereabouts[claim.place]);
-    let known = place.map_or(heads, |place| &place.heads).to_vec();
-    let whose = place.map_or(Whose::Target(&on.target), whose);
-    let cache = place.into_iter().flat_map(absence::sought);
-    let sought: Vec<_> = std::iter::once(Sought { logical: exact, heads: known.clone() }).chain(cache).collect();
-    let survey = match absence::survey(store, &sought, SURVEY_MAX).await {
+    let location = on.caches.first().map(|claim| &locations[claim.location]);
+    let known = location.map_or(prefixes, |location| &location.prefixes).to_vec();
+    let whose = location.map_or(Whose::Target(&on.target), whose);
+    let cache = location.into_iter().flat_map(absence::patterns);
+    let patterns: Vec<_> =
+        std::iter::once(KeyPattern { logical: exact, prefixes: known.clone() }).chain(cache).collect();
+    let survey = match absence::survey(store, &patterns, SURVEY_MAX).await {
         Ok(survey) => survey,
         Err(StoreError::Refused(why)) => return Ok(vec![absence::unanswered(&why)]),
         Err(error) => return Err(error),
     };
-    let Some((twin, cached)) = survey.sighted.split_first() else { return Ok(Vec::new()) };
-    let strange = |other: &String| place.is_none_or(|place| !is_of_another(place, other, whereabouts));
+    let Some((twin, cached)) = survey.counts.split_first() else { return Ok(Vec::new()) };
+    let strange = |other: &String| location.is_none_or(|location| !is_of_another(location, other, locations));
     let twins: Vec<Finding> = twin
         .elsewhere
         .keys()
-        .filter(|other| *other != head && strange(other))
+        .filter(|other| *other != prefix && strange(other))
         .map(|other| found(other, logical, &known, whose))
         .collect();
-    let seen = place.map(|place| Seen::of(place, cached, &survey, whereabouts).finding());
+    let seen = location.map(|location| Seen::of(location, cached, &survey, locations).finding());
     Ok(if twins.is_empty() { seen.into_iter().collect() } else { twins })
 }
 
-/// The key as its head and the logical key.
-fn split<'k>(known: &Known, key: &'k str, heads: &[Box<str>]) -> (&'k str, &'k str) {
-    let claimed = known.caches.first().map(|claim| claim.head.len());
-    let configured = || heads.iter().filter(|head| key.starts_with(&***head)).map(|head| head.len()).max();
-    let django = || places(key.as_bytes()).get(1).copied();
+/// The key as its prefix and the logical key.
+fn split<'k>(known: &Known, key: &'k str, prefixes: &[Box<str>]) -> (&'k str, &'k str) {
+    let claimed = known.caches.first().map(|claim| claim.prefix.len());
+    let configured = || prefixes.iter().filter(|prefix| key.starts_with(&***prefix)).map(|prefix| prefix.len()).max();
+    let django = || starts(key.as_bytes()).get(1).copied();
     let cut = claimed.or_else(|| configured().filter(|length| *length > 0)).or_else(django).unwrap_or(0);
     key.split_at_checked(cut).unwrap_or(("", key))
 }
@@ -150,8 +151,8 @@ fn is_misspelt(claim: &Claim) -> bool {
     !claim.writes.is_empty() && claim.writes.iter().all(|written| !matches!(written.there, Some(Some(_))))
 }
 
-fn misspelt(claim: &Claim, key: &str, place: &Whereabouts) -> Finding {
-    let (why, mend) = mismatch(&place.heads, &claim.head, whose(place));
+fn misspelt(claim: &Claim, key: &str, location: &Location) -> Finding {
+    let (why, mend) = mismatch(&location.prefixes, &claim.prefix, whose(location));
     let written = claim.writes.iter().map(|written| format!("`{}`", written.key)).collect::<Vec<_>>().join(" and ");
     let what = format!("cache {} removes {written}, not `{key}`: {why}", claim.cache);
     Finding::warning(what, mend)
@@ -178,7 +179,7 @@ fn tell(key: &str, targets: &[Known], paint: Paint) -> String {
             out += &format!("  {} {none}\n", paint.yellow("–"));
         }
         out.extend(known.caches.iter().map(|claim| tell_claim(claim, paint)));
-        out.extend(known.hints.iter().map(|hint| told(hint, "  ", paint)));
+        out.extend(known.hints.iter().map(|hint| rendered(hint, "  ", paint)));
     }
     out
 }

@@ -20,7 +20,7 @@ pub(super) struct Live(BTreeMap<String, BTreeMap<String, BTreeMap<String, u64>>>
 
 /// What the targets answered.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Asked {
+pub(super) struct Answers {
     pub(super) live: Live,
     /// Why nothing of a cache exists, one per cache and target of which that is true.
     pub(super) hints: Vec<Hint>,
@@ -49,14 +49,14 @@ pub(super) const ON_PATTERNS: [&str; 2] = ["delete_pattern", "void_pattern"];
 /// # Errors
 /// [`CliError::Unreachable`] and [`CliError::Refused`] as the target says, [`CliError::Configuration`] when it cannot be
 /// used as configured.
-pub(super) async fn ask(config: &Config, resolver: &Resolver, explanation: &Explanation) -> Result<Asked, CliError> {
-    let places = resolver.whereabouts();
+pub(super) async fn ask(config: &Config, resolver: &Resolver, explanation: &Explanation) -> Result<Answers, CliError> {
+    let locations = resolver.locations();
     let changes = explanation.changes.iter();
     let actions: Vec<&PlannedAction> = changes
         .flat_map(|change| change.caches.iter().flat_map(|cache| &cache.actions).chain(&change.command))
         .collect();
     let names: BTreeSet<&str> = actions.iter().map(|action| action.target.as_str()).collect();
-    let Asked { mut live, mut hints } = Asked::default();
+    let Answers { mut live, mut hints } = Answers::default();
     for name in names {
         let Some(target) = config.targets.get(name) else { continue };
         let store = store(name, target)?;
@@ -68,10 +68,10 @@ pub(super) async fn ask(config: &Config, resolver: &Resolver, explanation: &Expl
         let prefixes = objects(|kind| ON_PREFIXES.contains(&kind));
         let patterns = objects(|kind| ON_PATTERNS.contains(&kind));
         look(&*store, name, [keys, prefixes, patterns], &mut live).await.map_err(|error| failed(name, &error))?;
-        let told = hint::hints(&*store, name, explanation, &places, &live).await;
-        hints.extend(told.map_err(|error| failed(name, &error))?);
+        let found = hint::hints(&*store, name, explanation, &locations, &live).await;
+        hints.extend(found.map_err(|error| failed(name, &error))?);
     }
-    Ok(Asked { live, hints })
+    Ok(Answers { live, hints })
 }
 
 /// The store of a target.

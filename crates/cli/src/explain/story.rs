@@ -9,7 +9,7 @@ use quash_core::event::DecodeError;
 use quash_core::explain::{ExplainedCache, ExplainedChange, ExplainedRule, Explanation, PlannedAction, RuleVerdict};
 
 use super::change::Seen;
-use super::live::{Asked, ON_PATTERNS, ON_PREFIXES};
+use super::live::{Answers, ON_PATTERNS, ON_PREFIXES};
 use crate::output::{Paint, escape_for_terminal};
 use crate::screen::count;
 use quash_delivery::record::Reason;
@@ -29,7 +29,7 @@ pub(super) struct Story<'e> {
     pub(super) seen: Vec<Seen>,
     /// The entities and relations that rules know.
     pub(super) entities: Vec<String>,
-    pub(super) asked: Option<&'e Asked>,
+    pub(super) asked: Option<&'e Answers>,
     /// Whether long lists are shown whole.
     pub(super) all: bool,
     pub(super) paint: Paint,
@@ -52,14 +52,14 @@ impl Story<'_> {
                 .to_owned();
         }
         let nothing = Seen::default();
-        let seen = |place: usize| self.seen.get(place).unwrap_or(&nothing);
-        let told: Vec<_> = (0..)
+        let seen = |index: usize| self.seen.get(index).unwrap_or(&nothing);
+        let rendered: Vec<_> = (0..)
             .zip(changes)
             .take(self.max(CHANGES_MAX))
-            .map(|(place, change)| self.change(change, seen(place)))
+            .map(|(index, change)| self.change(change, seen(index)))
             .collect();
         let rest = self.more(changes.len(), CHANGES_MAX, "change", "");
-        format!("{}{rest}{}", told.join("\n"), self.sum())
+        format!("{}{rest}{}", rendered.join("\n"), self.sum())
     }
 
     fn change(&self, change: &ExplainedChange, seen: &Seen) -> String {
@@ -156,7 +156,7 @@ impl Story<'_> {
         out.extend(cache.notes.iter().map(|note| self.note(note, 0)));
         out += &self.actions(&cache.actions, actions);
         let hints = self.asked.iter().flat_map(|asked| &asked.hints).filter(|hint| hint.cache == cache.cache);
-        out.extend(hints.map(|hint| told(&hint.finding, "    ", self.paint)));
+        out.extend(hints.map(|hint| rendered(&hint.finding, "    ", self.paint)));
         if !cache.again_after_ms.is_empty() {
             let later = cache.again_after_ms.iter().map(|ms| Span(Duration::from_millis(*ms)).to_string());
             out += &format!("    again after {}\n", later.collect::<Vec<_>>().join(", "));
@@ -199,7 +199,7 @@ impl Story<'_> {
         targets.sort_unstable();
         targets.dedup();
         let sum = format!("{} on {}", count(actions.len(), "action"), count(targets.len(), "target"));
-        let found = |asked: &Asked| actions.iter().filter_map(|action| asked.live.found(action)).sum::<u64>();
+        let found = |asked: &Answers| actions.iter().filter_map(|action| asked.live.found(action)).sum::<u64>();
         let existing = self.asked.map(found);
         let existing =
             existing.map(|keys| format!(", {} there now", count(keys_shown(keys), "key"))).unwrap_or_default();
@@ -227,7 +227,7 @@ impl Story<'_> {
 }
 
 /// A finding on lines of its own: how it is, and what mends it.
-pub(super) fn told(finding: &Finding, indent: &str, paint: Paint) -> String {
+pub(super) fn rendered(finding: &Finding, indent: &str, paint: Paint) -> String {
     let mark = match finding.severity {
         Severity::Ok => paint.dim("–"),
         Severity::Warning => paint.yellow("!"),

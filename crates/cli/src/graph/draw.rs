@@ -29,7 +29,7 @@ enum Kind {
     Cache,
 }
 
-/// From what changes to what goes stale, by their places among the nodes.
+/// From what changes to what goes stale, by their index among the nodes.
 #[derive(Debug, Serialize)]
 struct Edge {
     from: usize,
@@ -48,16 +48,16 @@ impl Graph {
     pub(super) fn new(dependences: Vec<Dependence>, caches: &[String]) -> Self {
         let mut graph = Self { nodes: Vec::new(), edges: Vec::new() };
         for Dependence { from, to, ops, columns, changed } in dependences {
-            let (from, to) = (graph.place(node(&from)), graph.place(node(&to)));
+            let (from, to) = (graph.number(node(&from)), graph.number(node(&to)));
             graph.edges.push(Edge { from, to, ops, columns, changed });
         }
         for name in caches {
-            graph.place(Node { kind: Kind::Cache, name: name.clone() });
+            graph.number(Node { kind: Kind::Cache, name: name.clone() });
         }
         graph
     }
 
-    fn place(&mut self, node: Node) -> usize {
+    fn number(&mut self, node: Node) -> usize {
         self.nodes.iter().position(|known| *known == node).unwrap_or_else(|| {
             self.nodes.push(node);
             self.nodes.len() - 1
@@ -66,7 +66,7 @@ impl Graph {
 
     /// What changes first, and below it what goes stale because of it.
     pub(super) fn text(&self) -> String {
-        let roots = (0..self.nodes.len()).filter(|place| !self.edges.iter().any(|edge| edge.to == *place));
+        let roots = (0..self.nodes.len()).filter(|index| !self.edges.iter().any(|edge| edge.to == *index));
         let (mut out, mut shown) = (String::new(), BTreeSet::new());
         for root in roots {
             let Node { kind, name } = &self.nodes[root];
@@ -94,13 +94,13 @@ impl Graph {
 
     pub(super) fn mermaid(&self) -> String {
         let mut out = "flowchart LR\n".to_owned();
-        for (place, Node { kind, name }) in self.nodes.iter().enumerate() {
+        for (index, Node { kind, name }) in self.nodes.iter().enumerate() {
             let (open, close) = match kind {
                 Kind::Entity => ("[(", ")]"),
                 Kind::Relation => ("{{", "}}"),
                 Kind::Cache => ("([", "])"),
             };
-            out += &format!("  n{place}{open}\"{}\"{close}\n", mermaid_label(name));
+            out += &format!("  n{index}{open}\"{}\"{close}\n", mermaid_label(name));
         }
         for Edge { from, to, ops, .. } in &self.edges {
             let label = if ops.is_empty() { String::new() } else { format!("|\"{}\"|", mermaid_label(ops)) };
@@ -111,13 +111,13 @@ impl Graph {
 
     pub(super) fn dot(&self) -> String {
         let mut out = "digraph quash {\n  rankdir=LR;\n  node [fontname=\"sans-serif\"];\n".to_owned();
-        for (place, Node { kind, name }) in self.nodes.iter().enumerate() {
+        for (index, Node { kind, name }) in self.nodes.iter().enumerate() {
             let shape = match kind {
                 Kind::Entity => "cylinder",
                 Kind::Relation => "hexagon",
                 Kind::Cache => "box, style=rounded",
             };
-            out += &format!("  n{place} [label=\"{}\", shape={shape}];\n", dot_label(name));
+            out += &format!("  n{index} [label=\"{}\", shape={shape}];\n", dot_label(name));
         }
         for Edge { from, to, ops, .. } in &self.edges {
             let label = if ops.is_empty() { String::new() } else { format!(" [label=\"{}\"]", dot_label(ops)) };

@@ -27,13 +27,13 @@ pub(super) struct Asked {
 
 impl Asked {
     /// The line with a question for an answer, under the identifier that it names itself or another; as it is where it cannot
-    /// ask, with why among its doubts.
+    /// ask, with why among its warnings.
     pub(super) fn ask(
         &mut self,
         line: u64,
         bytes: Vec<u8>,
         own: Option<AnswerId>,
-        doubts: &mut Vec<String>,
+        warnings: &mut Vec<String>,
     ) -> Vec<u8> {
         let start = if is_native(&bytes) { bytes.iter().position(|byte| *byte == b'{') } else { None };
         let why = match (own, start) {
@@ -51,7 +51,7 @@ impl Asked {
             (None, None) => "it is not waited for: only the native format can ask for an answer",
         };
         self.unasked += 1;
-        doubts.push(why.to_owned());
+        warnings.push(why.to_owned());
         bytes
     }
 }

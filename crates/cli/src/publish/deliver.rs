@@ -67,9 +67,9 @@ impl<P: AsyncFn(&[Message]) -> Result<(), TransportError>> Delivery<P> {
         match self.send_together(messages, complaints).await {
             Err(TransportError::TooLarge(why)) if messages.len() == 1 => too_large.push((0, why)),
             Err(TransportError::TooLarge(_)) => {
-                for (place, message) in messages.iter().enumerate() {
+                for (index, message) in messages.iter().enumerate() {
                     match self.send_together(std::slice::from_ref(message), complaints).await {
-                        Err(TransportError::TooLarge(why)) => too_large.push((place, why)),
+                        Err(TransportError::TooLarge(why)) => too_large.push((index, why)),
                         sent => sent?,
                     }
                 }

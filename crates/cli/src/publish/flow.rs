@@ -124,9 +124,9 @@ impl<P: AsyncFn(&[Message]) -> Result<(), TransportError>, W: Write> Flow<P, W> 
         for line in lines {
             let number = line.number;
             match self.validator.judge(line) {
-                Judged::Event { message, doubts } => {
-                    doubts.iter().for_each(|doubt| self.complain(number, doubt));
-                    if self.strict && !doubts.is_empty() {
+                Judged::Event { message, warnings } => {
+                    warnings.iter().for_each(|warning| self.complain(number, warning));
+                    if self.strict && !warnings.is_empty() {
                         tally.refused += 1;
                         break;
                     }
@@ -165,8 +165,8 @@ impl<P: AsyncFn(&[Message]) -> Result<(), TransportError>, W: Write> Flow<P, W> 
         }
         let sent = self.delivery.send(&messages, &mut self.complaints).await;
         let too_large = sent.map_err(|error| gave_up(error, messages.len() as u64, tally.published))?;
-        for (place, why) in &too_large {
-            self.complain(lines[*place], &format!("{why}; it is left out"));
+        for (index, why) in &too_large {
+            self.complain(lines[*index], &format!("{why}; it is left out"));
         }
         tally.refused += too_large.len() as u64;
         tally.published += (messages.len() - too_large.len()) as u64;

@@ -6,8 +6,8 @@ use quash_core::event::{Change, DecodeError, EventLimits, Format, Payload, decod
 use quash_transport::{Headers, Message};
 
 use super::answers::Asked;
-use super::doubt::Doubts;
 use super::input::Line;
+use super::warnings::Warnings;
 
 /// Characters of a refused line that are shown.
 const SHOWN: usize = 80;
@@ -18,7 +18,7 @@ pub(super) struct Validator {
     pub(super) limits: EventLimits,
     pub(super) headers: Headers,
     /// Whether entities are looked up in the rules, and what that said.
-    pub(super) doubts: Option<Doubts>,
+    pub(super) warnings: Option<Warnings>,
     /// What is asked to be answered, where that is waited for.
     pub(super) asked: Option<Asked>,
 }
@@ -31,7 +31,7 @@ pub(super) enum Judged {
         /// What goes to the broker.
         message: Message,
         /// What is doubtful about it, where that is asked for.
-        doubts: Vec<String>,
+        warnings: Vec<String>,
     },
     /// It is right, and asks for nothing.
     Nothing,
@@ -60,12 +60,12 @@ impl Validator {
         }
         match self.decoded(&line) {
             Ok(None) => Judged::Nothing,
-            Ok(Some((mut doubts, own))) => {
+            Ok(Some((mut warnings, own))) => {
                 let bytes = match &mut self.asked {
-                    Some(asked) => asked.ask(line.number, line.bytes, own, &mut doubts),
+                    Some(asked) => asked.ask(line.number, line.bytes, own, &mut warnings),
                     None => line.bytes,
                 };
-                Judged::Event { message: self.message(bytes), doubts }
+                Judged::Event { message: self.message(bytes), warnings }
             }
             Err(error) => {
                 let excerpt = excerpt(&line.bytes);
@@ -86,8 +86,8 @@ impl Validator {
         match decode(payload, self.format, &self.limits, &mut changes) {
             Ok(()) if changes.is_empty() => Ok(None),
             Ok(()) => {
-                let doubts = self.doubts.as_mut().map_or_else(Vec::new, |doubts| doubts.about(&changes));
-                Ok(Some((doubts, changes.iter().find_map(Change::answer))))
+                let warnings = self.warnings.as_mut().map_or_else(Vec::new, |warnings| warnings.about(&changes));
+                Ok(Some((warnings, changes.iter().find_map(Change::answer))))
             }
             // The line was cut on reading; what counts is how long it was.
             Err(DecodeError::Limit { what, actual, limit, setting }) if line.cut > 0 => {
@@ -122,7 +122,7 @@ mod tests {
     fn judge(text: &str, cut: usize) -> Judged {
         let limits = EventLimits { max_message_bytes: 200, ..EventLimits::default() };
         let mut validator =
-            Validator { format: Format::Auto, limits, headers: Headers::default(), doubts: None, asked: None };
+            Validator { format: Format::Auto, limits, headers: Headers::default(), warnings: None, asked: None };
         validator.judge(Line { number: 7, bytes: text.as_bytes().to_vec(), cut })
     }
 
@@ -130,7 +130,7 @@ mod tests {
     fn lines_are_judged_as_the_worker_would_decode_them() {
         let event = r#"{"entity":"a.B","op":"truncate"}"#;
         let message = Message { payload: event.into(), headers: Headers::default() };
-        assert_eq!(judge(event, 0), Judged::Event { message, doubts: Vec::new() });
+        assert_eq!(judge(event, 0), Judged::Event { message, warnings: Vec::new() });
         assert_eq!(judge(r#"{"action":"C"}"#, 0), Judged::Nothing);
         assert_eq!(judge(" ", 0), Judged::Blank);
     }

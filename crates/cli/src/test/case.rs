@@ -33,8 +33,8 @@ pub(crate) struct Exercised {
     pub(crate) cache: String,
     /// What it depends on, as `row shop.Book`.
     pub(crate) on: String,
-    /// Its place in the cache's `depends_on`; `None` is any that is on the same.
-    pub(crate) place: Option<usize>,
+    /// Its index in the cache's `depends_on`; `None` is any that is on the same.
+    pub(crate) index: Option<usize>,
 }
 
 /// Runs one case.
@@ -107,11 +107,11 @@ fn exercised(explanation: &Explanation) -> Vec<Exercised> {
         exercised.extend(matched.map(|rule| Exercised {
             cache: rule.cache.clone(),
             on: rule.on.clone(),
-            place: Some(rule.place),
+            index: Some(rule.index),
         }));
         for stale in &change.caches {
             let through = stale.through.iter().map(|upstream| format!("cache {upstream}"));
-            exercised.extend(through.map(|on| Exercised { cache: stale.cache.clone(), on, place: None }));
+            exercised.extend(through.map(|on| Exercised { cache: stale.cache.clone(), on, index: None }));
         }
     }
     exercised

@@ -21,26 +21,27 @@ pub(crate) struct Coverage {
 #[derive(Debug, Serialize)]
 struct Unexercised {
     cache: String,
-    /// Its place in the cache's `depends_on`, from 0.
-    place: usize,
+    /// Its index in the cache's `depends_on`, from 0.
+    #[serde(rename = "place")]
+    index: usize,
     on: String,
 }
 
 impl Coverage {
     /// What the cases exercise of the rules. A dependency is exercised when it made its cache stale.
     pub(crate) fn of(resolver: &Resolver, ran: &[Ran]) -> Self {
-        let declared = resolver.reaches().into_iter().map(|reach| (reach.cache, reach.place, reach.on)).collect();
+        let declared = resolver.reaches().into_iter().map(|reach| (reach.cache, reach.index, reach.on)).collect();
         Self::compare(declared, ran)
     }
 
     fn compare(declared: BTreeSet<(String, usize, String)>, ran: &[Ran]) -> Self {
         let exercised: Vec<&Exercised> = ran.iter().flat_map(|ran| &ran.exercised).collect();
-        let is = |known: &Exercised, (cache, place, on): &(String, usize, String)| {
-            known.cache == *cache && known.on == *on && known.place.is_none_or(|known| known == *place)
+        let is = |known: &Exercised, (cache, index, on): &(String, usize, String)| {
+            known.cache == *cache && known.on == *on && known.index.is_none_or(|known| known == *index)
         };
         let missing = declared.iter().filter(|dependency| !exercised.iter().any(|known| is(known, dependency)));
         let unexercised = missing
-            .map(|(cache, place, on)| Unexercised { cache: cache.clone(), place: *place, on: on.clone() })
+            .map(|(cache, index, on)| Unexercised { cache: cache.clone(), index: *index, on: on.clone() })
             .collect();
         Self { declared: declared.len(), unexercised }
     }
@@ -54,8 +55,8 @@ impl Coverage {
     pub(crate) fn text(&self, paint: Paint) -> String {
         let done = self.declared - self.unexercised.len();
         let mut out = format!("coverage: {done} of {} exercised\n", count(self.declared, "dependency"));
-        for Unexercised { cache, place, on } in &self.unexercised {
-            let line = format!("caches.{cache}.depends_on[{place}]: {on}");
+        for Unexercised { cache, index, on } in &self.unexercised {
+            let line = format!("caches.{cache}.depends_on[{index}]: {on}");
             out += &format!("  {} {}\n", paint.yellow("!"), escape_for_terminal(&line));
         }
         out
@@ -69,8 +70,8 @@ mod tests {
     #[test]
     fn dependencies_that_no_case_exercises_are_named() {
         let declared = [("page", 0, "row shop.Book"), ("page", 1, "cache product"), ("page", 2, "row shop.Book")];
-        let declared = declared.map(|(cache, place, on)| (cache.to_owned(), place, on.to_owned())).into();
-        let on = |on: &str, place| Exercised { cache: "page".to_owned(), on: on.to_owned(), place };
+        let declared = declared.map(|(cache, index, on)| (cache.to_owned(), index, on.to_owned())).into();
+        let on = |on: &str, index| Exercised { cache: "page".to_owned(), on: on.to_owned(), index };
         let exercised = vec![on("row shop.Book", Some(0)), on("cache product", None)];
         let ran = Ran { name: String::new(), file: None, line: None, passed: true, differences: Vec::new(), exercised };
         let text = Coverage::compare(declared, &[ran]).text(Paint(false));

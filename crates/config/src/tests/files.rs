@@ -191,8 +191,8 @@ fn a_problem_of_somebody_else_is_shown_where_it_was_written() {
     let yaml = "rules:\n  a:\n    key: k\n    map: [ { x: y } ]\n  b: { key: k }\n";
     let loaded = load(yaml, &[]).expect("right");
     let rules = ConfigPath::root().key("rules");
-    let place = |problem: Problem| {
-        let placed = loaded.place(vec![problem]);
+    let position = |problem: Problem| {
+        let placed = loaded.locate(vec![problem]);
         let first = placed.iter().next().expect("one");
         (first.line.unwrap_or(0), first.column.unwrap_or(0))
     };
@@ -207,24 +207,24 @@ fn a_problem_of_somebody_else_is_shown_where_it_was_written() {
         (ConfigPath::root(), (1, 1)),
     ];
     for (path, expected) in cases {
-        assert_eq!(place(Problem::error(path.clone(), "wrong")), expected, "{path}");
+        assert_eq!(position(Problem::error(path.clone(), "wrong")), expected, "{path}");
     }
     let key = Problem::error(rules.key("a").key("map").index(0).key("x"), "wrong").at_key();
-    assert_eq!(place(key), (4, 14));
+    assert_eq!(position(key), (4, 14));
 }
 
 #[test]
 fn problems_are_sorted_counted_and_told_to_programs() {
     let loaded = load("version: 1\nrules: { a: { key: k } }\n", &[]).expect("right");
     let root = ConfigPath::root();
-    let problems: Problems = loaded.place(vec![
+    let problems: Problems = loaded.locate(vec![
         Problem::warning(root.key("rules").key("a"), "odd").help("look"),
         Problem::error(root.key("version"), "wrong"),
     ]);
     assert_eq!((problems.errors(), problems.warnings(), problems.has_errors()), (1, 1, true));
-    let told = serde_json::to_value(problems.iter().collect::<Vec<_>>()).expect("JSON");
+    let listed = serde_json::to_value(problems.iter().collect::<Vec<_>>()).expect("JSON");
     assert_eq!(
-        told,
+        listed,
         serde_json::json!([
             {"severity": "error", "file": "q.yaml", "line": 1, "column": 10, "path": "version", "message": "wrong", "help": null},
             {"severity": "warning", "file": "q.yaml", "line": 2, "column": 10, "path": "rules.a", "message": "odd", "help": "look"},

@@ -68,7 +68,7 @@ fn shown(bytes: &[u8]) -> String {
     match Loader::load_contents::<Shop>(contents, &Variables::of(&[("A", "hunter2")])) {
         Ok(loaded) => {
             let path = super::super::ConfigPath::root().key("rules").key("a").index(3);
-            loaded.place(vec![Problem::error(path, "wrong")]).display(true).to_string()
+            loaded.locate(vec![Problem::error(path, "wrong")]).display(true).to_string()
         }
         Err(problems) => problems.display(true).to_string(),
     }

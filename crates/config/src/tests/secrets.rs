@@ -88,7 +88,7 @@ fn problems_of_others_are_scrubbed_too() {
         (&pepper, "wrong", "wrong"),
     ];
     for (path, message, expected) in cases {
-        let placed = loaded.place(vec![Problem::error(path.clone(), message)]);
+        let placed = loaded.locate(vec![Problem::error(path.clone(), message)]);
         let first = placed.iter().next().expect("one");
         assert_eq!(first.message, expected);
         assert!(!placed.to_string().contains("hunter2"), "{placed}");

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::Batch;
 use crate::event::Value;
 use crate::key::KeySet;
+use crate::plan::RequestId;
 use crate::rule::set::Cache;
+use crate::scope::CacheId;
 
 /// How many key sets of one cache are said for one message; what has more keeps its own payload, which is shorter.
 const SETS_MAX: usize = 100;
@@ -14,10 +16,10 @@ const SETS_MAX: usize = 100;
 /// What a request asks a later pass for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Later {
-    /// Which request, by its place.
-    pub asker: u32,
-    /// The cache, by its place in [`Resolver::caches`](crate::resolve::Resolver::caches).
-    pub cache: u32,
+    /// Which request.
+    pub request: RequestId,
+    /// The cache.
+    pub cache: CacheId,
     /// When it is due, counted from the first pass.
     pub pass: Duration,
     /// A direct command in native JSON that names the key set.
@@ -26,21 +28,28 @@ pub struct Later {
 
 impl Batch<'_> {
     /// Notes what of a cache a later pass removes again for a request. False where a command cannot say it.
-    pub(super) fn later(&mut self, asker: u32, place: u32, cache: &Cache, pass: Duration, sets: &[KeySet<'_>]) -> bool {
+    pub(super) fn later(
+        &mut self,
+        request: RequestId,
+        id: CacheId,
+        cache: &Cache,
+        pass: Duration,
+        sets: &[KeySet<'_>],
+    ) -> bool {
         if sets.len() > SETS_MAX {
             return false;
         }
         for set in sets {
             let Some(command) = command(cache, set) else { return false };
             self.bytes = self.bytes.saturating_add(command.len());
-            self.later.push(Later { asker, cache: place, pass, command: command.into() });
+            self.later.push(Later { request, cache: id, pass, command: command.into() });
         }
         true
     }
 
     /// Forgets what was noted for a request: it cannot be said as a whole.
-    pub(super) fn never_later(&mut self, asker: u32) {
-        let kept = self.later.iter().rposition(|later| later.asker != asker).map_or(0, |last| last + 1);
+    pub(super) fn never_later(&mut self, request: RequestId) {
+        let kept = self.later.iter().rposition(|later| later.request != request).map_or(0, |last| last + 1);
         self.later.truncate(kept);
     }
 }

@@ -5,15 +5,16 @@ use crate::key::KeySet;
 use crate::plan::{TargetId, TargetSet};
 use crate::rule::Widened;
 use crate::rule::set::Cache;
+use crate::scope::CacheId;
 
-/// What an action takes in memory beside its key: itself, its askers, its place among the others.
+/// What an action takes in memory beside its key: itself, its requests, its place among the others.
 const BYTES_PER_ACTION: usize = 128;
 
 impl Asking<'_, '_, '_> {
     /// The sets, or one that covers them all if they would take more actions, or more bytes, than may still be asked for.
     pub(super) fn within_limit<'s, 'e>(
         &mut self,
-        place: u32,
+        id: CacheId,
         cache: &Cache,
         targets: TargetSet,
         sets: &'s mut [KeySet<'e>],
@@ -24,7 +25,7 @@ impl Asking<'_, '_, '_> {
         let mut sets = sets;
         let mut cost = Cost::of(cache, sets, max_keys, keys_each);
         if let Some(why) = self.too_much(cost).filter(|_| sets.len() > 1) {
-            self.widened(place, why);
+            self.widened(id, why);
             if cache.exact_only {
                 return self.as_many_as_fit(cache, sets, max_keys, keys_each);
             }
@@ -37,7 +38,7 @@ impl Asking<'_, '_, '_> {
         if cost.bytes > self.bytes_left && cost.actions > keys_each {
             // One set with many values to enumerate: only as many as there is room for, or what covers them.
             self.max_keys = self.bytes_left / (cost.bytes / cost.actions.max(1)).max(1) / keys_each.max(1);
-            self.widened(place, Widened::TooManyBytes);
+            self.widened(id, Widened::TooManyBytes);
             cost = Cost::of(cache, sets, self.max_keys, keys_each);
         }
         self.spend(cost);

@@ -4,7 +4,7 @@ use super::{Asking, Batch};
 use crate::action::{Action, Object, Write};
 use crate::glob::Glob;
 use crate::key::{KeyError, Remover};
-use crate::plan::{ActionKind, Of, ShareBuilder, TargetId, TargetSet};
+use crate::plan::{ActionKind, Of, RequestId, ShareBuilder, TargetId, TargetSet};
 use crate::reserved;
 use crate::resolver::Resolver;
 use crate::rule::freshness::Mode;
@@ -18,13 +18,13 @@ pub(super) struct Physical<'p> {
     /// Whose keys they are; `None` for those that a command names itself.
     cache: Option<&'p Cache>,
     targets: TargetSet,
-    asker: u32,
+    request: RequestId,
 }
 
 impl<'p> Physical<'p> {
     pub(super) fn new(asking: &'p mut Asking<'_, '_, '_>, cache: Option<&'p Cache>, targets: TargetSet) -> Self {
         let Batch { resolver, shares, physical, .. } = asking.batch;
-        Self::everything(resolver, shares, physical, cache, targets, asking.asker)
+        Self::everything(resolver, shares, physical, cache, targets, asking.request)
     }
 
     pub(super) const fn everything(
@@ -33,9 +33,9 @@ impl<'p> Physical<'p> {
         key: &'p mut String,
         cache: Option<&'p Cache>,
         targets: TargetSet,
-        asker: u32,
+        request: RequestId,
     ) -> Self {
-        Self { resolver, shares, key, cache, targets, asker }
+        Self { resolver, shares, key, cache, targets, request }
     }
 
     /// Asks for something to be done to each physical key of a logical one.
@@ -55,7 +55,7 @@ impl<'p> Physical<'p> {
                 if self.cache.is_none() && reserved::is(key, kind) {
                     return Err(KeyError::Reserved);
                 }
-                self.shares[usize::from(target.0)].ask(self.asker, kind, (key, ""), || make(kind, key.into()));
+                self.shares[usize::from(target.0)].ask(self.request, kind, (key, ""), || make(kind, key.into()));
             }
         }
         Ok(())
@@ -100,7 +100,7 @@ impl Remover for Physical<'_> {
                     return Err(KeyError::TooLong { bytes: glob.text().len(), limit });
                 }
                 let share = &mut self.shares[usize::from(target.0)];
-                share.ask(self.asker, kind, (glob.text(), ""), || {
+                share.ask(self.request, kind, (glob.text(), ""), || {
                     let object = Object::Pattern(glob.clone());
                     match kind {
                         ActionKind::DeleteGuarded(_) => Action::DeleteGuarded(object),

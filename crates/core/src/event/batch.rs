@@ -62,7 +62,7 @@ impl<'de> Visitor<'de> for BatchSeed<'_> {
         let mut batch = Ok(Vec::new());
         let mut count = 0;
         while let Some(read) =
-            elements.next_element_seed(ElementSeed { batch: &mut batch, seed: &self, place: count })?
+            elements.next_element_seed(ElementSeed { batch: &mut batch, seed: &self, index: count })?
         {
             count += read;
         }
@@ -81,7 +81,7 @@ fn no_list<'a>() -> Batch<'a> {
 struct ElementSeed<'s, 'a> {
     batch: &'s mut Batch<'a>,
     seed: &'s BatchSeed<'s>,
-    place: usize,
+    index: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for ElementSeed<'_, 'de> {
@@ -90,11 +90,11 @@ impl<'de> DeserializeSeed<'de> for ElementSeed<'_, 'de> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
         match self.batch {
             // What is past the limit, or after a wrong element, is counted and not kept.
-            Ok(changes) if self.place < self.seed.limits.max_events => {
+            Ok(changes) if self.index < self.seed.limits.max_events => {
                 let mut fields = Fields::default();
                 FieldsSeed { fields: &mut fields, limits: self.seed.limits }.deserialize(deserializer)?;
                 if let Err(error) = (self.seed.entry)(&mut fields, self.seed.limits, changes) {
-                    *self.batch = Err(within(format_args!("event {}", self.place + 1))(error));
+                    *self.batch = Err(within(format_args!("event {}", self.index + 1))(error));
                 }
             }
             _ => {

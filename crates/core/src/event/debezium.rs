@@ -16,7 +16,7 @@ use super::decode::native_inside;
 use super::fields::{Fields, Shape, object};
 use super::problem::{malformed, within};
 use super::{Change, DecodeError, EventLimits, Row, Value, base64, limit};
-use envelope::{Envelope, Place};
+use envelope::{Envelope, Table};
 
 /// What a row image holds in place of a value that the database did not log.
 const UNAVAILABLE: &str = "__debezium_unavailable_value";
@@ -118,7 +118,7 @@ pub(super) fn profile<'a>(
         }
         let envelope = Envelope {
             op: profile.op.clone().ok_or_else(|| malformed("no `iodebeziumop`"))?,
-            place: Place {
+            table: Table {
                 db: profile.db.clone(),
                 schema: profile.schema.clone(),
                 keyspace: None,
@@ -212,7 +212,7 @@ fn key<'a>(headers: Headers<'a>, limits: &EventLimits) -> Result<Row<'a>, Decode
 fn key_columns(mut row: Row<'_>) -> Row<'_> {
     let has_schema = row.0.len() == 2 && row.get("schema").is_some();
     let payload = row.0.iter().position(|(name, _)| has_schema && name == "payload");
-    match payload.map(|place| row.0.swap_remove(place)) {
+    match payload.map(|at| row.0.swap_remove(at)) {
         Some((_, Value::Object(columns))) => columns,
         Some(other) => Row(vec![other]),
         None => row,

@@ -14,9 +14,9 @@ pub(super) fn malformed(text: impl Into<String>) -> DecodeError {
 }
 
 /// Says in which format, or at which place in a message, something is malformed.
-pub(super) fn within(place: impl std::fmt::Display) -> impl FnOnce(DecodeError) -> DecodeError {
+pub(super) fn within(element: impl std::fmt::Display) -> impl FnOnce(DecodeError) -> DecodeError {
     move |error| match error {
-        DecodeError::Malformed(text) => malformed(format!("{place}: {text}")),
+        DecodeError::Malformed(text) => malformed(format!("{element}: {text}")),
         limit @ DecodeError::Limit { .. } => limit,
     }
 }
@@ -59,7 +59,7 @@ fn offset(text: &str, line: usize, column: usize) -> usize {
 }
 
 fn around(text: &str, at: usize) -> String {
-    let boundary = |place: &usize| text.is_char_boundary(*place);
+    let boundary = |at: &usize| text.is_char_boundary(*at);
     let start = (0..=at.saturating_sub(AROUND)).rev().find(boundary).unwrap_or(0);
     let end = ((at + AROUND).min(text.len())..=text.len()).find(boundary).unwrap_or(text.len());
     escaped(&text[start..end], 2 * QUOTED_MAX)

@@ -67,8 +67,8 @@ impl<'a> Row<'a> {
 
     /// Takes the value of a column out.
     pub fn take(&mut self, column: &str) -> Option<Value<'a>> {
-        let place = self.0.iter().position(|(name, _)| name == column)?;
-        Some(self.0.remove(place).1)
+        let index = self.0.iter().position(|(name, _)| name == column)?;
+        Some(self.0.remove(index).1)
     }
 
     /// Whether there is no column at all.

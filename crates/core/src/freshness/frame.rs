@@ -246,8 +246,8 @@ impl Token {
     #[must_use]
     pub fn from_random(bits: u64) -> Self {
         let mut text = [0; 16];
-        for (place, digit) in text.iter_mut().enumerate() {
-            *digit = b"0123456789abcdef"[(bits.max(1) >> (60 - 4 * place) & 0xf) as usize];
+        for (index, digit) in text.iter_mut().enumerate() {
+            *digit = b"0123456789abcdef"[(bits.max(1) >> (60 - 4 * index) & 0xf) as usize];
         }
         Self(text)
     }

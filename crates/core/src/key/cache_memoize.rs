@@ -126,10 +126,10 @@ impl Library for Config {
         names
     }
 
-    fn format_doubt(&self, format: &KeyFormat) -> Option<Problem> {
-        let doubt = super::library::behind_django(format)?;
+    fn format_warning(&self, format: &KeyFormat) -> Option<Problem> {
+        let warning = super::library::behind_django(format)?;
         if !self.wipe {
-            return Some(doubt);
+            return Some(warning);
         }
         let message = "without a prefix every key of 32 hexadecimal digits could be wiped, whoever wrote it";
         Some(
@@ -235,16 +235,16 @@ impl Config {
     }
 
     fn spelling(&self, recipe: Recipe, call: &Call, args: &Args) -> Spelling {
-        let place = |name: &str| args.position(name).unwrap_or_default();
+        let index = |name: &str| args.position(name).unwrap_or_default();
         let positional = call.args.iter().map(|arg| match arg {
-            Positional::Arg(name) => Part::Arg(place(name)),
-            Positional::Chars(Chars { chars }) => Part::Chars(place(chars)),
+            Positional::Arg(name) => Part::Arg(index(name)),
+            Positional::Chars(Chars { chars }) => Part::Chars(index(chars)),
         });
         let mut kwargs = call.kwargs.clone();
         if matches!(recipe, Recipe::Sorted | Recipe::Extra) {
             kwargs.sort();
         }
-        let keywords = kwargs.iter().map(|name| Part::Keyword(place(name), name.clone()));
+        let keywords = kwargs.iter().map(|name| Part::Keyword(index(name), name.clone()));
         let extra = || self.extra.as_ref().map_or_else(|| "null".to_owned(), python::json);
         let shown = call.args.iter().map(|arg| format!("{{{}}}", arg.name()));
         let shown: Vec<_> = shown.chain(call.kwargs.iter().map(|name| format!("{name}={{{name}}}"))).collect();

@@ -315,7 +315,7 @@ mod tests {
             (json!(["a:b", null, true]), "c0079d75316444e2b2f726932d4e62d0", "9978971006f2c1db434cb4e33aa3944a"),
         ];
         for (values, old, new) in cases {
-            let names: Vec<String> = (0..values.as_array().unwrap().len()).map(|place| format!("a{place}")).collect();
+            let names: Vec<String> = (0..values.as_array().unwrap().len()).map(|index| format!("a{index}")).collect();
             let exact: serde_json::Map<String, Json> =
                 names.iter().cloned().zip(values.as_array().unwrap().iter().cloned()).collect();
             let (old, new) = (format!("template.cache.sidebar.{old}"), format!("template.cache.sidebar.{new}"));

@@ -100,7 +100,7 @@ impl Library for Config {
     fn args(&self) -> Vec<String> {
         let mut names = Vec::new();
         let mut learn = |name: &str| match names.iter().position(|known| known == name) {
-            Some(place) => Some(place),
+            Some(position) => Some(position),
             None => {
                 names.push(name.to_owned());
                 Some(names.len() - 1)
@@ -153,8 +153,8 @@ impl Config {
     }
 
     fn shape(&self, args: &Args) -> Result<Shape, Problem> {
-        let mut place = |name: &str| args.position(name);
-        Shape::parse(self.parts(), &mut place).map_err(|(part, message)| {
+        let mut position = |name: &str| args.position(name);
+        Shape::parse(self.parts(), &mut position).map_err(|(part, message)| {
             let path = ConfigPath::root().key(self.own_key().0);
             Problem::error(if self.is_list() { path.index(part) } else { path }, message)
         })

@@ -87,12 +87,12 @@ impl Library for Config {
         path.split('.').map(str::to_owned).collect()
     }
 
-    fn format_doubt(&self, format: &KeyFormat) -> Option<Problem> {
+    fn format_warning(&self, format: &KeyFormat) -> Option<Problem> {
         let KeyFormat::Prefixed(PrefixedFormat { delimiter, .. }) = format else { return behind_django(format) };
         let message =
             format!("a `RedisCacheInstance` puts `{}` behind its prefix too, not `{delimiter}`", self.delimiter());
-        let doubt = || Problem::warning(ConfigPath::root(), message).help("make `delimiter` here and there the same");
-        (delimiter != self.delimiter()).then(doubt)
+        let warning = || Problem::warning(ConfigPath::root(), message).help("make `delimiter` here and there the same");
+        (delimiter != self.delimiter()).then(warning)
     }
 
     fn scheme(&self, given: Given<'_>) -> Built {
@@ -130,11 +130,11 @@ impl Config {
             None => Vec::new(),
             Some(Key::Template(template)) => vec![(template.clone(), path("key"))],
             Some(Key::Names(names)) => {
-                let field = |(place, name): (usize, &String)| (format!("{{{name}}}"), path("key").index(place));
+                let field = |(index, name): (usize, &String)| (format!("{{{name}}}"), path("key").index(index));
                 names.iter().enumerate().map(field).collect()
             }
         };
-        let tags = self.tags.iter().enumerate().map(|(place, tag)| (tag.clone(), path("tags").index(place)));
+        let tags = self.tags.iter().enumerate().map(|(index, tag)| (tag.clone(), path("tags").index(index)));
         let prefix = self.prefix.iter().map(|prefix| (prefix.clone(), path("prefix")));
         key.into_iter().chain(prefix).chain(tags).collect()
     }
@@ -216,8 +216,8 @@ impl Config {
                 vec![begin]
             }
             (Some(Key::Names(names)), _) => {
-                for (place, name) in names.iter().enumerate() {
-                    begin.literal(if place == 0 { "" } else { self.delimiter() });
+                for (index, name) in names.iter().enumerate() {
+                    begin.literal(if index == 0 { "" } else { self.delimiter() });
                     begin.template(pieces(&format!("{{{name}}}")), args);
                 }
                 vec![begin]

@@ -132,7 +132,7 @@ pub(crate) fn add<'a, const N: usize>(sets: &mut SmallVec<[KeySet<'a>; N]>, set:
     is_new
 }
 
-/// A set of a cache's arguments, by their places.
+/// A set of a cache's arguments, by their index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct ArgSet(pub u64);
 

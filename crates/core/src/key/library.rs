@@ -24,7 +24,7 @@ pub trait Library {
 
     /// What is doubtful about how a target of the cache spells physical keys, at a path from the library's own value; that
     /// it is not Django's way, unless the library knows better.
-    fn format_doubt(&self, format: &KeyFormat) -> Option<Problem> {
+    fn format_warning(&self, format: &KeyFormat) -> Option<Problem> {
         behind_django(format)
     }
 
@@ -38,9 +38,9 @@ pub trait Library {
 pub fn behind_django(format: &KeyFormat) -> Option<Problem> {
     let message =
         "the library writes behind Django's prefix and version, and a target of the cache has another `key_format`";
-    let doubt =
+    let warning =
         || Problem::warning(ConfigPath::root(), message).help("set `key_format: { django: {} }` there, or here");
-    matches!(format, KeyFormat::Plain).then(doubt)
+    matches!(format, KeyFormat::Plain).then(warning)
 }
 
 /// A scheme, and what should be known of it.

@@ -175,8 +175,8 @@ impl<'v> Object<'v> {
 }
 
 fn items_repr(items: &[Value<'_>], out: &mut String) -> Result<(), Unknown> {
-    for (place, item) in items.iter().enumerate() {
-        if place > 0 {
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
             out.push_str(", ");
         }
         repr(Arg::from(item), out)?;
@@ -186,8 +186,8 @@ fn items_repr(items: &[Value<'_>], out: &mut String) -> Result<(), Unknown> {
 
 fn dict_repr(row: &Row<'_>, out: &mut String) -> Result<(), Unknown> {
     out.push('{');
-    for (place, (name, value)) in row.0.iter().enumerate() {
-        if place > 0 {
+    for (index, (name, value)) in row.0.iter().enumerate() {
+        if index > 0 {
             out.push_str(", ");
         }
         text_repr(name, out);

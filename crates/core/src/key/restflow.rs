@@ -147,7 +147,7 @@ impl Config {
         Restflow {
             names: args.names(),
             args,
-            heads: self.heads(),
+            prefixes: self.prefixes(),
             partition: of(true).count(),
             fields,
             is_namespace: self.identifier.is_none(),
@@ -157,7 +157,7 @@ impl Config {
     }
 
     /// What stands before the fields, once per function.
-    fn heads(&self) -> Vec<String> {
+    fn prefixes(&self) -> Vec<String> {
         let namespace = self.namespace.as_deref().filter(|namespace| !namespace.is_empty());
         let Some(identifiers) = &self.identifier else { return namespace.map(str::to_owned).into_iter().collect() };
         let head = |identifier: &String| match namespace {
@@ -273,16 +273,16 @@ impl FieldConfig {
     }
 
     fn field(&self, args: &Args, digest: Digest) -> Field {
-        let place = |name: &String| args.position(name).unwrap_or_default();
+        let index = |name: &String| args.position(name).unwrap_or_default();
         let names = self.names();
         let content = match (&self.args, &self.constant, &self.request) {
             (Some(shown), ..) => {
-                let mut parts: Vec<_> = shown.as_slice().iter().cloned().zip(names.iter().map(place)).collect();
+                let mut parts: Vec<_> = shown.as_slice().iter().cloned().zip(names.iter().map(index)).collect();
                 parts.sort();
                 Content::Args(parts)
             }
             (None, Some(constant), _) => Content::Constant(constant.clone().into_iter().collect()),
-            (None, None, Some(_)) => Content::Request(names.iter().map(|name| (name.clone(), place(name))).collect()),
+            (None, None, Some(_)) => Content::Request(names.iter().map(|name| (name.clone(), index(name))).collect()),
             (None, None, None) => Content::Any,
         };
         Field {

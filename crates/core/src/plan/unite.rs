@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::{Askers, Share, join};
+use super::{RequestIds, Share, join};
 use crate::action::{Action, Object, Void};
 
 /// Unites the removals of each key: a hold removes as well, as does removing it with its guard; of several times the longest
@@ -12,35 +12,35 @@ use crate::action::{Action, Object, Void};
 pub(super) fn unite(share: &mut Share) {
     let mut united: HashMap<Box<str>, Removal> = HashMap::new();
     let mut actions = Vec::with_capacity(share.actions.len());
-    let mut asked_by: Vec<Askers> = Vec::with_capacity(share.actions.len());
-    for (action, askers) in share.actions.drain(..).zip(share.asked_by.drain(..)) {
+    let mut asked_by: Vec<RequestIds> = Vec::with_capacity(share.actions.len());
+    for (action, requests) in share.actions.drain(..).zip(share.asked_by.drain(..)) {
         let Some((key, removal)) = Removal::of(&action) else {
             actions.push(action);
-            asked_by.push(askers);
+            asked_by.push(requests);
             continue;
         };
         match united.entry(key.into()) {
-            Entry::Occupied(mut known) => known.get_mut().add(removal, &askers),
+            Entry::Occupied(mut known) => known.get_mut().add(removal, &requests),
             Entry::Vacant(new) => {
-                let place = actions.len();
+                let index = actions.len();
                 actions.push(action);
-                asked_by.push(Askers::new());
-                new.insert(Removal { place, askers, ..removal });
+                asked_by.push(RequestIds::new());
+                new.insert(Removal { index, requests, ..removal });
             }
         }
     }
     let mut later = Vec::new();
     for (key, removal) in united {
-        let place = removal.place;
-        asked_by[place].clone_from(&removal.askers);
+        let index = removal.index;
+        asked_by[index].clone_from(&removal.requests);
         let (first, second) = removal.actions(key);
-        actions[place] = first;
-        later.extend(second.map(|action| (action, removal.askers)));
+        actions[index] = first;
+        later.extend(second.map(|action| (action, removal.requests)));
     }
     later.sort_unstable();
-    for (action, askers) in later {
+    for (action, requests) in later {
         actions.push(action);
-        asked_by.push(askers);
+        asked_by.push(requests);
     }
     (share.actions, share.asked_by) = (actions, asked_by);
 }
@@ -49,8 +49,8 @@ pub(super) fn unite(share: &mut Share) {
 #[derive(Debug, Default)]
 struct Removal {
     /// Where it stands among the actions.
-    place: usize,
-    askers: Askers,
+    index: usize,
+    requests: RequestIds,
     /// Whether somebody wants it gone.
     delete: bool,
     guarded: bool,
@@ -70,8 +70,8 @@ impl Removal {
         })
     }
 
-    fn add(&mut self, other: Self, askers: &Askers) {
-        join(&mut self.askers, askers);
+    fn add(&mut self, other: Self, requests: &RequestIds) {
+        join(&mut self.requests, requests);
         self.delete |= other.delete;
         self.guarded |= other.guarded;
         self.hold_ms = self.hold_ms.max(other.hold_ms);
@@ -103,17 +103,18 @@ mod tests {
     use smallvec::SmallVec;
 
     use super::*;
-    use crate::plan::TargetId;
+    use crate::plan::tests::requests;
+    use crate::plan::{RequestId, TargetId};
 
     fn check(asked: &[(u32, Action)], expect: &[(Action, &[u32])]) {
         let mut share = Share {
             target: TargetId(0),
             actions: asked.iter().map(|(_, action)| action.clone()).collect(),
-            asked_by: asked.iter().map(|(asker, _)| SmallVec::from_slice(&[*asker])).collect(),
+            asked_by: asked.iter().map(|(request, _)| SmallVec::from_slice(&[RequestId(*request)])).collect(),
         };
         unite(&mut share);
-        let askers = share.asked_by.iter().map(SmallVec::as_slice);
-        let united: Vec<_> = share.actions.iter().cloned().zip(askers).collect();
+        let expect: Vec<_> = expect.iter().map(|(action, by)| (action.clone(), by.to_vec())).collect();
+        let united = requests(&share);
         assert_eq!(united, expect, "{asked:?}");
     }
 

@@ -5,8 +5,8 @@ mod entities;
 mod freshness;
 mod graph;
 mod libraries;
+mod locations;
 mod spell;
-mod whereabouts;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use crate::event::{Format, Payload};
 use crate::key::KeyFormat;
 use crate::plan::{Plan, TargetSet};
 use crate::rule::config::{CacheConfig, EntityConfig, Limits, OnUnknown};
+use crate::scope::CacheId;
 use serde_json::{Value as Json, json};
 
 use super::*;
@@ -306,18 +307,25 @@ fn a_batch_asks_once_and_remembers_who_asked() {
     let resolution = resolver.resolve(&requests);
     let share = &resolution.plan.shares[0];
     assert_eq!(share.actions, [Action::Delete("by:1".into()), Action::Delete("by:2".into())]);
-    assert_eq!(share.asked_by.iter().map(|askers| askers.to_vec()).collect::<Vec<_>>(), [vec![0, 2], vec![1]]);
+    assert_eq!(
+        share
+            .asked_by
+            .iter()
+            .map(|requests| requests.iter().map(|request| request.0).collect())
+            .collect::<Vec<Vec<u32>>>(),
+        [vec![0, 2], vec![1]]
+    );
     assert!(matches!(
         resolution.outcomes[..],
         [
-            Resolved::Asked(_),
-            Resolved::Asked(_),
-            Resolved::Asked(_),
+            Resolved::Matched(_),
+            Resolved::Matched(_),
+            Resolved::Matched(_),
             Resolved::Refused(Refused::Decode(_)),
             Resolved::Unmatched { .. }
         ]
     ));
-    assert_eq!(resolution.cache_matches, [(0, 3)]);
+    assert_eq!(resolution.cache_matches, [(CacheId(0), 3)]);
 }
 
 #[test]
@@ -332,7 +340,7 @@ fn what_comes_back_is_resolved_and_not_counted_again() {
         let widened = resolution.widened.len();
         (resolution.cache_matches, widened, resolution.undeclared_events)
     };
-    assert_eq!(counted(true), (vec![(0, 1)], 1, 2));
+    assert_eq!(counted(true), (vec![(CacheId(0), 1)], 1, 2));
     assert_eq!(counted(false), (vec![], 0, 0));
 }
 
@@ -387,7 +395,7 @@ fn later_passes_concern_just_the_caches_that_ask_for_them() {
         };
         let resolution = resolver.resolve(&[Request { pass: Duration::from_secs(seconds), targets, ..request(&body) }]);
         let next = match &resolution.outcomes[0] {
-            Resolved::Asked(asked) => asked.next_pass.map(|due| due.as_secs()),
+            Resolved::Matched(matched) => matched.next_pass.map(|due| due.as_secs()),
             Resolved::Unmatched { .. } => Some(0),
             Resolved::Refused(refused) => panic!("{refused}"),
         };

@@ -3,16 +3,18 @@
 use smallvec::SmallVec;
 
 use super::set::{Cache, Found};
+
 use crate::event::Value;
 use crate::key::KeySet;
+use crate::scope::CacheId;
 
 /// A dependency of one cache on another.
 #[derive(Debug)]
 pub(crate) struct Edge {
-    /// The cache that depends, by its place; always behind the one it depends on.
-    pub(crate) to: u32,
-    /// Its place in that cache's `depends_on`.
-    pub(crate) place: usize,
+    /// The cache that depends, always behind the one it depends on.
+    pub(crate) to: CacheId,
+    /// Its index in that cache's `depends_on`.
+    pub(crate) index: usize,
     /// Where the arguments of that cache come from; each mapping gives key sets of its own.
     pub(crate) maps: Vec<Vec<EdgeOrigin>>,
 }
@@ -29,16 +31,16 @@ pub(crate) enum EdgeOrigin {
 /// Adds what depends on what was found. Each cache stands behind those it depends on, so one walk in their order sees every
 /// cache with all its key sets united before it is expanded.
 pub(crate) fn expand<'e>(caches: &'e [Cache], found: &mut Found<'e>) {
-    if found.stale.iter().all(|(cache, _)| caches[*cache as usize].feeds.is_empty()) {
+    if found.stale.iter().all(|(cache, _)| caches[cache.index()].feeds.is_empty()) {
         return;
     }
     let mut next = found.stale.iter().map(|(cache, _)| *cache).min();
     while let Some(cache) = next {
         let sets =
             found.stale.iter().find(|(known, _)| *known == cache).map(|(_, sets)| sets.clone()).unwrap_or_default();
-        for edge in &caches[cache as usize].feeds {
+        for edge in &caches[cache.index()].feeds {
             for derived in edge.derive(&sets) {
-                found.add(edge.to, derived, caches[edge.to as usize].exact_only);
+                found.add(edge.to, derived, caches[edge.to.index()].exact_only);
             }
         }
         next = found.stale.iter().map(|(known, _)| *known).filter(|known| *known > cache).min();

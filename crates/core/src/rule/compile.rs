@@ -18,7 +18,7 @@ use crate::event::{Op, Type, Value};
 use crate::key::template::Template;
 use crate::key::{ArgSet, KeyFormat, OneOrMany, Scalar};
 use crate::plan::{TargetId, TargetSet};
-use crate::scope::QueueId;
+use crate::scope::{CacheId, SourceId};
 use quash_config::{ConfigPath, Problem, Secret};
 
 /// What the rules are compiled from.
@@ -46,16 +46,16 @@ const ROW_OPS: [Op; 4] = [Op::Create, Op::Update, Op::Delete, Op::Truncate];
 const RELATION_OPS: [Op; 3] = [Op::Add, Op::Remove, Op::Clear];
 
 /// Compiles the rules. Problems are at paths from the configuration's root; the rules are whole if none of them is an error.
-/// `queues` are the names of the queues that caches name, in the order of their ids.
-pub(crate) fn compile(declared: Declared<'_>, queues: &[String]) -> (RuleSet, Vec<Problem>) {
-    let mut compiler = Compiler { declared, queues, problems: Vec::new(), args: BTreeMap::new() };
+/// `sources` are the names of the sources that caches name, in the order of their ids.
+pub(crate) fn compile(declared: Declared<'_>, sources: &[String]) -> (RuleSet, Vec<Problem>) {
+    let mut compiler = Compiler { declared, sources, problems: Vec::new(), args: BTreeMap::new() };
     let rules = compiler.rules();
     (rules, compiler.problems)
 }
 
 struct Compiler<'a> {
     declared: Declared<'a>,
-    queues: &'a [String],
+    sources: &'a [String],
     problems: Vec<Problem>,
     /// The arguments of every cache, by name.
     args: BTreeMap<&'a str, Vec<String>>,
@@ -65,11 +65,11 @@ impl<'a> Compiler<'a> {
     fn rules(&mut self) -> RuleSet {
         self.args = self.declared.caches.iter().map(|(name, cache)| (name.as_str(), args_of(cache))).collect();
         let order = self.order();
-        let places: BTreeMap<&str, u32> = order.iter().copied().zip(0..).collect();
+        let ids: BTreeMap<&str, CacheId> = order.iter().copied().zip((0..).map(CacheId)).collect();
         let mut dependencies = Vec::new();
-        let mut edges: Vec<(u32, Edge)> = Vec::new();
+        let mut edges: Vec<(CacheId, Edge)> = Vec::new();
         let mut caches = Vec::new();
-        for (place, name) in (0..).zip(&order) {
+        for (id, name) in (0..).map(CacheId).zip(&order) {
             let config = &self.declared.caches[*name];
             let cache = self.cache(name, config);
             let exact_only = cache.as_ref().is_some_and(|cache| cache.exact_only);
@@ -79,15 +79,15 @@ impl<'a> Compiler<'a> {
                 if let Some(on) = &dependency.cache {
                     let maps = self.edge_maps(name, on, dependency, &path);
                     // Unknown names were reported when the order was found.
-                    edges.extend(places.get(on.as_str()).map(|from| (*from, Edge { to: place, place: index, maps })));
+                    edges.extend(ids.get(on.as_str()).map(|from| (*from, Edge { to: id, index, maps })));
                 } else {
-                    let dependency = self.dependency(name, place, index, dependency, &path);
+                    let dependency = self.dependency(name, id, index, dependency, &path);
                     dependencies.extend(dependency.map(|dependency| Dependency { exact_only, ..dependency }));
                 }
             }
         }
         for (from, edge) in edges {
-            if let Some(cache) = caches.get_mut(from as usize) {
+            if let Some(cache) = caches.get_mut(from.index()) {
                 cache.feeds.push(edge);
             }
         }
@@ -127,14 +127,14 @@ impl<'a> Compiler<'a> {
             again_after,
             publish,
             mode: Mode::of(config),
-            queue: self.queue(config),
+            source: self.source(config),
             feeds: Vec::new(),
         })
     }
 
-    fn queue(&self, config: &CacheConfig) -> Option<QueueId> {
-        let name = config.queue()?;
-        (0..).map(QueueId).zip(self.queues).find(|(_, known)| *known == name).map(|(id, _)| id)
+    fn source(&self, config: &CacheConfig) -> Option<SourceId> {
+        let name = config.source()?;
+        (0..).map(SourceId).zip(self.sources).find(|(_, known)| *known == name).map(|(id, _)| id)
     }
 
     fn targets(&mut self, config: &CacheConfig, path: &ConfigPath) -> TargetSet {
@@ -149,7 +149,7 @@ impl<'a> Compiler<'a> {
         let mut targets = TargetSet::EMPTY;
         for (index, name) in names.iter().enumerate() {
             match (0..).zip(&known).find(|(_, known)| *known == name) {
-                Some((place, _)) => targets.insert(TargetId(place)),
+                Some((id, _)) => targets.insert(TargetId(id)),
                 None => {
                     let path = path.key("targets").index(index);
                     let problem = Problem::error(path, format!("no target is called `{name}`"));
@@ -180,7 +180,7 @@ impl<'a> Compiler<'a> {
     fn dependency(
         &mut self,
         cache: &str,
-        place: u32,
+        id: CacheId,
         index: usize,
         config: &DependencyConfig,
         path: &ConfigPath,
@@ -206,8 +206,8 @@ impl<'a> Compiler<'a> {
         let whole = self.typed(cache, Type::is_whole);
         let typed = self.typed(cache, |_| true);
         Some(Dependency {
-            cache: place,
-            place: index,
+            cache: id,
+            index,
             entity,
             relation,
             ops,
@@ -256,8 +256,8 @@ impl<'a> Compiler<'a> {
         for (map, path) in self.each_map(maps, &args, path) {
             let mut mapping = vec![Origin::Any; args.len()];
             for (arg, mapped) in map {
-                let Some(place) = args.iter().position(|known| known == arg) else { continue };
-                mapping[place] = match mapped {
+                let Some(at) = args.iter().position(|known| known == arg) else { continue };
+                mapping[at] = match mapped {
                     Mapped::Constant(constant) => Origin::Constant(value(&constant.value)),
                     Mapped::Path(text) if text == "*" => Origin::Any,
                     Mapped::Path(text) => self.path_of(text, is_relation, path.key(arg.clone())),
@@ -318,8 +318,8 @@ impl<'a> Compiler<'a> {
         for (map, path) in self.each_map(maps, &args, path) {
             let mut mapping = vec![EdgeOrigin::Any; args.len()];
             for (arg, mapped) in map {
-                let Some(place) = args.iter().position(|known| known == arg) else { continue };
-                mapping[place] = match mapped {
+                let Some(at) = args.iter().position(|known| known == arg) else { continue };
+                mapping[at] = match mapped {
                     Mapped::Constant(constant) => EdgeOrigin::Constant(value(&constant.value)),
                     Mapped::Path(text) if text == "*" => EdgeOrigin::Any,
                     Mapped::Path(text) => find(text).map_or_else(

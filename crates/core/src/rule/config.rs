@@ -112,9 +112,9 @@ cache_config! {
 }
 
 impl CacheConfig {
-    /// The source that it names as its queue: workers on other sources hand it over.
+    /// The source that it names as its own: workers on other sources hand it over.
     #[must_use]
-    pub fn queue(&self) -> Option<&str> {
+    pub fn source(&self) -> Option<&str> {
         match &self.dispatch {
             Some(DispatchConfig::Queue(queue)) => queue.source.as_deref(),
             _ => None,

@@ -10,14 +10,15 @@ use crate::event::{Event, Op, Relation, Row, Type, Value};
 use crate::key::key_set::Arg;
 use crate::key::key_set::add;
 use crate::key::{ArgSet, KeySet};
+use crate::scope::CacheId;
 
 /// A compiled dependency on a row or a relation.
 #[derive(Debug)]
 pub(crate) struct Dependency {
-    /// Its cache, by its place among the compiled caches.
-    pub(crate) cache: u32,
-    /// Its place in the cache's `depends_on`.
-    pub(crate) place: usize,
+    /// Its cache.
+    pub(crate) cache: CacheId,
+    /// Its index in the cache's `depends_on`.
+    pub(crate) index: usize,
     /// The entity it depends on: `shop.Book`.
     pub(crate) entity: String,
     /// The entity's relation, where it depends on one: `tags`.

@@ -10,7 +10,7 @@ use quash_config::{ConfigPath, Problem};
 /// What is declared of entities, compiled.
 #[derive(Debug, Default)]
 pub(crate) struct Entities {
-    /// The entities, by their places in `options` and `names`.
+    /// The entities, by their index in `options` and `names`.
     names: Vec<Box<str>>,
     options: Vec<EntityConfig>,
     /// Other names of entities, each with the place of the entity; those that say most come first.
@@ -81,23 +81,23 @@ impl Entities {
     }
 
     fn apply_to<'e>(&'e self, event: &mut Event<'e>) {
-        let place = self.place(&event.entity);
-        if let Some(place) = place {
-            event.entity = (&*self.names[place]).into();
+        let index = self.index(&event.entity);
+        if let Some(index) = index {
+            event.entity = (&*self.names[index]).into();
         }
         if event.filled {
-            forget_fillings(event, place.map(|place| &self.options[place]));
+            forget_fillings(event, index.map(|index| &self.options[index]));
         }
     }
 
-    fn place(&self, name: &str) -> Option<usize> {
+    fn index(&self, name: &str) -> Option<usize> {
         if self.is_empty() {
             return None;
         }
         let declared = self.names.binary_search_by(|known| (**known).cmp(name)).ok();
         let also = || {
             let has_rules = self.with_rules.contains(name);
-            self.also.iter().filter(|_| !has_rules).find(|(pattern, _)| pattern.matches(name)).map(|(_, place)| *place)
+            self.also.iter().filter(|_| !has_rules).find(|(pattern, _)| pattern.matches(name)).map(|(_, index)| *index)
         };
         declared.or_else(also)
     }

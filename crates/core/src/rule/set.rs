@@ -21,7 +21,7 @@ use crate::event::{Change, Event, Invalidate, Op, Row};
 use crate::key::key_set::add;
 use crate::key::{KeySet, Scheme};
 use crate::plan::TargetSet;
-use crate::scope::QueueId;
+use crate::scope::{CacheId, SourceId};
 
 /// A compiled cache.
 pub(crate) struct Cache {
@@ -35,8 +35,8 @@ pub(crate) struct Cache {
     pub(crate) publish: Option<Arc<str>>,
     /// What its readers do, and so what makes an entry stale.
     pub(crate) mode: Mode,
-    /// The queue that it names as its own.
-    pub(crate) queue: Option<QueueId>,
+    /// The source that it names as its own.
+    pub(crate) source: Option<SourceId>,
     /// See [`Dependency::exact_only`].
     pub(crate) exact_only: bool,
     /// The caches that depend on this one; they stand behind it.
@@ -120,9 +120,9 @@ impl ByOp {
 /// What a change makes stale, gathered over the changes of one request.
 #[derive(Debug, Default)]
 pub(crate) struct Found<'e> {
-    /// Caches by their places, with the widest key sets of each.
-    pub(crate) stale: SmallVec<[(u32, SmallVec<[KeySet<'e>; 2]>); 4]>,
-    pub(crate) widened: SmallVec<[(u32, Widened); 2]>,
+    /// Caches, with the widest key sets of each.
+    pub(crate) stale: SmallVec<[(CacheId, SmallVec<[KeySet<'e>; 2]>); 4]>,
+    pub(crate) widened: SmallVec<[(CacheId, Widened); 2]>,
     /// The first rule that could not be applied; what the others found still counts.
     pub(crate) error: Option<RuleError>,
     /// Whether it is of an entity that no cache depends on.
@@ -131,7 +131,7 @@ pub(crate) struct Found<'e> {
 
 impl<'e> Found<'e> {
     /// Adds a key set of a cache, of which just exact ones can be removed, or any.
-    pub(crate) fn add(&mut self, cache: u32, set: KeySet<'e>, exact_only: bool) {
+    pub(crate) fn add(&mut self, cache: CacheId, set: KeySet<'e>, exact_only: bool) {
         match self.stale.iter_mut().find(|(known, _)| *known == cache) {
             Some((_, sets)) => {
                 add(sets, set, exact_only);
@@ -204,7 +204,7 @@ impl RuleSet {
                     found.widened.extend(reasons.iter().filter(|(is, _)| *is).map(|(_, why)| (dependency.cache, *why)));
                     stale.sets.into_iter().for_each(|set| found.add(dependency.cache, set, dependency.exact_only));
                 }
-                Err(error) => found.fail(Some(&self.caches[dependency.cache as usize].name), error),
+                Err(error) => found.fail(Some(&self.caches[dependency.cache.index()].name), error),
             }
         }
     }
@@ -234,7 +234,7 @@ impl RuleSet {
     }
 
     fn find_command<'e>(&'e self, name: &str, args: &'e Row<'e>, found: &mut Found<'e>) {
-        let Some((place, cache)) = (0..).zip(&self.caches).find(|(_, cache)| cache.name == name) else {
+        let Some((id, cache)) = (0..).map(CacheId).zip(&self.caches).find(|(_, cache)| cache.name == name) else {
             let known = self.caches.iter().map(|cache| cache.name.as_str());
             let hint = quash_config::nearest(name, known).map(|near| format!("; did you mean `{near}`?"));
             return found.fail(None, format!("no cache is called {}{}", quoted(name), hint.unwrap_or_default()));
@@ -243,13 +243,13 @@ impl RuleSet {
         let mut set = KeySet::all(known.len());
         for (arg, value) in &args.0 {
             match known.iter().position(|name| name == arg) {
-                Some(place) => set.set(place, value),
+                Some(index) => set.set(index, value),
                 None => {
                     let error = format!("it has no argument {}, its arguments are: {}", quoted(arg), known.join(", "));
                     return found.fail(Some(name), error);
                 }
             }
         }
-        found.add(place, set, cache.exact_only);
+        found.add(id, set, cache.exact_only);
     }
 }

@@ -31,9 +31,9 @@ impl Config {
     /// Each event goes to one of the two: neither has all of them.
     fn queues_read_twice(&self) -> impl Iterator<Item = Problem> {
         let sources: Vec<_> =
-            self.sources.iter().filter_map(|(name, source)| Some((name, source, queue_of(source)?))).collect();
-        let twice = sources.iter().enumerate().filter_map(|(place, (name, source, queue))| {
-            let (first, ..) = sources[..place].iter().find(|(_, _, other)| other == queue)?;
+            self.sources.iter().filter_map(|(name, source)| Some((name, source, source_of(source)?))).collect();
+        let twice = sources.iter().enumerate().filter_map(|(index, (name, source, queue))| {
+            let (first, ..) = sources[..index].iter().find(|(_, _, other)| other == queue)?;
             let path = ConfigPath::root().key("sources").key(*name).key(source.kind.kind());
             let message = format!("it reads the queue of source `{first}`: each event goes to one of the two");
             Some(
@@ -94,7 +94,7 @@ fn reads(source: &SourceConfig) -> Option<(&Secret, u16, String)> {
 }
 
 /// Which queue a source reads, in words that are the same for the same queue.
-fn queue_of(source: &SourceConfig) -> Option<String> {
+fn source_of(source: &SourceConfig) -> Option<String> {
     let (url, port, name) = reads(source)?;
     let Address { server, rest, .. } = Address::read(url.expose().split(',').next()?, port)?;
     Some(format!("{} {server} {} {name}", source.kind.kind(), database(&rest)))
@@ -174,7 +174,7 @@ mod tests {
     fn said(target: &str, sources: &str) -> Vec<String> {
         let yaml = format!("version: 1\ntargets: {{ main: {{ redis: {{ {target} }} }} }}\nsources: {{ {sources} }}\n");
         let problems = match Loader::load_text::<Config>("quash.yaml", &yaml, &ProcessEnvironment) {
-            Ok(loaded) => loaded.place(loaded.warnings.clone()),
+            Ok(loaded) => loaded.locate(loaded.warnings.clone()),
             Err(problems) => problems,
         };
         problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect()
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn two_sources_on_one_queue_are_doubted() {
-        let doubt = |kind: &str| {
+        let warning = |kind: &str| {
             format!("sources.b.{kind}: it reads the queue of source `a`: each event goes to one of the two")
         };
         let cases = [
@@ -217,9 +217,9 @@ mod tests {
             ("redis_streams", "url: 'redis://queue/0'", "url: 'redis://queue'", true),
             ("redis_streams", "url: 'redis://queue'", "url: 'redis://queue', group: other", false),
         ];
-        for (kind, a, b, is_doubted) in cases {
+        for (kind, a, b, is_warned) in cases {
             let sources = format!("a: {{ {kind}: {{ {a} }} }}, b: {{ {kind}: {{ {b} }} }}");
-            let expect: Vec<String> = is_doubted.then(|| doubt(kind)).into_iter().collect();
+            let expect: Vec<String> = is_warned.then(|| warning(kind)).into_iter().collect();
             assert_eq!(said("url: 'redis://cache:1'", &sources), expect, "{sources}");
         }
     }

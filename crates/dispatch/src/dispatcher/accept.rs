@@ -150,13 +150,13 @@ impl Inner {
 
     fn work(&self, parcel: &Parcel, group: &Group, mut resolution: Resolution) -> Result<Option<Work>, Refused> {
         let asked = match resolution.outcomes.pop() {
-            Some(Resolved::Asked(asked)) => asked,
+            Some(Resolved::Matched(matched)) => matched,
             Some(Resolved::Refused(refused)) => return Err(refused),
             Some(Resolved::Unmatched { .. }) | None => return Ok(None),
         };
         let names = self.resolver.caches();
         let caches: Vec<String> =
-            resolution.cache_matches.iter().filter_map(|(place, _)| names.get(*place as usize).cloned()).collect();
+            resolution.cache_matches.iter().filter_map(|(cache, _)| names.get(cache.index()).cloned()).collect();
         // A direct command that names no cache is the default's, whoever else is asked.
         if caches.is_empty() && group.scope.only.is_some() {
             return Ok(None);

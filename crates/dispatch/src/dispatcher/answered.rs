@@ -133,11 +133,11 @@ impl Waits {
     }
 
     async fn on(&self, target: String, limit: Duration, until: Instant) -> Result<(), NotInvalidated> {
-        let Some(place) = self.inner.resolver.target(&target) else {
+        let Some(id) = self.inner.resolver.target(&target) else {
             return Err(NotInvalidated::UnknownTarget(target));
         };
         let unheard = |error: String| NotInvalidated::Unheard { target: target.clone(), error };
-        let store = self.inner.targets.store(place).map_err(unheard)?;
+        let store = self.inner.targets.store(id).map_err(unheard)?;
         for message in &self.messages {
             if message.is_letter {
                 let (reason, error) = ("target_error".to_owned(), "it failed in this process".to_owned());

@@ -47,16 +47,16 @@ impl Hand {
 
     /// Waits for work, on any executor; it goes on when the wait is dropped. `None` when the engine stopped.
     pub(super) async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
-        let (tell, told) = oneshot::channel();
+        let (tell, answer) = oneshot::channel();
         self.0.spawn(async move { drop(tell.send(work.await)) });
-        told.await.ok()
+        answer.await.ok()
     }
 
     /// The same on a thread that may block. `None` when the engine stopped.
     pub(super) fn block_on<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
-        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        let (tell, answer) = std::sync::mpsc::sync_channel(1);
         self.0.spawn(async move { drop(tell.send(work.await)) });
-        told.recv().ok()
+        answer.recv().ok()
     }
 
     /// Waits for work within a limit. `None` when it took longer, or the engine stopped; the work is dropped then.

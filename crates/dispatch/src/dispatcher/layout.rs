@@ -5,7 +5,7 @@ use std::time::Duration;
 use quash_config::{ConfigPath, Problem};
 use quash_core::resolve::Resolver;
 use quash_core::rule::dispatch::{Batch, DispatchConfig, Failures, Inline, Queue, Task, Threadpool, WhenFull};
-use quash_core::scope::{CacheSet, Scope};
+use quash_core::scope::{CacheId, CacheSet, Scope};
 
 use crate::config::Config;
 
@@ -75,14 +75,18 @@ impl Layout {
             return Err(vec![Problem::error(ConfigPath::root().key("dispatch"), message).help(help)]);
         }
         let groups = distinct.into_iter().map(|choice| {
-            let places = |same: bool| {
-                (0..).zip(&choices).filter(move |(_, other)| (**other == choice) == same).map(|(place, _)| place)
+            let caches = |same: bool| {
+                (0..)
+                    .map(CacheId)
+                    .zip(&choices)
+                    .filter(move |(_, other)| (**other == choice) == same)
+                    .map(|(cache, _)| cache)
             };
             // What no cache is named for, a key or a tag, is the default's.
             let scope = if *choice == default {
-                Scope { handed_over: places(false).collect(), ..Scope::default() }
+                Scope { handed_over: caches(false).collect(), ..Scope::default() }
             } else {
-                Scope { only: Some(places(true).collect::<CacheSet>()), ..Scope::default() }
+                Scope { only: Some(caches(true).collect::<CacheSet>()), ..Scope::default() }
             };
             Group::of(choice, scope, source(choice))
         });

@@ -17,14 +17,14 @@ use quash_transport::{Message, Transport, TransportError};
 /// How often messages that the broker refuses are tried again, once all others have gone past them.
 const REFUSED_EVERY: Duration = Duration::from_secs(5);
 
-type Told = Result<(), TransportError>;
+type Confirmation = Result<(), TransportError>;
 
 /// A message that waits to be published.
 struct Entry {
     message: Message,
     ticket: Ticket,
     /// Whoever waits for the first answer of the broker.
-    confirm: Option<oneshot::Sender<Told>>,
+    confirm: Option<oneshot::Sender<Confirmation>>,
 }
 
 /// Where callers leave messages.
@@ -39,7 +39,7 @@ pub(super) struct Room(mpsc::OwnedPermit<Entry>);
 
 impl Room {
     /// Leaves a message. It is published whatever becomes of the caller.
-    pub(super) fn leave(self, message: Message, ticket: Ticket) -> oneshot::Receiver<Told> {
+    pub(super) fn leave(self, message: Message, ticket: Ticket) -> oneshot::Receiver<Confirmation> {
         let (confirm, confirmed) = oneshot::channel();
         self.0.send(Entry { message, ticket, confirm: Some(confirm) });
         confirmed
@@ -171,10 +171,10 @@ impl Entry {
         self.hear(Err(error.clone()));
     }
 
-    fn hear(&mut self, told: Told) {
+    fn hear(&mut self, confirmation: Confirmation) {
         if let Some(confirm) = self.confirm.take() {
             // Nobody need wait for it.
-            let _ = confirm.send(told);
+            let _ = confirm.send(confirmation);
         }
     }
 }

@@ -48,18 +48,18 @@ impl Targets {
         Self { targets: targets.into_iter().map(target).collect(), stores: RwLock::default() }
     }
 
-    /// Applies the shares at once, and says which of them are not done, by their places.
+    /// Applies the shares at once, and says which of them are not done, by their index.
     pub(super) async fn execute(&self, shares: &[Share]) -> Vec<(usize, ShareError<String>)> {
         let stores = match self.stores() {
             Ok(stores) => stores,
-            Err(error) => return (0..shares.len()).map(|place| (place, unreachable(error.clone()))).collect(),
+            Err(error) => return (0..shares.len()).map(|index| (index, unreachable(error.clone()))).collect(),
         };
         // Most events concern one target.
         if let [share] = shares {
             return self.apply(share, &stores).await.map(|error| (0, error)).into_iter().collect();
         }
         let applied = join_all(shares.iter().map(|share| self.apply(share, &stores))).await;
-        applied.into_iter().enumerate().filter_map(|(place, error)| Some((place, error?))).collect()
+        applied.into_iter().enumerate().filter_map(|(index, error)| Some((index, error?))).collect()
     }
 
     /// The store of a target, on the runtime that this runs on.
@@ -69,8 +69,8 @@ impl Targets {
     }
 
     async fn apply(&self, share: &Share, stores: &Stores) -> Option<ShareError<String>> {
-        let place = usize::from(share.target.0);
-        let (Some(target), Some(store)) = (self.targets.get(place), stores.get(place)) else {
+        let index = usize::from(share.target.0);
+        let (Some(target), Some(store)) = (self.targets.get(index), stores.get(index)) else {
             // Rules and targets are made from one configuration; should they ever differ, nothing is lost.
             return Some(unreachable("the target is not configured".to_owned()));
         };

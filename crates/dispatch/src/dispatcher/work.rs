@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use quash_core::plan::{Share, TargetId, TargetSet};
-use quash_core::resolve::{Asked, Resolved};
+use quash_core::resolve::{Matched, Resolved};
 use quash_core::rule::dispatch::Failures;
 use quash_delivery::copies::{self, Origin, failed_attempts};
-use quash_delivery::decide::{Case, Decision, Happened, ShareError, decide};
+use quash_delivery::decide::{Decision, Outcome, ShareError, Terms, decide};
 use quash_delivery::headers;
 use quash_delivery::record::Attempt;
 use quash_delivery::retry::RetryPolicy;
@@ -153,9 +153,9 @@ impl Work {
         let targets = || self.shares.iter().map(|share| share.target);
         let errors: Vec<(TargetId, ShareError<&str>)> =
             targets().zip(&self.errors).map(|(target, error)| (target, error.as_ref())).collect();
-        let asked = Resolved::Asked(Asked { targets: targets().collect(), next_pass: None, time_us: None });
-        let happened = Happened::Resolved { resolved: &asked, errors: &errors, strays: &[] };
-        decide(Case { state: self.state, happened, policy, now_ms, random: fastrand::f64() })
+        let matched = Resolved::Matched(Matched { targets: targets().collect(), next_pass: None, time_us: None });
+        let outcome = Outcome::Resolved { resolved: &matched, errors: &errors, deferred: &[] };
+        decide(outcome, &Terms { state: self.state, policy, now_ms, random: fastrand::f64() })
     }
 
     /// The event for a worker, which does its later passes.

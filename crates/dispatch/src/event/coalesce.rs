@@ -14,13 +14,13 @@ use super::Document;
 /// have been cached in between. The client for Python merges the same; `tests/vectors/events.json` holds both to it.
 pub(crate) fn coalesced(documents: Vec<Document>) -> Vec<Document> {
     let mut merged: Vec<Document> = Vec::with_capacity(documents.len());
-    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut indices: HashMap<String, usize> = HashMap::new();
     for document in documents {
         let same = identity(&document);
-        match places.get(&same).and_then(|place| Some((*place, joined(&merged[*place], &document)?))) {
-            Some((place, joined)) => merged[place] = joined,
+        match indices.get(&same).and_then(|index| Some((*index, joined(&merged[*index], &document)?))) {
+            Some((index, joined)) => merged[index] = joined,
             None => {
-                places.insert(same, merged.len());
+                indices.insert(same, merged.len());
                 merged.push(document);
             }
         }

@@ -15,8 +15,8 @@ fn uuid7(ms: u128, chance: u128) -> String {
     let number = number & !(0xF << 76) | 0x7 << 76;
     let number = number & !(0x3 << 62) | 0x2 << 62;
     let mut text = String::with_capacity(36);
-    for (place, byte) in number.to_be_bytes().into_iter().enumerate() {
-        if matches!(place, 4 | 6 | 8 | 10) {
+    for (index, byte) in number.to_be_bytes().into_iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
             text.push('-');
         }
         text.extend([byte >> 4, byte & 0xF].map(digit));

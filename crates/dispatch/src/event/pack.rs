@@ -91,17 +91,17 @@ pub(crate) fn pack(events: &Arc<[Event]>, limits: &EventLimits) -> Result<Vec<Pa
     }
     let bodies = events.iter().map(|event| encode(event, limits)).collect::<Result<Vec<_>, _>>()?;
     let (mut parcels, mut start, mut size) = (Vec::new(), 0, 0);
-    for (place, body) in bodies.iter().enumerate() {
+    for (index, body) in bodies.iter().enumerate() {
         // A comma each, and what is around them.
         let longer = body.len() + 1;
         let around = AROUND[0].len() + AROUND[1].len();
-        let is_full = place - start >= PACK_EVENTS.min(limits.max_events)
+        let is_full = index - start >= PACK_EVENTS.min(limits.max_events)
             || size + longer + around > PACK_BYTES.min(limits.max_message_bytes);
         // A transaction does not hold another.
-        let alone = events[place].is_transaction() || events[start].is_transaction();
-        if place > start && (is_full || alone) {
-            parcels.push(parcel(events, &bodies, start..place));
-            (start, size) = (place, 0);
+        let alone = events[index].is_transaction() || events[start].is_transaction();
+        if index > start && (is_full || alone) {
+            parcels.push(parcel(events, &bodies, start..index));
+            (start, size) = (index, 0);
         }
         size += longer;
     }

@@ -492,9 +492,9 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let group = |group: &[u8]| {
         let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        let digit = |place: usize| char::from(DIGITS[(bits >> (18 - 6 * place) & 63) as usize]);
+        let digit = |index: usize| char::from(DIGITS[(bits >> (18 - 6 * index) & 63) as usize]);
         let length = group.len();
-        std::array::from_fn::<char, 4, _>(|place| if place > length { '=' } else { digit(place) })
+        std::array::from_fn::<char, 4, _>(|index| if index > length { '=' } else { digit(index) })
     };
     bytes.chunks(3).flat_map(group).collect()
 }

@@ -45,9 +45,9 @@ async fn a_load_that_panics_or_is_dropped_gives_its_lease_up() {
     is_free(&scene).await;
 
     let begun = Arc::new(Notify::new());
-    let told = Arc::clone(&begun);
+    let notified = Arc::clone(&begun);
     let endless = move |_| {
-        told.notify_one();
+        notified.notify_one();
         std::future::pending::<Result<String, IoError>>()
     };
     let dropped = tokio::spawn(async move { products.key(1).get_or_load(endless).await });
@@ -62,10 +62,10 @@ async fn a_detached_load_goes_on_when_its_caller_is_gone() {
     let scene = Scene::new();
     let products = scene.products(options(|options| options.detach = true));
     let (begun, end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (told, ends) = (Arc::clone(&begun), Arc::clone(&end));
+    let (notified, ends) = (Arc::clone(&begun), Arc::clone(&end));
     let load = move |_| {
         let ends = Arc::clone(&ends);
-        told.notify_one();
+        notified.notify_one();
         async move {
             ends.notified().await;
             gives("kept").await

@@ -172,9 +172,9 @@ async fn what_is_older_than_the_change_is_loaded_again_and_never_stored() {
     let products = scene.products(Options::default());
     scene.store.void("product:1", 8, 60_000, 0);
     let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let told = Arc::clone(&asked);
+    let notified = Arc::clone(&asked);
     let lagging = move |load: quash_reader::Load<String>| {
-        told.lock().unwrap().push((load.attempt, load.min_version, load.prefer_primary()));
+        notified.lock().unwrap().push((load.attempt, load.min_version, load.prefer_primary()));
         let version = if load.prefer_primary() { 8 } else { 7 };
         async move { Ok::<_, IoError>(Loaded::new(format!("of {version}")).version(version)) }
     };

@@ -52,15 +52,15 @@ impl Address {
     /// # Errors
     /// When it is none, or names files that cannot be read.
     pub fn parse(url: &Secret, program: &str) -> Result<Self, AddressError> {
-        let (place, options) = url.expose().split_once('?').unwrap_or((url.expose(), ""));
-        if !["postgres://", "postgresql://"].iter().any(|scheme| place.starts_with(scheme)) {
+        let (location, options) = url.expose().split_once('?').unwrap_or((url.expose(), ""));
+        if !["postgres://", "postgresql://"].iter().any(|scheme| location.starts_with(scheme)) {
             return Err(wrong("it does not begin with postgres://"));
         }
-        if place.matches('@').count() > 1 {
+        if location.matches('@').count() > 1 {
             return Err(wrong("it has several `@`: write those of the user and the password as %40"));
         }
         let (ssl, others) = sort(options)?;
-        let mut config = tokio_postgres::Config::from_str(&format!("{place}?{}", others.join("&")))
+        let mut config = tokio_postgres::Config::from_str(&format!("{location}?{}", others.join("&")))
             .map_err(|_| wrong("its parts cannot be told from each other"))?;
         if config.get_hosts().is_empty() {
             return Err(wrong("it names no host"));

@@ -33,7 +33,7 @@ pub(crate) async fn inspect(address: &Address, wanted: &Wanted, reads: &Reads) -
     for table in &tables {
         let relation = relations.iter().find(|relation| relation.entity() == *table);
         let of_caches = reads.get(table);
-        findings.extend(told(table, relation, publication.as_ref(), wanted, of_caches));
+        findings.extend(compared(table, relation, publication.as_ref(), wanted, of_caches));
     }
     Ok(findings)
 }
@@ -121,7 +121,7 @@ fn read(wanted: &Wanted, slot: Option<&Slot>, about: &About) -> Option<Finding> 
 }
 
 /// Whether a table's changes arrive, with what the rules read.
-fn told(
+fn compared(
     table: &str,
     relation: Option<&Relation>,
     publication: Option<&Publication>,
@@ -194,7 +194,7 @@ mod tests {
             (None, "is no table here", "mend the name"),
         ];
         for (relation, what, mend) in cases {
-            let findings = told("public.Book", relation.as_ref(), None, &wanted, Some(&reads));
+            let findings = compared("public.Book", relation.as_ref(), None, &wanted, Some(&reads));
             assert_eq!(findings.len(), 1, "{findings:?}");
             assert!(findings[0].what.contains(what) && findings[0].mend.contains(mend), "{findings:?}");
         }

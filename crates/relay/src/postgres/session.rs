@@ -18,7 +18,7 @@ use super::position::Lsn;
 use super::setup::{Wanted, free, prepare};
 use super::transaction::Assembler;
 use crate::error::RelayError;
-use crate::publisher::{BROKER_LIMIT, Publisher, Told};
+use crate::publisher::{BROKER_LIMIT, Progress, Publisher};
 use crate::status::Status;
 
 /// How often the server hears from the relay, and answers: a tenth of the time after which it counts as dead.
@@ -167,8 +167,8 @@ impl Reading<'_> {
                     self.take().await?;
                 }
                 landed = self.publisher.landed() => {
-                    let told = landed.map_err(|error| session.broker(error))?;
-                    self.safe(told).await?;
+                    let progress = landed.map_err(|error| session.broker(error))?;
+                    self.safe(progress).await?;
                 }
                 _ = every.tick() => {
                     self.confirm(true).await?;
@@ -211,11 +211,12 @@ impl Reading<'_> {
             tracing::warn!(table, "the columns of a table changed: rows that were written anew are not in the log");
         }
         let reached = made.reached.max(mark);
-        let told = Told { reached, rows: made.rows, transactions: made.transactions, committed_us: made.committed_us };
+        let progress =
+            Progress { reached, rows: made.rows, transactions: made.transactions, committed_us: made.committed_us };
         if self.publisher.is_empty() {
             self.status.pending(made.committed_us);
         }
-        self.publisher.push(made.messages, told);
+        self.publisher.push(made.messages, progress);
         self.publisher.launch();
         if asked {
             self.owes = true;
@@ -228,18 +229,18 @@ impl Reading<'_> {
     }
 
     /// The broker has more.
-    async fn safe(&mut self, told: Told) -> Result<(), RelayError> {
-        self.confirmed = self.confirmed.max(Lsn(told.reached.unwrap_or_default()));
-        self.status.counted(told.rows, told.transactions);
-        if let Some(committed_us) = told.committed_us {
+    async fn safe(&mut self, progress: Progress) -> Result<(), RelayError> {
+        self.confirmed = self.confirmed.max(Lsn(progress.reached.unwrap_or_default()));
+        self.status.counted(progress.rows, progress.transactions);
+        if let Some(committed_us) = progress.committed_us {
             self.status.committed(committed_us);
         }
         let all = self.publisher.is_empty();
         // What is still on its way was committed later.
-        if all || told.committed_us.is_some() {
-            self.status.pending(told.committed_us.filter(|_| !all));
+        if all || progress.committed_us.is_some() {
+            self.status.pending(progress.committed_us.filter(|_| !all));
         }
-        if self.owes && all || told.reached.is_some() && self.said.elapsed() > SOON {
+        if self.owes && all || progress.reached.is_some() && self.said.elapsed() > SOON {
             self.owes &= !all;
             self.confirm(false).await?;
         }
@@ -261,7 +262,7 @@ impl Reading<'_> {
             while !self.publisher.is_empty() {
                 self.publisher.launch();
                 match self.publisher.landed().await {
-                    Ok(told) => self.confirmed = self.confirmed.max(Lsn(told.reached.unwrap_or_default())),
+                    Ok(progress) => self.confirmed = self.confirmed.max(Lsn(progress.reached.unwrap_or_default())),
                     // What the broker does not have comes again from the slot.
                     Err(_) => break,
                 }

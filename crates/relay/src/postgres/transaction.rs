@@ -129,7 +129,7 @@ impl Assembler {
                 self.changed(relation, &Change { op: Op::Delete, old: Some(&old), new: None })
             }
             Message::Truncate { relations } => relations.into_iter().try_for_each(|relation| self.emptied(relation)),
-            Message::Logical { transactional, prefix: PREFIX, content, .. } => self.told(transactional, content),
+            Message::Logical { transactional, prefix: PREFIX, content, .. } => self.notice(transactional, content),
             Message::Logical { .. } | Message::Origin => Ok(()),
         }
     }
@@ -216,7 +216,7 @@ impl Assembler {
     }
 
     /// A message that an application wrote into the log goes as it is: what is wrong with it becomes a dead letter.
-    fn told(&mut self, transactional: bool, content: &[u8]) -> Result<(), Misread> {
+    fn notice(&mut self, transactional: bool, content: &[u8]) -> Result<(), Misread> {
         if transactional && self.open.is_none() {
             return Err(Misread::Order("a message outside of its transaction"));
         }

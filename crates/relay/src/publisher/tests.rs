@@ -57,8 +57,8 @@ fn away() -> TransportError {
     TransportError::Unreachable("away".to_owned())
 }
 
-fn reached(position: u64) -> Told {
-    Told { reached: Some(position), ..Told::default() }
+fn reached(position: u64) -> Progress {
+    Progress { reached: Some(position), ..Progress::default() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,15 +94,15 @@ async fn what_waits_is_bounded_and_leaves_in_batches_of_which_the_last_tells() {
     publisher.push(vec![message; 40], reached(9));
     assert!(!publisher.has_room());
     publisher.launch();
-    let mut told = Vec::new();
+    let mut progress = Vec::new();
     while !publisher.is_empty() {
-        told.push(publisher.landed().await.unwrap().reached);
+        progress.push(publisher.landed().await.unwrap().reached);
     }
     assert!(publisher.has_room());
     assert_eq!(broker.taken.lock().unwrap().len(), 40);
-    let (last, before) = told.split_last().unwrap();
+    let (last, before) = progress.split_last().unwrap();
     assert_eq!((*last, before.iter().flatten().count()), (Some(9), 0));
-    assert_eq!(broker.asked.load(Ordering::Relaxed), told.len());
+    assert_eq!(broker.asked.load(Ordering::Relaxed), progress.len());
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ impl Server {
     /// # Errors
     /// When not exactly one of `url`, `cluster` and `sentinel` is there, or the values do not fit together.
     pub(super) fn read(config: &Config) -> Result<Self, Problem> {
-        let place = match (&config.url, config.cluster.as_slice(), &config.sentinel) {
+        let server = match (&config.url, config.cluster.as_slice(), &config.sentinel) {
             (Some(url), [], None) => Self::One(read(config, url, &key("url"))?),
             (None, [_, ..], None) => Self::Cluster(read_nodes(config)?),
             (None, [], Some(sentinel)) => read_sentinel(config, sentinel)?,
@@ -65,8 +65,8 @@ impl Server {
             }
             _ => return Err(Problem::error(key(""), "only one of `url`, `cluster` and `sentinel` can be given")),
         };
-        check_tls(config, &place)?;
-        Ok(place)
+        check_tls(config, &server)?;
+        Ok(server)
     }
 
     fn infos(&self) -> impl Iterator<Item = &ConnectionInfo> {
@@ -143,12 +143,12 @@ fn parse(url: &Secret, path: &ConfigPath) -> Result<ConnectionInfo, Problem> {
     })
 }
 
-fn check_tls(config: &Config, place: &Server) -> Result<(), Problem> {
+fn check_tls(config: &Config, server: &Server) -> Result<(), Problem> {
     let tls = key("tls");
     if config.tls.cert_file.is_some() != config.tls.key_file.is_some() {
         return Err(Problem::error(tls, "`cert_file` and `key_file` belong together"));
     }
-    let plain = place.infos().any(|info| !matches!(info.addr(), ConnectionAddr::TcpTls { .. }));
+    let plain = server.infos().any(|info| !matches!(info.addr(), ConnectionAddr::TcpTls { .. }));
     if *config.tls != TlsFiles::default() && plain {
         return Err(Problem::error(tls, "the address does not use TLS").help("write rediss:// in front of the host"));
     }
@@ -161,8 +161,8 @@ mod tests {
 
     fn check(json: &str) -> Result<String, String> {
         let config: Config = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        let place = Server::read(&config).map_err(|problem| format!("{}: {}", problem.path, problem.message))?;
-        Ok(match place {
+        let server = Server::read(&config).map_err(|problem| format!("{}: {}", problem.path, problem.message))?;
+        Ok(match server {
             Server::One(info) => format!("{} db {}", info.addr(), info.redis_settings().db()),
             Server::Cluster(nodes) => nodes.iter().map(|info| info.addr().to_string()).collect::<Vec<_>>().join(" "),
             Server::Sentinel { sentinels, master, cache } => {

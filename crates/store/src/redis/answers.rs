@@ -26,8 +26,8 @@ pub(super) struct Ears(Mutex<Vec<(String, MultiplexedConnection)>>);
 impl Ears {
     fn take(&self, address: &str) -> Option<MultiplexedConnection> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = kept.iter().position(|(known, _)| known == address)?;
-        Some(kept.swap_remove(place).1)
+        let index = kept.iter().position(|(known, _)| known == address)?;
+        Some(kept.swap_remove(index).1)
     }
 
     fn keep(&self, address: String, connection: MultiplexedConnection) {

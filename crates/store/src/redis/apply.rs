@@ -85,7 +85,7 @@ fn held_entries(actions: &[Action]) -> Vec<Key<'_>> {
     held.collect()
 }
 
-/// What the guards look like of the entries that globs find, by the places of their actions.
+/// What the guards look like of the entries that globs find, by the indices of their actions.
 fn guards(actions: &[Action]) -> Vec<(usize, Glob)> {
     let patterns = actions.iter().enumerate().filter_map(|(owner, action)| match action {
         Action::DeleteGuarded(Object::Pattern(glob)) => Some((owner, glob.followed_by(GUARD))),

@@ -24,7 +24,7 @@ use crate::StoreError;
 /// whose peer is gone, and a late reply could be taken for that of the next command. The next call connects again, at
 /// once and only once; whoever stands before the target decides how often to try.
 pub(super) struct Connector {
-    pub(super) place: Server,
+    pub(super) server: Server,
     pub(super) tls: TlsFiles,
     pub(super) connect_timeout: Duration,
     pub(super) response_timeout: Duration,
@@ -53,7 +53,7 @@ impl Connector {
     /// As [`Connector::link`].
     pub(super) async fn current(&self) -> Result<Arc<Link>, StoreError> {
         let link = self.link().await?;
-        let Server::Sentinel { sentinels, master, cache } = &self.place else { return Ok(link) };
+        let Server::Sentinel { sentinels, master, cache } = &self.server else { return Ok(link) };
         match self.ask_sentinels(sentinels, master, cache).await {
             Ok(info) if link.nodes.iter().all(|node| node.address != address(info.addr())) => {
                 self.lose(&link).await;
@@ -82,7 +82,7 @@ impl Connector {
     }
 
     async fn connect(&self) -> Result<Link, StoreError> {
-        match &self.place {
+        match &self.server {
             Server::One(info) => Ok(Link { nodes: vec![self.node(info).await?], slots: None }),
             Server::Sentinel { sentinels, master, cache } => {
                 let info = self.ask_sentinels(sentinels, master, cache).await?;
@@ -147,7 +147,7 @@ impl Connector {
     /// # Errors
     /// As [`Connector::link`].
     pub(super) async fn alone(&self, at_address: &str) -> Result<MultiplexedConnection, StoreError> {
-        let known = match &self.place {
+        let known = match &self.server {
             Server::One(info) => return self.connection(info, None).await,
             Server::Sentinel { cache, .. } => cache,
             Server::Cluster(seeds) => {

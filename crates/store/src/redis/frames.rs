@@ -6,7 +6,7 @@ use super::order::Key;
 use super::wanted::Wanted;
 use quash_core::action::{Action, GUARD, Object, Void};
 
-/// What the actions of a pass do to the keys that they find, by their places.
+/// What the actions of a pass do to the keys that they find, by their index.
 pub(super) struct Frames(Vec<Way>);
 
 /// What one action does to a key.

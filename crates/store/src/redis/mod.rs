@@ -34,7 +34,7 @@ pub use self::address::{SentinelConfig, TlsFiles};
 use self::answers::Ears;
 use self::connect::Connector;
 use self::wanted::Wanted;
-use super::{Applied, Described, Identity, Sought, StoreError, Survey};
+use super::{Applied, Described, Identity, KeyPattern, StoreError, Survey};
 use quash_config::Finding;
 use quash_config::{ConfigPath, Problem, Secret, Span};
 use quash_core::action::{Action, ActionSet};
@@ -89,7 +89,7 @@ impl Config {
     /// # Errors
     /// When the values do not fit together.
     pub fn build(&self) -> Result<Arc<dyn super::Store>, Problem> {
-        let place = Server::read(self)?;
+        let server = Server::read(self)?;
         let positive = [("connect_timeout", self.connect_timeout), ("response_timeout", self.response_timeout)];
         if let Some((name, _)) = positive.iter().find(|(_, span)| span.is_zero()) {
             return Err(Problem::error(ConfigPath::root().key(*name), "this must be longer than nothing"));
@@ -101,7 +101,7 @@ impl Config {
         drop(rustls::crypto::ring::default_provider().install_default());
         let (connect_timeout, response_timeout) = (*self.connect_timeout, *self.response_timeout);
         let connector = Connector {
-            place,
+            server,
             tls: TlsFiles::clone(&self.tls),
             connect_timeout,
             response_timeout,
@@ -140,7 +140,7 @@ impl super::Store for Redis {
     }
 
     fn can(&self) -> super::Can {
-        super::Can { has_slots: matches!(self.connector.place, Server::Cluster(_)), ..super::Can::ALL }
+        super::Can { has_slots: matches!(self.connector.server, Server::Cluster(_)), ..super::Can::ALL }
     }
 
     fn questions(&self) -> Option<&dyn super::Questions> {
@@ -174,9 +174,9 @@ impl super::Questions for Redis {
         self.connector.check(&link, counts).await
     }
 
-    async fn survey(&self, sought: &[Sought], limit: Duration) -> Result<Survey, StoreError> {
+    async fn survey(&self, patterns: &[KeyPattern], limit: Duration) -> Result<Survey, StoreError> {
         let link = self.connector.link().await?;
-        let survey = scan::survey(&link, sought, self.scan_pace, limit).await;
+        let survey = scan::survey(&link, patterns, self.scan_pace, limit).await;
         self.connector.check(&link, survey).await
     }
 

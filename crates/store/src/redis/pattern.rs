@@ -67,15 +67,15 @@ impl<'a> Prefixes<'a> {
     pub(super) fn pattern(&self) -> Vec<u8> {
         let length = self.roots.iter().map(|root| root.text.len()).min().unwrap_or(0).min(PATTERN_BYTES_MAX);
         let mut pattern = Vec::with_capacity(length + 1);
-        for place in 0..length {
-            self.write_place(place, &mut pattern);
+        for index in 0..length {
+            self.write_place(index, &mut pattern);
         }
         pattern.push(b'*');
         pattern
     }
 
-    fn write_place(&self, place: usize, pattern: &mut Vec<u8>) {
-        let mut bytes: Vec<u8> = self.roots.iter().map(|root| root.text[place]).collect();
+    fn write_place(&self, index: usize, pattern: &mut Vec<u8>) {
+        let mut bytes: Vec<u8> = self.roots.iter().map(|root| root.text[index]).collect();
         bytes.sort_unstable();
         bytes.dedup();
         match bytes.as_slice() {

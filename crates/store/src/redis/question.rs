@@ -58,10 +58,10 @@ fn described(kind: &Value, ttl: &Value, header: &Value) -> Described {
 /// What the nodes reply to these commands on each of the keys.
 async fn about<const N: usize>(link: &Link, keys: &[&str], commands: [&str; N]) -> Result<Vec<[Value; N]>, StoreError> {
     let mut found: Vec<[Value; N]> = keys.iter().map(|_| [const { Value::Nil }; N]).collect();
-    for (place, node) in link.nodes.iter().enumerate() {
+    for (number, node) in link.nodes.iter().enumerate() {
         let mut here = Vec::new();
         for (index, key) in keys.iter().enumerate() {
-            if link.node(Some(key.as_bytes()))? == place {
+            if link.node(Some(key.as_bytes()))? == number {
                 here.push(index);
             }
         }

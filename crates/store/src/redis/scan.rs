@@ -11,7 +11,7 @@ use super::order::{Order, Tally};
 use super::reply::{answer, text};
 use super::wanted::Wanted;
 use crate::survey::Looker;
-use crate::{Sighted, Sought, StoreError, Survey};
+use crate::{KeyCount, KeyPattern, StoreError, Survey};
 use quash_core::action::Action;
 
 /// Keys per SCAN at first: they hold the server for half a millisecond, a slow one for two.
@@ -72,27 +72,32 @@ pub(super) async fn count(link: &Link, set: &Wanted<'_>, owners: usize, pace: f6
 ///
 /// # Errors
 /// When a node does not answer, cannot work now or does not let us scan.
-pub(super) async fn survey(link: &Link, sought: &[Sought], pace: f64, limit: Duration) -> Result<Survey, StoreError> {
+pub(super) async fn survey(
+    link: &Link,
+    patterns: &[KeyPattern],
+    pace: f64,
+    limit: Duration,
+) -> Result<Survey, StoreError> {
     let until = Instant::now() + limit;
-    let parts = link.nodes.iter().map(|node| survey_node(node, sought, pace, until));
-    let mut whole = Survey { sighted: vec![Sighted::default(); sought.len()], keys: 0, complete: true };
+    let parts = link.nodes.iter().map(|node| survey_node(node, patterns, pace, until));
+    let mut whole = Survey { counts: vec![KeyCount::default(); patterns.len()], keys: 0, complete: true };
     for part in futures_util::future::try_join_all(parts).await? {
-        whole.sighted.iter_mut().zip(&part.sighted).for_each(|(sum, seen)| sum.merge(seen));
+        whole.counts.iter_mut().zip(&part.counts).for_each(|(sum, seen)| sum.merge(seen));
         whole.keys += part.keys;
         whole.complete &= part.complete;
     }
     Ok(whole)
 }
 
-async fn survey_node(node: &Node, sought: &[Sought], pace: f64, until: Instant) -> Result<Survey, StoreError> {
-    // All keys, since those of others behind the same heads are counted as well.
+async fn survey_node(node: &Node, patterns: &[KeyPattern], pace: f64, until: Instant) -> Result<Survey, StoreError> {
+    // All keys, since those of others behind the same prefixes are counted as well.
     let mut walk = Walk::begin(node, b"*".to_vec(), pace).await?;
-    let mut looker = Looker::new(sought);
-    while !walk.done() && !sought.is_empty() && Instant::now() < until {
+    let mut looker = Looker::new(patterns);
+    while !walk.done() && !patterns.is_empty() && Instant::now() < until {
         walk.step(Vec::new()).await?.keys.iter().for_each(|key| looker.see(key));
     }
-    let complete = walk.done() || sought.is_empty();
-    Ok(Survey { sighted: looker.finish(), keys: walk.visited, complete })
+    let complete = walk.done() || patterns.is_empty();
+    Ok(Survey { counts: looker.finish(), keys: walk.visited, complete })
 }
 
 async fn sweep<'a>(

@@ -32,12 +32,12 @@ impl Slots {
         let mut nodes = vec![None; SLOTS];
         for range in &ranges {
             let address = (range.host.clone(), range.port);
-            let place = addresses.iter().position(|known| *known == address).unwrap_or_else(|| {
+            let index = addresses.iter().position(|known| *known == address).unwrap_or_else(|| {
                 addresses.push(address);
                 addresses.len() - 1
             });
             let served = nodes.iter_mut().take(usize::from(range.end) + 1).skip(usize::from(range.start));
-            served.for_each(|node| *node = u16::try_from(place).ok());
+            served.for_each(|node| *node = u16::try_from(index).ok());
         }
         (Self { ranges, nodes }, addresses)
     }

@@ -30,13 +30,13 @@ impl<'a> Wanted<'a> {
         let patterns: Vec<(usize, &Glob)> = globs.into_iter().collect();
         let globs: Vec<_> = patterns.iter().map(|(owner, glob)| (*owner, glob.matcher())).collect();
         let root =
-            |(place, (_, glob)): (usize, &(usize, Matcher))| (place, Cow::<'a, [u8]>::Owned(glob.root().to_vec()));
+            |(index, (_, glob)): (usize, &(usize, Matcher))| (index, Cow::<'a, [u8]>::Owned(glob.root().to_vec()));
         let roots = || globs.iter().enumerate().map(root);
         let begins = texts.iter().map(|(owner, text)| (*owner, Cow::<'a, [u8]>::Borrowed(text.as_bytes())));
         Self {
             prefixes: Prefixes::new(texts.iter().copied()),
             rooted: Prefixes::of_bytes(roots()),
-            rootless: roots().filter(|(_, root)| root.is_empty()).map(|(place, _)| place).collect(),
+            rootless: roots().filter(|(_, root)| root.is_empty()).map(|(index, _)| index).collect(),
             roots: Prefixes::of_bytes(begins.chain(roots())),
             only: patterns.first().filter(|_| texts.is_empty() && patterns.len() == 1).map(|(_, glob)| *glob),
             globs,
@@ -59,8 +59,8 @@ impl<'a> Wanted<'a> {
     }
 
     fn glob_owners<'s>(&'s self, key: &'s [u8]) -> impl Iterator<Item = usize> + 's {
-        let places = self.rooted.owners(key).chain(self.rootless.iter().copied());
-        places.map(|place| &self.globs[place]).filter(|(_, glob)| glob.matches(key)).map(|(owner, _)| *owner)
+        let indices = self.rooted.owners(key).chain(self.rootless.iter().copied());
+        indices.map(|index| &self.globs[index]).filter(|(_, glob)| glob.matches(key)).map(|(owner, _)| *owner)
     }
 
     /// A glob pattern that every wanted key matches, and few others.

@@ -91,8 +91,8 @@ async fn a_command_follows_its_slot_while_it_moves_and_after() {
     servers[2].admin(&["MIGRATE", "127.0.0.1", &port, going, "0", "1000"]).await;
     assert_eq!(store.apply(&both).await.unwrap().outcomes, [Ok(1), Ok(1), Ok(0)]);
 
-    for place in [0, 2, 1] {
-        servers[place].admin(&["CLUSTER", "SETSLOT", slot, "NODE", &ids[0]]).await;
+    for index in [0, 2, 1] {
+        servers[index].admin(&["CLUSTER", "SETSLOT", slot, "NODE", &ids[0]]).await;
     }
     for server in &servers {
         eventually("all nodes agree on who has the slot", || async { owner(server, slot).await == ids[0] }).await;

@@ -114,8 +114,8 @@ pub(crate) fn store(json: serde_json::Value) -> Arc<dyn Store> {
 /// Key patterns that match every key but one: those that differ from it at some place, end before it, or go on after it.
 fn all_but(key: &str) -> Vec<String> {
     let mut patterns = vec![format!("~{key}?*")];
-    for (place, character) in key.char_indices() {
-        let before = &key[..place];
+    for (index, character) in key.char_indices() {
+        let before = &key[..index];
         patterns.push(format!("~{before}[^{character}]*"));
         patterns.push(format!("~{before}"));
     }

@@ -9,7 +9,7 @@ use quash_core::action::{Action, ActionSet, Life, Number, Object, Write};
 use quash_core::glob::Matcher;
 use quash_core::glob::{Glob, GlobBuilder};
 use quash_store::conformance::{self, Fixture};
-use quash_store::{Sought, Store, StoreError};
+use quash_store::{KeyPattern, Store, StoreError};
 use redis::Value;
 use serde_json::json;
 
@@ -79,11 +79,11 @@ async fn a_survey_ends_with_its_time_and_says_so() {
         let keys: Vec<String> = std::iter::once("MSET".to_owned()).chain(keys).collect();
         server.admin(&keys.iter().map(String::as_str).collect::<Vec<_>>()).await;
     }
-    let sought = [Sought { logical: Glob::parse("a:*").unwrap(), heads: vec![":1:".into()] }];
-    let over = store.ask().unwrap().survey(&sought, Duration::ZERO).await.unwrap();
-    assert_eq!((over.complete, over.keys, over.sighted[0].here), (false, 3000, 0));
-    let whole = store.ask().unwrap().survey(&sought, Duration::from_secs(60)).await.unwrap();
-    assert!(whole.complete && whole.sighted[0].here >= 3000, "{whole:?}");
+    let patterns = [KeyPattern { logical: Glob::parse("a:*").unwrap(), prefixes: vec![":1:".into()] }];
+    let over = store.ask().unwrap().survey(&patterns, Duration::ZERO).await.unwrap();
+    assert_eq!((over.complete, over.keys, over.counts[0].here), (false, 3000, 0));
+    let whole = store.ask().unwrap().survey(&patterns, Duration::from_secs(60)).await.unwrap();
+    assert!(whole.complete && whole.counts[0].here >= 3000, "{whole:?}");
     let none = store.ask().unwrap().survey(&[], Duration::from_secs(60)).await.unwrap();
     assert!(none.complete && none.keys == 3000, "{none:?}");
 }
@@ -116,8 +116,8 @@ async fn a_server_that_cannot_work_now_costs_no_action() {
             "NOREPLICAS",
         ),
     ];
-    for (trouble, relief, code) in cases {
-        server.admin(trouble).await;
+    for (fault, relief, code) in cases {
+        server.admin(fault).await;
         let why = why_unreachable(store.as_ref(), &all).await;
         assert!(why.contains(code), "{why}");
         server.admin(relief).await;

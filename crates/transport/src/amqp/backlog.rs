@@ -6,17 +6,17 @@ use std::sync::atomic::Ordering;
 use futures_util::future::try_join_all;
 use lapin::Channel;
 
-use super::Place;
+use super::Shared;
 use super::connection::Link;
 use super::topology::{self, Names};
 use crate::{Backlog, TransportError};
 
 /// Counts what waits; a queue that does not exist yet is empty. The broker does not tell what others hold.
-pub(super) async fn backlog(place: &Place) -> Result<Backlog, TransportError> {
-    let Names { work, suspects, .. } = &place.names;
-    let ready = ready(&place.looking, &[work, suspects]).await?;
-    let delayed = delayed(place).await?;
-    Ok(Backlog { ready, unsettled: place.held.load(Ordering::Relaxed), delayed, lost: 0 })
+pub(super) async fn backlog(shared: &Shared) -> Result<Backlog, TransportError> {
+    let Names { work, suspects, .. } = &shared.names;
+    let ready = ready(&shared.looking, &[work, suspects]).await?;
+    let delayed = delayed(shared).await?;
+    Ok(Backlog { ready, unsettled: shared.held.load(Ordering::Relaxed), delayed, lost: 0 })
 }
 
 /// How many messages wait in these queues, for certain.
@@ -34,14 +34,14 @@ async fn ready(link: &Link, queues: &[&String]) -> Result<u64, TransportError> {
 /// How many messages wait for their delay, all queues asked at once. To be certain of an empty one costs the broker a step
 /// that it writes down, so that is done only where something was there before: nothing is parked in a queue that does not
 /// answer.
-async fn delayed(place: &Place) -> Result<u64, TransportError> {
-    let before = place.delayed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let link = &place.looking;
+async fn delayed(shared: &Shared) -> Result<u64, TransportError> {
+    let before = shared.delayed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let link = &shared.looking;
     let channel = link.throw_away_channel().await?;
-    let asked = place.rungs.iter().zip(before).map(|(queue, before)| count(link, &channel, queue, before));
+    let asked = shared.rungs.iter().zip(before).map(|(queue, before)| count(link, &channel, queue, before));
     let counted = try_join_all(asked).await?;
     topology::close(&channel).await;
-    *place.delayed.lock().unwrap_or_else(PoisonError::into_inner) = counted.iter().copied().map(Some).collect();
+    *shared.delayed.lock().unwrap_or_else(PoisonError::into_inner) = counted.iter().copied().map(Some).collect();
     Ok(counted.into_iter().map(u64::from).sum())
 }
 

@@ -23,8 +23,8 @@ use tokio::time::{sleep, timeout};
 
 use super::connection::{Server, answer, failure};
 use super::letter_id::{self, Order, Twins};
-use super::message;
 use super::topology::{self, Names};
+use super::wire;
 use crate::{LetterId, Message, TransportError};
 
 /// How many messages one consumer takes at most; the broker allows 2,000.
@@ -162,7 +162,7 @@ impl Session {
 
     fn show(&mut self, max: usize) -> Vec<(LetterId, Message)> {
         let shown: Vec<_> = self.ahead.drain(..max.min(self.ahead.len())).collect();
-        self.ahead_bytes -= shown.iter().map(|(_, letter)| message::size(letter)).sum::<usize>();
+        self.ahead_bytes -= shown.iter().map(|(_, letter)| wire::size(letter)).sum::<usize>();
         if let Some((id, _)) = shown.last() {
             self.front = Some(id.clone());
         }
@@ -199,9 +199,9 @@ impl Session {
     async fn skip_until(&mut self, mut wanted: impl FnMut(&LetterId) -> bool) -> Result<(), TransportError> {
         loop {
             let letters = self.fetch(WINDOW).await?;
-            let place = letters.iter().position(|(id, _)| wanted(id));
-            if let Some(place) = place {
-                self.unread(letters, place);
+            let index = letters.iter().position(|(id, _)| wanted(id));
+            if let Some(index) = index {
+                self.unread(letters, index);
                 return Ok(());
             }
             if letters.len() < WINDOW {
@@ -211,10 +211,10 @@ impl Session {
     }
 
     /// Puts letters that were read back to be shown next, from a place on.
-    fn unread(&mut self, mut letters: Vec<(LetterId, Message)>, place: usize) {
-        let rest = letters.split_off(place);
+    fn unread(&mut self, mut letters: Vec<(LetterId, Message)>, index: usize) {
+        let rest = letters.split_off(index);
         self.front = letters.pop().map(|(id, _)| id);
-        self.ahead_bytes += rest.iter().map(|(_, letter)| message::size(letter)).sum::<usize>();
+        self.ahead_bytes += rest.iter().map(|(_, letter)| wire::size(letter)).sum::<usize>();
         let mut ahead = VecDeque::from(rest);
         ahead.append(&mut self.ahead);
         self.ahead = ahead;
@@ -232,7 +232,7 @@ impl Session {
         }
         let kept = &self.tags;
         self.ahead.retain(|(id, _)| kept.contains_key(id));
-        self.ahead_bytes = self.ahead.iter().map(|(_, letter)| message::size(letter)).sum();
+        self.ahead_bytes = self.ahead.iter().map(|(_, letter)| wire::size(letter)).sum();
         self.ack(&tags).await?;
         Ok(tags.len() as u64)
     }
@@ -366,8 +366,8 @@ impl Session {
         self.held.insert(delivery.delivery_tag);
         self.blind |= self.ahead_bytes > AHEAD_BYTES_MAX && self.ahead.len() >= needed;
         if !self.blind {
-            let letter = message::read_letter(&delivery.properties, delivery.data);
-            self.ahead_bytes += message::size(&letter);
+            let letter = wire::read_letter(&delivery.properties, delivery.data);
+            self.ahead_bytes += wire::size(&letter);
             self.ahead.push_back((id, letter));
         }
     }

@@ -1,4 +1,4 @@
-//! Runs a consumer: hands out what its pump has fetched, and ends it in order.
+//! Runs a consumer: hands out what its fetcher has fetched, and ends it in order.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Place;
-use super::inbox::{Inbox, Next};
-use super::pump::{Opened, Pump};
+use super::Shared;
+use super::buffer::{Buffer, Next};
+use super::fetch::{Fetcher, Opened};
 use super::session::Session;
 use super::settle::Settling;
 use crate::linger::goes_at_once;
@@ -31,10 +31,10 @@ const END_LIMIT: Duration = Duration::from_secs(8);
 
 /// What the parts of one consumer share.
 pub(super) struct Consuming {
-    pub(super) place: Arc<Place>,
+    pub(super) shared: Arc<Shared>,
     pub(super) name: String,
     pub(super) prefetch: u16,
-    pub(super) inbox: Inbox,
+    pub(super) buffer: Buffer,
     /// How many settles are under way: nothing is handed back before they have ended.
     pub(super) settling: watch::Sender<usize>,
     /// Rings when nobody can settle any more.
@@ -53,7 +53,7 @@ impl Consuming {
 
     pub(super) fn use_session(&self, session: &Arc<Session>) {
         self.fresh.store(true, Ordering::Relaxed);
-        self.place.watch(session);
+        self.shared.watch(session);
         *self.slot() = Some(Arc::clone(session));
     }
 
@@ -89,12 +89,12 @@ pub(super) enum Ending {
 }
 
 /// An ending under way; those who consume from here again wait for it.
-pub(super) struct Closing(Arc<Place>);
+pub(super) struct Closing(Arc<Shared>);
 
 impl Closing {
-    pub(super) fn begin(place: &Arc<Place>) -> Self {
-        place.closings.send_modify(|count| *count += 1);
-        Self(Arc::clone(place))
+    pub(super) fn begin(shared: &Arc<Shared>) -> Self {
+        shared.closings.send_modify(|count| *count += 1);
+        Self(Arc::clone(shared))
     }
 }
 
@@ -105,14 +105,14 @@ impl Drop for Closing {
 }
 
 /// Starts a consumer once earlier ones have handed back what they held.
-pub(super) async fn start(place: Arc<Place>, options: &ConsumeOptions) -> Result<Consumer, TransportError> {
-    _ = timeout(END_LIMIT, place.closings.subscribe().wait_for(|count| *count == 0)).await;
+pub(super) async fn start(shared: Arc<Shared>, options: &ConsumeOptions) -> Result<Consumer, TransportError> {
+    _ = timeout(END_LIMIT, shared.closings.subscribe().wait_for(|count| *count == 0)).await;
     let batch = options.batch.max(1);
     let consuming = Arc::new(Consuming {
-        place,
+        shared,
         name: options.name.clone(),
         prefetch: u16::try_from(batch.saturating_mul(BATCHES_AHEAD).min(PREFETCH_MAX)).unwrap_or(u16::MAX),
-        inbox: Inbox::default(),
+        buffer: Buffer::default(),
         settling: watch::Sender::new(0),
         settler_gone: Notify::new(),
         session: Mutex::default(),
@@ -121,7 +121,7 @@ pub(super) async fn start(place: Arc<Place>, options: &ConsumeOptions) -> Result
     });
     let opened = Opened::try_open(&consuming).await?;
     let (end, ending) = oneshot::channel();
-    tokio::spawn(Pump::new(Arc::clone(&consuming), ending).run(opened));
+    tokio::spawn(Fetcher::new(Arc::clone(&consuming), ending).run(opened));
     let receiver = Receiving { consuming: Arc::clone(&consuming), batch, linger: options.linger, end: Some(end) };
     Ok(Consumer { receiver: Box::new(receiver), settler: Arc::new(Settling { consuming }) })
 }
@@ -140,7 +140,7 @@ impl Receiver for Receiving {
         loop {
             self.filled().await;
             // Nothing is taken out before here, so that it may be dropped while it waits.
-            let batch = self.consuming.inbox.take(self.batch)?;
+            let batch = self.consuming.buffer.take(self.batch)?;
             // What came may be gone with its connection.
             if !batch.is_empty() {
                 self.consuming.fresh.store(false, Ordering::Relaxed);
@@ -159,20 +159,20 @@ impl Receiver for Receiving {
 impl Receiving {
     /// Waits until there is something to receive, and then until it is a whole batch or the time for that is over.
     async fn filled(&self) {
-        let inbox = &self.consuming.inbox;
-        while inbox.next() == Next::Nothing {
-            inbox.arrived().await;
+        let buffer = &self.consuming.buffer;
+        while buffer.next() == Next::Nothing {
+            buffer.arrived().await;
         }
         let fresh = self.consuming.fresh.load(Ordering::Relaxed);
         let linger = if fresh { self.linger.max(FIRST_LINGER) } else { self.linger };
         // What the broker sends at once is there after a moment.
         tokio::task::yield_now().await;
         let until = Instant::now() + linger;
-        while let Next::Work(length) = inbox.next()
+        while let Next::Work(length) = buffer.next()
             && length < self.batch
         {
             let at_once = goes_at_once(linger, length, self.consuming.held());
-            if at_once || timeout_at(until, inbox.arrived()).await.is_err() {
+            if at_once || timeout_at(until, buffer.arrived()).await.is_err() {
                 break;
             }
         }
@@ -180,8 +180,8 @@ impl Receiving {
 
     fn end(&mut self, ending: Ending) {
         if let Some(end) = self.end.take() {
-            // If the pump has died there is nothing left to end, and its connection has ended with it.
-            _ = end.send((ending, Closing::begin(&self.consuming.place)));
+            // If the fetcher has died there is nothing left to end, and its connection has ended with it.
+            _ = end.send((ending, Closing::begin(&self.consuming.shared)));
         }
     }
 }

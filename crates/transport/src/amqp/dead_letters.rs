@@ -11,9 +11,9 @@ use super::browse::Session;
 use super::connection::{Link, Server};
 use super::glance::Glances;
 use super::letter_id::{self, Order};
-use super::message::Extras;
 use super::publish::{Outgoing, Publisher};
 use super::topology::Names;
+use super::wire::Extras;
 use crate::{DeadLetters, Glance, LetterId, Message, TransportError};
 
 /// How many letters are read at once where only their names matter.

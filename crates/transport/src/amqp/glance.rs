@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use super::connection::Link;
-use super::message;
 use super::topology::{self, Count};
+use super::wire;
 use crate::{Glance, Message, TransportError};
 
 /// How long the oldest letter is taken to be the same while no letter goes. To look at it is to take it for a moment.
@@ -64,7 +64,7 @@ impl Glances {
 
     async fn oldest(&self, channel: &lapin::Channel) -> Result<Option<Message>, TransportError> {
         let Some(taken) = topology::get(channel, &self.queue).await? else { return Ok(None) };
-        let letter = message::read_letter(&taken.properties, taken.data.clone());
+        let letter = wire::read_letter(&taken.properties, taken.data.clone());
         topology::put_back(&taken).await?;
         Ok(Some(letter))
     }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::connection::{Link, Server, answer};
 use super::topology::{self, Wanted};
-use super::{Place, backlog};
+use super::{Shared, backlog};
 use crate::TransportError;
 use quash_config::{Finding, Severity};
 
@@ -20,21 +20,21 @@ const BLOCKED_AFTER: Duration = Duration::from_secs(2);
 const GUEST: &str = "guest";
 
 /// Inspects the broker; changes nothing.
-pub(super) async fn inspect(place: &Place) -> Result<Vec<Finding>, TransportError> {
-    let looking = &*place.looking;
+pub(super) async fn inspect(shared: &Shared) -> Result<Vec<Finding>, TransportError> {
+    let looking = &*shared.looking;
     let mut findings = vec![reached(looking).await?];
     findings.extend(way(looking.server()));
-    findings.extend(kind(place));
-    let queues = Queues::look(place).await?;
-    findings.extend(queues.findings(place));
-    findings.extend(publishing(place).await?);
+    findings.extend(kind(shared));
+    let queues = Queues::look(shared).await?;
+    findings.extend(queues.findings(shared));
+    findings.extend(publishing(shared).await?);
     if let Some(queue) = queues.present.first() {
         findings.extend(reading(looking, queue).await?);
     }
     findings.push(ok(
         "what policies add to queues (limits of length or time) is not visible here: see rabbitmqctl list_policies",
     ));
-    findings.push(waiting(place).await?);
+    findings.push(waiting(shared).await?);
     Ok(findings)
 }
 
@@ -67,8 +67,8 @@ fn way(server: &Server) -> Vec<Finding> {
     findings
 }
 
-fn kind(place: &Place) -> Option<Finding> {
-    (place.config.queue_type == super::QueueType::Classic).then(|| {
+fn kind(shared: &Shared) -> Option<Finding> {
+    (shared.config.queue_type == super::QueueType::Classic).then(|| {
         warning(
             "the queues are classic: they are on one node only, a retry that comes due is lost when the broker cannot move \
              it at that moment, and a message that ends processes is never set aside",
@@ -88,10 +88,10 @@ struct Queues {
 }
 
 impl Queues {
-    async fn look(place: &Place) -> Result<Self, TransportError> {
+    async fn look(shared: &Shared) -> Result<Self, TransportError> {
         let mut queues = Self { present: vec![], missing: vec![], problems: vec![], configurable: None };
-        for wanted in topology::wanted(&place.names, place.config.queue_type) {
-            queues.add(&place.looking, wanted).await?;
+        for wanted in topology::wanted(&shared.names, shared.config.queue_type) {
+            queues.add(&shared.looking, wanted).await?;
         }
         Ok(queues)
     }
@@ -121,9 +121,9 @@ impl Queues {
         Ok(())
     }
 
-    fn findings(&self, place: &Place) -> Vec<Finding> {
+    fn findings(&self, shared: &Shared) -> Vec<Finding> {
         let mut findings: Vec<_> = self.problems.iter().map(|words| difference(words)).collect();
-        match (self.configurable, place.config.declare) {
+        match (self.configurable, shared.config.declare) {
             (Some(false), true) => findings.push(error(
                 "the user may not declare the queues",
                 "grant the right to configure that docs/brokers.md lists, or set declare: false",
@@ -138,17 +138,17 @@ impl Queues {
             }
             _ => {}
         }
-        findings.extend(self.missing_ones(place));
+        findings.extend(self.missing_ones(shared));
         findings
     }
 
-    fn missing_ones(&self, place: &Place) -> Option<Finding> {
+    fn missing_ones(&self, shared: &Shared) -> Option<Finding> {
         let missing = match &self.missing[..] {
             [] => return None,
             missing if missing.len() <= 3 => missing.join(", "),
             [first, rest @ ..] => format!("{first} and {} others", rest.len()),
         };
-        Some(if place.config.declare {
+        Some(if shared.config.declare {
             ok(format!("not there yet, and declared by the first worker: {missing}"))
         } else {
             error(format!("there is no queue {missing}"), "declare it as docs/brokers.md says, or set declare: true")
@@ -166,8 +166,8 @@ fn difference(words: &str) -> Finding {
 
 /// Publishes messages to nobody, which come back: that tells whether the user may publish, and whether the broker takes
 /// anything at this moment. It tells only those who publish that it does not, and only after their first message.
-async fn publishing(place: &Place) -> Result<Vec<Finding>, TransportError> {
-    let link = Link::new(place.link.server().clone(), "checking");
+async fn publishing(shared: &Shared) -> Result<Vec<Finding>, TransportError> {
+    let link = Link::new(shared.link.server().clone(), "checking");
     let channel = link.channel().await?;
     let nobody = format!("quash.nobody.{:016x}", fastrand::u64(..));
     let returned = async {
@@ -214,8 +214,8 @@ async fn reading(link: &Link, queue: &str) -> Result<Option<Finding>, TransportE
     }
 }
 
-async fn waiting(place: &Place) -> Result<Finding, TransportError> {
-    let backlog = match backlog::backlog(place).await {
+async fn waiting(shared: &Shared) -> Result<Finding, TransportError> {
+    let backlog = match backlog::backlog(shared).await {
         Ok(backlog) => backlog,
         // Whether an empty queue is empty only those may ask who may read it.
         Err(TransportError::Refused(_)) => {
@@ -223,7 +223,7 @@ async fn waiting(place: &Place) -> Result<Finding, TransportError> {
         }
         Err(error) => return Err(error),
     };
-    Ok(ok(format!("{} ready and {} delayed messages in {}", backlog.ready, backlog.delayed, place.names.work)))
+    Ok(ok(format!("{} ready and {} delayed messages in {}", backlog.ready, backlog.delayed, shared.names.work)))
 }
 
 fn ok(what: impl Into<String>) -> Finding {

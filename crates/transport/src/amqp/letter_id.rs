@@ -7,7 +7,7 @@ use lapin::BasicProperties;
 use lapin::types::AMQPValue;
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 
-use super::message::now_ms;
+use super::wire::now_ms;
 use crate::LetterId;
 
 /// Bits of a name's number that count within one millisecond.
@@ -92,8 +92,8 @@ pub(super) struct Order(FxHashMap<LetterId, usize>);
 impl Order {
     /// Adds one that comes after all others.
     pub(super) fn add(&mut self, id: &LetterId) {
-        let place = self.0.len();
-        self.0.entry(id.clone()).or_insert(place);
+        let index = self.0.len();
+        self.0.entry(id.clone()).or_insert(index);
     }
 
     /// Forgets everything.
@@ -109,7 +109,7 @@ impl Order {
     /// Whether a letter comes after one that was seen. What was not seen yet came later.
     pub(super) fn is_after(&self, id: &LetterId, seen: &LetterId) -> bool {
         match (self.0.get(id), self.0.get(seen)) {
-            (Some(place), Some(seen)) => place > seen,
+            (Some(index), Some(seen)) => index > seen,
             _ => true,
         }
     }

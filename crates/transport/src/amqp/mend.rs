@@ -138,8 +138,8 @@ fn rewritten(payload: &[u8], why: &str) -> Vec<u8> {
     let Some(mut reader) = payload.get(FIXED..).map(Reader) else { return bare(payload, why) };
     let flags = reader.short().unwrap_or(0);
     let (mut kept, mut properties, mut whole) = (0, Vec::new(), true);
-    for (place, (_, kind)) in PROPERTIES.into_iter().enumerate() {
-        let bit = bit(place);
+    for (index, (_, kind)) in PROPERTIES.into_iter().enumerate() {
+        let bit = bit(index);
         let value = if whole && flags & bit != 0 { reader.property(kind) } else { None };
         // What follows something that is cut short is anybody's guess.
         whole &= value.is_some() || flags & bit == 0;
@@ -211,12 +211,12 @@ fn cut(mut text: String, most: usize) -> String {
     text
 }
 
-const fn bit(place: usize) -> u16 {
-    1 << (15 - place)
+const fn bit(index: usize) -> u16 {
+    1 << (15 - index)
 }
 
 fn present(flags: u16) -> impl Iterator<Item = (usize, (&'static str, Kind))> {
-    PROPERTIES.into_iter().enumerate().filter(move |(place, _)| flags & bit(*place) != 0)
+    PROPERTIES.into_iter().enumerate().filter(move |(index, _)| flags & bit(*index) != 0)
 }
 
 /// Reads what is written in the protocol's types; nothing where it is cut short.

@@ -6,8 +6,8 @@
 // What is where, and how to reach it.
 mod config;
 mod connection;
-mod message;
 mod topology;
+mod wire;
 
 // What the driver gets to read.
 mod frames;
@@ -19,13 +19,13 @@ mod publish;
 mod retry;
 
 // Consuming: what is fetched, held, set aside and settled.
-mod aside;
+mod buffer;
 mod consume;
-mod inbox;
-mod pump;
+mod fetch;
+mod held;
 mod session;
 mod settle;
-mod window;
+mod suspects;
 
 // Dead letters, and looking at it all.
 mod backlog;
@@ -51,12 +51,12 @@ use quash_config::Finding;
 
 /// One queue on one broker. Connects when it is first used.
 struct Amqp {
-    place: Arc<Place>,
+    shared: Arc<Shared>,
     dead_letters: dead_letters::DeadQueue,
 }
 
 /// Where messages are, and what is held of them.
-struct Place {
+struct Shared {
     names: Names,
     /// The names of the delay queues.
     rungs: Vec<String>,
@@ -89,13 +89,13 @@ impl Amqp {
         let dead_letters = dead_letters::DeadQueue::new(Arc::clone(&publisher), Arc::clone(&looking), names.clone());
         let delayed = Mutex::new(vec![None; rungs.len()]);
         let (sessions, interrupted) = (Mutex::default(), AtomicU64::new(0));
-        let place =
-            Place { names, rungs, config, link, looking, publisher, held, closings, sessions, interrupted, delayed };
-        Self { place: Arc::new(place), dead_letters }
+        let shared =
+            Shared { names, rungs, config, link, looking, publisher, held, closings, sessions, interrupted, delayed };
+        Self { shared: Arc::new(shared), dead_letters }
     }
 }
 
-impl Place {
+impl Shared {
     /// Looks at what a connection of a consumer holds, until it is over.
     fn watch(&self, session: &Arc<Session>) {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,25 +114,25 @@ impl Place {
     /// is this transport's business: what must go there could never be settled without them.
     async fn publish_each(&self, messages: &[Outgoing<'_>]) -> Vec<Outcome> {
         let mut outcomes = self.publisher.publish_each(messages).await;
-        let missing: Vec<_> = (0..).zip(&outcomes).filter_map(|(place, outcome)| is_missing(place, outcome)).collect();
+        let missing: Vec<_> = (0..).zip(&outcomes).filter_map(|(index, outcome)| is_missing(index, outcome)).collect();
         let Some((_, queue)) = missing.first().filter(|_| self.config.declare) else { return outcomes };
         tracing::error!(queue, "a queue is not there and is declared; if it was deleted, what it held is lost");
         if let Err(error) = topology::prepare(&self.looking, &self.names, &self.config).await {
             tracing::warn!(%error, "cannot declare the queue");
             return outcomes;
         }
-        let places: Vec<_> = missing.iter().map(|(place, _)| *place).collect();
-        let again: Vec<_> = places.iter().filter_map(|place| messages.get(*place).cloned()).collect();
-        for (place, outcome) in places.into_iter().zip(self.publisher.publish_each(&again).await) {
-            outcomes[place] = outcome;
+        let indices: Vec<_> = missing.iter().map(|(index, _)| *index).collect();
+        let again: Vec<_> = indices.iter().filter_map(|index| messages.get(*index).cloned()).collect();
+        for (index, outcome) in indices.into_iter().zip(self.publisher.publish_each(&again).await) {
+            outcomes[index] = outcome;
         }
         outcomes
     }
 }
 
-fn is_missing(place: usize, outcome: &Outcome) -> Option<(usize, String)> {
+fn is_missing(index: usize, outcome: &Outcome) -> Option<(usize, String)> {
     match outcome {
-        Err(Untaken::NoQueue(queue)) => Some((place, queue.clone())),
+        Err(Untaken::NoQueue(queue)) => Some((index, queue.clone())),
         _ => None,
     }
 }
@@ -140,17 +140,17 @@ fn is_missing(place: usize, outcome: &Outcome) -> Option<(usize, String)> {
 #[async_trait]
 impl Transport for Amqp {
     async fn prepare(&self) -> Result<(), TransportError> {
-        topology::prepare(&self.place.looking, &self.place.names, &self.place.config).await
+        topology::prepare(&self.shared.looking, &self.shared.names, &self.shared.config).await
     }
 
     async fn publish(&self, messages: &[Message]) -> Result<(), TransportError> {
-        let work = &self.place.names.work;
+        let work = &self.shared.names.work;
         let outgoing: Vec<_> = messages.iter().map(|message| Outgoing::plain(work, message)).collect();
-        self.place.publisher.publish(&outgoing).await
+        self.shared.publisher.publish(&outgoing).await
     }
 
     async fn consume(&self, options: &ConsumeOptions) -> Result<Consumer, TransportError> {
-        consume::start(Arc::clone(&self.place), options).await
+        consume::start(Arc::clone(&self.shared), options).await
     }
 
     fn dead_letters(&self) -> &dyn DeadLetters {
@@ -158,14 +158,14 @@ impl Transport for Amqp {
     }
 
     async fn backlog(&self) -> Result<Backlog, TransportError> {
-        backlog::backlog(&self.place).await
+        backlog::backlog(&self.shared).await
     }
 
     async fn ages(&self) -> Result<Ages, TransportError> {
-        Ok(Ages { oldest: self.place.oldest(), ..Ages::default() })
+        Ok(Ages { oldest: self.shared.oldest(), ..Ages::default() })
     }
 
     async fn inspect(&self) -> Result<Vec<Finding>, TransportError> {
-        inspect::inspect(&self.place).await
+        inspect::inspect(&self.shared).await
     }
 }

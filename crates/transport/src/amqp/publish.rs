@@ -13,7 +13,7 @@ use lapin::{Channel, Confirmation, ErrorKind, PublisherConfirm};
 use tokio::time::timeout;
 
 use super::connection::{self, Link};
-use super::message::{self, Extras};
+use super::wire::{self, Extras};
 use crate::{Message, TransportError};
 
 /// How many messages wait for their confirms at once.
@@ -185,11 +185,11 @@ impl Publisher {
 }
 
 async fn publish(channel: &Channel, outgoing: &Outgoing<'_>) -> Result<PublisherConfirm, Untaken> {
-    if message::is_oversized(outgoing.message) {
+    if wire::is_oversized(outgoing.message) {
         return Err(Untaken::Oversized);
     }
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    let properties = message::properties(outgoing.message, &outgoing.extras);
+    let properties = wire::properties(outgoing.message, &outgoing.extras);
     channel
         .basic_publish(ShortString::default(), outgoing.queue.into(), options, &outgoing.message.payload, properties)
         .await
@@ -243,7 +243,7 @@ fn windows<'a, 'b>(messages: &'b [Outgoing<'a>]) -> impl Iterator<Item = &'b [Ou
 fn window_len(messages: &[Outgoing<'_>]) -> usize {
     let mut bytes = 0;
     let fitting = messages.iter().take(WINDOW).take_while(|outgoing| {
-        bytes += message::size(outgoing.message);
+        bytes += wire::size(outgoing.message);
         bytes <= WINDOW_BYTES
     });
     fitting.count().max(1).min(messages.len())

@@ -12,9 +12,9 @@ use lapin::{Channel, Connection, ErrorKind};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::Place;
+use super::Shared;
 use super::connection::{answer, failure};
-use super::window::{Claim, Held, Window};
+use super::held::{Claim, Held, Window};
 use crate::{Dated, Tag, TransportError};
 
 /// How long acks wait for deliveries before them to be settled, so that one ack stands for all: batches are worked on side
@@ -97,22 +97,22 @@ impl From<NotOpened> for TransportError {
 impl Session {
     /// Connects and asks for deliveries.
     pub(super) async fn open(
-        place: &Place,
+        shared: &Shared,
         name: &str,
         prefetch: u16,
         generation: u64,
     ) -> Result<(Self, Streams), NotOpened> {
-        let connection = place.link.server().connect(&format!("consumer {name}")).await?;
+        let connection = shared.link.server().connect(&format!("consumer {name}")).await?;
         // One at a time, so that whatever ends the process was the only one in its hands.
-        let (suspects, suspects_in) = intake(&connection, &place.names.suspects, 1).await?;
-        let (work, work_in) = intake(&connection, &place.names.work, prefetch).await?;
+        let (suspects, suspects_in) = intake(&connection, &shared.names.suspects, 1).await?;
+        let (work, work_in) = intake(&connection, &shared.names.work, prefetch).await?;
         let session = Self {
             generation,
             connection,
             work,
             suspects,
             over: AtomicBool::new(false),
-            unsettled: Arc::clone(&place.held),
+            unsettled: Arc::clone(&shared.held),
             resolved: Notify::new(),
         };
         Ok((session, Streams { work: work_in, suspects: suspects_in }))
@@ -273,9 +273,9 @@ impl Session {
     }
 
     /// How many messages wait in the work queue.
-    pub(super) async fn ready(&self, place: &Place) -> Result<u64, TransportError> {
+    pub(super) async fn ready(&self, shared: &Shared) -> Result<u64, TransportError> {
         let channel = answer("opening a channel", self.connection.create_channel()).await?;
-        let count = super::topology::count(&channel, &place.names.work).await?;
+        let count = super::topology::count(&channel, &shared.names.work).await?;
         super::topology::close(&channel).await;
         Ok(count.unwrap_or(0).into())
     }

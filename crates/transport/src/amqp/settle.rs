@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::aside::parked;
 use super::consume::Consuming;
-use super::message;
+use super::held::Claim;
 use super::publish::{Outgoing, Untaken};
 use super::retry;
 use super::session::{Number, Session};
-use super::window::Claim;
+use super::suspects::parked;
+use super::wire;
 use crate::{Destination, Message, Replacement, Settler, Tag, TransportError, Verdict};
 
 /// How long a delivery stays away whose copies are too large: at once it would come again and again.
@@ -44,7 +44,7 @@ impl Settler for Settling {
     }
 
     fn interruptions(&self) -> u64 {
-        self.consuming.place.interrupted.load(Ordering::Relaxed)
+        self.consuming.shared.interrupted.load(Ordering::Relaxed)
     }
 }
 
@@ -155,7 +155,7 @@ impl Plan {
         let mut untaken = Vec::new();
         let (copies, owners) = self.copies(consuming);
         if !copies.is_empty() {
-            let outcomes = consuming.place.publish_each(&copies).await;
+            let outcomes = consuming.shared.publish_each(&copies).await;
             let mut done = std::mem::take(&mut self.acked);
             for (at, outcome) in whole(&owners, outcomes) {
                 match outcome {
@@ -182,20 +182,20 @@ impl Plan {
 
     /// All copies, and beside each the delivery that it is of.
     fn copies<'a>(&'a self, consuming: &'a Consuming) -> (Vec<Outgoing<'a>>, Vec<Number>) {
-        let place = &consuming.place;
+        let shared = &consuming.shared;
         let mut outgoing = Vec::new();
         let mut owners = Vec::new();
         for (at, copies) in &self.replaced {
             for copy in copies {
                 outgoing.push(match copy.to {
-                    Destination::Later(delay) => parked(place, &copy.message, retry::wait(delay, message::now_ms())),
-                    Destination::DeadLetters => place.names.letter(&copy.message),
+                    Destination::Later(delay) => parked(shared, &copy.message, retry::wait(delay, wire::now_ms())),
+                    Destination::DeadLetters => shared.names.letter(&copy.message),
                 });
                 owners.push(*at);
             }
         }
         for (at, message) in &self.released {
-            outgoing.push(Outgoing::plain(&place.names.work, message));
+            outgoing.push(Outgoing::plain(&shared.names.work, message));
             owners.push(*at);
         }
         (outgoing, owners)

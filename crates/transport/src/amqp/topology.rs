@@ -337,8 +337,8 @@ impl std::fmt::Display for Difference {
 }
 
 /// What stands between quotes, counted by the pieces between them.
-fn quoted(words: &str, place: usize) -> Option<&str> {
-    words.split('\'').nth(place)
+fn quoted(words: &str, index: usize) -> Option<&str> {
+    words.split('\'').nth(index)
 }
 
 #[cfg(test)]

@@ -33,8 +33,8 @@ async fn all(letters: &dyn DeadLetters) -> Vec<Message> {
 
 fn letters() -> Vec<Message> {
     let mut letters: Vec<_> = [&b"garbage \xff\0\r\n"[..], b"", b"third", b"fourth"].map(message).into();
-    for (place, letter) in letters.iter_mut().enumerate() {
-        letter.headers.set("quash-dead-letter", format!("{{\"place\":{place}}}"));
+    for (index, letter) in letters.iter_mut().enumerate() {
+        letter.headers.set("quash-dead-letter", format!("{{\"place\":{index}}}"));
         letter.headers.set("body", "a header of a misleading name");
     }
     letters

@@ -80,13 +80,13 @@ impl History {
     }
 
     async fn settle(&mut self) {
-        let place = self.random.usize(0..self.consumers.len().max(1));
-        let Some((_, held)) = self.consumers.get_mut(place) else { return };
+        let index = self.random.usize(0..self.consumers.len().max(1));
+        let Some((_, held)) = self.consumers.get_mut(index) else { return };
         self.random.shuffle(held);
         let count = self.random.usize(0..=held.len());
         let settled: Vec<_> = held.drain(..count).collect();
         let verdicts: Vec<_> = settled.iter().map(|delivery| (delivery.tag, self.verdict(delivery))).collect();
-        if let Some((consumer, _)) = self.consumers.get(place) {
+        if let Some((consumer, _)) = self.consumers.get(index) {
             ok(consumer.settler.settle(&verdicts).await, "settle");
         }
     }
@@ -122,8 +122,8 @@ impl History {
 
     fn die(&mut self) {
         if !self.consumers.is_empty() {
-            let place = self.random.usize(0..self.consumers.len());
-            self.consumers.swap_remove(place);
+            let index = self.random.usize(0..self.consumers.len());
+            self.consumers.swap_remove(index);
         }
     }
 

@@ -86,7 +86,7 @@ impl Queue {
         let Some(held) = self.held.remove(&tag) else { return };
         match verdict {
             Verdict::Ack => {}
-            Verdict::Replace(copies) => copies.iter().for_each(|copy| self.place(copy, now)),
+            Verdict::Replace(copies) => copies.iter().for_each(|copy| self.put(copy, now)),
             Verdict::Release => {
                 let deliveries = held.waiting.deliveries - 1;
                 self.ready.push_front(Waiting { deliveries, ..held.waiting });
@@ -94,7 +94,7 @@ impl Queue {
         }
     }
 
-    fn place(&mut self, copy: &Replacement, now: Instant) {
+    fn put(&mut self, copy: &Replacement, now: Instant) {
         let number = self.number();
         match copy.to {
             Destination::Later(delay) => {

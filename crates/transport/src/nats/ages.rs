@@ -3,22 +3,22 @@
 use super::intake::unix_ms;
 use super::stored::{self, Stored};
 use super::topology::{self, Lane, consumer_info};
-use super::{Place, entry};
+use super::{Shared, wire};
 use crate::ages::moment;
 use crate::{Ages, Dated, TransportError};
 
 /// Looks at the first message of each lane. Copies lie in the order in which they were parked, so that which of them is due
 /// next cannot be told without reading all.
-pub(super) async fn ages(place: &Place) -> Result<Ages, TransportError> {
-    let names = &place.names;
-    let floor = consumer_info(place, Lane::Work).await?.map_or(0, |info| info.ack_floor.stream_seq);
-    let work = first(place, &names.stream, floor.saturating_add(1), &names.subject).await?;
-    let suspect = first(place, &names.retry_stream, 1, &names.suspects).await?;
-    let parked = first(place, &names.retry_stream, 1, &names.parked).await?;
+pub(super) async fn ages(shared: &Shared) -> Result<Ages, TransportError> {
+    let names = &shared.names;
+    let floor = consumer_info(shared, Lane::Work).await?.map_or(0, |info| info.ack_floor.stream_seq);
+    let work = first(shared, &names.stream, floor.saturating_add(1), &names.subject).await?;
+    let suspect = first(shared, &names.retry_stream, 1, &names.suspects).await?;
+    let parked = first(shared, &names.retry_stream, 1, &names.parked).await?;
     // One whose delay is over is what a consumer may have in hand.
     let now = unix_ms();
     let (due, delayed) = match parked {
-        Some(parked) if entry::due(parked.headers().as_ref()) > now => (None, Some(parked)),
+        Some(parked) if wire::due(parked.headers().as_ref()) > now => (None, Some(parked)),
         parked => (parked, None),
     };
     let oldest = [work, suspect, due].into_iter().flatten().filter_map(dated).min_by_key(|dated| dated.since);
@@ -26,15 +26,15 @@ pub(super) async fn ages(place: &Place) -> Result<Ages, TransportError> {
 }
 
 /// The first message from a number on; what does not exist yet is empty.
-async fn first(place: &Place, stream: &str, from: u64, subject: &str) -> Result<Option<Stored>, TransportError> {
-    match stored::first_from(place, stream, from, subject).await {
+async fn first(shared: &Shared, stream: &str, from: u64, subject: &str) -> Result<Option<Stored>, TransportError> {
+    match stored::first_from(shared, stream, from, subject).await {
         Err(error) if error == topology::missing_stream(stream) => Ok(None),
         found => found,
     }
 }
 
 fn dated(stored: Stored) -> Option<Dated> {
-    let headers = entry::message(stored.headers().as_ref(), bytes::Bytes::new()).headers;
+    let headers = wire::message(stored.headers().as_ref(), bytes::Bytes::new()).headers;
     Some(Dated { since: moment(read_time(&stored.time)?)?, headers })
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use async_nats::StatusCode;
 use async_nats::header::{HeaderMap, HeaderName};
 
-use super::entry;
+use super::wire;
 use crate::message::{UNREADABLE, legible};
 
 /// How a block begins.
@@ -57,7 +57,7 @@ pub(super) fn read(block: &[u8], why: Option<&str>) -> Option<HeaderMap> {
         let value = value.as_deref().unwrap_or_default();
         match HeaderName::from_str(name) {
             Ok(plain) if !name.is_empty() && !value.contains('\r') => map.append(plain, value),
-            _ => entry::put_escaped(&mut map, &name.to_lowercase(), value),
+            _ => wire::put_escaped(&mut map, &name.to_lowercase(), value),
         }
     }
     if let Some(why) = why {
@@ -150,7 +150,7 @@ mod tests {
     fn what_can_be_read_is_kept() {
         let block = b"NATS/1.0\r\ngood: 1\r\nX-File: caf\xe9\r\na b: c\r\nodd: x\ry\r\nno colon\r\n\r\n";
         let why = flaw(block);
-        let message = entry::message(read(block, why.as_deref()).as_ref(), bytes::Bytes::new());
+        let message = wire::message(read(block, why.as_deref()).as_ref(), bytes::Bytes::new());
         let header = |name| message.headers.get(name);
         assert_eq!((header("good"), header("x-file"), header("a b")), (Some("1"), Some("caf%E9"), Some("c")));
         assert_eq!((header("odd"), header("no colon")), (Some("x\ry"), Some("")));

@@ -280,10 +280,10 @@ mod tests {
             (r#"{"url": "nats://a", "tls": {"ca_file": "/not/there"}}"#, "tls.ca_file", "/not/there"),
             (r#"{"url": "nats://a", "tls": {"cert_file": "/c"}}"#, "tls", "belong together"),
         ];
-        for (text, place, words) in cases {
+        for (text, shared, words) in cases {
             let config: Config = serde_json::from_str(text).unwrap();
             let problem = config.build().err().unwrap_or_else(|| panic!("accepted: {text}"));
-            assert_eq!(problem.path.to_string(), place, "{text}");
+            assert_eq!(problem.path.to_string(), shared, "{text}");
             assert!(problem.message.contains(words), "{text}: {}", problem.message);
         }
     }

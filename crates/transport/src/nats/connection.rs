@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use super::api::{Answer, ApiError, code};
 use super::config::Config;
-use super::entry;
+use super::wire;
 use crate::TransportError;
 use crate::backoff::RetryPolicy;
 
@@ -269,8 +269,8 @@ impl Link {
     /// The driver does not look at the user in a URL. One without a password is a token.
     fn with_user_of_url(&self, options: ConnectOptions) -> ConnectOptions {
         let address = self.server.addresses.iter().find(|address| address.has_user_pass());
-        let user = address.and_then(ServerAddr::username).map(entry::unescape);
-        let password = address.and_then(ServerAddr::password).map(entry::unescape);
+        let user = address.and_then(ServerAddr::username).map(wire::unescape);
+        let password = address.and_then(ServerAddr::password).map(wire::unescape);
         match (user, password) {
             (Some(user), Some(password)) => options.user_and_password(user, password),
             (Some(token), None) => options.token(token),

@@ -1,4 +1,4 @@
-//! Runs a consumer: three pullers that fill one buffer, and what keeps and moves deliveries beside them.
+//! Runs a consumer: three fetchers that fill one buffer, and what keeps and moves deliveries beside them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,11 +11,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::buffer::Buffer;
+use super::fetch::Fetcher;
 use super::held::Held;
-use super::pull::Puller;
 use super::settle::{self, Settling};
 use super::topology::{self, Lane};
-use super::{Place, keep, stranded, suspects, unreadable};
+use super::{Shared, stranded, suspects, unreadable, upkeep};
 use crate::{ConsumeOptions, Consumer, Delivery, Receiver, TransportError};
 
 /// How long a consumer that ends waits for what is still going on.
@@ -23,7 +23,7 @@ const ENDING_MAX: Duration = Duration::from_secs(4);
 
 /// What the parts of one consumer share.
 pub(super) struct Consuming {
-    pub(super) place: Arc<Place>,
+    pub(super) shared: Arc<Shared>,
     pub(super) name: String,
     pub(super) batch: usize,
     linger: Duration,
@@ -48,18 +48,18 @@ pub(super) struct Consuming {
 impl Consuming {
     /// How long the server may be silent while something is asked for.
     pub(super) fn patience(&self) -> Duration {
-        *self.place.config.heartbeat * 5 / 2
+        *self.shared.config.heartbeat * 5 / 2
     }
 
     pub(super) fn is_connected(&self) -> bool {
-        self.place.link.is_connected() && self.buffer.is_whole()
+        self.shared.link.is_connected() && self.buffer.is_whole()
     }
 
     /// Lets go of everything that a consumer handed out which is not there any more.
     pub(super) fn forget(&self, lane: Lane) {
-        tracing::warn!(consumer = %self.place.names.consumer_of(lane), stream = %self.place.names.stream_of(lane),
+        tracing::warn!(consumer = %self.shared.names.consumer_of(lane), stream = %self.shared.names.stream_of(lane),
             "the consumer had vanished and was made again; what it had handed out comes again");
-        self.place.link.consumer_ended();
+        self.shared.link.consumer_ended();
         self.buffer.clear(lane);
         self.held.let_go_lane(lane);
     }
@@ -67,7 +67,7 @@ impl Consuming {
     /// Hands back what is held; if that fails, the server hands it out again when its patience is over.
     async fn hand_back(&self, all: bool) {
         let back = self.held.take_back(all);
-        match timeout(ENDING_MAX, settle::hand_back(&self.place, back)).await {
+        match timeout(ENDING_MAX, settle::hand_back(&self.shared, back)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(consumer = %self.name, %error, "what was fetched comes back later"),
             Err(_) => tracing::debug!(consumer = %self.name, "what was fetched comes back later"),
@@ -85,7 +85,7 @@ impl Consuming {
     pub(super) fn abandon(self: &Arc<Self>) {
         if self.closed.load(Ordering::Relaxed) && !self.held.is_empty() {
             let consuming = Arc::clone(self);
-            let ending = Ending::begin(&self.place);
+            let ending = Ending::begin(&self.shared);
             in_background(async move {
                 consuming.until_settled().await;
                 consuming.hand_back(true).await;
@@ -96,12 +96,12 @@ impl Consuming {
 }
 
 /// Counts a consumer that is just ending, so that the next one begins after it.
-struct Ending(Arc<Place>);
+struct Ending(Arc<Shared>);
 
 impl Ending {
-    fn begin(place: &Arc<Place>) -> Self {
-        place.ending.send_modify(|count| *count += 1);
-        Self(Arc::clone(place))
+    fn begin(shared: &Arc<Shared>) -> Self {
+        shared.ending.send_modify(|count| *count += 1);
+        Self(Arc::clone(shared))
     }
 }
 
@@ -112,21 +112,21 @@ impl Drop for Ending {
 }
 
 /// Starts a consumer; its parts stop when the receiver is dropped.
-pub(super) async fn start(place: Arc<Place>, options: &ConsumeOptions) -> Result<Consumer, TransportError> {
-    let mut ending = place.ending.subscribe();
+pub(super) async fn start(shared: Arc<Shared>, options: &ConsumeOptions) -> Result<Consumer, TransportError> {
+    let mut ending = shared.ending.subscribe();
     // What an earlier consumer held comes first, so it must be with the server again.
     _ = timeout(2 * ENDING_MAX, ending.wait_for(|&count| count == 0)).await;
     let mut created = Vec::with_capacity(Lane::ALL.len());
-    let mut ack_wait = *place.config.ack_wait;
+    let mut ack_wait = *shared.config.ack_wait;
     for lane in Lane::ALL {
-        let found = topology::ensure_consumer(&place, lane).await?;
+        let found = topology::ensure_consumer(&shared, lane).await?;
         ack_wait = ack_wait.min(Duration::from_nanos(found.config.ack_wait.max(1)));
         created.push((lane, found.created));
     }
     let (aside, suspected) = mpsc::unbounded_channel();
     let consuming = Arc::new(Consuming {
-        held: Held::new(Arc::clone(&place.due_held)),
-        place,
+        held: Held::new(Arc::clone(&shared.due_held)),
+        shared,
         name: options.name.clone(),
         batch: options.batch.max(1),
         linger: options.linger,
@@ -141,13 +141,13 @@ pub(super) async fn start(place: Arc<Place>, options: &ConsumeOptions) -> Result
     });
     let mut parts = JoinSet::new();
     for (lane, created) in created {
-        parts.spawn(Puller::new(Arc::clone(&consuming), lane, created).run());
+        parts.spawn(Fetcher::new(Arc::clone(&consuming), lane, created).run());
     }
     parts.spawn(suspects::move_aside(Arc::clone(&consuming), suspected));
     parts.spawn(stranded::watch(Arc::clone(&consuming)));
     parts.spawn(unreadable::watch(Arc::clone(&consuming)));
     // Not one of the parts: what was received is kept until it is settled, after receiving has ended too.
-    tokio::spawn(keep::keep_held(Arc::clone(&consuming)));
+    tokio::spawn(upkeep::keep_held(Arc::clone(&consuming)));
     let receiver = Receiving { consuming: Arc::clone(&consuming), parts: Some(parts) };
     Ok(Consumer { receiver: Box::new(receiver), settler: Arc::new(Settling { consuming }) })
 }
@@ -184,7 +184,7 @@ impl Receiving {
     fn end(&mut self, all: bool) -> Option<impl Future<Output = ()> + Send + 'static> {
         let mut parts = self.parts.take()?;
         let consuming = Arc::clone(&self.consuming);
-        let ending = Ending::begin(&consuming.place);
+        let ending = Ending::begin(&consuming.shared);
         consuming.stop.send_replace(true);
         Some(async move {
             let ended = async { while parts.join_next().await.is_some() {} };

@@ -71,9 +71,9 @@ impl Held {
     /// Looks at deliveries that are still held.
     pub(super) fn look(&self, tags: impl Iterator<Item = u128>, mut each: impl FnMut(usize, u128, &Entry)) {
         let entries = self.entries();
-        for (place, tag) in tags.enumerate() {
+        for (shared, tag) in tags.enumerate() {
             if let Some(entry) = entries.get(&tag) {
-                each(place, tag, entry);
+                each(shared, tag, entry);
             }
         }
     }

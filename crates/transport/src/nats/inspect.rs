@@ -4,7 +4,7 @@ use super::api::{ConsumerInfo, StreamConfig, StreamInfo};
 use super::topology::{
     Lane, consumer_differences, consumer_info, needed_consumer, needed_streams, stream_differences, stream_info,
 };
-use super::{Place, backlog, stranded};
+use super::{Shared, backlog, stranded};
 use crate::TransportError;
 use quash_config::{Finding, Severity};
 
@@ -15,27 +15,27 @@ const OLDEST: (u32, u32) = (2, 9);
 const FULL_PERCENT: u64 = 80;
 
 /// Inspects the server; changes nothing.
-pub(super) async fn inspect(place: &Place) -> Result<Vec<Finding>, TransportError> {
-    let info = place.link.client().await?.server_info();
+pub(super) async fn inspect(shared: &Shared) -> Result<Vec<Finding>, TransportError> {
+    let info = shared.link.client().await?.server_info();
     let mut findings = version(&info.version);
     findings.push(ok(format!("the server takes messages of up to {} bytes, headers included", info.max_payload)));
     let mut found = Vec::new();
-    for needed in needed_streams(place) {
-        match stream_info(place, &needed.name).await {
+    for needed in needed_streams(shared) {
+        match stream_info(shared, &needed.name).await {
             Ok(Some(info)) => {
                 findings.extend(stream(&info, &needed));
                 found.push(info);
             }
-            Ok(None) => findings.push(missing("stream", &needed.name, place.config.declare)),
+            Ok(None) => findings.push(missing("stream", &needed.name, shared.config.declare)),
             Err(error) => findings.push(unseen(&format!("stream {}", needed.name), &error)),
         }
     }
     for lane in Lane::ALL {
-        let Some(stream) = found.iter().find(|info| info.config.name == place.names.stream_of(lane)) else { continue };
-        findings.extend(consumer(place, lane, &stream.config).await);
+        let Some(stream) = found.iter().find(|info| info.config.name == shared.names.stream_of(lane)) else { continue };
+        findings.extend(consumer(shared, lane, &stream.config).await);
     }
     if found.len() == 3 {
-        findings.push(waiting(place).await?);
+        findings.push(waiting(shared).await?);
     }
     Ok(findings)
 }
@@ -129,36 +129,36 @@ fn fullness(name: &str, what: &str, used: u64, max: i64) -> Option<Finding> {
     })
 }
 
-async fn consumer(place: &Place, lane: Lane, stream: &StreamConfig) -> Vec<Finding> {
-    let name = place.names.consumer_of(lane);
-    match consumer_info(place, lane).await {
+async fn consumer(shared: &Shared, lane: Lane, stream: &StreamConfig) -> Vec<Finding> {
+    let name = shared.names.consumer_of(lane);
+    match consumer_info(shared, lane).await {
         Ok(Some(info)) => {
-            let mut findings = consumer_findings(place, lane, &name, &info, stream);
-            findings.extend(left_behind(place, lane).await);
+            let mut findings = consumer_findings(shared, lane, &name, &info, stream);
+            findings.extend(left_behind(shared, lane).await);
             findings
         }
-        Ok(None) => vec![missing("consumer", &name, place.config.declare)],
+        Ok(None) => vec![missing("consumer", &name, shared.config.declare)],
         Err(error) => vec![unseen(&format!("consumer {name}"), &error)],
     }
 }
 
 /// What the consumer will never hand out. Whoever may not look hears that of the stream already.
-async fn left_behind(place: &Place, lane: Lane) -> Option<Finding> {
-    let found = stranded::look(place, lane).await.ok()??;
-    let (stream, consumer) = (place.names.stream_of(lane), place.names.consumer_of(lane));
+async fn left_behind(shared: &Shared, lane: Lane) -> Option<Finding> {
+    let found = stranded::look(shared, lane).await.ok()??;
+    let (stream, consumer) = (shared.names.stream_of(lane), shared.names.consumer_of(lane));
     let what = format!("consumer {consumer} does not know of {} messages that stream {stream} has for it", found.count);
-    let by_hand = stranded::by_hand(place, lane).await;
+    let by_hand = stranded::by_hand(shared, lane).await;
     Some(warning(what, &format!("a running worker makes the consumer anew if it may; else: {by_hand}")))
 }
 
 fn consumer_findings(
-    place: &Place,
+    shared: &Shared,
     lane: Lane,
     name: &str,
     info: &ConsumerInfo,
     stream: &StreamConfig,
 ) -> Vec<Finding> {
-    let needed = needed_consumer(place, lane, stream);
+    let needed = needed_consumer(shared, lane, stream);
     let mut findings: Vec<_> = consumer_differences(&info.config)
         .into_iter()
         .map(|difference| error(format!("consumer {name}: {difference}"), "see there"))
@@ -183,8 +183,8 @@ fn consumer_findings(
     findings
 }
 
-async fn waiting(place: &Place) -> Result<Finding, TransportError> {
-    let backlog = backlog::backlog(place).await?;
+async fn waiting(shared: &Shared) -> Result<Finding, TransportError> {
+    let backlog = backlog::backlog(shared).await?;
     Ok(ok(format!("{} ready, {} unsettled and {} delayed messages", backlog.ready, backlog.unsettled, backlog.delayed)))
 }
 

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_nats::{Message, Subject};
 use tokio::time::Instant;
 
-use super::entry;
 use super::held::Entry;
 use super::reply::{self, Facts};
 use super::topology::{Lane, Names};
+use super::wire;
 use crate::{Delivery, SUSPECT_AFTER, Tag};
 
 /// How often a parked copy is handed out before it is suspected, beyond what any message is: it comes at least twice, as
@@ -41,7 +41,7 @@ pub(super) fn sort(names: &Names, lane: Lane, fetched: Vec<Message>, now: Instan
     for message in fetched {
         let Some(subject) = message.reply.clone() else { continue };
         let Some(facts) = reply::facts(&subject) else { continue };
-        let early = entry::due(message.headers.as_ref()).saturating_sub(unix_ms);
+        let early = wire::due(message.headers.as_ref()).saturating_sub(unix_ms);
         if lane == Lane::Parked && early > 0 {
             sorted.early.push((subject, Duration::from_millis(early).min(BACK_MAX)));
         } else {
@@ -54,11 +54,11 @@ pub(super) fn sort(names: &Names, lane: Lane, fetched: Vec<Message>, now: Instan
 impl Sorted {
     fn add(&mut self, names: &Names, lane: Lane, message: Message, facts: Facts, now: Instant) {
         let tag = next_tag();
-        let (deliveries, suspect) = count(lane, facts, entry::deliveries_before(message.headers.as_ref()));
+        let (deliveries, suspect) = count(lane, facts, wire::deliveries_before(message.headers.as_ref()));
         let delivery = Delivery {
             tag: Tag(tag),
             broker_id: format!("{}:{}", names.stream_of(lane), facts.sequence),
-            message: entry::message(message.headers.as_ref(), message.payload.clone()),
+            message: wire::message(message.headers.as_ref(), message.payload.clone()),
             deliveries,
         };
         if suspect {

@@ -7,28 +7,28 @@
 mod api;
 mod config;
 mod connection;
-mod entry;
 mod reply;
 mod topology;
+mod wire;
 
 // Publishing.
 mod publish;
 
-// Consuming: one puller for each of the three consumers fills one buffer.
+// Consuming: one fetcher for each of the three consumers fills one buffer.
 mod buffer;
 mod consume;
+mod fetch;
 mod held;
 mod intake;
-mod pull;
 mod settle;
 
 // What goes on beside: keeping what is held, finding what is stranded or cannot be handed over, moving suspects aside.
 mod block;
-mod keep;
 mod stored;
 mod stranded;
 mod suspects;
 mod unreadable;
+mod upkeep;
 
 // Dead letters, and looking at it all.
 mod ages;
@@ -50,12 +50,12 @@ use quash_config::Finding;
 
 /// One stream at one server or cluster. Connects when it is first used.
 struct Nats {
-    place: Arc<Place>,
+    shared: Arc<Shared>,
     dead_letters: dead_letters::DeadStream,
 }
 
 /// Where messages are, and what this process holds of them.
-struct Place {
+struct Shared {
     link: Link,
     names: Names,
     config: Config,
@@ -68,24 +68,24 @@ struct Place {
 impl Nats {
     fn new(config: Config, link: Link) -> Self {
         let names = Names::new(&config);
-        let place = Place { link, names, config, due_held: Arc::default(), ending: watch::Sender::new(0) };
-        let place = Arc::new(place);
-        Self { dead_letters: dead_letters::DeadStream::new(Arc::clone(&place)), place }
+        let shared = Shared { link, names, config, due_held: Arc::default(), ending: watch::Sender::new(0) };
+        let shared = Arc::new(shared);
+        Self { dead_letters: dead_letters::DeadStream::new(Arc::clone(&shared)), shared }
     }
 }
 
 #[async_trait]
 impl Transport for Nats {
     async fn prepare(&self) -> Result<(), TransportError> {
-        topology::prepare(&self.place).await
+        topology::prepare(&self.shared).await
     }
 
     async fn publish(&self, messages: &[Message]) -> Result<(), TransportError> {
-        publish::publish(&self.place, messages).await
+        publish::publish(&self.shared, messages).await
     }
 
     async fn consume(&self, options: &ConsumeOptions) -> Result<Consumer, TransportError> {
-        consume::start(Arc::clone(&self.place), options).await
+        consume::start(Arc::clone(&self.shared), options).await
     }
 
     fn dead_letters(&self) -> &dyn DeadLetters {
@@ -93,14 +93,14 @@ impl Transport for Nats {
     }
 
     async fn backlog(&self) -> Result<Backlog, TransportError> {
-        backlog::backlog(&self.place).await
+        backlog::backlog(&self.shared).await
     }
 
     async fn ages(&self) -> Result<Ages, TransportError> {
-        ages::ages(&self.place).await
+        ages::ages(&self.shared).await
     }
 
     async fn inspect(&self) -> Result<Vec<Finding>, TransportError> {
-        inspect::inspect(&self.place).await
+        inspect::inspect(&self.shared).await
     }
 }

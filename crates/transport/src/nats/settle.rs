@@ -8,14 +8,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
-use super::Place;
+use super::Shared;
 use super::connection::Unanswered;
 use super::consume::Consuming;
-use super::entry::{self, Outgoing};
 use super::held::Entry;
 use super::intake::unix_ms;
 use super::publish;
 use super::topology::{self, Lane, Names};
+use super::wire::{self, Outgoing};
 use crate::{Replacement, Settler, Tag, TransportError, Verdict};
 
 const DONE: Bytes = Bytes::from_static(b"+ACK");
@@ -50,7 +50,7 @@ impl Settler for Settling {
     }
 
     fn interruptions(&self) -> u64 {
-        self.consuming.place.link.interruptions()
+        self.consuming.shared.link.interruptions()
     }
 }
 
@@ -102,15 +102,15 @@ pub(super) struct Plan {
 
 impl Plan {
     async fn make(consuming: &Consuming, verdicts: &[(Tag, Verdict)]) -> Result<Self, TransportError> {
-        let max = consuming.place.link.payload_max().await?;
+        let max = consuming.shared.link.payload_max().await?;
         let (now, now_ms) = (Instant::now(), unix_ms());
         let mut plan = Self::default();
         plan.words.reserve(verdicts.len());
-        consuming.held.look(verdicts.iter().map(|(tag, _)| tag.0), |place, tag, entry| {
+        consuming.held.look(verdicts.iter().map(|(tag, _)| tag.0), |index, tag, entry| {
             // Somebody else may have it by now. That it is done is true all the same.
             let late = now.duration_since(entry.since) >= consuming.ack_wait;
-            if !late || verdicts[place].1 == Verdict::Ack {
-                plan.add(&consuming.place.names, max, now_ms, tag, entry, &verdicts[place].1);
+            if !late || verdicts[index].1 == Verdict::Ack {
+                plan.add(&consuming.shared.names, max, now_ms, tag, entry, &verdicts[index].1);
             }
         });
         Ok(plan)
@@ -121,7 +121,7 @@ impl Plan {
         let copies = match verdict {
             Verdict::Ack => return self.words.push(word(DONE)),
             Verdict::Replace(copies) => {
-                let copied = |(place, copy)| fitting(copied(names, entry, place, copy, now_ms), copy, max);
+                let copied = |(shared, copy)| fitting(copied(names, entry, shared, copy, now_ms), copy, max);
                 copies.iter().enumerate().map(copied).collect()
             }
             Verdict::Release => vec![released(names, entry)],
@@ -138,8 +138,8 @@ impl Plan {
     pub(super) fn aside(consuming: &Consuming, tag: Tag, before: u32, max: usize) -> Option<Self> {
         let mut plan = Self::default();
         consuming.held.look(std::iter::once(tag.0), |_, tag, entry| {
-            let names = &consuming.place.names;
-            let message = entry::message(entry.headers.as_ref(), entry.payload.clone());
+            let names = &consuming.shared.names;
+            let message = wire::message(entry.headers.as_ref(), entry.payload.clone());
             let id = format!("{}:s", entry.reply);
             let copy = Outgoing::copy(names.suspects.as_str().into(), &message, &id).handed_out(before);
             let done = Word { tag, lane: entry.lane, reply: entry.reply.clone(), what: DONE };
@@ -153,7 +153,7 @@ impl Plan {
         let Self { words, jobs, .. } = self;
         let (mut done, copies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.done, job.copies)).unzip();
         let counts: Vec<_> = copies.iter().map(Vec::len).collect();
-        let stored = publish::store_copies(&consuming.place, copies.into_iter().flatten().collect()).await;
+        let stored = publish::store_copies(&consuming.shared, copies.into_iter().flatten().collect()).await;
         let mut stored = stored.into_iter();
         let mut failed = None;
         let mut counts = counts.into_iter();
@@ -179,8 +179,8 @@ fn fitting(outgoing: Outgoing, copy: &Replacement, max: usize) -> Outgoing {
     if is_bare && outgoing.size() > max { Outgoing { headers: None, ..outgoing } } else { outgoing }
 }
 
-fn copied(names: &Names, entry: &Entry, place: usize, copy: &Replacement, now_ms: u64) -> Outgoing {
-    let id = format!("{}:{place}", entry.reply);
+fn copied(names: &Names, entry: &Entry, index: usize, copy: &Replacement, now_ms: u64) -> Outgoing {
+    let id = format!("{}:{index}", entry.reply);
     match copy.to {
         crate::Destination::DeadLetters => Outgoing::copy(names.dead.as_str().into(), &copy.message, &id),
         crate::Destination::Later(delay) => {
@@ -192,7 +192,7 @@ fn copied(names: &Names, entry: &Entry, place: usize, copy: &Replacement, now_ms
 
 /// A copy for this consumer alone that is due at once: the server would count what goes back as handed out.
 fn released(names: &Names, entry: &Entry) -> Outgoing {
-    let message = entry::message(entry.headers.as_ref(), entry.payload.clone());
+    let message = wire::message(entry.headers.as_ref(), entry.payload.clone());
     Outgoing::copy(names.parked.as_str().into(), &message, &format!("{}:r", entry.reply))
 }
 
@@ -203,67 +203,67 @@ fn milliseconds(delay: Duration) -> u64 {
 
 /// Tells the server something about deliveries; returns when it has answered for all of them.
 async fn tell(consuming: &Consuming, words: &[Word]) -> Result<(), TransportError> {
-    let told = tell_all(&consuming.place, words).await;
-    if told.is_err() {
+    let answered = tell_all(&consuming.shared, words).await;
+    if answered.is_err() {
         consuming.doubt.notify_waiters();
     }
-    told
+    answered
 }
 
 /// The server takes what one connection says in its order: when it answers the last, it has heard all. Each consumer
 /// answers for itself.
-async fn tell_all(place: &Place, words: &[Word]) -> Result<(), TransportError> {
+async fn tell_all(shared: &Shared, words: &[Word]) -> Result<(), TransportError> {
     if words.is_empty() {
         return Ok(());
     }
-    let client = place.link.client().await?;
+    let client = shared.link.client().await?;
     let asked = Instant::now();
-    let connection = place.link.connection();
+    let connection = shared.link.connection();
     let mut last: [Option<&Word>; 3] = [None; 3];
     let telling = async {
         for word in words {
             if let Some(earlier) = last[word.lane as usize].replace(word) {
-                let told = client.publish(earlier.reply.clone(), earlier.what.clone()).await;
-                told.map_err(|error| place.link.unreachable(error))?;
+                let answered = client.publish(earlier.reply.clone(), earlier.what.clone()).await;
+                answered.map_err(|error| shared.link.unreachable(error))?;
             }
         }
         Ok(())
     };
     // The driver keeps only so much to say while it is not connected.
-    timeout(*place.config.publish_timeout, telling).await.unwrap_or_else(|_| Err(place.link.silence(asked)))?;
+    timeout(*shared.config.publish_timeout, telling).await.unwrap_or_else(|_| Err(shared.link.silence(asked)))?;
     for word in last.into_iter().flatten() {
-        let answer = place.link.ask(word.reply.clone(), None, word.what.clone()).await;
-        answer.map_err(|error| unheard(place, word.lane, error))?;
+        let answer = shared.link.ask(word.reply.clone(), None, word.what.clone()).await;
+        answer.map_err(|error| unheard(shared, word.lane, error))?;
     }
     // The last word may have gone over another connection than those before it.
-    match place.link.connection() == connection {
+    match shared.link.connection() == connection {
         true => Ok(()),
-        false => Err(place.link.unreachable("the connection was lost")),
+        false => Err(shared.link.unreachable("the connection was lost")),
     }
 }
 
-fn unheard(place: &Place, lane: Lane, error: Unanswered) -> TransportError {
+fn unheard(shared: &Shared, lane: Lane, error: Unanswered) -> TransportError {
     match error {
         Unanswered::Other(error) => error,
-        Unanswered::NoResponders => place.link.unreachable(format!(
+        Unanswered::NoResponders => shared.link.unreachable(format!(
             "consumer {} of stream {} is not there to be told",
-            place.names.consumer_of(lane),
-            place.names.stream_of(lane)
+            shared.names.consumer_of(lane),
+            shared.names.stream_of(lane)
         )),
     }
 }
 
 /// Hands deliveries back at once.
-pub(super) async fn hand_back(place: &Place, entries: Vec<Entry>) -> Result<(), TransportError> {
+pub(super) async fn hand_back(shared: &Shared, entries: Vec<Entry>) -> Result<(), TransportError> {
     for lane in Lane::ALL {
         // Asked about a consumer, the server forgets requests that nobody waits for any more. At least 2.9.10 loses count
         // when something goes back while there are such: it hands out one message twice and another only after `ack_wait`.
         if entries.iter().any(|entry| entry.lane == lane) {
-            topology::consumer_info(place, lane).await?;
+            topology::consumer_info(shared, lane).await?;
         }
     }
     let back = entries.into_iter().map(|Entry { lane, reply, .. }| Word { tag: 0, lane, reply, what: BACK });
-    tell_all(place, &back.collect::<Vec<_>>()).await
+    tell_all(shared, &back.collect::<Vec<_>>()).await
 }
 
 /// Says of deliveries that they are still worked on.

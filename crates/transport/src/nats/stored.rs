@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Place;
+use super::Shared;
 use super::api::{ApiError, code};
 use super::block;
 use crate::TransportError;
@@ -26,11 +26,11 @@ pub(super) struct Stored {
 
 #[derive(Deserialize)]
 struct Answer {
-    message: Told,
+    message: RawMessage,
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct RawMessage {
     subject: String,
     seq: u64,
     #[serde(default)]
@@ -42,13 +42,13 @@ struct Told {
 }
 
 impl Stored {
-    fn of(told: &Told) -> Option<Self> {
-        let block = block::decoded(&told.hdrs)?;
+    fn of(answer: &RawMessage) -> Option<Self> {
+        let block = block::decoded(&answer.hdrs)?;
         // The server writes a replacement character for what is no UTF-8 in a subject.
-        let subject = told.subject.contains(char::REPLACEMENT_CHARACTER);
+        let subject = answer.subject.contains(char::REPLACEMENT_CHARACTER);
         let flaw = if subject { Some("the subject is not UTF-8".to_owned()) } else { block::flaw(&block) };
-        let payload = block::decoded(&told.data)?.into();
-        Some(Self { sequence: told.seq, payload, time: told.time.clone(), block, flaw })
+        let payload = block::decoded(&answer.data)?.into();
+        Some(Self { sequence: answer.seq, payload, time: answer.time.clone(), block, flaw })
     }
 
     /// Its headers as far as they can be read, with why that is not all.
@@ -58,30 +58,30 @@ impl Stored {
 }
 
 /// The message of this number, if it is there.
-pub(super) async fn exact(place: &Place, stream: &str, sequence: u64) -> Result<Option<Stored>, TransportError> {
-    get(place, stream, &json!({ "seq": sequence })).await
+pub(super) async fn exact(shared: &Shared, stream: &str, sequence: u64) -> Result<Option<Stored>, TransportError> {
+    get(shared, stream, &json!({ "seq": sequence })).await
 }
 
 /// The first message from this number on whose subject this pattern covers.
 pub(super) async fn first_from(
-    place: &Place,
+    shared: &Shared,
     stream: &str,
     sequence: u64,
     subject: &str,
 ) -> Result<Option<Stored>, TransportError> {
-    get(place, stream, &json!({ "seq": sequence.max(1), "next_by_subj": subject })).await
+    get(shared, stream, &json!({ "seq": sequence.max(1), "next_by_subj": subject })).await
 }
 
-async fn get(place: &Place, stream: &str, question: &serde_json::Value) -> Result<Option<Stored>, TransportError> {
-    match place.link.api::<Answer>(&format!("STREAM.MSG.GET.{stream}"), question).await? {
+async fn get(shared: &Shared, stream: &str, question: &serde_json::Value) -> Result<Option<Stored>, TransportError> {
+    match shared.link.api::<Answer>(&format!("STREAM.MSG.GET.{stream}"), question).await? {
         Ok(Answer { message }) => match Stored::of(&message) {
             Some(stored) => Ok(Some(stored)),
-            None => Err(place.link.unreachable(format!("message {} of stream {stream} cannot be read", message.seq))),
+            None => Err(shared.link.unreachable(format!("message {} of stream {stream} cannot be read", message.seq))),
         },
         Err(ApiError { err_code: code::NO_MESSAGE_FOUND | code::SEQUENCE_NOT_FOUND, .. }) => Ok(None),
         // Not every server has a number of its own for it.
         Err(error) if error.code == 404 && error.err_code != code::STREAM_NOT_FOUND => Ok(None),
         Err(ApiError { err_code: code::STREAM_NOT_FOUND, .. }) => Err(super::topology::missing_stream(stream)),
-        Err(error) => Err(place.link.failure(&format!("read stream {stream}"), &error)),
+        Err(error) => Err(shared.link.failure(&format!("read stream {stream}"), &error)),
     }
 }

@@ -12,11 +12,11 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::Place;
+use super::Shared;
 use super::api::{ApiError, ConsumerConfig, ConsumerInfo, Removed, StreamInfo, StreamState, code};
 use super::connection::made_anew;
 use super::consume::Consuming;
-use super::pull::stopped;
+use super::fetch::stopped;
 use super::topology::{self, Lane, consumer_info, needed_consumer, stream_info, stream_info_of};
 use crate::TransportError;
 
@@ -50,11 +50,11 @@ pub(super) struct Stranded {
 /// Looks after every reconnect and every few seconds, until the consumer ends.
 pub(super) async fn watch(consuming: Arc<Consuming>) {
     let mut stop = consuming.stop.subscribe();
-    let mut connections = consuming.place.link.connections();
+    let mut connections = consuming.shared.link.connections();
     let mut watches = Lane::ALL.map(Watch::new);
     loop {
         let looking = async {
-            join_all(watches.iter_mut().map(|watch| watch.check(&consuming.place))).await;
+            join_all(watches.iter_mut().map(|watch| watch.check(&consuming.shared))).await;
             sleep(EVERY.mul_f64(1.0 - fastrand::f64() / 2.0)).await;
         };
         tokio::select! {
@@ -79,16 +79,16 @@ impl Watch {
         Self { lane, rest: REST, resting: None, complained: None }
     }
 
-    async fn check(&mut self, place: &Place) {
+    async fn check(&mut self, shared: &Shared) {
         if self.resting.is_some_and(|until| Instant::now() < until) {
             return;
         }
-        let done = match certainly(place, self.lane).await {
+        let done = match certainly(shared, self.lane).await {
             Ok(None) => {
                 self.rest = REST;
                 return;
             }
-            Ok(Some(found)) => self.hand_out_again(place, &found).await,
+            Ok(Some(found)) => self.hand_out_again(shared, &found).await,
             Err(error) => Err(error),
         };
         if let Err(error) = done {
@@ -96,29 +96,29 @@ impl Watch {
         }
     }
 
-    async fn hand_out_again(&mut self, place: &Place, found: &Stranded) -> Result<(), TransportError> {
-        match make_anew(place, self.lane, found).await {
+    async fn hand_out_again(&mut self, shared: &Shared, found: &Stranded) -> Result<(), TransportError> {
+        match make_anew(shared, self.lane, found).await {
             Ok(()) => {
                 self.resting = Some(Instant::now() + self.rest);
                 self.rest = (2 * self.rest).min(REST_MAX);
                 Ok(())
             }
             Err(TransportError::Refused(why)) => {
-                self.complain(place, found.count, &why).await;
+                self.complain(shared, found.count, &why).await;
                 Ok(())
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn complain(&mut self, place: &Place, count: u64, why: &str) {
+    async fn complain(&mut self, shared: &Shared, count: u64, why: &str) {
         if self.complained.is_some_and(|when| when.elapsed() < COMPLAIN_EVERY) {
             return;
         }
         self.complained = Some(Instant::now());
-        let stream = place.names.stream_of(self.lane);
-        let consumer = place.names.consumer_of(self.lane);
-        let mend = by_hand(place, self.lane).await;
+        let stream = shared.names.stream_of(self.lane);
+        let consumer = shared.names.consumer_of(self.lane);
+        let mend = by_hand(shared, self.lane).await;
         tracing::error!(%stream, %consumer, count, %why,
             "the stream keeps messages that the consumer will never hand out, and it may not be made anew from here; \
              have an operator run: {mend}");
@@ -126,11 +126,11 @@ impl Watch {
 }
 
 /// What is stranded, if looking again and again says the same.
-async fn certainly(place: &Place, lane: Lane) -> Result<Option<Stranded>, TransportError> {
-    let Some(mut found) = look(place, lane).await? else { return Ok(None) };
+async fn certainly(shared: &Shared, lane: Lane) -> Result<Option<Stranded>, TransportError> {
+    let Some(mut found) = look(shared, lane).await? else { return Ok(None) };
     for _ in 1..LOOKS {
         sleep(BETWEEN.mul_f64(1.0 + fastrand::f64() / 2.0)).await;
-        match look(place, lane).await? {
+        match look(shared, lane).await? {
             Some(again) if again.first == found.first && again.created == found.created => {
                 found.count = found.count.min(again.count);
             }
@@ -142,17 +142,17 @@ async fn certainly(place: &Place, lane: Lane) -> Result<Option<Stranded>, Transp
 
 /// Looks once. What happens between the counts may make it see fewer than there are; more only for the moment in which the
 /// server is just carrying out an ack.
-pub(super) async fn look(place: &Place, lane: Lane) -> Result<Option<Stranded>, TransportError> {
-    let name = place.names.stream_of(lane);
-    let Some(before) = stream_info(place, name).await? else { return Ok(None) };
+pub(super) async fn look(shared: &Shared, lane: Lane) -> Result<Option<Stranded>, TransportError> {
+    let name = shared.names.stream_of(lane);
+    let Some(before) = stream_info(shared, name).await? else { return Ok(None) };
     if before.config.retention != "workqueue" || before.state.messages == 0 {
         return Ok(None);
     }
-    let Some(consumer) = consumer_info(place, lane).await? else { return Ok(None) };
+    let Some(consumer) = consumer_info(shared, lane).await? else { return Ok(None) };
     let filter = &consumer.config.filter_subject;
     // Asked in one breath and answered in this order: on the way to a busy worker an answer takes its time, and all that is
     // published between the two hides as much of what is stranded.
-    let (consumer, after) = tokio::join!(biased; consumer_info(place, lane), stream_info_of(place, name, filter));
+    let (consumer, after) = tokio::join!(biased; consumer_info(shared, lane), stream_info_of(shared, name, filter));
     let (Some(consumer), Some(after)) = (consumer?, after?) else { return Ok(None) };
     let count = stranded(&before.state, &consumer, &after);
     let found = Stranded { count, first: after.state.first_seq, created: consumer.created };
@@ -181,41 +181,41 @@ fn messages(info: &StreamInfo, filter: &str) -> u64 {
 }
 
 /// Removes a consumer and makes it again, unless somebody else just did. Twice does no harm.
-async fn make_anew(place: &Place, lane: Lane, found: &Stranded) -> Result<(), TransportError> {
-    may_make(place, lane).await?;
-    if consumer_info(place, lane).await?.is_none_or(|info| info.created != found.created) {
+async fn make_anew(shared: &Shared, lane: Lane, found: &Stranded) -> Result<(), TransportError> {
+    may_make(shared, lane).await?;
+    if consumer_info(shared, lane).await?.is_none_or(|info| info.created != found.created) {
         return Ok(());
     }
-    let (stream, consumer) = (place.names.stream_of(lane), place.names.consumer_of(lane));
+    let (stream, consumer) = (shared.names.stream_of(lane), shared.names.consumer_of(lane));
     let doing = format!("remove consumer {consumer} of stream {stream}");
-    match place.link.api::<Removed>(&format!("CONSUMER.DELETE.{stream}.{consumer}"), &json!({})).await? {
+    match shared.link.api::<Removed>(&format!("CONSUMER.DELETE.{stream}.{consumer}"), &json!({})).await? {
         Ok(_) => tracing::warn!(%stream, %consumer, count = found.count,
             "the stream kept messages that the consumer would never have handed out, as the death of the server's process \
              can leave it; the consumer is made anew, and everything that is not settled is handed out again"),
         Err(ApiError { err_code: code::CONSUMER_NOT_FOUND | code::STREAM_NOT_FOUND, .. }) => {}
-        Err(error) => return Err(place.link.failure(&doing, &error)),
+        Err(error) => return Err(shared.link.failure(&doing, &error)),
     }
-    topology::ensure_consumer(place, lane).await.map(drop)
+    topology::ensure_consumer(shared, lane).await.map(drop)
 }
 
 /// Whether this user may make the consumer: it would be worse to have none. The server answers that the question is not
 /// about this stream, and changes nothing; one who may not ask gets no answer.
-async fn may_make(place: &Place, lane: Lane) -> Result<(), TransportError> {
-    if !place.config.declare {
+async fn may_make(shared: &Shared, lane: Lane) -> Result<(), TransportError> {
+    if !shared.config.declare {
         return Err(TransportError::Refused("`declare` is false".into()));
     }
-    let (stream, consumer) = (place.names.stream_of(lane), place.names.consumer_of(lane));
+    let (stream, consumer) = (shared.names.stream_of(lane), shared.names.consumer_of(lane));
     let question = json!({ "stream_name": "", "config": { "durable_name": consumer } });
     let subject = format!("CONSUMER.DURABLE.CREATE.{stream}.{consumer}");
-    place.link.api::<serde_json::Value>(&subject, &question).await.map(drop)
+    shared.link.api::<serde_json::Value>(&subject, &question).await.map(drop)
 }
 
 /// The commands that do the same as is done here.
-pub(super) async fn by_hand(place: &Place, lane: Lane) -> String {
-    let name = place.names.stream_of(lane);
-    match stream_info(place, name).await {
-        Ok(Some(info)) => commands(name, &needed_consumer(place, lane, &info.config)),
-        _ => format!("nats consumer rm {name} {} --force, and make it again", place.names.consumer_of(lane)),
+pub(super) async fn by_hand(shared: &Shared, lane: Lane) -> String {
+    let name = shared.names.stream_of(lane);
+    match stream_info(shared, name).await {
+        Ok(Some(info)) => commands(name, &needed_consumer(shared, lane, &info.config)),
+        _ => format!("nats consumer rm {name} {} --force, and make it again", shared.names.consumer_of(lane)),
     }
 }
 
@@ -311,9 +311,9 @@ mod tests {
         let link = Link::new(Server { addresses: Vec::new(), config: config.clone() });
         let names = Names::new(&config);
         let ending = tokio::sync::watch::Sender::new(0);
-        let place = Place { link, names, config, due_held: Arc::default(), ending };
+        let shared = Shared { link, names, config, due_held: Arc::default(), ending };
         let found = Stranded { count: 1, first: 1, created: "t".into() };
         // Nobody is asked anything, as nobody could be reached.
-        assert!(matches!(make_anew(&place, Lane::Work, &found).await, Err(TransportError::Refused(_))));
+        assert!(matches!(make_anew(&shared, Lane::Work, &found).await, Err(TransportError::Refused(_))));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::consume::Consuming;
-use super::pull::stopped;
+use super::fetch::stopped;
 use super::settle::Plan;
 use crate::backoff::Pace;
 use crate::{Delivery, TransportError};
@@ -31,7 +31,7 @@ pub(super) async fn move_aside(consuming: Arc<Consuming>, mut suspected: mpsc::U
 
 /// Moves one, if it is still held. One that is too large to be moved is received alone from where it is.
 async fn move_one(consuming: &Consuming, suspect: &Delivery) -> Result<(), TransportError> {
-    let max = consuming.place.link.payload_max().await?;
+    let max = consuming.shared.link.payload_max().await?;
     match Plan::aside(consuming, suspect.tag, suspect.deliveries.saturating_sub(1), max) {
         Some(plan) => plan.carry_out(consuming).await,
         None => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Place;
+use super::Shared;
 use super::api::{ApiError, ConsumerConfig, ConsumerInfo, StreamConfig, StreamInfo, code, nanoseconds};
 use super::config::{Config, Retention};
 use crate::TransportError;
@@ -91,24 +91,24 @@ impl Names {
 }
 
 /// Makes or checks the streams and consumers.
-pub(super) async fn prepare(place: &Place) -> Result<(), TransportError> {
-    for needed in needed_streams(place) {
-        ensure_stream(place, &needed).await?;
+pub(super) async fn prepare(shared: &Shared) -> Result<(), TransportError> {
+    for needed in needed_streams(shared) {
+        ensure_stream(shared, &needed).await?;
     }
     for lane in Lane::ALL {
-        ensure_consumer(place, lane).await?;
+        ensure_consumer(shared, lane).await?;
     }
     Ok(())
 }
 
 /// Makes the streams of copies and dead letters again, where somebody has deleted them while this worker runs, and making is
 /// its business: what must go there could never be settled without them. Says whether it did.
-pub(super) async fn restore_aside(place: &Place, error: &TransportError) -> bool {
-    let [_, retry, dead] = needed_streams(place);
+pub(super) async fn restore_aside(shared: &Shared, error: &TransportError) -> bool {
+    let [_, retry, dead] = needed_streams(shared);
     let missing = [retry, dead].into_iter().find(|stream| *error == missing_stream(&stream.name));
-    let Some(stream) = missing.filter(|_| place.config.declare) else { return false };
+    let Some(stream) = missing.filter(|_| shared.config.declare) else { return false };
     tracing::error!(stream = %stream.name, "a stream is not there and is made; if it was deleted, what it held is lost");
-    match ensure_stream(place, &stream).await {
+    match ensure_stream(shared, &stream).await {
         Ok(()) => true,
         Err(error) => {
             tracing::warn!(%error, "cannot make the stream");
@@ -118,8 +118,8 @@ pub(super) async fn restore_aside(place: &Place, error: &TransportError) -> bool
 }
 
 /// The three streams as they would be made.
-pub(super) fn needed_streams(place: &Place) -> [StreamConfig; 3] {
-    let (names, config) = (&place.names, &place.config);
+pub(super) fn needed_streams(shared: &Shared) -> [StreamConfig; 3] {
+    let (names, config) = (&shared.names, &shared.config);
     let age = config.max_age.map_or(0, |age| nanoseconds(*age));
     let window = nanoseconds(DUPLICATE_WINDOW);
     let work = StreamConfig {
@@ -159,54 +159,54 @@ pub(super) fn needed_streams(place: &Place) -> [StreamConfig; 3] {
 }
 
 /// A stream, if it is there.
-pub(super) async fn stream_info(place: &Place, name: &str) -> Result<Option<StreamInfo>, TransportError> {
-    stream_info_of(place, name, "").await
+pub(super) async fn stream_info(shared: &Shared, name: &str) -> Result<Option<StreamInfo>, TransportError> {
+    stream_info_of(shared, name, "").await
 }
 
 /// The same, with how many messages each subject has that a filter lets through.
 pub(super) async fn stream_info_of(
-    place: &Place,
+    shared: &Shared,
     name: &str,
     filter: &str,
 ) -> Result<Option<StreamInfo>, TransportError> {
     let question = if filter.is_empty() { json!({}) } else { json!({ "subjects_filter": filter }) };
-    match place.link.api(&format!("STREAM.INFO.{name}"), &question).await? {
+    match shared.link.api(&format!("STREAM.INFO.{name}"), &question).await? {
         Ok(info) => Ok(Some(info)),
         Err(ApiError { err_code: code::STREAM_NOT_FOUND, .. }) => Ok(None),
-        Err(error) => Err(place.link.failure(&format!("look at stream {name}"), &error)),
+        Err(error) => Err(shared.link.failure(&format!("look at stream {name}"), &error)),
     }
 }
 
 /// A consumer, if it and its stream are there.
-pub(super) async fn consumer_info(place: &Place, lane: Lane) -> Result<Option<ConsumerInfo>, TransportError> {
-    let (stream, consumer) = (place.names.stream_of(lane), place.names.consumer_of(lane));
-    match place.link.api(&format!("CONSUMER.INFO.{stream}.{consumer}"), &json!({})).await? {
+pub(super) async fn consumer_info(shared: &Shared, lane: Lane) -> Result<Option<ConsumerInfo>, TransportError> {
+    let (stream, consumer) = (shared.names.stream_of(lane), shared.names.consumer_of(lane));
+    match shared.link.api(&format!("CONSUMER.INFO.{stream}.{consumer}"), &json!({})).await? {
         Ok(info) => Ok(Some(info)),
         Err(ApiError { err_code: code::CONSUMER_NOT_FOUND | code::STREAM_NOT_FOUND, .. }) => Ok(None),
-        Err(error) => Err(place.link.failure(&format!("look at consumer {consumer} of stream {stream}"), &error)),
+        Err(error) => Err(shared.link.failure(&format!("look at consumer {consumer} of stream {stream}"), &error)),
     }
 }
 
-async fn ensure_stream(place: &Place, needed: &StreamConfig) -> Result<(), TransportError> {
+async fn ensure_stream(shared: &Shared, needed: &StreamConfig) -> Result<(), TransportError> {
     let name = &needed.name;
-    if let Some(found) = stream_info(place, name).await? {
+    if let Some(found) = stream_info(shared, name).await? {
         return fits(name, &stream_differences(&found.config, needed));
     }
-    if !place.config.declare {
+    if !shared.config.declare {
         return Err(missing_stream(name));
     }
     let doing = format!("make stream {name} for {}", needed.subjects.join(" and "));
-    match place.link.api::<StreamInfo>(&format!("STREAM.CREATE.{name}"), needed).await? {
+    match shared.link.api::<StreamInfo>(&format!("STREAM.CREATE.{name}"), needed).await? {
         Ok(_) => Ok(()),
         Err(ApiError { err_code: code::SUBJECT_OVERLAP, .. }) => Err(TransportError::Refused(format!(
             "{doing}: another stream takes that subject already; name that stream in `stream`, or choose another `subject`"
         ))),
         // Somebody else made it just now.
         Err(ApiError { err_code: code::STREAM_NAME_EXIST, .. }) => {
-            let found = stream_info(place, name).await?.ok_or_else(|| missing_stream(name))?;
+            let found = stream_info(shared, name).await?.ok_or_else(|| missing_stream(name))?;
             fits(name, &stream_differences(&found.config, needed))
         }
-        Err(error) => Err(place.link.failure(&doing, &error)),
+        Err(error) => Err(shared.link.failure(&doing, &error)),
     }
 }
 
@@ -270,8 +270,8 @@ pub(super) fn is_wildcard(subject: &str) -> bool {
 }
 
 /// A consumer as it would be made.
-pub(super) fn needed_consumer(place: &Place, lane: Lane, stream: &StreamConfig) -> ConsumerConfig {
-    let names = &place.names;
+pub(super) fn needed_consumer(shared: &Shared, lane: Lane, stream: &StreamConfig) -> ConsumerConfig {
+    let names = &shared.names;
     let filter_subject = match lane {
         // Without a filter where it would let everything through: that is what the server is fastest at.
         Lane::Work if stream.subjects.iter().all(|subject| covers(&names.subject, subject)) => String::new(),
@@ -284,7 +284,7 @@ pub(super) fn needed_consumer(place: &Place, lane: Lane, stream: &StreamConfig) 
         deliver_policy: "all".into(),
         ack_policy: "explicit".into(),
         replay_policy: "instant".into(),
-        ack_wait: nanoseconds(*place.config.ack_wait),
+        ack_wait: nanoseconds(*shared.config.ack_wait),
         max_deliver: -1,
         max_ack_pending: if lane == Lane::Parked { PARKED_MAX } else { UNSETTLED_MAX },
         filter_subject,
@@ -294,28 +294,28 @@ pub(super) fn needed_consumer(place: &Place, lane: Lane, stream: &StreamConfig) 
 }
 
 /// Makes a lane's consumer if it is not there, and returns it.
-pub(super) async fn ensure_consumer(place: &Place, lane: Lane) -> Result<ConsumerInfo, TransportError> {
-    let name = place.names.consumer_of(lane);
-    if let Some(found) = consumer_info(place, lane).await? {
+pub(super) async fn ensure_consumer(shared: &Shared, lane: Lane) -> Result<ConsumerInfo, TransportError> {
+    let name = shared.names.consumer_of(lane);
+    if let Some(found) = consumer_info(shared, lane).await? {
         let differences = consumer_differences(&found.config);
         return match differences.as_slice() {
             [] => Ok(found),
             _ => Err(TransportError::Refused(format!("consumer {name}: {}", differences.join("; ")))),
         };
     }
-    make_consumer(place, lane, &name).await
+    make_consumer(shared, lane, &name).await
 }
 
-async fn make_consumer(place: &Place, lane: Lane, name: &str) -> Result<ConsumerInfo, TransportError> {
-    let stream = place.names.stream_of(lane);
-    let info = stream_info(place, stream).await?.ok_or_else(|| missing_stream(stream))?;
-    if !place.config.declare {
+async fn make_consumer(shared: &Shared, lane: Lane, name: &str) -> Result<ConsumerInfo, TransportError> {
+    let stream = shared.names.stream_of(lane);
+    let info = stream_info(shared, stream).await?.ok_or_else(|| missing_stream(stream))?;
+    if !shared.config.declare {
         return Err(TransportError::Refused(format!(
             "consumer {name} of stream {stream} does not exist, and `declare` is false"
         )));
     }
-    let question: Value = json!({ "stream_name": stream, "config": needed_consumer(place, lane, &info.config) });
-    match place.link.api(&format!("CONSUMER.DURABLE.CREATE.{stream}.{name}"), &question).await? {
+    let question: Value = json!({ "stream_name": stream, "config": needed_consumer(shared, lane, &info.config) });
+    match shared.link.api(&format!("CONSUMER.DURABLE.CREATE.{stream}.{name}"), &question).await? {
         Ok(made) => Ok(made),
         Err(ApiError { err_code: code::WORK_QUEUE_UNFILTERED | code::WORK_QUEUE_NOT_UNIQUE, .. }) => {
             Err(TransportError::Refused(format!(
@@ -323,7 +323,7 @@ async fn make_consumer(place: &Place, lane: Lane, name: &str) -> Result<Consumer
                  use that one's name, or a stream with retention `limits` so that each consumer gets everything"
             )))
         }
-        Err(error) => Err(place.link.failure(&format!("make consumer {name} of stream {stream}"), &error)),
+        Err(error) => Err(shared.link.failure(&format!("make consumer {name} of stream {stream}"), &error)),
     }
 }
 
@@ -358,11 +358,11 @@ mod tests {
     use super::super::connection::{Link, Server};
     use super::*;
 
-    fn place(config: Config) -> Place {
+    fn shared(config: Config) -> Shared {
         let link = Link::new(Server { addresses: Vec::new(), config: config.clone() });
         let names = Names::new(&config);
         let ending = tokio::sync::watch::Sender::new(0);
-        Place { link, names, config, due_held: Default::default(), ending }
+        Shared { link, names, config, due_held: Default::default(), ending }
     }
 
     fn config() -> Config {
@@ -389,8 +389,8 @@ mod tests {
 
     #[test]
     fn a_stream_that_would_lose_messages_is_named_with_its_mend() {
-        let place = place(config());
-        let [needed, _, dead] = needed_streams(&place);
+        let shared = shared(config());
+        let [needed, _, dead] = needed_streams(&shared);
         assert_eq!(stream_differences(&needed, &needed), Vec::<String>::new());
         let wide = StreamConfig { subjects: vec!["quash.>".into()], max_bytes: 5, ..needed.clone() };
         assert_eq!(stream_differences(&wide, &needed), Vec::<String>::new());
@@ -415,9 +415,9 @@ mod tests {
 
     #[test]
     fn a_consumer_that_would_lose_messages_is_named() {
-        let place = place(config());
-        let [work, ..] = needed_streams(&place);
-        let good = needed_consumer(&place, Lane::Work, &work);
+        let shared = shared(config());
+        let [work, ..] = needed_streams(&shared);
+        let good = needed_consumer(&shared, Lane::Work, &work);
         assert_eq!(good.filter_subject, "");
         assert_eq!(consumer_differences(&good), Vec::<String>::new());
         let bad = [
@@ -433,16 +433,16 @@ mod tests {
 
     #[test]
     fn a_stream_that_takes_more_is_read_through_a_filter() {
-        let place = place(config());
-        let [work, ..] = needed_streams(&place);
+        let shared = shared(config());
+        let [work, ..] = needed_streams(&shared);
         let wide = StreamConfig { subjects: vec!["quash.>".into()], ..work };
-        assert_eq!(needed_consumer(&place, Lane::Work, &wide).filter_subject, "quash.events");
+        assert_eq!(needed_consumer(&shared, Lane::Work, &wide).filter_subject, "quash.events");
     }
 
     #[test]
     fn identifiers_are_known_no_longer_than_messages() {
         let short = Config { max_age: Some(Span(Duration::from_secs(10))), ..config() };
-        let [work, retry, dead] = needed_streams(&place(short));
+        let [work, retry, dead] = needed_streams(&shared(short));
         assert_eq!((work.max_age, work.duplicate_window), (10_000_000_000, 10_000_000_000));
         assert_eq!((retry.max_age, retry.duplicate_window), (0, 120_000_000_000));
         assert_eq!((dead.max_age, dead.retention.as_str()), (0, "limits"));

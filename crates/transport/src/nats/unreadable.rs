@@ -14,12 +14,12 @@ use tokio::time::{Instant, timeout};
 
 use super::connection::made_anew;
 use super::consume::Consuming;
-use super::entry;
+use super::fetch::stopped;
 use super::held::Entry;
 use super::intake::next_tag;
-use super::pull::stopped;
 use super::stored::{self, Stored};
 use super::topology::{Lane, consumer_info};
+use super::wire;
 use crate::{Delivery, Tag, TransportError};
 
 /// How many messages are read at once; each may be as large as the server takes.
@@ -37,7 +37,7 @@ const LOOK_LIMIT: Duration = Duration::from_secs(5);
 /// Looks after every reconnect, until the consumer ends.
 pub(super) async fn watch(consuming: Arc<Consuming>) {
     let mut stop = consuming.stop.subscribe();
-    let mut connections = consuming.place.link.connections();
+    let mut connections = consuming.shared.link.connections();
     // What was found already: a stream that keeps what is settled shows it again.
     let mut found = FxHashSet::default();
     loop {
@@ -53,7 +53,7 @@ pub(super) async fn watch(consuming: Arc<Consuming>) {
             };
             match looked {
                 Err(TransportError::Refused(why)) => {
-                    tracing::error!(stream = %consuming.place.names.stream_of(lane), %why,
+                    tracing::error!(stream = %consuming.shared.names.stream_of(lane), %why,
                         "cannot look for messages that the driver cannot hand over; if there are any, they break the \
                          connection again and again");
                 }
@@ -75,22 +75,22 @@ pub(super) async fn looked(consuming: &Consuming) {
 
 /// Looks through what a consumer has handed out and not heard of yet.
 async fn look(consuming: &Consuming, lane: Lane, found: &mut FxHashSet<(Lane, u64)>) -> Result<(), TransportError> {
-    let place = &consuming.place;
-    let Some(info) = consumer_info(place, lane).await? else { return Ok(()) };
+    let shared = &consuming.shared;
+    let Some(info) = consumer_info(shared, lane).await? else { return Ok(()) };
     if info.num_ack_pending == 0 {
         return Ok(());
     }
-    let (stream, filter) = (place.names.stream_of(lane), info.config.filter_subject.as_str());
+    let (stream, filter) = (shared.names.stream_of(lane), info.config.filter_subject.as_str());
     let filter = if filter.is_empty() { ">" } else { filter };
     let (mut next, last) = (info.ack_floor.stream_seq + 1, info.delivered.stream_seq);
     let (mut looks, mut broken, mut lost_bytes) = (0, false, 0);
     while next <= last && looks < LOOKS_MAX {
         // Over a gap of any width in one step; then those beside it, which are mostly there.
-        let Some(first) = stored::first_from(place, stream, next, filter).await? else { break };
+        let Some(first) = stored::first_from(shared, stream, next, filter).await? else { break };
         let until = first.sequence.saturating_add(ABREAST - 1).min(last);
         let held = consuming.held.sequences(lane);
         let beside = (first.sequence + 1..=until).filter(|sequence| !held.contains(sequence));
-        let beside = try_join_all(beside.map(|sequence| stored::exact(place, stream, sequence))).await?;
+        let beside = try_join_all(beside.map(|sequence| stored::exact(shared, stream, sequence))).await?;
         looks += ABREAST as usize;
         next = until.max(first.sequence) + 1;
         let first = Some(first).filter(|first| first.sequence <= last && !held.contains(&first.sequence));
@@ -110,14 +110,14 @@ async fn look(consuming: &Consuming, lane: Lane, found: &mut FxHashSet<(Lane, u6
 
 /// Receives a message that came by another way than handing out. The server knows it as handed out, by its number.
 fn take_in(consuming: &Consuming, lane: Lane, stored: Stored) {
-    let names = &consuming.place.names;
+    let names = &consuming.shared.names;
     let (stream, sequence, tag) = (names.stream_of(lane), stored.sequence, next_tag());
     let reply = format!("$JS.ACK.{stream}.{}.1.{sequence}.0.0.0", names.consumer_of(lane));
     let (headers, alone) = (stored.headers(), stored.flaw.is_some());
     let delivery = Delivery {
         tag: Tag(tag),
         broker_id: format!("{stream}:{sequence}"),
-        message: entry::message(headers.as_ref(), stored.payload.clone()),
+        message: wire::message(headers.as_ref(), stored.payload.clone()),
         deliveries: 1,
     };
     let entry = Entry {

@@ -3,8 +3,8 @@
 use redis::{Cmd, Pipeline, Value, cmd};
 
 use super::connection::{Link, code};
-use super::entry::{format_id, list, message, parse_id, text};
 use super::topology::{Names, groups};
+use super::wire::{format_id, list, message, parse_id, text};
 use crate::ages::moment;
 use crate::{Ages, Dated, TransportError};
 

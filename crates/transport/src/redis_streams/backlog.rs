@@ -4,15 +4,15 @@ use std::sync::atomic::Ordering;
 
 use redis::{Pipeline, Value};
 
-use super::Place;
+use super::Shared;
 use super::connection::{Link, all, code};
-use super::entry::{list, number, text};
 use super::topology::{Names, groups};
+use super::wire::{list, number, text};
 use crate::{Backlog, TransportError};
 
 /// Counts what waits; a queue that does not exist yet is empty.
-pub(super) async fn backlog(link: &Link, place: &Place) -> Result<Backlog, TransportError> {
-    let names = &place.names;
+pub(super) async fn backlog(link: &Link, shared: &Shared) -> Result<Backlog, TransportError> {
+    let names = &shared.names;
     let mut pipeline = Pipeline::new();
     pipeline.cmd("XLEN").arg(&names.stream).cmd("ZCARD").arg(&names.due).add_command(groups(names));
     let mut answers = link.run(&mut pipeline).await?;
@@ -26,7 +26,12 @@ pub(super) async fn backlog(link: &Link, place: &Place) -> Result<Backlog, Trans
     let length = counts.first().map_or(0, number);
     let group = groups.and_then(list).into_iter().flatten().find_map(|group| Group::named(group, names));
     let (ready, unsettled) = group.map_or((length, 0), |group| (group.unread(length), group.pending));
-    Ok(Backlog { ready, unsettled, delayed: counts.get(1).map_or(0, number), lost: place.lost.load(Ordering::Relaxed) })
+    Ok(Backlog {
+        ready,
+        unsettled,
+        delayed: counts.get(1).map_or(0, number),
+        lost: shared.lost.load(Ordering::Relaxed),
+    })
 }
 
 struct Group {

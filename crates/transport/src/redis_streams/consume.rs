@@ -1,4 +1,4 @@
-//! Runs a consumer: a reader that fetches ahead, and what keeps, finds and brings back entries beside it.
+//! Runs a consumer: a fetcher that works ahead, and what keeps, finds and brings back entries beside it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,13 +13,13 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
 use super::connection::Link;
-use super::entry::{format_id, list, number, parse_id, text};
+use super::fetch::Fetcher;
 use super::held::Held;
-use super::reader::Reader;
-use super::reclaim::{Reclaimer, Suspects};
 use super::scripts::{self, CHUNK};
 use super::settle::{Settling, pending, release, report_lost, retire};
-use super::{Place, mover, topology, upkeep};
+use super::suspects::{Reclaimer, Suspects};
+use super::wire::{format_id, list, number, parse_id, text};
+use super::{Shared, mover, topology, upkeep};
 use crate::{ConsumeOptions, Consumer, Delivery, Receiver, TransportError};
 
 /// How long a consumer that ends waits for the answer to its last read; an idle one would wait for a whole heartbeat.
@@ -30,7 +30,7 @@ pub(super) type Batch = Result<Vec<Delivery>, TransportError>;
 
 /// What the parts of one consumer share.
 pub(super) struct Consuming {
-    pub(super) place: Arc<Place>,
+    pub(super) shared: Arc<Shared>,
     pub(super) name: String,
     pub(super) batch: usize,
     pub(super) linger: Duration,
@@ -48,11 +48,11 @@ pub(super) struct Consuming {
 
 impl Consuming {
     pub(super) fn claim_after(&self) -> Duration {
-        *self.place.config.claim_after
+        *self.shared.config.claim_after
     }
 
     pub(super) fn is_connected(&self) -> bool {
-        // A reader whose entries nobody takes notices nothing; the other connection is used every second.
+        // A fetcher whose entries nobody takes notices nothing; the other connection is used every second.
         self.reading.load(Ordering::Relaxed) && self.link.is_reached()
     }
 
@@ -143,10 +143,10 @@ pub(super) async fn own(consuming: &Consuming) -> Result<RedisResult<Vec<Pending
 }
 
 /// Starts a consumer; its parts stop when the receiver is dropped.
-pub(super) async fn start(place: Arc<Place>, options: &ConsumeOptions) -> Result<Consumer, TransportError> {
+pub(super) async fn start(shared: Arc<Shared>, options: &ConsumeOptions) -> Result<Consumer, TransportError> {
     let consuming = Arc::new(Consuming {
-        link: Link::new(place.server.clone()),
-        place,
+        link: Link::new(shared.server.clone()),
+        shared,
         name: options.name.clone(),
         batch: options.batch.max(1),
         linger: options.linger,
@@ -157,19 +157,19 @@ pub(super) async fn start(place: Arc<Place>, options: &ConsumeOptions) -> Result
         reading: AtomicBool::new(true),
         stopped: std::sync::Mutex::default(),
     });
-    topology::ensure_group(&consuming.link, &consuming.place.names).await?;
+    topology::ensure_group(&consuming.link, &consuming.shared.names).await?;
     // One batch waits while the next one is read: the server works while the worker does.
     let (fresh_in, fresh) = mpsc::channel(1);
     let (again_in, again) = mpsc::channel(1);
     let (suspects_in, suspects) = mpsc::unbounded_channel();
     let mut parts = JoinSet::new();
-    let reader = tokio::spawn(Reader::new(Arc::clone(&consuming), fresh_in, suspects_in.clone()).run());
+    let fetcher = tokio::spawn(Fetcher::new(Arc::clone(&consuming), fresh_in, suspects_in.clone()).run());
     parts.spawn(Reclaimer::new(Arc::clone(&consuming), again_in.clone(), suspects_in).run());
     parts.spawn(Suspects::new(Arc::clone(&consuming), suspects, again_in).run());
     parts.spawn(mover::run(Arc::clone(&consuming)));
     parts.spawn(upkeep::keep_held(Arc::clone(&consuming)));
     parts.spawn(upkeep::tidy(Arc::clone(&consuming)));
-    let receiver = Receiving { consuming: Arc::clone(&consuming), fresh, again, running: Some((reader, parts)) };
+    let receiver = Receiving { consuming: Arc::clone(&consuming), fresh, again, running: Some((fetcher, parts)) };
     Ok(Consumer { receiver: Box::new(receiver), settler: Arc::new(Settling { consuming }) })
 }
 
@@ -177,7 +177,7 @@ struct Receiving {
     consuming: Arc<Consuming>,
     fresh: mpsc::Receiver<Batch>,
     again: mpsc::Receiver<Batch>,
-    /// The reader and what goes on beside it; gone once it has ended.
+    /// The fetcher and what goes on beside it; gone once it has ended.
     running: Option<(JoinHandle<()>, JoinSet<()>)>,
 }
 
@@ -204,16 +204,16 @@ impl Receiver for Receiving {
 impl Receiving {
     /// Stops the parts; what is left to do is returned, once. The last read may take so long to be answered.
     fn end(&mut self, last_answer: Duration) -> Option<impl Future<Output = ()> + Send + 'static> {
-        let (mut reader, mut parts) = self.running.take()?;
+        let (mut fetcher, mut parts) = self.running.take()?;
         parts.abort_all();
         self.fresh.close();
         let consuming = Arc::clone(&self.consuming);
         consuming.reading.store(false, Ordering::Relaxed);
         Some(async move {
             // Best with the answer that it waits for, or the server may hand out entries behind our back.
-            if timeout(last_answer, &mut reader).await.is_err() {
-                reader.abort();
-                _ = reader.await;
+            if timeout(last_answer, &mut fetcher).await.is_err() {
+                fetcher.abort();
+                _ = fetcher.await;
             }
             while parts.join_next().await.is_some() {}
             consuming.hand_back(Instant::now()).await;

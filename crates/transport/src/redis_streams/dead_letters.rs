@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use redis::{Value, cmd};
 
 use super::connection::Link;
-use super::entry::{list, message, number, text};
 use super::publish::append_all;
+use super::wire::{list, message, number, text};
 use crate::{DeadLetters, LetterId, Message, TransportError};
 
 /// How many letters one command removes.

@@ -53,9 +53,9 @@ impl Held {
         mut each: impl FnMut(usize, Duration),
     ) {
         let entries = self.entries();
-        for (place, id) in ids.into_iter().enumerate() {
+        for (shared, id) in ids.into_iter().enumerate() {
             if let Some(entry) = entries.get(&id) {
-                each(place, now.duration_since(entry.since));
+                each(shared, now.duration_since(entry.since));
             }
         }
     }

@@ -5,29 +5,29 @@ use std::sync::atomic::Ordering;
 use redis::{Cmd, cmd};
 
 use super::connection::Link;
-use super::entry::text;
 use super::topology::{Facts, Names};
-use super::{Place, backlog};
+use super::wire::text;
+use super::{Shared, backlog};
 use crate::TransportError;
 use quash_config::{Finding, Severity};
 
 /// Inspects the server; changes nothing.
-pub(super) async fn inspect(link: &Link, place: &Place) -> Result<Vec<Finding>, TransportError> {
-    let facts = Facts::read(link, &place.names).await?;
+pub(super) async fn inspect(link: &Link, shared: &Shared) -> Result<Vec<Finding>, TransportError> {
+    let facts = Facts::read(link, &shared.names).await?;
     let mut findings = vec![
         version(&facts),
-        persistence(&facts, place.config.allow_loss),
-        eviction(&facts, place.config.allow_eviction),
+        persistence(&facts, shared.config.allow_loss),
+        eviction(&facts, shared.config.allow_eviction),
     ];
     findings.extend(facts.mode_problem().map(|what| error(what, "use a standalone server for the queue")));
     let types = facts.type_problems();
     let keys_fit = types.is_empty();
     findings.extend(types.into_iter().map(|what| error(what, "choose another stream, or remove the key")));
-    findings.push(rights(link, &place.names).await?);
+    findings.push(rights(link, &shared.names).await?);
     if keys_fit {
-        findings.push(waiting(link, place).await?);
+        findings.push(waiting(link, shared).await?);
     }
-    findings.extend(regrouped(place));
+    findings.extend(regrouped(shared));
     Ok(findings)
 }
 
@@ -149,16 +149,16 @@ fn command(words: &[&str]) -> Cmd {
     command
 }
 
-async fn waiting(link: &Link, place: &Place) -> Result<Finding, TransportError> {
-    let backlog = backlog::backlog(link, place).await?;
+async fn waiting(link: &Link, shared: &Shared) -> Result<Finding, TransportError> {
+    let backlog = backlog::backlog(link, shared).await?;
     Ok(ok(format!(
         "{} ready, {} unsettled and {} delayed messages in {}",
-        backlog.ready, backlog.unsettled, backlog.delayed, place.names.stream
+        backlog.ready, backlog.unsettled, backlog.delayed, shared.names.stream
     )))
 }
 
-fn regrouped(place: &Place) -> Option<Finding> {
-    let times = place.regrouped.load(Ordering::Relaxed);
+fn regrouped(shared: &Shared) -> Option<Finding> {
+    let times = shared.regrouped.load(Ordering::Relaxed);
     let what = format!("the consumer group vanished {times} times since this process started");
     (times > 0).then(|| warning(what, "find out who flushes the server, or whether it restarts without its data"))
 }

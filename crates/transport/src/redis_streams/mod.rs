@@ -5,17 +5,17 @@
 // What is where, and how to reach it.
 mod config;
 mod connection;
-mod entry;
 mod scripts;
 mod topology;
+mod wire;
 
 // Publishing and consuming.
 mod consume;
+mod fetch;
 mod held;
 mod publish;
-mod reader;
-mod reclaim;
 mod settle;
+mod suspects;
 
 // What goes on beside: delayed copies, trimming, keeping what is held.
 mod mover;
@@ -40,13 +40,13 @@ use quash_config::Finding;
 
 /// One stream on one server. Connects when it is first used.
 struct RedisStreams {
-    place: Arc<Place>,
+    shared: Arc<Shared>,
     link: Arc<Link>,
     dead_letters: dead_letters::DeadStream,
 }
 
 /// Where messages are, and what happened there since this process started.
-struct Place {
+struct Shared {
     server: Server,
     names: Names,
     config: Config,
@@ -58,7 +58,7 @@ struct Place {
     interrupted: AtomicU64,
 }
 
-impl Place {
+impl Shared {
     /// Counts entries that somebody deleted before they were settled: each is a lost event.
     fn report_lost(&self, ids: &[String]) {
         if !ids.is_empty() {
@@ -82,7 +82,7 @@ impl RedisStreams {
         let names = Names::new(&config.stream, &config.group);
         let link = Arc::new(Link::new(server.clone().patient(*config.replica_timeout)));
         let dead_letters = dead_letters::DeadStream::new(Arc::clone(&link), names.dead.clone());
-        let place = Place {
+        let shared = Shared {
             server,
             names,
             config,
@@ -90,22 +90,22 @@ impl RedisStreams {
             regrouped: AtomicU64::new(0),
             interrupted: AtomicU64::new(0),
         };
-        Self { place: Arc::new(place), link, dead_letters }
+        Self { shared: Arc::new(shared), link, dead_letters }
     }
 }
 
 #[async_trait]
 impl Transport for RedisStreams {
     async fn prepare(&self) -> Result<(), TransportError> {
-        topology::prepare(&self.link, &self.place).await
+        topology::prepare(&self.link, &self.shared).await
     }
 
     async fn publish(&self, messages: &[Message]) -> Result<(), TransportError> {
-        publish::publish(&self.link, &self.place, messages).await
+        publish::publish(&self.link, &self.shared, messages).await
     }
 
     async fn consume(&self, options: &ConsumeOptions) -> Result<Consumer, TransportError> {
-        consume::start(Arc::clone(&self.place), options).await
+        consume::start(Arc::clone(&self.shared), options).await
     }
 
     fn dead_letters(&self) -> &dyn DeadLetters {
@@ -113,14 +113,14 @@ impl Transport for RedisStreams {
     }
 
     async fn backlog(&self) -> Result<Backlog, TransportError> {
-        backlog::backlog(&self.link, &self.place).await
+        backlog::backlog(&self.link, &self.shared).await
     }
 
     async fn ages(&self) -> Result<Ages, TransportError> {
-        ages::ages(&self.link, &self.place.names).await
+        ages::ages(&self.link, &self.shared.names).await
     }
 
     async fn inspect(&self) -> Result<Vec<Finding>, TransportError> {
-        inspect::inspect(&self.link, &self.place).await
+        inspect::inspect(&self.link, &self.shared).await
     }
 }

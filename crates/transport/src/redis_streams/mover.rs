@@ -7,8 +7,8 @@ use redis::Value;
 use tokio::time::sleep;
 
 use super::consume::Consuming;
-use super::entry::{list, number, text};
 use super::scripts::{self, MOVE};
+use super::wire::{list, number, text};
 use crate::TransportError;
 use crate::backoff::Pace;
 
@@ -34,13 +34,13 @@ pub(super) async fn run(consuming: Arc<Consuming>) {
 
 /// Moves a chunk of what is due; returns how long until there may be more.
 async fn move_due(consuming: &Consuming) -> Result<Duration, TransportError> {
-    let names = &consuming.place.names;
+    let names = &consuming.shared.names;
     let call = MOVE.call(&[&names.stream, &names.due, &names.parked]);
     let mut answer = list(scripts::call(&consuming.link, call).await?).unwrap_or_default().into_iter();
     let _moved = answer.next();
     let next = answer.next();
     let lost: Vec<_> = answer.next().and_then(list).into_iter().flatten().filter_map(text).collect();
-    consuming.place.report_lost(&lost);
+    consuming.shared.report_lost(&lost);
     Ok(match next {
         Some(Value::Int(milliseconds)) if milliseconds < 0 => SLEEP_MAX,
         Some(milliseconds) => Duration::from_millis(number(&milliseconds)).min(SLEEP_MAX),

@@ -2,9 +2,9 @@
 
 use redis::{Cmd, Pipeline, Value, cmd};
 
-use super::Place;
+use super::Shared;
 use super::connection::{Link, all};
-use super::entry::{self, number};
+use super::wire::{self, number};
 use crate::{Message, TransportError};
 
 /// How many messages go in one round trip.
@@ -14,10 +14,10 @@ const MESSAGES_MAX: usize = 512;
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Publishes, unless the backlog is too long, and waits for replicas where that is asked for.
-pub(super) async fn publish(link: &Link, place: &Place, messages: &[Message]) -> Result<(), TransportError> {
+pub(super) async fn publish(link: &Link, shared: &Shared, messages: &[Message]) -> Result<(), TransportError> {
     for chunk in chunks(messages) {
-        refuse_when_full(link, place).await?;
-        append(link, &place.names.stream, chunk, wait(place)).await?;
+        refuse_when_full(link, shared).await?;
+        append(link, &shared.names.stream, chunk, wait(shared)).await?;
     }
     Ok(())
 }
@@ -36,9 +36,9 @@ struct Wait {
 }
 
 /// The command that waits for replicas. It covers what the same connection wrote before it, hence the same pipeline.
-fn wait(place: &Place) -> Option<Wait> {
-    let replicas = place.config.replicas_to_wait;
-    let milliseconds = u64::try_from(place.config.replica_timeout.as_millis()).unwrap_or(u64::MAX);
+fn wait(shared: &Shared) -> Option<Wait> {
+    let replicas = shared.config.replicas_to_wait;
+    let milliseconds = u64::try_from(shared.config.replica_timeout.as_millis()).unwrap_or(u64::MAX);
     let mut cmd = cmd("WAIT");
     cmd.arg(replicas).arg(milliseconds);
     (replicas > 0).then_some(Wait { replicas, cmd })
@@ -47,7 +47,7 @@ fn wait(place: &Place) -> Option<Wait> {
 async fn append(link: &Link, stream: &str, messages: &[Message], wait: Option<Wait>) -> Result<(), TransportError> {
     let mut pipeline = Pipeline::with_capacity(messages.len() + 1);
     for message in messages {
-        pipeline.add_command(entry::append(stream, message));
+        pipeline.add_command(wire::append(stream, message));
     }
     if let Some(wait) = &wait {
         pipeline.add_command(wait.cmd.clone());
@@ -66,10 +66,10 @@ fn enough(answer: Option<&Value>, needed: u32) -> Result<(), TransportError> {
     }
 }
 
-async fn refuse_when_full(link: &Link, place: &Place) -> Result<(), TransportError> {
-    let Some(max) = place.config.max_length else { return Ok(()) };
+async fn refuse_when_full(link: &Link, shared: &Shared) -> Result<(), TransportError> {
+    let Some(max) = shared.config.max_length else { return Ok(()) };
     let mut length = cmd("XLEN");
-    length.arg(&place.names.stream);
+    length.arg(&shared.names.stream);
     match number(&link.ask(length).await?) {
         length if length < max => Ok(()),
         length => Err(TransportError::Refused(format!("the stream has {length} entries, and max_length is {max}"))),
@@ -89,7 +89,7 @@ fn chunks(messages: &[Message]) -> impl Iterator<Item = &[Message]> {
 fn chunk_len(messages: &[Message]) -> usize {
     let mut bytes = 0;
     let fitting = messages.iter().take(MESSAGES_MAX).take_while(|message| {
-        bytes += entry::size(message);
+        bytes += wire::size(message);
         bytes <= BYTES_MAX
     });
     fitting.count().max(1).min(messages.len())

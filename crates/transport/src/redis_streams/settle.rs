@@ -9,8 +9,8 @@ use redis::{Cmd, Pipeline, Value, cmd};
 use tokio::time::Instant;
 
 use super::consume::Consuming;
-use super::entry::{self, format_id, list, text};
 use super::scripts::{self, CHUNK, RELEASE, SETTLE};
+use super::wire::{self, format_id, list, text};
 use crate::{Destination, Replacement, Settler, Tag, TransportError, Verdict};
 
 /// How many bytes of copies one call of a script takes.
@@ -47,7 +47,7 @@ impl Settler for Settling {
     }
 
     fn interruptions(&self) -> u64 {
-        self.consuming.place.interrupted.load(Ordering::Relaxed)
+        self.consuming.shared.interrupted.load(Ordering::Relaxed)
     }
 }
 
@@ -73,7 +73,7 @@ impl<'a> Plan<'a> {
         let mut plan = Self::default();
         plan.acked.reserve(verdicts.len());
         let ids = verdicts.iter().map(|(tag, _)| tag.0);
-        consuming.held.ages(ids, Instant::now(), |place, age| plan.add(&verdicts[place], age < safe));
+        consuming.held.ages(ids, Instant::now(), |index, age| plan.add(&verdicts[index], age < safe));
         plan
     }
 
@@ -91,7 +91,7 @@ impl<'a> Plan<'a> {
     }
 
     fn commands(&self, consuming: &Consuming) -> Pipeline {
-        let names = &consuming.place.names;
+        let names = &consuming.shared.names;
         let mut pipeline = Pipeline::new();
         if !self.acked.is_empty() {
             let mut ack = Cmd::with_capacity(3 + self.acked.len(), 64 + 24 * self.acked.len());
@@ -114,8 +114,8 @@ impl<'a> Plan<'a> {
 
 /// The command that hands entries back.
 pub(super) fn release(consuming: &Consuming, ids: &[u128]) -> Cmd {
-    let mut call = RELEASE.call(&[&consuming.place.names.stream]);
-    call.arg(&consuming.place.names.group).arg(&consuming.name);
+    let mut call = RELEASE.call(&[&consuming.shared.names.stream]);
+    call.arg(&consuming.shared.names.group).arg(&consuming.name);
     add_ids(&mut call, ids);
     call
 }
@@ -123,7 +123,7 @@ pub(super) fn release(consuming: &Consuming, ids: &[u128]) -> Cmd {
 /// Counts entries that could not be handed back because somebody had deleted them.
 pub(super) fn report_lost(consuming: &Consuming, answers: Vec<Value>) {
     let lost: Vec<_> = answers.into_iter().filter_map(list).flatten().filter_map(text).collect();
-    consuming.place.report_lost(&lost);
+    consuming.shared.report_lost(&lost);
 }
 
 /// Adds stream ids as arguments.
@@ -140,8 +140,8 @@ fn add_copies(call: &mut Cmd, id: u128, copies: &[Replacement]) {
             Destination::Later(delay) => call.arg(milliseconds(delay)),
             Destination::DeadLetters => call.arg("-"),
         };
-        call.arg(entry::field_count(&copy.message));
-        for field in entry::fields(&copy.message) {
+        call.arg(wire::field_count(&copy.message));
+        for field in wire::fields(&copy.message) {
             call.arg(field);
         }
     }
@@ -168,7 +168,7 @@ fn chunks<'a, 'b>(replaced: &'b [(u128, &'a [Replacement])]) -> impl Iterator<It
 fn chunk_len(replaced: &[(u128, &[Replacement])]) -> usize {
     let mut bytes = 0;
     let fitting = replaced.iter().take(CHUNK).take_while(|(_, copies)| {
-        bytes += copies.iter().map(|copy| entry::size(&copy.message)).sum::<usize>();
+        bytes += copies.iter().map(|copy| wire::size(&copy.message)).sum::<usize>();
         bytes <= BYTES_MAX
     });
     fitting.count().max(1).min(replaced.len())
@@ -176,7 +176,7 @@ fn chunk_len(replaced: &[(u128, &[Replacement])]) -> usize {
 
 /// The command that removes consumers which hold nothing.
 pub(super) fn retire(consuming: &Consuming, me: &str, silent: Duration) -> Cmd {
-    let names = &consuming.place.names;
+    let names = &consuming.shared.names;
     let mut call = scripts::RETIRE.call(&[&names.stream]);
     call.arg(&names.group).arg(me).arg(milliseconds(silent));
     call
@@ -184,7 +184,7 @@ pub(super) fn retire(consuming: &Consuming, me: &str, silent: Duration) -> Cmd {
 
 /// The command that lists entries which this consumer holds, from an id on.
 pub(super) fn pending(consuming: &Consuming, from: &str, count: usize) -> Cmd {
-    let names = &consuming.place.names;
+    let names = &consuming.shared.names;
     let mut pending = cmd("XPENDING");
     pending.arg(&names.stream).arg(&names.group).arg(from).arg("+").arg(count).arg(&consuming.name);
     pending

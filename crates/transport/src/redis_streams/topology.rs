@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use redis::{Cmd, Pipeline, RedisResult, Value, cmd};
 
-use super::Place;
+use super::Shared;
 use super::connection::{Link, code, failure};
-use super::entry::{list, text};
+use super::wire::{list, text};
 use crate::TransportError;
 
 /// The keys of one queue. All of them begin with the stream's, so that one pattern covers its rights.
@@ -42,10 +42,10 @@ impl Names {
 }
 
 /// Makes the stream and its group, after checking that neither the server nor the keys stand against it.
-pub(super) async fn prepare(link: &Link, place: &Place) -> Result<(), TransportError> {
-    let facts = Facts::read(link, &place.names).await?;
-    facts.check(place.config.allow_eviction).map_err(TransportError::Refused)?;
-    ensure_group(link, &place.names).await
+pub(super) async fn prepare(link: &Link, shared: &Shared) -> Result<(), TransportError> {
+    let facts = Facts::read(link, &shared.names).await?;
+    facts.check(shared.config.allow_eviction).map_err(TransportError::Refused)?;
+    ensure_group(link, &shared.names).await
 }
 
 /// Makes the group if it is not there, at the stream's beginning: what was published before it counts as unread.

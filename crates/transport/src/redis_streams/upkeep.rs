@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::consume::Consuming;
-use super::entry::{list, number, parse_id, text};
 use super::scripts::{self, CHUNK, REFRESH, TRIM};
 use super::settle::{add_ids, retire};
+use super::wire::{list, number, parse_id, text};
 use crate::TransportError;
 
 /// How often settled entries are removed.
@@ -36,8 +36,8 @@ async fn refresh(consuming: &Consuming) -> Result<(), TransportError> {
     let now = Instant::now();
     let old = consuming.held.older_than(consuming.claim_after() / 3, now);
     for chunk in old.chunks(CHUNK) {
-        let mut call = REFRESH.call(&[&consuming.place.names.stream]);
-        call.arg(&consuming.place.names.group).arg(&consuming.name);
+        let mut call = REFRESH.call(&[&consuming.shared.names.stream]);
+        call.arg(&consuming.shared.names.group).arg(&consuming.name);
         add_ids(&mut call, chunk);
         let gone = list(scripts::call(&consuming.link, call).await?).unwrap_or_default();
         consuming.held.refresh(chunk, now);
@@ -59,9 +59,9 @@ pub(super) async fn tidy(consuming: Arc<Consuming>) {
 }
 
 async fn tidy_once(consuming: &Consuming, consumers_too: bool) -> Result<(), TransportError> {
-    let keep = u64::try_from(consuming.place.config.keep.as_millis()).unwrap_or(u64::MAX);
+    let keep = u64::try_from(consuming.shared.config.keep.as_millis()).unwrap_or(u64::MAX);
     loop {
-        let mut call = TRIM.call(&[&consuming.place.names.stream]);
+        let mut call = TRIM.call(&[&consuming.shared.names.stream]);
         call.arg(keep);
         if number(&scripts::call(&consuming.link, call).await?) == 0 {
             break;

@@ -6,17 +6,17 @@ use async_trait::async_trait;
 use quash_transport::Transport;
 use quash_transport::conformance::Harness;
 
-use super::node::Place;
+use super::node::Fixture;
 
 #[async_trait]
-impl Harness for Place {
+impl Harness for Fixture {
     fn transport(&self) -> Arc<dyn Transport> {
-        Place::transport(self)
+        Fixture::transport(self)
     }
 
     async fn restart(&self) -> bool {
-        Place::restart(self).await
+        Fixture::restart(self).await
     }
 }
 
-quash_transport::transport_conformance!(tokio::test, Place::shared(), Place::own());
+quash_transport::transport_conformance!(tokio::test, Fixture::shared(), Fixture::own());

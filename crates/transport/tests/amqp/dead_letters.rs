@@ -11,11 +11,11 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use quash_e2e::{becomes, eventually};
 use quash_transport::{DeadLetters, LetterId, Message, Transport, TransportError};
 
-use super::node::{LIMIT, Place, numbered};
+use super::node::{Fixture, LIMIT, numbered};
 
 /// A driver of its own beside the transport, as other tools are.
-async fn raw(place: &Place) -> (Connection, Channel) {
-    let url = format!("amqp://guest:guest@{}", place.address());
+async fn raw(fixture: &Fixture) -> (Connection, Channel) {
+    let url = format!("amqp://guest:guest@{}", fixture.address());
     let connection = Connection::connect(&url, ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
@@ -34,8 +34,8 @@ async fn visible(channel: &Channel, queue: &str) -> u32 {
     channel.queue_declare(queue.into(), options, FieldTable::default()).await.unwrap().message_count()
 }
 
-async fn prepared(place: &Place) -> Arc<dyn Transport> {
-    let transport = place.transport();
+async fn prepared(fixture: &Fixture) -> Arc<dyn Transport> {
+    let transport = fixture.transport();
     transport.prepare().await.unwrap();
     transport
 }
@@ -62,8 +62,8 @@ async fn all(letters: &dyn DeadLetters, page: usize) -> Vec<(LetterId, Message)>
 
 #[tokio::test]
 async fn many_letters_are_read_and_thinned_out_in_order() {
-    let place = Place::shared().await;
-    let transport = prepared(&place).await;
+    let fixture = Fixture::shared().await;
+    let transport = prepared(&fixture).await;
     let letters = transport.dead_letters();
     letters.append(&numbered(0..1200)).await.unwrap();
     let found = all(letters, 500).await;
@@ -81,12 +81,12 @@ async fn many_letters_are_read_and_thinned_out_in_order() {
 
 #[tokio::test]
 async fn looking_at_some_of_them_again_and_again_leaves_all_in_order() {
-    let place = Place::shared().await;
-    let transport = prepared(&place).await;
+    let fixture = Fixture::shared().await;
+    let transport = prepared(&fixture).await;
     transport.dead_letters().append(&numbered(0..200)).await.unwrap();
     for count in [200, 3, 70, 199, 40, 1] {
         // Each as another process.
-        let another = place.transport();
+        let another = fixture.transport();
         let found = another.dead_letters().scan(None, count).await.unwrap();
         assert_eq!(texts(&found), numbers(0..count));
         let rest = another.dead_letters().scan(found.last().map(|(id, _)| id), 300).await.unwrap();
@@ -96,8 +96,8 @@ async fn looking_at_some_of_them_again_and_again_leaves_all_in_order() {
 
 #[tokio::test]
 async fn letters_that_come_while_others_are_read_come_after_them() {
-    let place = Place::shared().await;
-    let (reading, writing) = (prepared(&place).await, place.transport());
+    let fixture = Fixture::shared().await;
+    let (reading, writing) = (prepared(&fixture).await, fixture.transport());
     let letters = reading.dead_letters();
     writing.dead_letters().append(&numbered(0..10)).await.unwrap();
     let mut found = letters.scan(None, 4).await.unwrap();
@@ -111,8 +111,8 @@ async fn letters_that_come_while_others_are_read_come_after_them() {
 
 #[tokio::test]
 async fn a_cursor_that_is_gone_keeps_its_place_in_this_process_and_in_others() {
-    let place = Place::shared().await;
-    let (first, second) = (prepared(&place).await, place.transport());
+    let fixture = Fixture::shared().await;
+    let (first, second) = (prepared(&fixture).await, fixture.transport());
     first.dead_letters().append(&numbered(0..6)).await.unwrap();
     let page = first.dead_letters().scan(None, 3).await.unwrap();
     let cursor = &page[2].0;
@@ -129,31 +129,31 @@ async fn a_cursor_that_is_gone_keeps_its_place_in_this_process_and_in_others() {
 
 #[tokio::test]
 async fn what_the_broker_itself_gave_up_is_a_letter_like_others() {
-    let place = Place::shared().await;
-    let transport = prepared(&place).await;
+    let fixture = Fixture::shared().await;
+    let transport = prepared(&fixture).await;
     let letters = transport.dead_letters();
-    let (_connection, channel) = raw(&place).await;
+    let (_connection, channel) = raw(&fixture).await;
     let body = "their \u{fffd} bytes";
-    publish(&channel, place.queue(), body, BasicProperties::default().with_message_id("theirs".into())).await;
-    let taken = channel.basic_get(place.queue().into(), BasicGetOptions::default()).await.unwrap().unwrap();
+    publish(&channel, fixture.queue(), body, BasicProperties::default().with_message_id("theirs".into())).await;
+    let taken = channel.basic_get(fixture.queue().into(), BasicGetOptions::default()).await.unwrap().unwrap();
     taken.reject(BasicRejectOptions { requeue: false }).await.unwrap();
     eventually(LIMIT, "the broker moves it", async || letters.len().await.unwrap() == 1).await;
     let found = letters.scan(None, 10).await.unwrap();
     let [(id, letter)] = &found[..] else { panic!("{found:?}") };
     assert_eq!(letter.payload, body);
     let death = letter.headers.get("x-death").expect("the broker's record");
-    assert!(death.contains("rejected") && death.contains(place.queue()), "{death}");
-    assert_eq!(place.transport().dead_letters().scan(None, 10).await.unwrap()[0].0, *id, "its name lasts");
+    assert!(death.contains("rejected") && death.contains(fixture.queue()), "{death}");
+    assert_eq!(fixture.transport().dead_letters().scan(None, 10).await.unwrap()[0].0, *id, "its name lasts");
     assert_eq!(letters.remove(std::slice::from_ref(id)).await.unwrap(), 1);
     assert!(letters.is_empty().await.unwrap());
 }
 
 #[tokio::test]
 async fn letters_of_others_are_told_apart_even_when_they_are_equal() {
-    let place = Place::shared().await;
-    let transport = prepared(&place).await;
-    let (_connection, channel) = raw(&place).await;
-    let queue = format!("{}.dead", place.queue());
+    let fixture = Fixture::shared().await;
+    let transport = prepared(&fixture).await;
+    let (_connection, channel) = raw(&fixture).await;
+    let queue = format!("{}.dead", fixture.queue());
     for body in ["same", "same", "other", "same"] {
         publish(&channel, &queue, body, BasicProperties::default()).await;
     }
@@ -166,12 +166,12 @@ async fn letters_of_others_are_told_apart_even_when_they_are_equal() {
 
 #[tokio::test]
 async fn nothing_stays_hidden_from_others() {
-    let place = Place::shared().await;
-    let transport = prepared(&place).await;
+    let fixture = Fixture::shared().await;
+    let transport = prepared(&fixture).await;
     let letters = transport.dead_letters();
     letters.append(&numbered(0..5)).await.unwrap();
-    let (_connection, channel) = raw(&place).await;
-    let queue = format!("{}.dead", place.queue());
+    let (_connection, channel) = raw(&fixture).await;
+    let queue = format!("{}.dead", fixture.queue());
     // A page with room shows that it was the last: all are back at once.
     letters.scan(None, 10).await.unwrap();
     assert_eq!(visible(&channel, &queue).await, 5);
@@ -188,8 +188,8 @@ async fn nothing_stays_hidden_from_others() {
 
 #[tokio::test]
 async fn two_who_look_at_the_same_time_both_see_all() {
-    let place = Place::shared().await;
-    let transports = [prepared(&place).await, place.transport(), place.transport()];
+    let fixture = Fixture::shared().await;
+    let transports = [prepared(&fixture).await, fixture.transport(), fixture.transport()];
     transports[0].dead_letters().append(&numbered(0..20)).await.unwrap();
     let looking = transports.iter().map(|transport| transport.dead_letters().scan(None, 20));
     for found in futures_util::future::join_all(looking).await {
@@ -199,10 +199,10 @@ async fn two_who_look_at_the_same_time_both_see_all() {
 
 #[tokio::test]
 async fn who_finds_the_letters_locked_is_told_so() {
-    let place = Place::shared().await;
-    let transport = prepared(&place).await;
-    let (connection, channel) = raw(&place).await;
-    let lock = format!("{}.dead.lock", place.queue());
+    let fixture = Fixture::shared().await;
+    let transport = prepared(&fixture).await;
+    let (connection, channel) = raw(&fixture).await;
+    let lock = format!("{}.dead.lock", fixture.queue());
     channel.queue_declare(lock.as_str().into(), QueueDeclareOptions::exclusive(), FieldTable::default()).await.unwrap();
     match transport.dead_letters().scan(None, 1).await {
         Err(TransportError::Refused(words)) => assert!(words.contains("somebody else looks"), "{words}"),
@@ -214,8 +214,8 @@ async fn who_finds_the_letters_locked_is_told_so() {
 
 #[tokio::test]
 async fn a_look_that_is_given_up_or_cut_loses_nothing() {
-    let place = Place::own().await;
-    let transport = prepared(&place).await;
+    let fixture = Fixture::own().await;
+    let transport = prepared(&fixture).await;
     let letters = transport.dead_letters();
     letters.append(&numbered(0..300)).await.unwrap();
     for milliseconds in [1, 5, 10, 20, 40] {
@@ -223,7 +223,7 @@ async fn a_look_that_is_given_up_or_cut_loses_nothing() {
     }
     eventually(LIMIT, "all are there", async || letters.len().await == Ok(300)).await;
     let page = letters.scan(None, 100).await.unwrap();
-    place.node().await.ctl(&["close_all_connections", "test"]).await;
+    fixture.node().await.ctl(&["close_all_connections", "test"]).await;
     match letters.scan(Some(&page[99].0), 100).await {
         Err(TransportError::Unreachable(_)) => {}
         // The cut was noticed before the page was asked for.

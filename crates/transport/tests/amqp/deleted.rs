@@ -5,22 +5,22 @@ use std::time::Duration;
 use quash_transport::{Backlog, Destination as Where, Message, Replacement, Verdict};
 use tokio::time::timeout;
 
-use super::node::{LIMIT, Place, consume, message, receive_many, texts};
+use super::node::{Fixture, LIMIT, consume, message, receive_many, texts};
 
-fn replaced(message: &Message, place: Where) -> Verdict {
-    Verdict::Replace(vec![Replacement { message: message.clone(), to: place }])
+fn replaced(message: &Message, fixture: Where) -> Verdict {
+    Verdict::Replace(vec![Replacement { message: message.clone(), to: fixture }])
 }
 
 #[tokio::test]
 async fn deleted_queues_of_letters_and_delays_are_declared_again_when_something_must_go_there() {
-    let place = Place::own().await;
-    let transport = place.transport();
+    let fixture = Fixture::own().await;
+    let transport = fixture.transport();
     transport.prepare().await.unwrap();
     transport.publish(&[message("dead"), message("parked"), message("acked")]).await.unwrap();
     let mut consumer = consume(&*transport, "a", 3).await;
     let held = receive_many(&mut consumer, 3).await;
     for suffix in ["dead", "retry.0", "retry.1"] {
-        place.node().await.ctl(&["delete_queue", &format!("{}.{suffix}", place.queue())]).await;
+        fixture.node().await.ctl(&["delete_queue", &format!("{}.{suffix}", fixture.queue())]).await;
     }
     let verdicts = [
         (held[0].tag, replaced(&held[0].message, Where::DeadLetters)),

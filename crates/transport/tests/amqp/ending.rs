@@ -6,17 +6,17 @@ use quash_e2e::becomes;
 use quash_transport::{Backlog, Destination as Where, Replacement, Verdict};
 use tokio::time::timeout;
 
-use super::node::{LIMIT, Place, ack, consume, message, numbered, receive, receive_many, texts};
+use super::node::{Fixture, LIMIT, ack, consume, message, numbered, receive, receive_many, texts};
 
 #[tokio::test]
 async fn batches_are_settled_in_any_order() {
-    let place = Place::shared().await;
-    let transport = place.transport();
+    let fixture = Fixture::shared().await;
+    let transport = fixture.transport();
     transport.prepare().await.unwrap();
     transport.publish(&numbered(0..256)).await.unwrap();
     let mut consumer = consume(&*transport, "a", 32).await;
     let held = receive_many(&mut consumer, 256).await;
-    let kept = async || in_queue(&place).await;
+    let kept = async || in_queue(&fixture).await;
     becomes(LIMIT, "the node counts what was received", 256, kept).await;
     let mut batches: Vec<_> = held.chunks(8).collect();
     fastrand::Rng::with_seed(7).shuffle(&mut batches);
@@ -34,17 +34,17 @@ async fn batches_are_settled_in_any_order() {
 }
 
 /// How many messages the node counts in the queue, received or not; it counts every five seconds.
-async fn in_queue(place: &Place) -> u64 {
-    let list = place.node().await.ctl(&["list_queues", "--no-table-headers", "name", "messages"]).await;
+async fn in_queue(fixture: &Fixture) -> u64 {
+    let list = fixture.node().await.ctl(&["list_queues", "--no-table-headers", "name", "messages"]).await;
     let lines = list.lines().filter_map(|line| line.split_once('\t'));
-    let own = lines.filter(|(name, _)| *name == place.queue());
+    let own = lines.filter(|(name, _)| *name == fixture.queue());
     own.filter_map(|(_, count)| count.trim().parse::<u64>().ok()).sum()
 }
 
 #[tokio::test]
 async fn closing_hands_back_what_nobody_received_and_lets_the_rest_be_settled() {
-    let place = Place::shared().await;
-    let transport = place.transport();
+    let fixture = Fixture::shared().await;
+    let transport = fixture.transport();
     transport.prepare().await.unwrap();
     transport.publish(&numbered(0..20)).await.unwrap();
     let mut closing = consume(&*transport, "closing", 4).await;
@@ -63,8 +63,8 @@ async fn closing_hands_back_what_nobody_received_and_lets_the_rest_be_settled() 
 
 #[tokio::test]
 async fn what_is_held_after_closing_comes_back_when_nobody_can_settle_it() {
-    let place = Place::shared().await;
-    let transport = place.transport();
+    let fixture = Fixture::shared().await;
+    let transport = fixture.transport();
     transport.prepare().await.unwrap();
     transport.publish(&numbered(0..2)).await.unwrap();
     let mut closing = consume(&*transport, "closing", 2).await;
@@ -77,8 +77,8 @@ async fn what_is_held_after_closing_comes_back_when_nobody_can_settle_it() {
 
 #[tokio::test]
 async fn a_copy_that_is_too_large_is_told_and_its_original_comes_again() {
-    let place = Place::shared().await;
-    let transport = place.transport();
+    let fixture = Fixture::shared().await;
+    let transport = fixture.transport();
     transport.prepare().await.unwrap();
     transport.publish(&[message("large"), message("small")]).await.unwrap();
     let mut consumer = consume(&*transport, "a", 2).await;

@@ -11,7 +11,7 @@ use quash_transport::conformance::eventually;
 use quash_transport::{Backlog, Consumer, Delivery, Message, Settler, Transport, TransportError, Verdict};
 use tokio::time::Instant;
 
-use super::node::{LIMIT, Place, ack, consume, message, numbered, receive, receive_many, texts};
+use super::node::{Fixture, LIMIT, ack, consume, message, numbered, receive, receive_many, texts};
 
 const MESSAGES: usize = 2000;
 
@@ -41,16 +41,16 @@ impl Flow {
 
 #[tokio::test]
 async fn a_node_that_is_killed_and_restarted_loses_nothing() {
-    let place = Place::own().await;
-    let transport = place.transport();
+    let fixture = Fixture::own().await;
+    let transport = fixture.transport();
     transport.prepare().await.unwrap();
-    place.until_settled().await;
+    fixture.until_settled().await;
     flow(transport, async |flow| {
         for round in 1..=2 {
             flow.until_seen(round * 300).await;
-            place.node().await.kill9();
+            fixture.node().await.kill9();
             flow.until_noticed().await;
-            place.node().await.restart().await;
+            fixture.node().await.restart().await;
             flow.until_recovered().await;
         }
     })
@@ -59,11 +59,11 @@ async fn a_node_that_is_killed_and_restarted_loses_nothing() {
 
 #[tokio::test]
 async fn connections_that_the_broker_closes_lose_nothing() {
-    let place = Place::own().await;
-    flow(place.transport(), async |flow| {
+    let fixture = Fixture::own().await;
+    flow(fixture.transport(), async |flow| {
         for round in 1..=3 {
             flow.until_seen(round * 200).await;
-            place.node().await.ctl(&["close_all_connections", "a test"]).await;
+            fixture.node().await.ctl(&["close_all_connections", "a test"]).await;
             flow.until_recovered().await;
         }
     })
@@ -72,9 +72,9 @@ async fn connections_that_the_broker_closes_lose_nothing() {
 
 #[tokio::test]
 async fn connections_that_are_cut_mid_batch_lose_nothing() {
-    let place = Place::shared().await;
-    let proxy = ChaosProxy::before(place.address()).await;
-    flow(place.config_at(&proxy.address()).build().unwrap(), async |flow| {
+    let fixture = Fixture::shared().await;
+    let proxy = ChaosProxy::before(fixture.address()).await;
+    flow(fixture.config_at(&proxy.address()).build().unwrap(), async |flow| {
         for round in 1..=15 {
             flow.until_seen(round * 100).await;
             proxy.cut_once();
@@ -86,15 +86,15 @@ async fn connections_that_are_cut_mid_batch_lose_nothing() {
 
 #[tokio::test]
 async fn a_node_that_hangs_is_noticed_and_loses_nothing() {
-    let place = Place::own().await;
-    let config = Config { heartbeat: Span(Duration::from_secs(1)), ..place.config() };
+    let fixture = Fixture::own().await;
+    let config = Config { heartbeat: Span(Duration::from_secs(1)), ..fixture.config() };
     flow(config.build().unwrap(), async |flow| {
         flow.until_seen(300).await;
-        place.node().await.stop();
+        fixture.node().await.stop();
         let stopped = Instant::now();
         flow.until_noticed().await;
         assert!(stopped.elapsed() < Duration::from_secs(5), "noticed after {:?}", stopped.elapsed());
-        place.node().await.cont();
+        fixture.node().await.cont();
     })
     .await;
 }
@@ -118,8 +118,8 @@ async fn a_broker_that_is_not_there_is_said_to_be_out_of_reach() {
 
 #[tokio::test]
 async fn wrong_credentials_are_refused_without_being_shown() {
-    let place = Place::shared().await;
-    let config = Config { password: Some(Secret::new("hunter2")), ..place.config() };
+    let fixture = Fixture::shared().await;
+    let config = Config { password: Some(Secret::new("hunter2")), ..fixture.config() };
     let transport = config.build().unwrap();
     for result in [transport.publish(&[message("x")]).await, transport.consume(&options()).await.map(drop)] {
         let words = format!("{result:?}");
@@ -130,16 +130,16 @@ async fn wrong_credentials_are_refused_without_being_shown() {
 
 #[tokio::test]
 async fn what_no_queue_takes_is_refused_and_its_original_kept() {
-    let place = Place::own().await;
+    let fixture = Fixture::own().await;
     // One that makes queues, and one that leaves that to others.
-    let (maker, transport) = (place.transport(), Config { declare: false, ..place.config() }.build().unwrap());
+    let (maker, transport) = (fixture.transport(), Config { declare: false, ..fixture.config() }.build().unwrap());
     let refused = transport.publish(&[message("x")]).await;
-    assert!(matches!(&refused, Err(TransportError::Refused(words)) if words.contains(place.queue())), "{refused:?}");
+    assert!(matches!(&refused, Err(TransportError::Refused(words)) if words.contains(fixture.queue())), "{refused:?}");
     maker.prepare().await.unwrap();
     transport.publish(&[message("kept"), message("acked")]).await.unwrap();
     let mut consumer = consume(&*transport, "a", 2).await;
     let held = receive_many(&mut consumer, 2).await;
-    place.node().await.ctl(&["delete_queue", &format!("{}.dead", place.queue())]).await;
+    fixture.node().await.ctl(&["delete_queue", &format!("{}.dead", fixture.queue())]).await;
     let dead = Verdict::Replace(vec![quash_transport::Replacement {
         message: held[0].message.clone(),
         to: quash_transport::Destination::DeadLetters,
@@ -156,15 +156,15 @@ async fn what_no_queue_takes_is_refused_and_its_original_kept() {
 
 #[tokio::test]
 async fn consuming_goes_on_while_the_broker_is_short_of_memory() {
-    let place = Place::own().await;
-    let config = Config { publish_timeout: Span(Duration::from_secs(2)), ..place.config() };
+    let fixture = Fixture::own().await;
+    let config = Config { publish_timeout: Span(Duration::from_secs(2)), ..fixture.config() };
     let transport = config.build().unwrap();
     transport.prepare().await.unwrap();
     transport.publish(&numbered(0..40)).await.unwrap();
     let mut consumer = consume(&*transport, "a", 8).await;
     let first = receive_many(&mut consumer, 8).await;
     ack(&consumer, &first).await;
-    place.node().await.ctl(&["set_vm_memory_high_watermark", "0"]).await;
+    fixture.node().await.ctl(&["set_vm_memory_high_watermark", "0"]).await;
     let blocked = transport.publish(&[message("late")]).await;
     assert!(matches!(&blocked, Err(TransportError::Unreachable(words)) if words.contains("memory")), "{blocked:?}");
     let mut received = 8;
@@ -174,7 +174,7 @@ async fn consuming_goes_on_while_the_broker_is_short_of_memory() {
         received += batch.len();
     }
     assert_eq!(transport.backlog().await.unwrap(), Backlog::default());
-    place.node().await.ctl(&["set_vm_memory_high_watermark", "0.4"]).await;
+    fixture.node().await.ctl(&["set_vm_memory_high_watermark", "0.4"]).await;
     eventually(LIMIT, "publishing works again", async || transport.publish(&[message("x")]).await.is_ok()).await;
     // The one that was given up may have been written, or not.
     let batch = receive_many(&mut consumer, 1).await;
@@ -183,11 +183,11 @@ async fn consuming_goes_on_while_the_broker_is_short_of_memory() {
 
 #[tokio::test]
 async fn a_queue_that_is_deleted_is_declared_again() {
-    let place = Place::own().await;
-    let transport = place.transport();
+    let fixture = Fixture::own().await;
+    let transport = fixture.transport();
     transport.prepare().await.unwrap();
     let mut consumer = consume(&*transport, "a", 4).await;
-    place.node().await.ctl(&["delete_queue", place.queue()]).await;
+    fixture.node().await.ctl(&["delete_queue", fixture.queue()]).await;
     let publishing = async {
         // Until the queue is there again, nothing is taken in silence: it is missing, or has no leader yet.
         let messages = [message("after")];
@@ -200,14 +200,14 @@ async fn a_queue_that_is_deleted_is_declared_again() {
 
 #[tokio::test]
 async fn without_the_right_to_declare_a_missing_queue_is_refused_until_it_is_there() {
-    let place = Place::own().await;
-    let transport = place.transport();
+    let fixture = Fixture::own().await;
+    let transport = fixture.transport();
     transport.prepare().await.unwrap();
-    let checking = Config { declare: false, ..place.config() }.build().unwrap();
+    let checking = Config { declare: false, ..fixture.config() }.build().unwrap();
     let mut consumer = consume(&*checking, "a", 4).await;
-    place.node().await.ctl(&["delete_queue", place.queue()]).await;
+    fixture.node().await.ctl(&["delete_queue", fixture.queue()]).await;
     let refused = tokio::time::timeout(LIMIT, consumer.receiver.receive()).await.unwrap();
-    assert!(matches!(&refused, Err(TransportError::Refused(words)) if words.contains(place.queue())), "{refused:?}");
+    assert!(matches!(&refused, Err(TransportError::Refused(words)) if words.contains(fixture.queue())), "{refused:?}");
     transport.prepare().await.unwrap();
     transport.publish(&[message("again")]).await.unwrap();
     let batch = loop {

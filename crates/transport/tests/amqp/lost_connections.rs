@@ -6,13 +6,13 @@ use quash_e2e::ChaosProxy;
 use quash_transport::conformance::eventually;
 use quash_transport::{Backlog, SUSPECT_AFTER};
 
-use super::node::{LIMIT, Place, ack, consume, numbered, receive, receive_many, texts};
+use super::node::{Fixture, LIMIT, ack, consume, numbered, receive, receive_many, texts};
 
 #[tokio::test]
 async fn many_lost_connections_with_a_full_prefetch_give_up_nothing() {
-    let place = Place::shared().await;
-    let proxy = ChaosProxy::before(place.address()).await;
-    let transport = place.config_at(&proxy.address()).build().unwrap();
+    let fixture = Fixture::shared().await;
+    let proxy = ChaosProxy::before(fixture.address()).await;
+    let transport = fixture.config_at(&proxy.address()).build().unwrap();
     transport.prepare().await.unwrap();
     transport.publish(&numbered(0..300)).await.unwrap();
     let mut consumer = consume(&*transport, "a", 16).await;
@@ -39,9 +39,9 @@ async fn many_lost_connections_with_a_full_prefetch_give_up_nothing() {
 
 #[tokio::test]
 async fn only_what_was_in_somebodys_hands_becomes_more_suspect() {
-    let place = Place::shared().await;
-    let proxy = ChaosProxy::before(place.address()).await;
-    let transport = place.config_at(&proxy.address()).build().unwrap();
+    let fixture = Fixture::shared().await;
+    let proxy = ChaosProxy::before(fixture.address()).await;
+    let transport = fixture.config_at(&proxy.address()).build().unwrap();
     transport.prepare().await.unwrap();
     transport.publish(&numbered(0..5)).await.unwrap();
     let mut consumer = consume(&*transport, "a", 8).await;

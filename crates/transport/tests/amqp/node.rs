@@ -24,7 +24,7 @@ const SETTLED: Duration = Duration::from_secs(4);
 static SHARED: Mutex<Weak<Mutex<RabbitMq>>> = Mutex::const_new(Weak::new());
 
 /// A queue on a node, and what belongs to it.
-pub(crate) struct Place {
+pub(crate) struct Fixture {
     node: Arc<Mutex<RabbitMq>>,
     address: String,
     queue: String,
@@ -33,7 +33,7 @@ pub(crate) struct Place {
     settled: Instant,
 }
 
-impl Place {
+impl Fixture {
     /// One on the shared node.
     pub(crate) async fn shared() -> Self {
         let mut shared = SHARED.lock().await;

@@ -12,7 +12,7 @@ use quash_transport::{Transport, TransportError};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use super::node::{LIMIT, Place};
+use super::node::{Fixture, LIMIT};
 
 #[track_caller]
 fn check_refused<T: Debug>(result: Result<T, TransportError>, words: &[&str]) {
@@ -42,8 +42,8 @@ async fn prepare(config: &Config) -> Result<(), TransportError> {
     config.build().unwrap().prepare().await
 }
 
-async fn declare_by_hand(place: &Place, name: &str, durable: bool, arguments: &[(&str, AMQPValue)]) {
-    let url = format!("amqp://guest:guest@{}", place.address());
+async fn declare_by_hand(fixture: &Fixture, name: &str, durable: bool, arguments: &[(&str, AMQPValue)]) {
+    let url = format!("amqp://guest:guest@{}", fixture.address());
     let connection = Connection::connect(&url, ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     let mut table = FieldTable::default();
@@ -56,12 +56,12 @@ async fn declare_by_hand(place: &Place, name: &str, durable: bool, arguments: &[
 
 #[tokio::test]
 async fn wrong_credentials_and_places_are_named_without_a_secret() {
-    let place = Place::shared().await;
-    let address = place.address();
+    let fixture = Fixture::shared().await;
+    let address = fixture.address();
     let at = |url: String| Config::at(Secret::new(url));
     let wrong = at(format!("amqp://guest:hunter2@{address}"));
     check_refused(prepare(&wrong).await, &[address, "ACCESS_REFUSED", "Login was refused"]);
-    let outside = Config { password: Some(Secret::new("hunter3")), ..place.config() };
+    let outside = Config { password: Some(Secret::new("hunter3")), ..fixture.config() };
     check_refused(prepare(&outside).await, &["ACCESS_REFUSED"]);
     let elsewhere = at(format!("amqp://guest:guest@{address}/shop"));
     check_refused(prepare(&elsewhere).await, &[address, "virtual host shop", "not found"]);
@@ -138,47 +138,47 @@ async fn queues_that_differ_are_refused_with_what_differs_until_they_are_gone() 
         ),
         (".retry.3", true, vec![quorum()], &["x-message-ttl is not set, '2000' is needed"]),
     ];
-    let transport = |place: &Place| place.config().build().unwrap();
+    let transport = |fixture: &Fixture| fixture.config().build().unwrap();
     for (suffix, durable, arguments, words) in cases {
-        let place = Place::shared().await;
-        let name = format!("{}{suffix}", place.queue());
-        declare_by_hand(&place, &name, durable, &arguments).await;
-        check_refused(transport(&place).prepare().await, words);
-        let refused = transport(&place).prepare().await;
+        let fixture = Fixture::shared().await;
+        let name = format!("{}{suffix}", fixture.queue());
+        declare_by_hand(&fixture, &name, durable, &arguments).await;
+        check_refused(transport(&fixture).prepare().await, words);
+        let refused = transport(&fixture).prepare().await;
         check_refused(refused, &[&name]);
-        place.node().await.ctl(&["delete_queue", &name]).await;
-        transport(&place).prepare().await.unwrap();
+        fixture.node().await.ctl(&["delete_queue", &name]).await;
+        transport(&fixture).prepare().await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn a_quorum_queue_is_not_taken_for_a_classic_one() {
-    let place = Place::shared().await;
-    place.transport().prepare().await.unwrap();
-    let classic = Config { queue_type: QueueType::Classic, ..place.config() };
+    let fixture = Fixture::shared().await;
+    fixture.transport().prepare().await.unwrap();
+    let classic = Config { queue_type: QueueType::Classic, ..fixture.config() };
     check_refused(prepare(&classic).await, &["x-queue-type is quorum, classic is needed"]);
 }
 
 #[tokio::test]
 async fn without_the_right_to_declare_the_queues_must_be_there() {
-    let place = Place::own().await;
-    let node = place.node().await;
+    let fixture = Fixture::own().await;
+    let node = fixture.node().await;
     node.ctl(&["add_user", "poor", "hunter4"]).await;
     node.ctl(&["set_permissions", "poor", "^$", ".*", ".*"]).await;
     drop(node);
     let (username, password) = (Some(Secret::new("poor")), Some(Secret::new("hunter4")));
-    let declaring = Config { username, password, ..place.config() };
+    let declaring = Config { username, password, ..fixture.config() };
     let checking = Config { declare: false, ..declaring.clone() };
     check_refused(prepare(&declaring).await, &["ACCESS_REFUSED", "declare: false"]);
     check_refused(prepare(&checking).await, &["there is no queue", "declare: true"]);
-    place.transport().prepare().await.unwrap();
+    fixture.transport().prepare().await.unwrap();
     check_refused(prepare(&declaring).await, &["ACCESS_REFUSED", "declare: false"]);
     prepare(&checking).await.unwrap();
     let transport: std::sync::Arc<dyn Transport> = checking.build().unwrap();
     transport.publish(&super::node::numbered(0..2)).await.unwrap();
     assert_eq!(transport.backlog().await.unwrap().ready, 2);
     check_refused(transport.dead_letters().scan(None, 1).await, &["dead.lock", "ACCESS_REFUSED"]);
-    let lock = format!("^{}\\.dead\\.lock$", place.queue());
-    place.node().await.ctl(&["set_permissions", "poor", &lock, ".*", ".*"]).await;
+    let lock = format!("^{}\\.dead\\.lock$", fixture.queue());
+    fixture.node().await.ctl(&["set_permissions", "poor", &lock, ".*", ".*"]).await;
     assert_eq!(transport.dead_letters().scan(None, 1).await, Ok(Vec::new()));
 }

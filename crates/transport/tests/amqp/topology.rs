@@ -8,13 +8,13 @@ use quash_e2e::eventually;
 use quash_transport::amqp::{Config, QueueType};
 use quash_transport::{Destination, Replacement, Transport, Verdict};
 
-use super::node::{LIMIT, Place, ack, consume, message, numbered, receive, receive_many};
+use super::node::{Fixture, LIMIT, ack, consume, message, numbered, receive, receive_many};
 
 /// The queues of a place as the broker lists them: name, type, whether durable.
-async fn queues(place: &Place) -> Vec<String> {
-    let list = place.node().await.ctl(&["list_queues", "--no-table-headers", "name", "type", "durable"]).await;
-    let own = format!("{}.", place.queue());
-    let is_own = |line: &&str| line.starts_with(&own) || line.split_whitespace().next() == Some(place.queue());
+async fn queues(fixture: &Fixture) -> Vec<String> {
+    let list = fixture.node().await.ctl(&["list_queues", "--no-table-headers", "name", "type", "durable"]).await;
+    let own = format!("{}.", fixture.queue());
+    let is_own = |line: &&str| line.starts_with(&own) || line.split_whitespace().next() == Some(fixture.queue());
     let mut queues: Vec<_> = list.lines().filter(is_own).map(|line| line.replace('\t', " ")).collect();
     queues.sort();
     queues
@@ -22,22 +22,22 @@ async fn queues(place: &Place) -> Vec<String> {
 
 #[tokio::test]
 async fn several_may_declare_at_once_and_again() {
-    let place = Place::shared().await;
-    let transports: Vec<_> = (0..4).map(|_| place.transport()).collect();
+    let fixture = Fixture::shared().await;
+    let transports: Vec<_> = (0..4).map(|_| fixture.transport()).collect();
     for _ in 0..2 {
         for declared in futures_util::future::join_all(transports.iter().map(|transport| transport.prepare())).await {
             declared.unwrap();
         }
     }
-    let queues = queues(&place).await;
+    let queues = queues(&fixture).await;
     assert_eq!(queues.len(), 15, "{queues:?}");
     assert!(queues.iter().all(|queue| queue.contains("quorum") && queue.ends_with("true")), "{queues:?}");
 }
 
 #[tokio::test]
 async fn classic_queues_work_where_they_are_asked_for() {
-    let place = Place::shared().await;
-    let config = Config { queue_type: QueueType::Classic, ..place.config() };
+    let fixture = Fixture::shared().await;
+    let config = Config { queue_type: QueueType::Classic, ..fixture.config() };
     let transport = config.build().unwrap();
     transport.prepare().await.unwrap();
     transport.publish(&numbered(0..3)).await.unwrap();
@@ -55,7 +55,7 @@ async fn classic_queues_work_where_they_are_asked_for() {
     assert_eq!(back[0].message.payload, "later");
     ack(&consumer, &back).await;
     assert_eq!(transport.dead_letters().len().await, Ok(1));
-    let classic = queues(&place).await.iter().filter(|queue| queue.contains("classic")).count();
+    let classic = queues(&fixture).await.iter().filter(|queue| queue.contains("classic")).count();
     assert_eq!(classic, 14, "all but the dead letters");
     let findings = transport.inspect().await.unwrap();
     assert!(findings.iter().any(|finding| finding.severity == Severity::Warning && finding.what.contains("classic")));
@@ -68,19 +68,19 @@ fn documented() -> Vec<String> {
     line.split_whitespace().skip(3).map(|word| word.trim_matches('\'').to_owned()).collect()
 }
 
-async fn user(place: &Place, rights: &[String]) -> Config {
-    let node = place.node().await;
+async fn user(fixture: &Fixture, rights: &[String]) -> Config {
+    let node = fixture.node().await;
     node.ctl(&["add_user", "quash", "secret"]).await;
     let [configure, write, read] = rights else { panic!("{rights:?}") };
     node.ctl(&["set_permissions", "quash", configure, write, read]).await;
     let (username, password) = (Some(Secret::new("quash")), Some(Secret::new("secret")));
-    Config { username, password, queue: "quash.events".into(), ..place.config() }
+    Config { username, password, queue: "quash.events".into(), ..fixture.config() }
 }
 
 #[tokio::test]
 async fn the_documented_rights_are_enough() {
-    let place = Place::own().await;
-    let transport = user(&place, &documented()).await.build().unwrap();
+    let fixture = Fixture::own().await;
+    let transport = user(&fixture, &documented()).await.build().unwrap();
     everything(&*transport).await;
     let findings = transport.inspect().await.unwrap();
     assert!(findings.iter().all(|finding| finding.severity == Severity::Ok), "{findings:?}");

@@ -4,7 +4,7 @@ use quash_e2e::raw::{RawAmqp, amqp_headers, amqp_nested, amqp_text, short};
 use quash_transport::message::UNREADABLE;
 use quash_transport::{Destination as Where, Replacement, Verdict};
 
-use super::node::{Place, ack, consume, message, receive_many};
+use super::node::{Fixture, ack, consume, message, receive_many};
 
 /// Properties that the driver cannot read, and what is said about each.
 fn unreadable() -> Vec<(Vec<u8>, &'static str)> {
@@ -20,14 +20,14 @@ fn unreadable() -> Vec<(Vec<u8>, &'static str)> {
 
 #[tokio::test]
 async fn a_message_whose_headers_cannot_be_read_is_received_with_why_and_its_neighbours_too() {
-    let place = Place::shared().await;
-    let transport = place.transport();
+    let fixture = Fixture::shared().await;
+    let transport = fixture.transport();
     transport.prepare().await.unwrap();
-    let mut raw = RawAmqp::connect(place.address()).await;
+    let mut raw = RawAmqp::connect(fixture.address()).await;
     let mut consumer = consume(&*transport, "a", 8).await;
     for (properties, why) in unreadable() {
         transport.publish(&[message("before")]).await.unwrap();
-        raw.publish(place.queue(), &properties, b"bad").await;
+        raw.publish(fixture.queue(), &properties, b"bad").await;
         transport.publish(&[message("after")]).await.unwrap();
         let deliveries = receive_many(&mut consumer, 3).await;
         let said: Vec<_> = deliveries.iter().map(|delivery| delivery.message.headers.get(UNREADABLE)).collect();
@@ -41,15 +41,15 @@ async fn a_message_whose_headers_cannot_be_read_is_received_with_why_and_its_nei
 
 #[tokio::test]
 async fn what_cannot_be_read_can_be_a_dead_letter_and_be_seen_there() {
-    let place = Place::shared().await;
-    let transport = place.transport();
+    let fixture = Fixture::shared().await;
+    let transport = fixture.transport();
     transport.prepare().await.unwrap();
-    let mut raw = RawAmqp::connect(place.address()).await;
+    let mut raw = RawAmqp::connect(fixture.address()).await;
     // One comes through a worker; the others lie there as the broker itself would put them.
     let (first, _) = unreadable().remove(0);
-    raw.publish(place.queue(), &first, b"bad").await;
+    raw.publish(fixture.queue(), &first, b"bad").await;
     for (properties, _) in unreadable() {
-        raw.publish(&format!("{}.dead", place.queue()), &properties, b"as it is").await;
+        raw.publish(&format!("{}.dead", fixture.queue()), &properties, b"as it is").await;
     }
     let mut consumer = consume(&*transport, "a", 8).await;
     let delivery = receive_many(&mut consumer, 1).await.remove(0);

@@ -37,9 +37,9 @@ async fn an_ack_to_a_consumer_that_is_gone_is_no_success() {
     let mut consumer = consume(&*transport, "a", 8).await;
     let batch = receive_many(&mut consumer, 3).await;
     operator(&server).await.delete_consumer_from_stream("quash", "QUASH").await.unwrap();
-    let told = consumer.settler.settle(&all(&batch, &Verdict::Ack)).await;
+    let notified = consumer.settler.settle(&all(&batch, &Verdict::Ack)).await;
     // Unless the consumer was made again already: then these deliveries are nobody's any more.
-    assert!(matches!(told, Err(TransportError::Unreachable(_)) | Ok(_)), "{told:?}");
+    assert!(matches!(notified, Err(TransportError::Unreachable(_)) | Ok(_)), "{notified:?}");
     let again = receive_many(&mut consumer, 3).await;
     consumer.settler.settle(&all(&again, &Verdict::Ack)).await.unwrap();
     assert_eq!(transport.backlog().await.unwrap(), Default::default());

@@ -62,7 +62,7 @@ async fn a_flushed_server_is_consumed_from_again_and_the_incident_is_told() {
     ack(&consumer, &held).await;
     ack(&consumer, &next).await;
     let findings = transport.inspect().await.unwrap();
-    let told =
+    let notified =
         findings.iter().any(|finding| finding.severity == Severity::Warning && finding.what.contains("vanished"));
-    assert!(told, "{findings:?}");
+    assert!(notified, "{findings:?}");
 }

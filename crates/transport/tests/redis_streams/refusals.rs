@@ -72,7 +72,7 @@ async fn a_full_server_takes_no_messages_and_yet_all_verdicts() {
     // What is stored takes the place of what goes: without that, what must be parked would keep a server full for ever.
     let mut consumer = consume(&*transport, "a", 10).await;
     let batch = receive_many(&mut consumer, 4).await;
-    let copy = |text: &str, place| Verdict::Replace(vec![Replacement { message: message(text), to: place }]);
+    let copy = |text: &str, to| Verdict::Replace(vec![Replacement { message: message(text), to }]);
     let verdicts = [
         copy("parked", Destination::Later(Duration::ZERO)),
         copy("dead", Destination::DeadLetters),

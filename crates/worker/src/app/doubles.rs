@@ -443,7 +443,7 @@ impl DeadLetters for Shared {
 
     async fn scan(&self, _: Option<&LetterId>, max: usize) -> Result<Vec<(LetterId, Message)>, TransportError> {
         let letters = self.0.letters().into_iter().take(max);
-        Ok(letters.enumerate().map(|(place, letter)| (LetterId(place.to_string()), letter)).collect())
+        Ok(letters.enumerate().map(|(index, letter)| (LetterId(index.to_string()), letter)).collect())
     }
 
     async fn remove(&self, _: &[LetterId]) -> Result<u64, TransportError> {

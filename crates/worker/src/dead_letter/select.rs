@@ -160,8 +160,8 @@ mod tests {
     use super::*;
 
     fn broker(count: usize) -> testing::Broker {
-        let reason = |place| if place % 2 == 0 { Reason::Decode } else { Reason::Rule };
-        testing::Broker::with((0..count).map(|place| testing::message(&testing::record(reason(place)), "{}")))
+        let reason = |index| if index % 2 == 0 { Reason::Decode } else { Reason::Rule };
+        testing::Broker::with((0..count).map(|index| testing::message(&testing::record(reason(index)), "{}")))
     }
 
     async fn pick(broker: &testing::Broker, choice: &Choice) -> Selection {

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt;
 use quash_core::answer::AnswerId;
+use quash_core::plan::RequestId;
 use quash_core::resolve::{Later, Resolved};
 use quash_transport::message::UNREADABLE;
 use quash_transport::{Delivery, Tag, Verdict};
@@ -15,10 +16,10 @@ use super::Work;
 use crate::answer::{Answers, Asked};
 use crate::item::Item;
 use crate::later::{Merged, Passes};
-use crate::metrics::{CacheMetrics, Counts, Matched, RetryError};
+use crate::metrics::{CacheMetrics, Counts, MatchedBy, RetryError};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
-use quash_delivery::decide::{Case, Decision, Happened, Park, Why, decide};
+use quash_delivery::decide::{Decision, Outcome, Park, Terms, Why, decide};
 use quash_delivery::verdict::Scene;
 
 /// What was decided about a batch, not yet known to the broker.
@@ -41,7 +42,7 @@ struct Decided<'d> {
     delivery: &'d Delivery,
     decision: Decision,
     /// Whether any rule matched.
-    matched: Matched,
+    matched: MatchedBy,
 }
 
 impl<'w, 'd> Handled<'w, 'd> {
@@ -52,12 +53,12 @@ impl<'w, 'd> Handled<'w, 'd> {
         Self { work, now_ms: now_us() / 1000, verdicts, decisions, counts, answers, merged }
     }
 
-    /// Decides about one delivery; `handed_over` names its caches that went to queues of their own, or wait to.
-    pub(super) fn decide(&mut self, item: &Item<'d>, happened: Happened<'_>, handed_over: &str) {
+    /// Decides about one delivery; `handed_over` names its caches that went to sources of their own, or wait to.
+    pub(super) fn decide(&mut self, item: &Item<'d>, outcome: Outcome<'_>, handed_over: &str) {
         let Item { delivery, state, .. } = *item;
         let Work { source, snapshot, .. } = self.work;
         let policy = &snapshot.policy;
-        let decision = decide(Case { state, happened, policy, now_ms: self.now_ms, random: fastrand::f64() });
+        let decision = decide(outcome, &Terms { state, policy, now_ms: self.now_ms, random: fastrand::f64() });
         let scene = Scene {
             source: &source.name,
             worker: &source.worker,
@@ -68,9 +69,9 @@ impl<'w, 'd> Handled<'w, 'd> {
         };
         self.verdicts.push((delivery.tag, scene.verdict(delivery, &decision, handed_over)));
         if state.pass.is_zero() && is_invalidated(&decision) {
-            self.observe_staleness(happened);
+            self.observe_staleness(outcome);
         }
-        self.decisions.push(Decided { delivery, decision, matched: matched(happened) });
+        self.decisions.push(Decided { delivery, decision, matched: matched(outcome) });
     }
 
     /// Notes what the publisher is told of the delivery that was decided about last.
@@ -82,9 +83,9 @@ impl<'w, 'd> Handled<'w, 'd> {
     }
 
     /// Notes what the delivery that was decided about last leaves to later passes, if that can be said for several together.
-    pub(super) fn leave<'a>(&self, asker: u32, later: &'a [Later], item: &Item<'d>, passes: &mut Passes<'a>) {
-        let first = later.partition_point(|later| later.asker < asker);
-        let own = &later[first..first + later[first..].partition_point(|later| later.asker == asker)];
+    pub(super) fn leave<'a>(&self, id: RequestId, later: &'a [Later], item: &Item<'d>, passes: &mut Passes<'a>) {
+        let first = later.partition_point(|later| later.request < id);
+        let own = &later[first..first + later[first..].partition_point(|later| later.request == id)];
         let park = self.decisions.last().and_then(|decided| next_pass(&decided.decision));
         if let Some((_, park)) = park.filter(|_| !own.is_empty()) {
             passes.add(item.delivery.tag, own, item.state.pass, park.state.targets);
@@ -110,9 +111,9 @@ impl<'w, 'd> Handled<'w, 'd> {
         }
         for (Decided { decision, .. }, (tag, verdict)) in self.decisions.iter().zip(&mut self.verdicts) {
             if self.merged.of.contains(tag)
-                && let (Some((place, _)), Verdict::Replace(copies)) = (next_pass(decision), &mut *verdict)
+                && let (Some((index, _)), Verdict::Replace(copies)) = (next_pass(decision), &mut *verdict)
             {
-                copies.remove(place);
+                copies.remove(index);
                 if copies.is_empty() {
                     *verdict = Verdict::Ack;
                 }
@@ -151,10 +152,10 @@ impl<'w, 'd> Handled<'w, 'd> {
         }
     }
 
-    fn observe_staleness(&self, happened: Happened<'_>) {
-        if let Happened::Resolved { resolved: Resolved::Asked(asked), .. } = happened
-            && let Some(time_us) = asked.time_us
-            && !asked.targets.is_empty()
+    fn observe_staleness(&self, outcome: Outcome<'_>) {
+        if let Outcome::Resolved { resolved: Resolved::Matched(matched), .. } = outcome
+            && let Some(time_us) = matched.time_us
+            && !matched.targets.is_empty()
         {
             #[expect(clippy::cast_precision_loss, reason = "an age in microseconds is far below 2^53")]
             self.work.source.metrics.invalidated(now_us().saturating_sub(time_us) as f64 / 1e6);
@@ -162,7 +163,7 @@ impl<'w, 'd> Handled<'w, 'd> {
     }
 }
 
-/// The copy for the next pass, with its place among all copies.
+/// The copy for the next pass, with its index among all copies.
 fn next_pass(decision: &Decision) -> Option<(usize, &Park)> {
     let Decision::Replace { parks, .. } = decision else { return None };
     parks.iter().enumerate().find(|(_, park)| park.why == Why::NextPass)
@@ -179,11 +180,11 @@ fn is_invalidated(decision: &Decision) -> bool {
     }
 }
 
-const fn matched(happened: Happened<'_>) -> Matched {
-    match happened {
-        Happened::Resolved { resolved: Resolved::Asked(_), .. } => Matched::Rules,
-        Happened::LeftOut => Matched::NotAsked,
-        _ => Matched::Nothing,
+const fn matched(outcome: Outcome<'_>) -> MatchedBy {
+    match outcome {
+        Outcome::Resolved { resolved: Resolved::Matched(_), .. } => MatchedBy::Rules,
+        Outcome::LeftOut => MatchedBy::NotAsked,
+        _ => MatchedBy::Nothing,
     }
 }
 

@@ -21,8 +21,8 @@ async fn started(targets: &[(&str, Mode)]) -> (Running, Arc<FakeBroker>, Vec<Arc
     (app.start().await.unwrap(), broker, stores)
 }
 
-fn record(broker: &FakeBroker, place: usize) -> Record {
-    serde_json::from_str(broker.letters()[place].headers.get(headers::RECORD).unwrap()).unwrap()
+fn record(broker: &FakeBroker, index: usize) -> Record {
+    serde_json::from_str(broker.letters()[index].headers.get(headers::RECORD).unwrap()).unwrap()
 }
 
 fn with(pairs: &[(&'static str, &str)]) -> Headers {
@@ -117,8 +117,8 @@ async fn a_panic_costs_only_the_one_that_panics_and_the_process_lives_on() {
     let (_running, broker, stores) = started(&[("main", Mode::Works)]).await;
     broker.send(&["main:a", "panic", "main:explode", "main:b"]);
     until("both are given up", || broker.letters().len() == 2 && broker.is_empty()).await;
-    for place in [0, 1] {
-        let record = record(&broker, place);
+    for index in [0, 1] {
+        let record = record(&broker, index);
         assert_eq!((record.reason, record.attempts_made), (Reason::Panic, 3));
         assert!(record.error.contains("panicked"), "{}", record.error);
     }

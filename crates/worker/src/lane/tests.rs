@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use quash_config::Span;
-use quash_core::plan::TargetId;
+use quash_core::plan::{RequestId, TargetId};
 use quash_store::{Identity, StoreError};
 use tokio::time::advance;
 
@@ -16,7 +16,7 @@ fn share(keys: &[&str]) -> Share {
     Share {
         target: TargetId(0),
         actions,
-        asked_by: (0..).zip(keys).map(|(asker, _)| std::iter::once(asker).collect()).collect(),
+        asked_by: (0..).map(RequestId).zip(keys).map(|(request, _)| std::iter::once(request).collect()).collect(),
     }
 }
 
@@ -38,7 +38,7 @@ const DONE: LaneOutcome = LaneOutcome::Answered(Vec::new());
 async fn one_bad_key_costs_only_those_who_asked_for_it() {
     let store = FakeStore::new(Mode::Picky);
     let outcome = lane(&store, TargetOptions::default()).apply(share(&["a", "bad", "c"])).await;
-    assert_eq!(outcome, LaneOutcome::Answered(vec![(1, "delete bad: ERR bad key".to_owned())]));
+    assert_eq!(outcome, LaneOutcome::Answered(vec![(RequestId(1), "delete bad: ERR bad key".to_owned())]));
     assert_eq!(store.applied(), ["delete a", "delete c"]);
 }
 

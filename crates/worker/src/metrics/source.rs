@@ -72,7 +72,7 @@ pub enum EventOutcome {
 
 /// Whether rules matched a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Matched {
+pub enum MatchedBy {
     /// Some rule did.
     Rules,
     /// None did.
@@ -101,12 +101,12 @@ impl EventOutcome {
 
     /// The outcome of a decision; the worst share counts.
     #[must_use]
-    pub fn of(decision: &Decision, matched: Matched) -> Self {
+    pub fn of(decision: &Decision, matched: MatchedBy) -> Self {
         match decision {
             Decision::Ack => match matched {
-                Matched::Rules => Self::Done,
-                Matched::Nothing => Self::Unmatched,
-                Matched::NotAsked => Self::LeftOut,
+                MatchedBy::Rules => Self::Done,
+                MatchedBy::Nothing => Self::Unmatched,
+                MatchedBy::NotAsked => Self::LeftOut,
             },
             Decision::Release => Self::Released,
             Decision::Replace { letters, .. } if !letters.is_empty() => Self::DeadLetter,
@@ -178,7 +178,7 @@ impl SourceMetrics {
     }
 
     /// The broker has confirmed what became of a message.
-    pub fn settled(&self, broker_id: &str, decision: &Decision, matched: Matched) {
+    pub fn settled(&self, broker_id: &str, decision: &Decision, matched: MatchedBy) {
         self.outcomes[EventOutcome::of(decision, matched) as usize].inc();
         let Decision::Replace { parks, letters } = decision else { return };
         parks.iter().for_each(|park| self.parked(park));
@@ -190,7 +190,7 @@ impl SourceMetrics {
             }
         }
         for park in parks.iter().filter(|park| matches!(park.why, Why::Unconfigured | Why::NotHandedOver)) {
-            self.stray(broker_id, park);
+            self.deferred(broker_id, park);
         }
         for letter in letters {
             self.letters_written[letter.reason as usize].inc();
@@ -209,7 +209,7 @@ impl SourceMetrics {
         }
     }
 
-    fn stray(&self, broker_id: &str, park: &Park) {
+    fn deferred(&self, broker_id: &str, park: &Park) {
         let Some(suppressed) = self.letter_lines.allow() else { return };
         let caches = park.caches.as_deref().unwrap_or_default();
         match (park.why, &park.caches) {

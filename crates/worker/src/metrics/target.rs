@@ -6,6 +6,7 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use quash_core::action::Action;
+use quash_core::plan::RequestId;
 use quash_store::report::ActionFailure;
 
 use super::{Histogram, Limiter, Metrics, labels};
@@ -144,7 +145,7 @@ impl TargetMetrics {
     }
 
     /// The target answered for a share.
-    pub fn answered(&self, actions: &[Action], failed: &[(u32, ActionFailure)], removed: u64, visited: u64) {
+    pub fn answered(&self, actions: &[Action], failed: &[(RequestId, ActionFailure)], removed: u64, visited: u64) {
         let mut counts = tally(actions);
         for kind in failed_kinds(failed) {
             counts[kind] = counts[kind].saturating_sub(1);
@@ -174,10 +175,10 @@ impl TargetMetrics {
     }
 
     /// So many answers were said to publishers who wait, or could not be, for this reason.
-    pub fn told(&self, answers: usize, told: Result<(), String>) {
-        let outcome = if told.is_ok() { AnswerOutcome::Said } else { AnswerOutcome::Failed };
+    pub fn answered_publishers(&self, answers: usize, said: Result<(), String>) {
+        let outcome = if said.is_ok() { AnswerOutcome::Said } else { AnswerOutcome::Failed };
         self.answers[outcome as usize].inc_by(answers as u64);
-        if let Err(error) = told
+        if let Err(error) = said
             && let Some(suppressed) = self.answer_lines.allow()
         {
             tracing::warn!(target = %self.target, %error, answers, suppressed, "publishers who wait are not answered");
@@ -233,7 +234,7 @@ fn tally(actions: &[Action]) -> [u64; KINDS.len()] {
 }
 
 /// The kind of each failed action; deliveries that asked for the same action count once.
-fn failed_kinds(failed: &[(u32, ActionFailure)]) -> impl Iterator<Item = usize> {
+fn failed_kinds(failed: &[(RequestId, ActionFailure)]) -> impl Iterator<Item = usize> {
     let distinct: BTreeSet<&str> = failed.iter().map(|(_, failure)| failure.action.as_str()).collect();
     distinct.into_iter().filter_map(|action| {
         let kind = action.split(' ').next()?;

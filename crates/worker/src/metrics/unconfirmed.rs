@@ -151,18 +151,18 @@ mod tests {
             Some(Dated { since: UNIX_EPOCH + Duration::from_millis(at_ms), headers })
         };
         let counts = |ready, delayed| Backlog { ready, delayed, ..Backlog::default() };
-        let told = |oldest, oldest_delayed| Some(Ages { oldest, oldest_delayed, next_due: None });
+        let ages = |oldest, oldest_delayed| Some(Ages { oldest, oldest_delayed, next_due: None });
         let cases = [
             (counts(0, 0), None, AtBroker::Nothing),
-            (counts(0, 0), told(None, None), AtBroker::Nothing),
+            (counts(0, 0), ages(None, None), AtBroker::Nothing),
             (counts(3, 0), None, AtBroker::Unknown),
-            (counts(0, 3), told(None, None), AtBroker::Unknown),
-            (counts(3, 0), told(dated(70, ""), None), AtBroker::Since(70)),
-            (counts(3, 0), told(dated(70, "50"), None), AtBroker::Since(50)),
-            (counts(3, 0), told(dated(70, "90"), None), AtBroker::Since(70)),
-            (counts(3, 0), told(dated(70, "soon"), None), AtBroker::Since(70)),
-            (counts(0, 3), told(None, dated(70, "60")), AtBroker::Since(60)),
-            (counts(0, 3), told(None, dated(70, "")), AtBroker::Unknown),
+            (counts(0, 3), ages(None, None), AtBroker::Unknown),
+            (counts(3, 0), ages(dated(70, ""), None), AtBroker::Since(70)),
+            (counts(3, 0), ages(dated(70, "50"), None), AtBroker::Since(50)),
+            (counts(3, 0), ages(dated(70, "90"), None), AtBroker::Since(70)),
+            (counts(3, 0), ages(dated(70, "soon"), None), AtBroker::Since(70)),
+            (counts(0, 3), ages(None, dated(70, "60")), AtBroker::Since(60)),
+            (counts(0, 3), ages(None, dated(70, "")), AtBroker::Unknown),
         ];
         for (backlog, ages, expected) in cases {
             assert_eq!(AtBroker::of(&backlog, ages.as_ref()), expected, "{backlog:?} {ages:?}");

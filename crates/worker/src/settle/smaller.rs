@@ -54,8 +54,8 @@ impl Size {
 
 /// The dead letter that a copy becomes, with a short record.
 fn given_up(copy: Replacement, size: Size, delivery: &Delivery, source: &Source) -> Replacement {
-    let Replacement { mut message, to: place } = copy;
-    if place != Destination::DeadLetters {
+    let Replacement { mut message, to } = copy;
+    if to != Destination::DeadLetters {
         short_record(&message, size, delivery, source).put(&mut message.headers);
     }
     if size == Size::WithoutHeaders {
@@ -101,7 +101,7 @@ pub(super) fn shrunk(verdict: &Verdict) -> Verdict {
 }
 
 fn shrunk_copy(copy: &Replacement) -> Replacement {
-    let Replacement { mut message, to: place } = copy.clone();
+    let Replacement { mut message, to } = copy.clone();
     message.headers.remove(headers::ATTEMPTS);
     let record = message.headers.get(headers::RECORD).and_then(|text| serde_json::from_str::<Record>(text).ok());
     if let Some(mut record) = record {
@@ -112,7 +112,7 @@ fn shrunk_copy(copy: &Replacement) -> Replacement {
         record.error.truncate(end);
         record.put(&mut message.headers);
     }
-    Replacement { message, to: place }
+    Replacement { message, to }
 }
 
 /// About how many bytes the largest copy has.

@@ -11,13 +11,13 @@ fn globs(texts: &[&str]) -> Vec<Glob> {
     texts.iter().map(|text| Glob::parse(text).unwrap()).collect()
 }
 
-fn place(cache: &str, head: &str, keys: &[&str], tags: &[&str]) -> Whereabouts {
+fn location(cache: &str, prefix: &str, keys: &[&str], tags: &[&str]) -> Location {
     let entries = Entries { keys: globs(keys), tags: globs(tags), shared: cache == "memo" };
-    let heads = vec![head.into()];
-    Whereabouts {
+    let prefixes = vec![prefix.into()];
+    Location {
         cache: cache.to_owned(),
         target: "main".to_owned(),
-        heads,
+        prefixes,
         own_format: false,
         entries,
         freshness: Freshness::None,
@@ -25,27 +25,27 @@ fn place(cache: &str, head: &str, keys: &[&str], tags: &[&str]) -> Whereabouts {
     }
 }
 
-fn whereabouts(head: &str) -> Vec<Whereabouts> {
+fn locations(prefix: &str) -> Vec<Location> {
     vec![
-        place("all", head, &["p*"], &[]),
-        place("catalog", head, &["catalog:*:*"], &["author:*"]),
-        place("memo", head, &[&"[0-9a-f]".repeat(32)], &[]),
-        place("product", head, &["product:*"], &[]),
+        location("all", prefix, &["p*"], &[]),
+        location("catalog", prefix, &["catalog:*:*"], &["author:*"]),
+        location("memo", prefix, &[&"[0-9a-f]".repeat(32)], &[]),
+        location("product", prefix, &["product:*"], &[]),
     ]
 }
 
-async fn told(head: &str, key: &str, keys: &[&str]) -> String {
+async fn rendered(prefix: &str, key: &str, keys: &[&str]) -> String {
     let memory = Memory::new();
     keys.iter().for_each(|key| memory.set(*key, "1"));
-    let whereabouts = whereabouts(head);
-    let mut known = Known::of(key, "main", &whereabouts);
-    look(&mut known, &memory, key, &[head.into()], &whereabouts).await.unwrap();
+    let locations = locations(prefix);
+    let mut known = Known::of(key, "main", &locations);
+    look(&mut known, &memory, key, &[prefix.into()], &locations).await.unwrap();
     tell(key, &[known], Paint(false))
 }
 
 #[tokio::test]
 async fn a_key_is_told_with_the_caches_that_write_it() {
-    let text = told(":1:", ":1:product:42", &[":1:product:42"]).await;
+    let text = rendered(":1:", ":1:product:42", &[":1:product:42"]).await;
     let expect = "\
 :1:product:42
 
@@ -55,15 +55,15 @@ on target main
   ✓ is an entry of cache all (:1:p*)
 ";
     assert_eq!(text, expect);
-    let tag = told("", "author:3", &[]).await;
+    let tag = rendered("", "author:3", &[]).await;
     assert!(tag.contains("not there") && tag.contains("is a tag of cache catalog (author:*)"), "{tag}");
-    let digest = told(":1:", ":1:0123456789abcdef0123456789abcdef", &[]).await;
+    let digest = rendered(":1:", ":1:0123456789abcdef0123456789abcdef", &[]).await;
     assert!(digest.contains("may be an entry of cache memo (:1:[0-9a-f]{32}), or of others"), "{digest}");
 }
 
 #[tokio::test]
 async fn a_key_of_another_version_is_told_with_what_the_cache_removes() {
-    let text = told(":1:", ":2:product:42", &[":2:product:42"]).await;
+    let text = rendered(":1:", ":2:product:42", &[":2:product:42"]).await;
     let expect = "\
 :2:product:42
 
@@ -82,29 +82,29 @@ writes version 2
 
 #[tokio::test]
 async fn a_missing_key_is_looked_for_behind_other_heads() {
-    let text = told(":1:", ":1:product:42", &[":2:product:42", "x"]).await;
+    let text = rendered(":1:", ":1:product:42", &[":2:product:42", "x"]).await;
     assert!(text.contains("`:2:product:42` is there: the target's key_format says version 1"), "{text}");
-    let logical = told("shop:1:", "product:42", &["shop:1:product:42"]).await;
+    let logical = rendered("shop:1:", "product:42", &["shop:1:product:42"]).await;
     assert!(logical.contains("      shop:1:product:42  exists"), "{logical}");
     assert!(!logical.contains('!'), "{logical}");
-    let lost = told("shop:1:", "shop:1:product:42", &["session"]).await;
+    let lost = rendered("shop:1:", "shop:1:product:42", &["session"]).await;
     assert!(lost.contains("not even the only key of the database begins with `shop:1:`"), "{lost}");
 }
 
 #[tokio::test]
 async fn a_key_of_nobody_is_looked_for_too() {
-    let text = told(":1:", ":1:basket:7", &[":3:basket:7"]).await;
+    let text = rendered(":1:", ":1:basket:7", &[":3:basket:7"]).await;
     assert!(text.contains("no declared cache writes such a key"), "{text}");
     assert!(text.contains("`:3:basket:7` is there: the target's key_format says version 1"), "{text}");
-    let given = told(":1:", ":3:basket:7", &[]).await;
+    let given = rendered(":1:", ":3:basket:7", &[]).await;
     assert!(!given.contains('!'), "{given}");
 }
 
 #[test]
 fn a_key_that_a_cache_writes_is_no_mistake_of_another() {
-    let whereabouts = [place("django", ":1:", &["product:*"], &[]), place("plain", "", &["product:*"], &[])];
+    let locations = [location("django", ":1:", &["product:*"], &[]), location("plain", "", &["product:*"], &[])];
     let caches = |key: &str| {
-        let known = Known::of(key, "main", &whereabouts);
+        let known = Known::of(key, "main", &locations);
         known.caches.into_iter().map(|claim| (claim.cache, claim.writes.len())).collect::<Vec<_>>()
     };
     assert_eq!(caches(":1:product:1"), [("django".to_owned(), 0)]);
@@ -114,17 +114,17 @@ fn a_key_that_a_cache_writes_is_no_mistake_of_another() {
 
 #[tokio::test]
 async fn what_stands_at_a_key_is_told_as_readers_see_it() {
-    let leased = |layout| Whereabouts { freshness: Freshness::Lease, layout, ..place("page", "", &["page:*"], &[]) };
+    let leased = |layout| Location { freshness: Freshness::Lease, layout, ..location("page", "", &["page:*"], &[]) };
     let lease = quash_core::freshness::lease(quash_core::freshness::Token::from_random(7));
     let value = b"\xC1Q1V0v-0000000000000000000000000000000000000000000000000000000000000000000000payload".to_vec();
     let mut stale = value.clone();
     stale[3] = b'S';
-    let told = async |layout, suffix: &str, bytes: &[u8]| {
+    let rendered = async |layout, suffix: &str, bytes: &[u8]| {
         let memory = Memory::new();
         memory.set_for(format!("page:1{suffix}"), bytes, Duration::from_millis(30_900));
-        let whereabouts = [leased(layout)];
-        let mut known = Known::of("page:1", "main", &whereabouts);
-        look(&mut known, &memory, "page:1", &["".into()], &whereabouts).await.unwrap();
+        let locations = [leased(layout)];
+        let mut known = Known::of("page:1", "main", &locations);
+        look(&mut known, &memory, "page:1", &["".into()], &locations).await.unwrap();
         tell("page:1", &[known], Paint(false))
     };
     let framed: [(&[u8], &str); 5] = [
@@ -135,13 +135,13 @@ async fn what_stands_at_a_key_is_told_as_readers_see_it() {
         (b"gASV", "exists, a string, expires in 30s\n"),
     ];
     for (bytes, expected) in framed {
-        let text = told(Layout::Framed, "", bytes).await;
+        let text = rendered(Layout::Framed, "", bytes).await;
         assert!(text.contains(expected), "{text}");
         assert_eq!(text.contains("it is foreign, in no frame"), bytes == b"gASV", "{text}");
     }
-    let guarded = told(Layout::Plain, "!q", &lease).await;
+    let guarded = rendered(Layout::Plain, "!q", &lease).await;
     assert!(guarded.contains("  not there\n  its guard: exists, a lease: somebody loads"), "{guarded}");
-    let plain = told(Layout::Plain, "", b"gASV").await;
+    let plain = rendered(Layout::Plain, "", b"gASV").await;
     assert!(plain.contains("exists, a string") && plain.contains("its guard: not there"), "{plain}");
     assert!(!plain.contains("foreign"), "{plain}");
 }
@@ -161,12 +161,12 @@ fn what_is_under_a_key_is_told_as_far_as_the_target_tells() {
 
 #[test]
 fn what_is_not_known_of_a_key_is_said_and_not_denied() {
-    let whereabouts = [place("argcache", ":1:", &[], &[]), place("product", ":1:", &["product:*"], &[])];
-    let text = tell("v1:x", &[Known::of("v1:x", "main", &whereabouts)], Paint(false));
+    let locations = [location("argcache", ":1:", &[], &[]), location("product", ":1:", &["product:*"], &[])];
+    let text = tell("v1:x", &[Known::of("v1:x", "main", &locations)], Paint(false));
     assert!(
         text.contains("is known to write such a key; it may be one of argcache, whose keys look like any"),
         "{text}"
     );
-    let own = tell(":1:product:1", &[Known::of(":1:product:1", "main", &whereabouts)], Paint(false));
+    let own = tell(":1:product:1", &[Known::of(":1:product:1", "main", &locations)], Paint(false));
     assert!(own.contains("is an entry of cache product") && !own.contains("argcache"), "{own}");
 }

@@ -6,7 +6,7 @@ use super::*;
 use quash_core::key::{Reach, ReachBy};
 
 fn rule(cache: &str, verdict: RuleVerdict) -> ExplainedRule {
-    ExplainedRule { cache: cache.to_owned(), place: 0, on: "row shop.Book".to_owned(), verdict }
+    ExplainedRule { cache: cache.to_owned(), index: 0, on: "row shop.Book".to_owned(), verdict }
 }
 
 fn matched(key_sets: &[&str], notes: &[&str]) -> RuleVerdict {

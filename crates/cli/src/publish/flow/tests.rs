@@ -11,7 +11,7 @@ use quash_transport::Headers;
 use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::sync::watch;
 
-use super::super::doubt::Doubts;
+use super::super::warnings::Warnings;
 use super::*;
 
 const EVENT: &str = r#"{"entity":"a.B","op":"truncate"}"#;
@@ -61,7 +61,7 @@ async fn publish_text(input: &str, change: impl FnOnce(&mut Validator, &mut usiz
 
 fn validator() -> Validator {
     let (limits, headers) = (EventLimits::default(), Headers::default());
-    Validator { format: Format::Auto, limits, headers, doubts: None, asked: None }
+    Validator { format: Format::Auto, limits, headers, warnings: None, asked: None }
 }
 
 #[tokio::test]
@@ -109,17 +109,17 @@ async fn an_entity_that_no_cache_depends_on_is_doubted_once_and_sent() {
             secrets: &secrets,
             limits,
         };
-        Doubts::new(Resolver::compile(declared).0.expect("right rules"))
+        Warnings::new(Resolver::compile(declared).0.expect("right rules"))
     };
     let event = |entity: &str| format!("{{\"entity\":\"{entity}\",\"op\":\"truncate\"}}\n");
     let input = event("shop.Prodct").repeat(2) + &event("shop.Product") + &event("audit.Log");
-    let published = publish_text(&input, |validator, _, _| validator.doubts = Some(rules())).await;
+    let published = publish_text(&input, |validator, _, _| validator.warnings = Some(rules())).await;
     assert_eq!(published.tally, Tally { published: 4, ..Tally::default() });
     let expect = "line 1: no cache depends on `shop.Prodct`, did you mean `shop.Product`?\n\
                   line 4: no cache depends on `audit.Log`\n";
     assert_eq!(published.complaints, expect);
     let published = publish_text(&input, |validator, _, strict| {
-        (validator.doubts, *strict) = (Some(rules()), true);
+        (validator.warnings, *strict) = (Some(rules()), true);
     });
     assert_eq!(published.await.tally, Tally { refused: 1, ..Tally::default() });
 }

@@ -25,7 +25,7 @@ pub(super) struct Relay {
 
 /// Why a batch did not get through.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum Failure {
     #[error("outbox: {0}")]
     Database(#[from] DatabaseError),
     #[error("source {1}: {0}")]
@@ -72,21 +72,21 @@ impl Relay {
                         _ => {}
                     }
                 }
-                Err(trouble) => {
-                    if matches!(trouble, Trouble::Database(_)) {
+                Err(failure) => {
+                    if matches!(failure, Failure::Database(_)) {
                         self.database.disconnect();
                     }
-                    if self.once || trouble.is_refusal() && !went_well {
-                        return Err(trouble.into());
+                    if self.once || failure.is_refusal() && !went_well {
+                        return Err(failure.into());
                     }
                     if !complained {
-                        tracing::warn!(error = %trouble, "events wait in the outbox; trying again until it goes on");
+                        tracing::warn!(error = %failure, "events wait in the outbox; trying again until it goes on");
                         complained = true;
                     }
                     tokio::select! {
                         () = backoff.failed() => {}
                         // Nothing was in hand: what is away keeps nobody here. Whoever never got anywhere is told why.
-                        () = stop.asked(1) => if !went_well { return Err(trouble.into()) },
+                        () = stop.asked(1) => if !went_well { return Err(failure.into()) },
                     }
                 }
             }
@@ -96,7 +96,7 @@ impl Relay {
     }
 
     /// Moves the oldest rows, and says how many.
-    async fn move_batch(&mut self, tally: &mut Tally, prepare: bool) -> Result<usize, Trouble> {
+    async fn move_batch(&mut self, tally: &mut Tally, prepare: bool) -> Result<usize, Failure> {
         let Work { source, validator, pace, batch, .. } = &mut self.work;
         let broker = Broker { transport: &*source.transport, name: &source.name };
         if prepare {
@@ -135,34 +135,34 @@ struct Broker<'a> {
 }
 
 impl Broker<'_> {
-    async fn prepare(&self) -> Result<(), Trouble> {
-        self.transport.prepare().await.map_err(|error| self.trouble(error))
+    async fn prepare(&self) -> Result<(), Failure> {
+        self.transport.prepare().await.map_err(|error| self.failure(error))
     }
 
     /// Publishes what can be published; what is too large for the broker is refused from then on.
-    async fn publish(&self, sorted: &mut Sorted) -> Result<(), Trouble> {
+    async fn publish(&self, sorted: &mut Sorted) -> Result<(), Failure> {
         let all: Vec<Message> = sorted.messages.iter().map(|(_, message)| message.clone()).collect();
         match self.transport.publish(&all).await {
             Err(TransportError::TooLarge(_)) => self.publish_one_by_one(sorted).await,
-            published => published.map_err(|error| self.trouble(error)),
+            published => published.map_err(|error| self.failure(error)),
         }
     }
 
-    async fn publish_one_by_one(&self, sorted: &mut Sorted) -> Result<(), Trouble> {
+    async fn publish_one_by_one(&self, sorted: &mut Sorted) -> Result<(), Failure> {
         let mut published = Vec::with_capacity(sorted.messages.len());
         for (id, message) in std::mem::take(&mut sorted.messages) {
             match self.transport.publish(std::slice::from_ref(&message)).await {
                 Ok(()) => published.push((id, message)),
                 Err(error @ TransportError::TooLarge(_)) => sorted.refused.push((id, error.to_string())),
-                Err(error) => return Err(self.trouble(error)),
+                Err(error) => return Err(self.failure(error)),
             }
         }
         sorted.messages = published;
         Ok(())
     }
 
-    fn trouble(&self, error: TransportError) -> Trouble {
-        Trouble::Broker(error, self.name.to_owned())
+    fn failure(&self, error: TransportError) -> Failure {
+        Failure::Broker(error, self.name.to_owned())
     }
 }
 
@@ -171,8 +171,8 @@ fn sort(rows: Vec<Row>, validator: &mut Validator) -> Sorted {
     let mut sorted = Sorted::default();
     for Row { id, body, cut } in rows {
         match validator.judge(Line { number: 0, bytes: body.into_bytes(), cut }) {
-            Judged::Event { message, doubts } => {
-                doubts.iter().for_each(|doubt| tracing::warn!(row = id, "{doubt}"));
+            Judged::Event { message, warnings } => {
+                warnings.iter().for_each(|warning| tracing::warn!(row = id, "{warning}"));
                 sorted.messages.push((id, message));
             }
             Judged::Nothing => sorted.nothing.push(id),
@@ -198,7 +198,7 @@ impl Sorted {
     }
 }
 
-impl Trouble {
+impl Failure {
     const fn is_refusal(&self) -> bool {
         matches!(
             self,
@@ -208,11 +208,11 @@ impl Trouble {
     }
 }
 
-impl From<Trouble> for CliError {
-    fn from(trouble: Trouble) -> Self {
-        match trouble.is_refusal() {
-            true => Self::Refused(trouble.to_string()),
-            false => Self::Unreachable(trouble.to_string()),
+impl From<Failure> for CliError {
+    fn from(failure: Failure) -> Self {
+        match failure.is_refusal() {
+            true => Self::Refused(failure.to_string()),
+            false => Self::Unreachable(failure.to_string()),
         }
     }
 }
@@ -232,7 +232,7 @@ mod tests {
     fn every_row_is_published_removed_or_refused() {
         let limits = EventLimits { max_message_bytes: 100, ..EventLimits::default() };
         let mut validator =
-            Validator { format: Format::Auto, limits, headers: Headers::default(), doubts: None, asked: None };
+            Validator { format: Format::Auto, limits, headers: Headers::default(), warnings: None, asked: None };
         let event = r#"{"entity":"a.B","op":"truncate"}"#;
         let bodies = [
             (event, 0),

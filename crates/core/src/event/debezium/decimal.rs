@@ -49,14 +49,14 @@ fn digits(magnitude: &[u8]) -> String {
 }
 
 fn with_point(digits: String, scale: i32) -> Option<String> {
-    let places = usize::try_from(scale.unsigned_abs()).ok().filter(|places| *places <= SCALE_MAX)?;
+    let decimals = usize::try_from(scale.unsigned_abs()).ok().filter(|decimals| *decimals <= SCALE_MAX)?;
     if scale <= 0 {
-        let zeros = if digits.is_empty() { 0 } else { places };
+        let zeros = if digits.is_empty() { 0 } else { decimals };
         let whole = if digits.is_empty() { "0" } else { &digits };
         return Some(format!("{whole}{}", "0".repeat(zeros)));
     }
-    let padded = format!("{digits:0>width$}", width = places + 1);
-    let (whole, fraction) = padded.split_at(padded.len() - places);
+    let padded = format!("{digits:0>width$}", width = decimals + 1);
+    let (whole, fraction) = padded.split_at(padded.len() - decimals);
     Some(format!("{whole}.{fraction}"))
 }
 

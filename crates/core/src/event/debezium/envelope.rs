@@ -14,7 +14,7 @@ use crate::event::{DecodeError, Event, Op, Row, SharedText, Types, Value, time};
 /// The parts of an envelope.
 pub(super) struct Envelope<'a> {
     pub(super) op: Cow<'a, str>,
-    pub(super) place: Place<'a>,
+    pub(super) table: Table<'a>,
     pub(super) connector: Option<Cow<'a, str>>,
     pub(super) id: Option<String>,
     pub(super) source: Option<SharedText<'a>>,
@@ -25,7 +25,7 @@ pub(super) struct Envelope<'a> {
 }
 
 /// Where the row is.
-pub(super) struct Place<'a> {
+pub(super) struct Table<'a> {
     pub(super) db: Option<Cow<'a, str>>,
     pub(super) schema: Option<Cow<'a, str>>,
     /// Of Vitess and Cassandra.
@@ -63,7 +63,7 @@ impl<'a> Envelope<'a> {
         };
         Ok(Self {
             op,
-            place: Place {
+            table: Table {
                 db: column("db"),
                 schema: column("schema"),
                 keyspace: column("keyspace"),
@@ -102,7 +102,7 @@ impl<'a> Envelope<'a> {
             types: Types::default(),
             id: self.id.map(Cow::Owned),
             source: self.source,
-            entity: self.place.entity()?,
+            entity: self.table.entity()?,
             op,
             key: self.key,
             before: self.before,
@@ -172,7 +172,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-impl<'a> Place<'a> {
+impl<'a> Table<'a> {
     fn entity(self) -> Result<Cow<'a, str>, DecodeError> {
         let some = |name: Option<Cow<'a, str>>| name.filter(|name| !name.is_empty());
         let table = some(self.table).ok_or_else(|| malformed("no `source.table`"))?;

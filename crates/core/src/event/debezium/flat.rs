@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::envelope::{Envelope, Place};
+use super::envelope::{Envelope, Table};
 use super::logical::Schemas;
 use crate::event::fields::Fields;
 use crate::event::problem::{malformed, within};
@@ -57,7 +57,7 @@ fn event<'a>(row: Row<'a>, schema: Option<&'a RawValue>, key: Row<'a>) -> Result
     let (before, after) = if is_deleted { (Some(row), None) } else { (None, Some(row)) };
     let envelope = Envelope {
         op,
-        place: Place {
+        table: Table {
             db: text(["__db", "__source_db"]),
             schema: text(["__schema", "__source_schema"]),
             keyspace: text(["__keyspace", "__source_keyspace"]),

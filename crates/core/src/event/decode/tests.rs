@@ -285,8 +285,8 @@ fn what_stands_beside_the_events_is_kept_once_however_many_there_are() {
 fn encode(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let group = |three: &[u8]| {
-        let bits = (0..3).fold(0, |bits, place| bits << 8 | usize::from(three.get(place).copied().unwrap_or_default()));
-        (0..=three.len()).map(|place| char::from(DIGITS[bits >> (18 - 6 * place) & 63])).collect::<String>()
+        let bits = (0..3).fold(0, |bits, index| bits << 8 | usize::from(three.get(index).copied().unwrap_or_default()));
+        (0..=three.len()).map(|index| char::from(DIGITS[bits >> (18 - 6 * index) & 63])).collect::<String>()
     };
     bytes.chunks(3).map(group).collect()
 }

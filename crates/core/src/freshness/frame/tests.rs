@@ -106,8 +106,8 @@ proptest! {
         let tags = tags.into_iter().map(Tag::from_random).collect();
         let mut bytes = Entry { tags, ..entry(&payload) }.encode(1).unwrap();
         bytes.truncate(end);
-        if let Some(place) = bytes.get_mut(at) {
-            *place = byte;
+        if let Some(index) = bytes.get_mut(at) {
+            *index = byte;
         }
         if let Some(frame) = Frame::decode(&bytes) {
             prop_assert!(frame.entry().is_none_or(|entry| entry.payload.len() <= bytes.len()));

@@ -23,8 +23,8 @@ fn marinade(arg: Arg<'_>, out: &mut String) -> Result<(), Unknown> {
         object => return object.str(out),
     };
     out.push('[');
-    for (place, item) in items.iter().enumerate() {
-        if place > 0 {
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
             out.push(',');
         }
         marinade(Arg::from(item), out)?;

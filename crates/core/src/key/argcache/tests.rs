@@ -201,7 +201,7 @@ proptest! {
         let declared = || json!({"function": "f[0]", "params": ["x", "y", "z"], "layout": "raw", "scan": true});
         let all = json!({"x": x, "y": y, "z": z});
         let mut exact = all.clone();
-        for (_, name) in ["x", "y", "z"].into_iter().enumerate().filter(|(place, _)| known & (1 << place) == 0) {
+        for (_, name) in ["x", "y", "z"].into_iter().enumerate().filter(|(index, _)| known & (1 << index) == 0) {
             exact.as_object_mut().unwrap().remove(name);
         }
         let found = asked(declared(), exact);

@@ -211,7 +211,7 @@ fn what_cannot_be_is_refused_with_its_reason() {
 #[test]
 fn a_wipe_without_a_prefix_is_refused() {
     let config = |wipe| Config { function: Some("m.f".to_owned()), wipe, ..Config::default() };
-    let severity = |wipe, format: &KeyFormat| config(wipe).format_doubt(format).map(|doubt| doubt.severity);
+    let severity = |wipe, format: &KeyFormat| config(wipe).format_warning(format).map(|warning| warning.severity);
     let django = serde_json::from_value(json!({"django": {}})).unwrap();
     assert_eq!(severity(true, &KeyFormat::Plain), Some(quash_config::Severity::Error));
     assert_eq!(severity(false, &KeyFormat::Plain), Some(quash_config::Severity::Warning));

@@ -9,13 +9,13 @@ use crate::key::{ArgSet, Filled, KeyError};
 /// A key with places for arguments.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Shape {
-    pieces: Vec<Place>,
+    pieces: Vec<Segment>,
     /// Whether the parts of a list are escaped, so that no value can look like two parts.
     is_escaped: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
+enum Segment {
     /// Escaped already.
     Literal(String),
     Arg {
@@ -44,34 +44,34 @@ impl Gap {
 }
 
 impl Shape {
-    /// Reads a key: one text, or the parts of a list. `place` gives the place of an argument.
+    /// Reads a key: one text, or the parts of a list. `position` gives the place of an argument.
     ///
     /// # Errors
     /// The part that is wrong, and why.
     pub(super) fn parse(
         parts: &[String],
-        place: &mut dyn FnMut(&str) -> Option<usize>,
+        position: &mut dyn FnMut(&str) -> Option<usize>,
     ) -> Result<Self, (usize, String)> {
         let is_escaped = parts.len() > 1;
         let mut pieces = Vec::new();
         for (index, part) in parts.iter().enumerate() {
             if index > 0 {
-                pieces.push(Place::Literal(":".to_owned()));
+                pieces.push(Segment::Literal(":".to_owned()));
             }
             for piece in format_spec::parse(part).map_err(|message| (index, message))? {
                 pieces.push(match piece {
-                    Piece::Literal(text) if is_escaped => Place::Literal(escaped(&text)),
-                    Piece::Literal(text) => Place::Literal(text),
+                    Piece::Literal(text) if is_escaped => Segment::Literal(escaped(&text)),
+                    Piece::Literal(text) => Segment::Literal(text),
                     Piece::Field(field) => {
                         let name = field.path.join(".");
                         let unknown = || (index, format!("unknown argument `{name}`"));
-                        Place::Arg { arg: place(&name).ok_or_else(unknown)?, format: field.format }
+                        Segment::Arg { arg: position(&name).ok_or_else(unknown)?, format: field.format }
                     }
                 });
             }
         }
         match pieces.first() {
-            Some(Place::Literal(text)) if !text.trim().is_empty() => Ok(Self { pieces, is_escaped }),
+            Some(Segment::Literal(text)) if !text.trim().is_empty() => Ok(Self { pieces, is_escaped }),
             _ => Err((0, "must begin with literal text, or a rule could remove every key of a site".to_owned())),
         }
     }
@@ -82,10 +82,10 @@ impl Shape {
         self.pieces.iter().try_for_each(|piece| self.push(piece, filled, out))
     }
 
-    fn push(&self, piece: &Place, filled: &Filled<'_, '_>, out: &mut String) -> Result<(), KeyError> {
+    fn push(&self, piece: &Segment, filled: &Filled<'_, '_>, out: &mut String) -> Result<(), KeyError> {
         match piece {
-            Place::Literal(text) => out.push_str(text),
-            Place::Arg { arg, format } => {
+            Segment::Literal(text) => out.push_str(text),
+            Segment::Arg { arg, format } => {
                 let known = filled.get(*arg).unwrap_or(Arg { value: &Value::Null, declared: None });
                 let mut text = String::new();
                 let unspellable = |why| KeyError::Unspellable { arg: filled.name(*arg).to_owned(), why };
@@ -100,7 +100,7 @@ impl Shape {
     pub(super) fn gap(&self, exact: ArgSet) -> Option<Gap> {
         let first = self.pieces.iter().position(|piece| is_gap(piece, exact))?;
         let before = first.checked_sub(1).and_then(|before| self.pieces.get(before));
-        let is_open = matches!(before, Some(Place::Arg { .. }));
+        let is_open = matches!(before, Some(Segment::Arg { .. }));
         Some(if first + 1 == self.pieces.len() { Gap::End { is_open } } else { Gap::Within })
     }
 
@@ -121,8 +121,8 @@ impl Shape {
                 let known = text.len();
                 self.push(piece, filled, text)?;
                 before = match piece {
-                    Place::Arg { arg, .. } if text[known..].trim().is_empty() => Some(*arg),
-                    Place::Arg { .. } | Place::Literal(_) => None,
+                    Segment::Arg { arg, .. } if text[known..].trim().is_empty() => Some(*arg),
+                    Segment::Arg { .. } | Segment::Literal(_) => None,
                 };
             }
         }
@@ -133,16 +133,16 @@ impl Shape {
     /// The key for people, with a star for what is not known.
     pub(super) fn shown(&self, names: &[String], exact: ArgSet) -> String {
         let shown = self.pieces.iter().map(|piece| match piece {
-            Place::Literal(text) => text.clone(),
-            Place::Arg { arg, .. } if exact.contains(*arg) => format!("{{{}}}", names[*arg]),
-            Place::Arg { .. } => "*".to_owned(),
+            Segment::Literal(text) => text.clone(),
+            Segment::Arg { arg, .. } if exact.contains(*arg) => format!("{{{}}}", names[*arg]),
+            Segment::Arg { .. } => "*".to_owned(),
         });
         shown.collect()
     }
 }
 
-fn is_gap(piece: &Place, exact: ArgSet) -> bool {
-    matches!(piece, Place::Arg { arg, .. } if !exact.contains(*arg))
+fn is_gap(piece: &Segment, exact: ArgSet) -> bool {
+    matches!(piece, Segment::Arg { arg, .. } if !exact.contains(*arg))
 }
 
 /// A part of a list, as `make_cache_key` escapes it.

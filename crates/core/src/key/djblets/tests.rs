@@ -262,7 +262,7 @@ proptest! {
         let declared = || json!({"key": key, "release": release, "without_site": true});
         let all = json!({"a": a, "b": b, "c": c});
         let mut exact = all.clone();
-        for (_, name) in ["a", "b", "c"].into_iter().enumerate().filter(|(place, _)| known & (1 << place) == 0) {
+        for (_, name) in ["a", "b", "c"].into_iter().enumerate().filter(|(index, _)| known & (1 << index) == 0) {
             exact.as_object_mut().unwrap().remove(name);
         }
         let found = asked(declared(), exact);

@@ -119,21 +119,21 @@ impl Spelling {
     pub(super) fn search(&self, exact: ArgSet, filled: &Filled<'_, '_>) -> Result<Found, KeyError> {
         let first_open = self.parts.iter().position(|part| part.is_open(exact)).unwrap_or(self.parts.len());
         let (mut glob, mut prefix, mut text) = (GlobBuilder::new(), String::new(), String::new());
-        for (place, part) in self.parts.iter().enumerate() {
+        for (index, part) in self.parts.iter().enumerate() {
             if part.is_open(exact) {
                 glob.any();
                 continue;
             }
             text.clear();
             part.append(filled, &mut text)?;
-            match (part, self.parts.get(place + 1)) {
+            match (part, self.parts.get(index + 1)) {
                 // It would find what belongs to its neighbours.
                 (Part::Arg { name, .. }, Some(next)) if next.is_open(exact) && text.trim().is_empty() => {
                     return Err(KeyError::EmptyInPrefix { arg: name.clone() });
                 }
                 _ => glob.literal(&text),
             };
-            if place < first_open {
+            if index < first_open {
                 prefix.push_str(&text);
             }
         }

@@ -227,9 +227,9 @@ fn an_attribute_of_self_is_a_column_of_its_row() {
 
 #[test]
 fn the_delimiter_of_a_prefix_is_that_of_the_library() {
-    let doubts = |declared: Json, format: Json| {
+    let warnings = |declared: Json, format: Json| {
         let config: Config = serde_json::from_value(declared).unwrap();
-        config.format_doubt(&serde_json::from_value(format).unwrap()).is_some()
+        config.format_warning(&serde_json::from_value(format).unwrap()).is_some()
     };
     let cases = [
         (json!({}), json!({"prefixed": {"prefix": "app"}}), false),
@@ -239,7 +239,7 @@ fn the_delimiter_of_a_prefix_is_that_of_the_library() {
         (json!({}), json!("plain"), true),
     ];
     for (declared, format, expected) in cases {
-        assert_eq!(doubts(declared.clone(), format.clone()), expected, "{declared} {format}");
+        assert_eq!(warnings(declared.clone(), format.clone()), expected, "{declared} {format}");
     }
 }
 

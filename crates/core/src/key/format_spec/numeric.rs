@@ -169,8 +169,8 @@ fn grouped(digits: &str, separator: char, group: usize, room: usize) -> String {
     }
     let padded = zero_padded(digits, count);
     let mut out = String::with_capacity(with_separators(count));
-    for (place, digit) in padded.chars().enumerate() {
-        if place > 0 && (count - place).is_multiple_of(group) {
+    for (index, digit) in padded.chars().enumerate() {
+        if index > 0 && (count - index).is_multiple_of(group) {
             out.push(separator);
         }
         out.push(digit);

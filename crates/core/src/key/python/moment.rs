@@ -53,10 +53,10 @@ pub struct Offset {
 /// Whether a text has the form that a date with a time has in JSON, so that it may be one.
 pub(super) fn looks_like_a_datetime(text: &str) -> bool {
     let bytes = text.as_bytes();
-    let digit = |place: usize| bytes[place].is_ascii_digit();
+    let digit = |index: usize| bytes[index].is_ascii_digit();
     bytes.len() >= 16
         && bytes[10] == b'T'
-        && [4, 7].into_iter().all(|place| bytes[place] == b'-')
+        && [4, 7].into_iter().all(|index| bytes[index] == b'-')
         && [0, 1, 2, 3, 5, 6, 8, 9, 11, 12].into_iter().all(digit)
         && bytes[13] == b':'
 }
@@ -191,7 +191,7 @@ fn split_offset(text: &str) -> Option<(&str, Option<Offset>)> {
     if !matches!(digits.len(), 2 | 4 | 6) || !digits.is_ascii() {
         return None;
     }
-    let part = |place: usize, below: i32| match digits.get(place..place + 2) {
+    let part = |index: usize, below: i32| match digits.get(index..index + 2) {
         None => Some(0),
         Some(two) => number(two, 2).and_then(|number| i32::try_from(number).ok()).filter(|number| *number < below),
     };

@@ -92,11 +92,11 @@ impl Field {
             return Ok(vec![Piece::Hex(digest.hex("").len())]);
         }
         let parts = self.parts();
-        let behind_last = parts.iter().rposition(|(_, arg)| known.contains(*arg)).map_or(0, |place| place + 1);
+        let behind_last = parts.iter().rposition(|(_, arg)| known.contains(*arg)).map_or(0, |index| index + 1);
         let shown = if ends { behind_last } else { parts.len() };
         let mut pieces = Vec::new();
-        for (place, (name, arg)) in parts[..shown].iter().enumerate() {
-            let between = if place > 0 { BETWEEN } else { "" };
+        for (index, (name, arg)) in parts[..shown].iter().enumerate() {
+            let between = if index > 0 { BETWEEN } else { "" };
             pieces.push(Piece::Text(format!("{between}{name}:")));
             pieces.push(if known.contains(*arg) { Piece::Text(self.value(*arg, source)?) } else { Piece::Any });
         }

@@ -15,7 +15,7 @@ pub(super) struct Restflow {
     pub(super) args: Args,
     pub(super) names: Vec<String>,
     /// What the keys of each function begin with, without the separator.
-    pub(super) heads: Vec<String>,
+    pub(super) prefixes: Vec<String>,
     /// Those of the partition, then the others.
     pub(super) fields: Vec<Field>,
     /// How many fields the partition has.
@@ -85,7 +85,7 @@ impl Restflow {
     fn route(&self, exact: ArgSet, max_keys: usize) -> Route {
         let whole = self.fields.len().checked_sub(1);
         let (enumerated, tails) = (self.args.all().difference(exact), self.tails(whole, false));
-        let each = self.heads.len() * tails.len();
+        let each = self.prefixes.len() * tails.len();
         // What has nothing to enumerate stays as it is, also where nothing may be enumerated any more.
         let few = |count: &usize| count.saturating_mul(each) <= max_keys.max(each);
         let is_spelt = !self.is_namespace && !self.fields.iter().any(Field::is_any);
@@ -173,11 +173,11 @@ impl Restflow {
         let open = fields.iter().rev().take_while(|field| field.may_be_empty()).count();
         let (kept, open) = fields.split_at(fields.len() - open);
         let mut joined: Vec<Piece> = Vec::new();
-        for (place, field) in kept.iter().enumerate() {
-            if place > 0 {
+        for (index, field) in kept.iter().enumerate() {
+            if index > 0 {
                 append(&mut joined, Piece::Text(SEPARATOR.to_owned()));
             }
-            let ends = is_last && place + 1 == fields.len();
+            let ends = is_last && index + 1 == fields.len();
             field.pieces(route.known, ends, source)?.into_iter().for_each(|piece| append(&mut joined, piece));
         }
         match joined.as_mut_slice() {
@@ -242,8 +242,8 @@ impl Scheme for Restflow {
         let tail = route.tails.first().copied().unwrap_or(Tail::End);
         let shown =
             |head: &String| format!("{head}{}{}", stem.iter().map(Piece::shown).collect::<String>(), tail.shown());
-        let template = self.heads.iter().map(shown).collect::<Vec<_>>().join(", ");
-        let actions = self.heads.len() * route.tails.len() * route.count;
+        let template = self.prefixes.iter().map(shown).collect::<Vec<_>>().join(", ");
+        let actions = self.prefixes.len() * route.tails.len() * route.count;
         let unused = self.unused(exact, &route);
         let reach = Reach { by, template, actions, rounds_up: !unused.is_empty(), advice: None };
         match self.advice(unused, by) {
@@ -254,7 +254,7 @@ impl Scheme for Restflow {
 
     fn actions(&self, exact: ArgSet, max_keys: usize) -> usize {
         let route = self.route(exact, max_keys);
-        self.heads.len() * route.tails.len() * route.count
+        self.prefixes.len() * route.tails.len() * route.count
     }
 
     fn remove(
@@ -267,7 +267,7 @@ impl Scheme for Restflow {
         let route = self.route(key_set.exact(), max_keys);
         self.args.each(key_set, route.enumerated, |filled| {
             let stem = self.stem(&route, Source::Values(filled))?;
-            self.heads
+            self.prefixes
                 .iter()
                 .try_for_each(|head| route.tails.iter().try_for_each(|tail| ask(head, &stem, *tail, buffer, remover)))
         })

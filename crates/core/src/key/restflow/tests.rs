@@ -320,8 +320,8 @@ proptest::proptest! {
         release in proptest::sample::select(vec!["1.1", "2.0"]),
     ) {
         let (mut declared, mut exact, mut texts) = (json!({}), json!({}), Vec::new());
-        for (place, (partition, kind, value)) in fields.into_iter().enumerate() {
-            let name = format!("x{place}");
+        for (index, (partition, kind, value)) in fields.into_iter().enumerate() {
+            let name = format!("x{index}");
             let is_any = kind == 0;
             declared[&name] = match kind {
                 0 => json!({"any": true, "partition": partition}),
@@ -332,7 +332,7 @@ proptest::proptest! {
             let unknown = if value.is_empty() { String::new() } else { format!("q{value}") };
             let text = if is_any { unknown } else { hashed(format!("{name}:{}", hashed(value.clone()))) };
             texts.push((partition, text));
-            if !is_any && known & (1 << place) != 0 {
+            if !is_any && known & (1 << index) != 0 {
                 exact[&name] = json!(value);
             }
         }

@@ -43,7 +43,7 @@ fn an_event_that_names_very_many_key_sets_is_widened_before_they_are_kept() {
     resolver.rules.find(&changes[0], &Around::NONE, &mut found);
     let [(_, sets)] = &found.stale[..] else { panic!("{:?}", found.stale) };
     assert!(sets.len() <= 3, "{} key sets", sets.len());
-    assert_eq!(found.widened[..], [(0, Widened::TooManyActions)]);
+    assert_eq!(found.widened[..], [(CacheId(0), Widened::TooManyActions)]);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn enumerating_values_of_long_keys_ends_at_the_budget() {
     check(&rules, event(&"x".repeat(2000)), &[&format!("delete_prefix c:{}:", "x".repeat(2000))]);
     let body = event("x").to_string();
     let resolution = resolver(&rules).resolve(&[request(body.as_bytes())]);
-    assert_eq!(resolution.widened, [(0, Widened::TooManyBytes)]);
+    assert_eq!(resolution.widened, [(CacheId(0), Widened::TooManyBytes)]);
 }
 
 /// Processor time of this thread, in nanoseconds: what else the machine does is not in it.
@@ -218,7 +218,7 @@ fn check_linear(what: &str, resolver: &Resolver, message: impl Fn(usize) -> (Str
         let request = Request::fresh(Payload { body: body.as_bytes(), headers: &headers }, Format::Auto);
         let spent = spent_ns(|| {
             let resolution = resolver.resolve(&[request]);
-            assert!(matches!(resolution.outcomes[..], [Resolved::Asked(_)]), "{what}: {:?}", resolution.outcomes);
+            assert!(matches!(resolution.outcomes[..], [Resolved::Matched(_)]), "{what}: {:?}", resolution.outcomes);
         });
         spent.max(1)
     };

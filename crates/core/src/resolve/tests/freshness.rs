@@ -40,8 +40,8 @@ fn an_exact_key_never_stands_for_the_tag_that_readers_check() {
     let explained = |freshness: &str| {
         let mut explanation = resolver(&pages(freshness)).explain(&request(&body)).unwrap();
         let cache = explanation.changes.remove(0).caches.remove(0);
-        let told = |action: &PlannedAction| format!("{} {}", action.action, action.object);
-        (cache.actions.iter().map(told).collect::<Vec<_>>(), cache.guarantee.to_string())
+        let shown = |action: &PlannedAction| format!("{} {}", action.action, action.object);
+        (cache.actions.iter().map(shown).collect::<Vec<_>>(), cache.guarantee.to_string())
     };
     // The token stays: a load that is under way is stored under one that is good still.
     assert_eq!(explained("none"), (vec!["delete book:3:2".to_owned()], "none: TTL alone".to_owned()));

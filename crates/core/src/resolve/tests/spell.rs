@@ -36,5 +36,5 @@ fn what_readers_spell_is_what_events_remove() {
     assert_eq!(resolver.spell(book, eu, &key_set), Some(Err(KeyError::TooLong { bytes: 50, limit: 40 })));
     let memo = resolver.cache("memo").unwrap();
     assert_eq!(resolver.spell(memo, eu, &KeySet::all(1)), None);
-    assert_eq!(resolver.spell(9, eu, &key_set), None);
+    assert_eq!(resolver.spell(CacheId(9), eu, &key_set), None);
 }

@@ -100,9 +100,9 @@ impl Compiler<'_> {
             .map_or_else(|| self.declared.targets.keys().collect(), |names| names.iter().collect::<Vec<_>>());
         for (key, library) in &libraries {
             let named = self.declared.targets.keys().zip(&formats).filter(|(name, _)| used.contains(name));
-            let doubt =
-                named.into_iter().find_map(|(_, (target, own))| library.format_doubt(own.as_ref().unwrap_or(target)));
-            self.problems.extend(doubt.map(|doubt| doubt.below(&path.key(*key))));
+            let warning =
+                named.into_iter().find_map(|(_, (target, own))| library.format_warning(own.as_ref().unwrap_or(target)));
+            self.problems.extend(warning.map(|warning| warning.below(&path.key(*key))));
         }
         let differs = formats.iter().any(|(_, own)| own.is_some());
         differs.then(|| formats.into_iter().map(|(target, own)| own.as_ref().unwrap_or(target).prefixes()).collect())

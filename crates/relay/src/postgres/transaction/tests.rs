@@ -261,13 +261,13 @@ fn a_truncate_empties_each_of_its_tables_and_a_changed_table_too() {
 
 #[test]
 fn messages_for_quash_go_as_they_are_and_others_are_not_for_it() {
-    let told = |prefix: &str, content: &str| {
+    let notice = |prefix: &str, content: &str| {
         let length = u32::try_from(content.len()).unwrap().to_be_bytes();
         [b"M\0\0\0\0\0\0\0\0\x10", prefix.as_bytes(), b"\0", &length, content.as_bytes()].concat()
     };
     let mut assembler = assembler(EventLimits::default());
-    assembler.take(&told("quash", r#"{"invalidate": {"tag": "bestsellers"}}"#)).unwrap();
-    assembler.take(&told("heartbeat", "x")).unwrap();
+    assembler.take(&notice("quash", r#"{"invalidate": {"tag": "bestsellers"}}"#)).unwrap();
+    assembler.take(&notice("heartbeat", "x")).unwrap();
     let made = assembler.made();
     assert_eq!((made.messages, made.reached), (vec![Bytes::from(r#"{"invalidate": {"tag": "bestsellers"}}"#)], None));
 }

@@ -58,12 +58,12 @@ impl FromStr for Filter {
 /// The first term and what follows it. A quote reaches over spaces, to its end or to that of the text.
 fn split_term(text: &str) -> (&str, &str) {
     let (mut quoted, mut escaped) = (false, false);
-    let end = text.char_indices().find_map(|(place, character)| {
+    let end = text.char_indices().find_map(|(index, character)| {
         match character {
             _ if escaped => escaped = false,
             '\\' if quoted => escaped = true,
             '"' => quoted = !quoted,
-            _ if !quoted && character.is_whitespace() => return Some(place),
+            _ if !quoted && character.is_whitespace() => return Some(index),
             _ => {}
         }
         None

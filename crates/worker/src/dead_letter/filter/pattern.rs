@@ -64,7 +64,7 @@ fn lower_case(text: &str) -> String {
 
 /// What follows the parts, found one after the other. The first place of each is as good as any later one.
 fn find_all<'a>(text: &'a str, parts: &[String]) -> Option<&'a str> {
-    parts.iter().try_fold(text, |rest, part| rest.find(part.as_str()).map(|place| &rest[place + part.len()..]))
+    parts.iter().try_fold(text, |rest, part| rest.find(part.as_str()).map(|index| &rest[index + part.len()..]))
 }
 
 #[cfg(test)]

@@ -16,26 +16,29 @@ fn rules() -> Json {
 
 #[test]
 fn a_cache_tells_its_targets_heads_and_keys() {
-    let told: Vec<String> = resolver(&rules())
-        .whereabouts()
+    let shown: Vec<String> = resolver(&rules())
+        .locations()
         .into_iter()
-        .map(|place| {
-            let (keys, tags) = (&place.entries.keys, &place.entries.tags);
-            let whose = if place.own_format { "own" } else { "target's" };
+        .map(|location| {
+            let (keys, tags) = (&location.entries.keys, &location.entries.tags);
+            let whose = if location.own_format { "own" } else { "target's" };
             let shown = format!("{keys:?} {tags:?}").replace(&"[0-9a-f]".repeat(32), "#");
-            format!("{} {} {whose} {:?} {shown} {}", place.cache, place.target, place.heads, place.entries.shared)
+            format!(
+                "{} {} {whose} {:?} {shown} {}",
+                location.cache, location.target, location.prefixes, location.entries.shared
+            )
         })
         .collect();
     assert_eq!(
-        told,
+        shown,
         [
             r##"book eu target's ["shop:1:", "shop:2:"] [Glob("book:*:#")] [Glob("author:*")] false"##,
             r##"book us target's [""] [Glob("book:*:#")] [Glob("author:*")] false"##,
             r##"memo eu own [":7:"] [Glob("#")] [] true"##,
         ]
     );
-    let heads = |target: &str| resolver(&rules()).heads(target).join(" ");
-    assert_eq!((heads("eu").as_str(), heads("nowhere").as_str()), ("shop:1: shop:2:", ""));
+    let prefixes = |target: &str| resolver(&rules()).prefixes_on(target).join(" ");
+    assert_eq!((prefixes("eu").as_str(), prefixes("nowhere").as_str()), ("shop:1: shop:2:", ""));
 }
 
 #[test]
@@ -43,17 +46,17 @@ fn every_key_that_is_removed_is_one_of_them() {
     let resolver = resolver(&rules());
     let body = json!({"entity": "shop.Book", "op": "create", "after": {"id": 3}}).to_string();
     let resolution = resolver.resolve(&[request(body.as_bytes())]);
-    let places = resolver.whereabouts();
+    let locations = resolver.locations();
     let mut keys = 0;
     for share in &resolution.plan.shares {
         let target = &resolver.targets()[usize::from(share.target.0)];
         for action in &share.actions {
-            let behind = |head: &str| action.object().strip_prefix(head).unwrap_or_default().to_owned();
-            let claims = places.iter().filter(|place| place.target == *target).any(|place| {
+            let behind = |prefix: &str| action.object().strip_prefix(prefix).unwrap_or_default().to_owned();
+            let claims = locations.iter().filter(|location| location.target == *target).any(|location| {
                 let matches = |logical: String| {
-                    place.entries.keys.iter().any(|pattern| pattern.matcher().matches(logical.as_bytes()))
+                    location.entries.keys.iter().any(|pattern| pattern.matcher().matches(logical.as_bytes()))
                 };
-                place.heads.iter().any(|head| matches(behind(head)))
+                location.prefixes.iter().any(|prefix| matches(behind(prefix)))
             });
             assert!(claims, "{} on {target}", action.object());
             keys += 1;

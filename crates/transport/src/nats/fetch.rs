@@ -34,7 +34,7 @@ const CHUNK: usize = 512;
 const LAST_ANSWER: Duration = Duration::from_secs(1);
 
 /// Fetches from one consumer.
-pub(super) struct Puller {
+pub(super) struct Fetcher {
     consuming: Arc<Consuming>,
     lane: Lane,
     /// When the server made the consumer: another time is another consumer, which knows nothing of what is held.
@@ -59,7 +59,7 @@ struct Asked {
     silences: u32,
 }
 
-impl Puller {
+impl Fetcher {
     pub(super) fn new(consuming: Arc<Consuming>, lane: Lane, created: String) -> Self {
         Self { consuming, lane, created, pace: Pace::of_reconnects() }
     }
@@ -83,7 +83,7 @@ impl Puller {
     }
 
     async fn pull(&mut self, stop: &mut watch::Receiver<bool>) -> Result<Ended, TransportError> {
-        let link = &self.consuming.place.link;
+        let link = &self.consuming.shared.link;
         let client = link.client().await?;
         let inbox = client.new_inbox();
         let subscribed = client.subscribe(inbox.clone()).await;
@@ -109,7 +109,7 @@ impl Puller {
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Ended, TransportError> {
         let consuming = Arc::clone(&self.consuming);
-        let mut connections = consuming.place.link.connections();
+        let mut connections = consuming.shared.link.connections();
         let mut asked = Asked::nothing();
         loop {
             let mut taken = pin!(consuming.buffer.taken.notified());
@@ -131,7 +131,7 @@ impl Puller {
                 () = consuming.doubt.notified() => return Ok(Ended::Doubtful("an ack got no answer".into())),
                 () = sleep_until(asked.heard + consuming.patience()), if asked.wanted > 0 => {
                     // Of a missing right the server tells beside, and answers nothing.
-                    if let error @ TransportError::Refused(_) = consuming.place.link.silence(asked.heard) {
+                    if let error @ TransportError::Refused(_) = consuming.shared.link.silence(asked.heard) {
                         consuming.buffer.fail(self.lane, error);
                     }
                     if let Some(why) = asked.silent() {
@@ -146,12 +146,12 @@ impl Puller {
     /// Asks for as much as there is room for.
     async fn ask(&self, client: &Client, inbox: &str, asked: &mut Asked) -> Result<(), TransportError> {
         let consuming = &*self.consuming;
-        let place = &consuming.place;
+        let shared = &consuming.shared;
         let batch = self.room(asked.wanted);
         if batch == 0 {
             return Ok(());
         }
-        let heartbeat = *place.config.heartbeat;
+        let heartbeat = *shared.config.heartbeat;
         let next = Next {
             batch,
             max_bytes: BYTES_MAX.max(2 * client.max_payload()),
@@ -159,14 +159,14 @@ impl Puller {
             idle_heartbeat: nanoseconds(heartbeat),
         };
         let next = serde_json::to_vec(&next).unwrap_or_default();
-        let (stream, consumer) = (place.names.stream_of(self.lane), place.names.consumer_of(self.lane));
+        let (stream, consumer) = (shared.names.stream_of(self.lane), shared.names.consumer_of(self.lane));
         let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
         if asked.wanted == 0 {
             asked.heard = Instant::now();
         }
         asked.wanted += batch;
         let sent = client.publish_with_reply(subject, inbox.to_owned(), next.into()).await;
-        sent.map_err(|error| place.link.unreachable(error))
+        sent.map_err(|error| shared.link.unreachable(error))
     }
 
     /// How much to ask for now; much at once, so that asking costs little.
@@ -208,7 +208,7 @@ impl Puller {
             self.pace.succeeded();
         }
         let early = self.keep(fetched, false);
-        send_back(client, early).await.map_err(|error| self.consuming.place.link.unreachable(error))?;
+        send_back(client, early).await.map_err(|error| self.consuming.shared.link.unreachable(error))?;
         Ok(doubt)
     }
 
@@ -218,7 +218,7 @@ impl Puller {
             return Vec::new();
         }
         let consuming = &*self.consuming;
-        let sorted = intake::sort(&consuming.place.names, self.lane, fetched, Instant::now(), unix_ms());
+        let sorted = intake::sort(&consuming.shared.names, self.lane, fetched, Instant::now(), unix_ms());
         let Sorted { held, ready, suspects, early, more } = sorted;
         consuming.held.hold(held);
         if !ending {
@@ -243,7 +243,7 @@ impl Puller {
         while let Ok(Some(chunk)) = timeout(LAST_ANSWER, next_chunk(&mut messages)).await {
             let fetched = chunk.into_iter().filter(is_delivery).collect();
             let early = self.keep(fetched, true);
-            if let Ok(client) = self.consuming.place.link.client().await {
+            if let Ok(client) = self.consuming.shared.link.client().await {
                 _ = send_back(&client, early).await;
             }
         }
@@ -254,7 +254,7 @@ impl Puller {
         let consuming = Arc::clone(&self.consuming);
         loop {
             self.pace.failed().await;
-            match topology::ensure_consumer(&consuming.place, self.lane).await {
+            match topology::ensure_consumer(&consuming.shared, self.lane).await {
                 Ok(found) => {
                     if found.created != self.created {
                         self.created = found.created;
@@ -263,7 +263,7 @@ impl Puller {
                     consuming.buffer.mend(self.lane);
                     return;
                 }
-                Err(error) if topology::restore_aside(&consuming.place, &error).await => {}
+                Err(error) if topology::restore_aside(&consuming.shared, &error).await => {}
                 Err(error @ TransportError::Refused(_)) => consuming.buffer.fail(self.lane, error),
                 Err(error) => tracing::debug!(lane = ?self.lane, %error, "cannot look at the consumer"),
             }

@@ -9,12 +9,12 @@ use crate::{Delivery, TransportError};
 
 /// Filled by one, emptied by one other.
 #[derive(Default)]
-pub(super) struct Inbox {
+pub(super) struct Buffer {
     content: Mutex<Content>,
     /// Rings when something came.
     arrived: Notify,
     /// Rings when somebody has been told an error.
-    told: Notify,
+    notified: Notify,
 }
 
 #[derive(Default)]
@@ -37,7 +37,7 @@ pub(super) enum Next {
     Work(usize),
 }
 
-impl Inbox {
+impl Buffer {
     /// Takes deliveries of the work queue in.
     pub(super) fn add(&self, deliveries: impl IntoIterator<Item = Delivery>) {
         self.content().work.extend(deliveries);
@@ -63,8 +63,8 @@ impl Inbox {
     }
 
     /// Waits until an error was told.
-    pub(super) async fn told(&self) {
-        self.told.notified().await;
+    pub(super) async fn notified(&self) {
+        self.notified.notified().await;
     }
 
     /// Waits until something came.
@@ -88,7 +88,7 @@ impl Inbox {
     pub(super) fn take(&self, max: usize) -> Result<Vec<Delivery>, TransportError> {
         let mut content = self.content();
         if let Some(error) = content.error.take() {
-            self.told.notify_one();
+            self.notified.notify_one();
             return Err(error);
         }
         if content.is_suspects_turn() {
@@ -131,30 +131,30 @@ mod tests {
         Delivery { tag: Tag(number), broker_id: String::new(), message: Message::default(), deliveries: 1 }
     }
 
-    fn tags(inbox: &Inbox, max: usize) -> Vec<u128> {
-        inbox.take(max).unwrap().iter().map(|delivery| delivery.tag.0).collect()
+    fn tags(buffer: &Buffer, max: usize) -> Vec<u128> {
+        buffer.take(max).unwrap().iter().map(|delivery| delivery.tag.0).collect()
     }
 
     #[test]
     fn suspects_come_alone_and_starve_nobody() {
-        let inbox = Inbox::default();
-        inbox.add((1..=3).map(delivery));
-        inbox.add_suspects((11..=13).map(delivery));
-        let batches: Vec<_> = (0..5).map(|_| tags(&inbox, 2)).collect();
+        let buffer = Buffer::default();
+        buffer.add((1..=3).map(delivery));
+        buffer.add_suspects((11..=13).map(delivery));
+        let batches: Vec<_> = (0..5).map(|_| tags(&buffer, 2)).collect();
         assert_eq!(batches, [vec![11], vec![1, 2], vec![12], vec![3], vec![13]]);
-        assert_eq!(inbox.next(), Next::Nothing);
+        assert_eq!(buffer.next(), Next::Nothing);
     }
 
     #[test]
     fn an_error_is_told_once_and_keeps_nothing_back() {
-        let inbox = Inbox::default();
-        inbox.add([delivery(1)]);
-        inbox.fail(TransportError::Refused("no right".into()));
-        assert_eq!(inbox.next(), Next::Now);
-        assert_eq!(inbox.take(1), Err(TransportError::Refused("no right".into())));
-        assert_eq!(inbox.next(), Next::Work(1));
-        assert_eq!(tags(&inbox, 1), [1]);
-        inbox.end();
-        assert!(matches!(inbox.take(1), Err(TransportError::Unreachable(_))));
+        let buffer = Buffer::default();
+        buffer.add([delivery(1)]);
+        buffer.fail(TransportError::Refused("no right".into()));
+        assert_eq!(buffer.next(), Next::Now);
+        assert_eq!(buffer.take(1), Err(TransportError::Refused("no right".into())));
+        assert_eq!(buffer.next(), Next::Work(1));
+        assert_eq!(tags(&buffer, 1), [1]);
+        buffer.end();
+        assert!(matches!(buffer.take(1), Err(TransportError::Unreachable(_))));
     }
 }

@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::failure;
 use super::consume::{Batch, Consuming, own};
-use super::entry::deliveries;
-use super::reclaim::hand_out_again;
+use super::suspects::hand_out_again;
+use super::wire::deliveries;
 use crate::backoff::Pace;
 use crate::{Delivery, TransportError};
 
@@ -24,7 +24,7 @@ const BLOCK: Duration = Duration::from_secs(2);
 const SILENCE: Duration = Duration::from_secs(3 * BLOCK.as_secs());
 
 /// Fetches entries and hands them on; reconnects for ever.
-pub(super) struct Reader {
+pub(super) struct Fetcher {
     consuming: Arc<Consuming>,
     batches: Sender<Batch>,
     suspects: UnboundedSender<u128>,
@@ -52,7 +52,7 @@ fn refusal(error: &RedisError) -> Stop {
     if error.code() == Some("NOGROUP") { Stop::NoGroup } else { Stop::Failed(failure(error)) }
 }
 
-impl Reader {
+impl Fetcher {
     pub(super) const fn new(
         consuming: Arc<Consuming>,
         batches: Sender<Batch>,
@@ -71,7 +71,7 @@ impl Reader {
             }
             let failed = match stop {
                 Stop::Unwanted => return,
-                Stop::NoGroup => self.consuming.place.regroup(&self.consuming.link).await,
+                Stop::NoGroup => self.consuming.shared.regroup(&self.consuming.link).await,
                 Stop::Failed(error) => Err(error),
             };
             let Err(error) = failed else { continue };
@@ -86,19 +86,19 @@ impl Reader {
 
     /// Reading went well and then not any more: said once, and not at each attempt after it.
     fn interrupted(&self, stop: &Stop) {
-        let place = &self.consuming.place;
+        let shared = &self.consuming.shared;
         let error = match stop {
             Stop::Unwanted => return,
             Stop::NoGroup => "the consumer group is not there any more",
             Stop::Failed(error) => &error.to_string(),
         };
-        place.interrupted.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(stream = %place.names.stream, consumer = %self.consuming.name, error, "reading was interrupted, trying again");
+        shared.interrupted.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(stream = %shared.names.stream, consumer = %self.consuming.name, error, "reading was interrupted, trying again");
     }
 
     /// Reads on one connection until it breaks.
     async fn session(&mut self, pace: &mut Pace) -> Result<Infallible, Stop> {
-        let mut connection = self.consuming.place.server.open_blocking().await?;
+        let mut connection = self.consuming.shared.server.open_blocking().await?;
         self.own_first().await?;
         let waiting = self.read_command(self.consuming.batch, Some(BLOCK));
         loop {
@@ -136,7 +136,7 @@ impl Reader {
     }
 
     fn read_command(&self, count: usize, block: Option<Duration>) -> Cmd {
-        let names = &self.consuming.place.names;
+        let names = &self.consuming.shared.names;
         let mut read = cmd("XREADGROUP");
         read.arg("GROUP").arg(&names.group).arg(&self.consuming.name).arg("COUNT").arg(count);
         if let Some(block) = block {

@@ -10,12 +10,12 @@ use lapin::message::Delivery as Delivered;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::aside::{self, Aside};
 use super::consume::{Closing, Consuming, Ending};
-use super::message::{self, Received};
+use super::held::Held;
 use super::publish::Outgoing;
 use super::session::{NotOpened, Number, Origin, Session, Streams};
-use super::window::Held;
+use super::suspects::{self, Aside};
+use super::wire::{self, Received};
 use super::{retry, topology};
 use crate::backoff::Pace;
 use crate::{Delivery, SUSPECT_AFTER, TransportError};
@@ -38,11 +38,11 @@ impl Opened {
         match Self::open(consuming).await {
             Ok(opened) => Ok(opened),
             Err(NotOpened::Failed(error)) => Err(error),
-            Err(NotOpened::Missing(error)) if !consuming.place.config.declare => Err(error),
+            Err(NotOpened::Missing(error)) if !consuming.shared.config.declare => Err(error),
             Err(NotOpened::Missing(error)) => {
                 tracing::error!(%error, "a queue is not there and is declared; if it was deleted, what it held is lost");
-                let place = &consuming.place;
-                topology::prepare(&place.looking, &place.names, &place.config).await?;
+                let shared = &consuming.shared;
+                topology::prepare(&shared.looking, &shared.names, &shared.config).await?;
                 Self::open(consuming).await.map_err(TransportError::from)
             }
         }
@@ -51,7 +51,7 @@ impl Opened {
     async fn open(consuming: &Consuming) -> Result<Self, NotOpened> {
         let generation = consuming.next_generation();
         let (session, streams) =
-            Session::open(&consuming.place, &consuming.name, consuming.prefetch, generation).await?;
+            Session::open(&consuming.shared, &consuming.name, consuming.prefetch, generation).await?;
         let session = Arc::new(session);
         consuming.use_session(&session);
         Ok(Self { session, streams })
@@ -59,7 +59,7 @@ impl Opened {
 }
 
 /// Moves what comes from the broker into the inbox.
-pub(super) struct Pump {
+pub(super) struct Fetcher {
     consuming: Arc<Consuming>,
     ending: oneshot::Receiver<(Ending, Closing)>,
     /// Whether anything came on the connection.
@@ -79,7 +79,7 @@ struct Coming {
     aside: mpsc::UnboundedSender<Aside>,
 }
 
-impl Pump {
+impl Fetcher {
     pub(super) fn new(consuming: Arc<Consuming>, ending: oneshot::Receiver<(Ending, Closing)>) -> Self {
         Self { consuming, ending, useful: false }
     }
@@ -92,7 +92,7 @@ impl Pump {
             if let Some(Opened { session, streams }) = opened.take() {
                 let started = Instant::now();
                 self.useful = false;
-                if self.pump(session, streams).await.is_break() {
+                if self.serve(session, streams).await.is_break() {
                     break;
                 }
                 if self.useful || started.elapsed() > SILENCE {
@@ -109,25 +109,25 @@ impl Pump {
             };
         }
         self.consuming.forget_session();
-        self.consuming.inbox.end();
+        self.consuming.buffer.end();
     }
 
     /// Moves what comes on one connection until it or the consumer ends.
-    async fn pump(&mut self, session: Arc<Session>, streams: Streams) -> std::ops::ControlFlow<()> {
+    async fn serve(&mut self, session: Arc<Session>, streams: Streams) -> std::ops::ControlFlow<()> {
         let (aside, set_aside) = mpsc::unbounded_channel();
-        let setting_aside = tokio::spawn(aside::run(Arc::clone(&self.consuming), Arc::clone(&session), set_aside));
+        let setting_aside = tokio::spawn(suspects::run(Arc::clone(&self.consuming), Arc::clone(&session), set_aside));
         let cancelling = Streams { work: streams.work.clone(), suspects: streams.suspects.clone() };
         let chunk = usize::from(self.consuming.prefetch);
         let mut coming =
             Coming { work: streams.work.ready_chunks(chunk), suspects: streams.suspects.ready_chunks(chunk), aside };
         let flow = match self.fetch(&session, &mut coming).await {
             Over::Lost(why) => {
-                self.consuming.place.interrupted.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(queue = %self.consuming.place.names.work, consumer = %self.consuming.name, error = why,
+                self.consuming.shared.interrupted.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(queue = %self.consuming.shared.names.work, consumer = %self.consuming.name, error = why,
                     "consuming was interrupted, trying again");
                 self.consuming.forget_session();
                 session.end();
-                self.consuming.inbox.clear();
+                self.consuming.buffer.clear();
                 std::ops::ControlFlow::Continue(())
             }
             Over::Ending(ending, closing) => {
@@ -162,7 +162,7 @@ impl Pump {
                 }
                 ending = &mut self.ending => return match ending {
                     Ok((ending, closing)) => Over::Ending(ending, closing),
-                    Err(_) => Over::Ending(Ending::Drop, Closing::begin(&self.consuming.place)),
+                    Err(_) => Over::Ending(Ending::Drop, Closing::begin(&self.consuming.shared)),
                 },
             };
             silence.reset();
@@ -184,7 +184,7 @@ impl Pump {
         if session.held() >= u64::from(self.consuming.prefetch) {
             return false;
         }
-        match session.ready(&self.consuming.place).await {
+        match session.ready(&self.consuming.shared).await {
             Ok(ready) => ready > 0,
             Err(error) => {
                 tracing::debug!(%error, "asking how much is ready");
@@ -218,19 +218,19 @@ impl Pump {
         let mut came = Vec::with_capacity(chunk.len());
         for delivered in chunk {
             match delivered {
-                Ok(delivered) => came.push((delivered.delivery_tag, message::read(delivered))),
+                Ok(delivered) => came.push((delivered.delivery_tag, wire::read(delivered))),
                 Err(error) => failed = Err(error),
             }
         }
         let since = SystemTime::now();
         session.hold(origin, came.iter().map(|(number, received)| (*number, held(received, since))));
-        let (now, kept) = (message::now_ms(), &self.consuming.inbox);
+        let (now, kept) = (wire::now_ms(), &self.consuming.buffer);
         let mut deliveries = Vec::with_capacity(came.len());
         for (number, received) in came {
             let at = Number { origin, number };
-            if let Some(place) = set_aside(origin, &received, now) {
+            if let Some(to) = set_aside(origin, &received, now) {
                 // Nobody takes it only when the connection is over; then it comes back.
-                _ = aside.send(Aside { at, received, place });
+                _ = aside.send(Aside { at, received, to });
             } else {
                 deliveries.push(delivery(session, at, received));
             }
@@ -245,7 +245,7 @@ impl Pump {
     async fn finish(&self, ending: Ending, closing: Closing, session: &Session) {
         match ending {
             Ending::Drop => {
-                self.consuming.inbox.clear();
+                self.consuming.buffer.clear();
                 self.until_settled().await;
                 session.close().await;
                 drop(closing);
@@ -268,20 +268,20 @@ impl Pump {
 
     /// Publishes anew what nobody has received, which does not count as handing it out; where that fails it is returned.
     async fn hand_back(&self, session: &Session) {
-        let unused: Vec<_> = self.consuming.inbox.clear();
+        let unused: Vec<_> = self.consuming.buffer.clear();
         let numbers: Vec<_> = unused.iter().filter_map(|delivery| session.number(delivery.tag)).collect();
         let outgoing: Vec<_> =
             numbers.iter().zip(&unused).map(|(at, delivery)| self.back(at.origin, delivery)).collect();
-        let published = timeout(HAND_BACK_LIMIT, self.consuming.place.publisher.publish_each(&outgoing)).await;
+        let published = timeout(HAND_BACK_LIMIT, self.consuming.shared.publisher.publish_each(&outgoing)).await;
         let outcomes = published.unwrap_or_default();
-        let is_back = |place: usize| outcomes.get(place).is_some_and(Result::is_ok);
-        let (back, rest): (Vec<_>, Vec<_>) = numbers.into_iter().enumerate().partition(|(place, _)| is_back(*place));
+        let is_back = |index: usize| outcomes.get(index).is_some_and(Result::is_ok);
+        let (back, rest): (Vec<_>, Vec<_>) = numbers.into_iter().enumerate().partition(|(index, _)| is_back(*index));
         session.ack(&back.into_iter().map(|(_, at)| at).collect::<Vec<_>>()).await;
         session.requeue(&rest.into_iter().map(|(_, at)| at).collect::<Vec<_>>()).await;
     }
 
     fn back<'a>(&'a self, origin: Origin, delivery: &'a Delivery) -> Outgoing<'a> {
-        let names = &self.consuming.place.names;
+        let names = &self.consuming.shared.names;
         let queue = if origin == Origin::Suspects { &names.suspects } else { &names.work };
         let mut outgoing = Outgoing::plain(queue, &delivery.message);
         outgoing.extras.handed_out = delivery.deliveries.saturating_sub(1);
@@ -295,8 +295,8 @@ async fn open_again(consuming: &Consuming) -> Option<Opened> {
     match Opened::try_open(consuming).await {
         Ok(opened) => return Some(opened),
         Err(error @ TransportError::Refused(_)) => {
-            consuming.inbox.fail(error);
-            consuming.inbox.told().await;
+            consuming.buffer.fail(error);
+            consuming.buffer.notified().await;
         }
         Err(error) => tracing::debug!(%error, "not connected again yet"),
     }
@@ -308,11 +308,11 @@ fn held(received: &Received, since: SystemTime) -> Held {
 }
 
 /// Where a delivery goes that is not for whoever receives.
-fn set_aside(origin: Origin, received: &Received, now: u64) -> Option<aside::Where> {
+fn set_aside(origin: Origin, received: &Received, now: u64) -> Option<suspects::Where> {
     if let Some(rest) = retry::rest(received.due, now) {
-        return Some(aside::Where::Parked(rest));
+        return Some(suspects::Where::Parked(rest));
     }
-    (origin == Origin::Work && received.handed_out >= SUSPECT_AFTER).then_some(aside::Where::Suspects)
+    (origin == Origin::Work && received.handed_out >= SUSPECT_AFTER).then_some(suspects::Where::Suspects)
 }
 
 fn delivery(session: &Session, at: Number, received: Received) -> Delivery {

@@ -8,15 +8,15 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::connection::all;
 use super::consume::{Batch, Consuming, Pending};
-use super::entry::{list, number, parse_id, redelivery, text};
 use super::scripts::{self, TAKE};
 use super::settle::add_ids;
+use super::wire::{list, number, parse_id, redelivery, text};
 use crate::{Delivery, SUSPECT_AFTER, TransportError};
 
 /// How many entries one look at the abandoned ones covers.
 const PAGE: usize = 100;
 
-/// Takes over what consumers leave that have been silent for too long, this one's own strays included.
+/// Takes over what consumers leave that have been silent for too long, this one's own included.
 pub(super) struct Reclaimer {
     consuming: Arc<Consuming>,
     batches: Sender<Batch>,
@@ -37,7 +37,7 @@ impl Reclaimer {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.batches.is_closed() {
             ticks.tick().await;
-            // The reader meets the same error, and says it where it is heard.
+            // The fetcher meets the same error, and says it where it is heard.
             if let Err(error) = self.round().await {
                 tracing::debug!(%error, "looking for abandoned entries failed");
             }
@@ -62,7 +62,7 @@ impl Reclaimer {
     /// processes is not blamed for waiting.
     async fn claim(&self, cursor: &str) -> Result<Page, TransportError> {
         let consuming = &self.consuming;
-        let names = &consuming.place.names;
+        let names = &consuming.shared.names;
         let mut claim = cmd("XAUTOCLAIM");
         claim.arg(&names.stream).arg(&names.group).arg(&consuming.name).arg(consuming.claim_after().as_millis() as u64);
         claim.arg(cursor).arg("COUNT").arg(PAGE).arg("JUSTID");
@@ -70,14 +70,14 @@ impl Reclaimer {
         let next = answer.next().and_then(text).unwrap_or_else(|| "0-0".into());
         let ids = ids(answer.next());
         // Servers before version 7 do not say what somebody deleted; it is noticed when its content is fetched.
-        consuming.place.report_lost(&self::ids(answer.next()));
+        consuming.shared.report_lost(&self::ids(answer.next()));
         let ids = ids.iter().filter_map(|id| parse_id(id)).filter(|id| !consuming.held.contains(*id)).collect();
         Ok(Page { next, ids })
     }
 
     /// How often each entry was handed out so far; entries that were settled meanwhile are left out.
     async fn counts(&self, ids: &[u128]) -> Result<Vec<Pending>, TransportError> {
-        let names = &self.consuming.place.names;
+        let names = &self.consuming.shared.names;
         let mut pipeline = Pipeline::with_capacity(ids.len());
         for id in ids {
             let mut pending = cmd("XPENDING");
@@ -134,15 +134,15 @@ async fn take(consuming: &Consuming, ids: &[u128]) -> Result<Vec<Delivery>, Tran
     let (mut taken, mut lost) = (Vec::with_capacity(ids.len()), Vec::new());
     let since = Instant::now();
     for chunk in ids.chunks(scripts::CHUNK) {
-        let mut call = TAKE.call(&[&consuming.place.names.stream]);
-        call.arg(&consuming.place.names.group).arg(&consuming.name);
+        let mut call = TAKE.call(&[&consuming.shared.names.stream]);
+        call.arg(&consuming.shared.names.group).arg(&consuming.name);
         add_ids(&mut call, chunk);
         let answers = list(scripts::call(&consuming.link, call).await?).unwrap_or_default();
         taken.extend(answers.into_iter().filter_map(|entry| taken_or_lost(entry, &mut lost)));
     }
     // Not before all went well: what is held and handed to nobody would never be found again.
     consuming.held.hold(&taken, since);
-    consuming.place.report_lost(&lost);
+    consuming.shared.report_lost(&lost);
     Ok(taken)
 }
 

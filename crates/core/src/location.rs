@@ -8,13 +8,13 @@ use crate::rule::set::Cache;
 
 /// Where the entries of one cache are on one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Whereabouts {
+pub struct Location {
     /// The cache.
     pub cache: String,
     /// The target.
     pub target: String,
     /// What stands before its logical keys: one physical key each.
-    pub heads: Vec<Box<str>>,
+    pub prefixes: Vec<Box<str>>,
     /// Whether that is the cache's own, or its library's, and not what the target says.
     pub own_format: bool,
     /// What its logical keys look like.
@@ -28,26 +28,26 @@ pub struct Whereabouts {
 impl Resolver {
     /// Where the entries of every cache are: one for each target that it is on.
     #[must_use]
-    pub fn whereabouts(&self) -> Vec<Whereabouts> {
+    pub fn locations(&self) -> Vec<Location> {
         let caches = self.rules.caches.iter();
         let mut all: Vec<_> =
-            caches.flat_map(|cache| cache.targets.iter().map(|target| self.whereabouts_of(cache, target))).collect();
+            caches.flat_map(|cache| cache.targets.iter().map(|target| self.location_of(cache, target))).collect();
         all.sort_by(|one, other| (&one.cache, &one.target).cmp(&(&other.cache, &other.target)));
         all
     }
 
     /// What stands before a logical key on a target, where no cache says something else.
     #[must_use]
-    pub fn heads(&self, target: &str) -> Vec<Box<str>> {
+    pub fn prefixes_on(&self, target: &str) -> Vec<Box<str>> {
         self.target(target).map(|target| self.prefixes(None, target).to_vec()).unwrap_or_default()
     }
 
-    fn whereabouts_of(&self, cache: &Cache, target: TargetId) -> Whereabouts {
+    fn location_of(&self, cache: &Cache, target: TargetId) -> Location {
         let Mode { freshness, layout, .. } = cache.mode;
-        Whereabouts {
+        Location {
             cache: cache.name.clone(),
             target: self.targets()[usize::from(target.0)].clone(),
-            heads: self.prefixes(Some(cache), target).to_vec(),
+            prefixes: self.prefixes(Some(cache), target).to_vec(),
             own_format: cache.prefixes.is_some(),
             entries: cache.scheme.entries(),
             freshness,

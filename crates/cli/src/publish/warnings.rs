@@ -5,12 +5,12 @@ use quash_core::resolve::Resolver;
 use quash_core::undeclared::Undeclared;
 
 /// What the events so far named that the rules do not know.
-pub(super) struct Doubts {
+pub(super) struct Warnings {
     rules: Resolver,
     named: Undeclared,
 }
 
-impl Doubts {
+impl Warnings {
     /// None yet.
     pub(super) fn new(rules: Resolver) -> Self {
         Self { rules, named: Undeclared::default() }
@@ -18,7 +18,7 @@ impl Doubts {
 
     /// What is to be said about the entities of a message; about each once, and about a hundred at most.
     pub(super) fn about(&mut self, changes: &[Change<'_>]) -> Vec<String> {
-        let mut doubts = Vec::new();
+        let mut warnings = Vec::new();
         for change in changes {
             let Change::Event(event) = change else { continue };
             if self.rules.is_declared(&event.entity) || !self.named.add(&event.entity) {
@@ -26,8 +26,8 @@ impl Doubts {
             }
             let meant = self.rules.meant_by(&event.entity);
             let meant = meant.map_or_else(String::new, |name| format!(", did you mean `{name}`?"));
-            doubts.push(format!("no cache depends on `{}`{meant}", event.entity));
+            warnings.push(format!("no cache depends on `{}`{meant}", event.entity));
         }
-        doubts
+        warnings
     }
 }

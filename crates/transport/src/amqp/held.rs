@@ -161,8 +161,8 @@ impl Window {
     }
 
     fn slot(&mut self, number: u64) -> Option<&mut Slot> {
-        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.slots.get_mut(place)
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.slots.get_mut(index)
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::consume::Consuming;
-use super::message::{self, Extras, Received};
 use super::publish::{Outgoing, Untaken};
 use super::retry;
 use super::session::{Number, Session};
+use super::wire::{self, Extras, Received};
 use crate::backoff::Pace;
 use crate::{Delivery, TransportError};
 
@@ -20,7 +20,7 @@ const CHUNK: usize = 512;
 pub(super) struct Aside {
     pub(super) at: Number,
     pub(super) received: Received,
-    pub(super) place: Where,
+    pub(super) to: Where,
 }
 
 /// Where it goes.
@@ -52,14 +52,14 @@ pub(super) async fn run(consuming: Arc<Consuming>, session: Arc<Session>, mut co
 /// Publishes at the new place, then acks; returns what the broker did not take.
 async fn set_aside(consuming: &Consuming, session: &Session, chunk: Vec<Aside>) -> Vec<Aside> {
     let outgoing: Vec<_> = chunk.iter().map(|aside| outgoing(consuming, aside)).collect();
-    let outcomes = consuming.place.publish_each(&outgoing).await;
+    let outcomes = consuming.shared.publish_each(&outgoing).await;
     let mut done = Vec::with_capacity(chunk.len());
     let mut rest = Vec::new();
     for (aside, outcome) in chunk.into_iter().zip(outcomes) {
         match outcome {
             Ok(()) => done.push(aside.at),
             // It has grown by what travels beside it. Better in company than never.
-            Err(Untaken::Oversized) => consuming.inbox.add_suspects([delivery(session, aside)]),
+            Err(Untaken::Oversized) => consuming.buffer.add_suspects([delivery(session, aside)]),
             Err(other) => {
                 report(&other.into());
                 rest.push(aside);
@@ -75,25 +75,25 @@ fn report(error: &TransportError) {
 }
 
 fn outgoing<'a>(consuming: &'a Consuming, aside: &'a Aside) -> Outgoing<'a> {
-    let place = &consuming.place;
+    let shared = &consuming.shared;
     let message = &aside.received.message;
     let handed_out = aside.received.handed_out;
-    match aside.place {
+    match aside.to {
         Where::Suspects => {
-            Outgoing { queue: &place.names.suspects, message, extras: Extras { handed_out, ..Extras::default() } }
+            Outgoing { queue: &shared.names.suspects, message, extras: Extras { handed_out, ..Extras::default() } }
         }
-        Where::Parked(rest) => parked(place, message, retry::wait(rest, message::now_ms())),
+        Where::Parked(rest) => parked(shared, message, retry::wait(rest, wire::now_ms())),
     }
 }
 
 /// A message on its way to the queue where it waits.
 pub(super) fn parked<'a>(
-    place: &'a super::Place,
+    shared: &'a super::Shared,
     message: &'a crate::Message,
     wait: Option<retry::Wait>,
 ) -> Outgoing<'a> {
-    let Some(wait) = wait else { return Outgoing::plain(&place.names.work, message) };
-    let queue = place.rungs.get(wait.rung).unwrap_or(&place.names.work);
+    let Some(wait) = wait else { return Outgoing::plain(&shared.names.work, message) };
+    let queue = shared.rungs.get(wait.rung).unwrap_or(&shared.names.work);
     let extras = Extras { expiration: Some(wait.expiration), due: wait.due, ..Extras::default() };
     Outgoing { queue, message, extras }
 }

@@ -17,10 +17,10 @@ const HEADERS_MAX: usize = 1000;
 /// Server's compact layout. An entry without any of these has an empty payload, and all of its fields are headers.
 pub(super) fn message(fields: Vec<Value>) -> Message {
     let mut fields: Vec<Field> = pairs(fields).collect();
-    let place = [BODY, b"data", b"value"].iter().find_map(|name| fields.iter().position(|field| field.name == *name));
-    match place {
-        Some(place) => {
-            let payload = fields.remove(place).value;
+    let index = [BODY, b"data", b"value"].iter().find_map(|name| fields.iter().position(|field| field.name == *name));
+    match index {
+        Some(index) => {
+            let payload = fields.remove(index).value;
             Message { payload: payload.into(), headers: headers(fields) }
         }
         None if fields.len() == 1 => {
