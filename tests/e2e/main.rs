@@ -19,6 +19,7 @@ mod dlq;
 mod example;
 mod freshness;
 mod hand_over;
+mod later;
 mod lifecycle;
 mod live;
 mod outage;

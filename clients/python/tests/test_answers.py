@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import brokers
 import pytest
 import redis
 import redis.asyncio
@@ -18,6 +19,7 @@ from quash import ConfigurationError, Event, EventError, NotInvalidated, Publish
 from quash.answers import Awaited
 
 VECTORS = Path(__file__).parents[3] / "tests" / "vectors" / "answers.jsonl"
+CASES = [json.loads(line) for line in VECTORS.read_text().splitlines()]
 
 Answer = dict[str, Any]
 #: What a worker says of a message, one after the other.
@@ -30,7 +32,9 @@ def book(number: int = 42) -> Event:
     return Event(entity="shop.Book", op="delete", key={"id": number})
 
 
-@pytest.mark.parametrize("case", map(json.loads, VECTORS.read_text().splitlines()), ids=lambda case: case["name"])
+@pytest.mark.parametrize(
+    "case", [json.loads(line) for line in VECTORS.read_text().splitlines()], ids=lambda case: case["name"]
+)
 def test_waiting_ends_when_everything_is_heard(case: dict[str, Any]) -> None:
     awaited = Awaited("main")
     for step in case["steps"]:
@@ -43,14 +47,21 @@ def test_waiting_ends_when_everything_is_heard(case: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def server(shared: dict[str, Broker]) -> Any:
-    with redis.Redis.from_url(shared["redis"].server.url) as client:  # type: ignore[attr-defined]
+def queue(shared: dict[str, Broker]) -> Broker:
+    if "redis" not in shared:
+        shared["redis"] = brokers.start("redis")
+    return shared["redis"]
+
+
+@pytest.fixture
+def server(queue: Broker) -> Any:
+    with redis.Redis.from_url(queue.server.url) as client:  # type: ignore[attr-defined]
         yield client
 
 
 @pytest.fixture
-def publisher(shared: dict[str, Broker], name: str) -> Any:
-    with Publisher(shared["redis"].url(name), timeout=5.0) as publisher:
+def publisher(queue: Broker, name: str) -> Any:
+    with Publisher(queue.url(name), timeout=5.0) as publisher:
         yield publisher
 
 
@@ -72,7 +83,8 @@ def answering(server: redis.Redis, name: str, messages: int, says: Worker) -> th
 
 
 def test_publishing_returns_when_it_is_invalidated(server: Any, name: str, publisher: Publisher) -> None:
-    thread = answering(server, name, 1, lambda _: [{**DONE, "also": ["bulk"]}, {**DONE, "source": "bulk", "part": True}])
+    part = {**DONE, "source": "bulk", "part": True}
+    thread = answering(server, name, 1, lambda _: [{**DONE, "also": ["bulk"]}, part])
     event = book()
     publisher.publish(event, wait=Wait({"main": server}, timeout=30.0))
     thread.join()
@@ -109,7 +121,9 @@ def test_asyncio_waits_without_blocking(server: Any, name: str, publisher: Publi
 
 
 def test_a_time_out_says_so_and_changes_nothing(server: Any, name: str, publisher: Publisher) -> None:
-    with pytest.raises(NotInvalidated, match="no answer within 0.05 s; the event is published all the same") as raised:
+    with pytest.raises(
+        NotInvalidated, match=r"no answer within 0\.05 s; the event is published all the same"
+    ) as raised:
         publisher.publish(book(), wait=Wait({"main": server}, timeout=0.05))
     assert raised.value.reason is None
     assert server.xlen(name) == 1
@@ -125,7 +139,7 @@ def test_a_dead_letter_is_told(server: Any, name: str, publisher: Publisher) -> 
 
 
 def test_a_target_that_is_away_is_told(server: Any, name: str, publisher: Publisher) -> None:
-    with pytest.raises(NotInvalidated, match="target main: .*published all the same"):
+    with pytest.raises(NotInvalidated, match=r"target main: .*published all the same"):
         publisher.publish(book(), wait=Wait({"main": redis.Redis(port=1)}))
     assert server.xlen(name) == 1
 

@@ -131,3 +131,45 @@ impl Pack {
         Message { payload: self.body.into(), headers }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quash_core::event::{Format, Payload, decode};
+    use quash_store::TargetOptions;
+
+    use super::*;
+    use crate::app::doubles::config;
+
+    fn later(number: usize) -> Later {
+        let command = format!(r#"{{"invalidate":{{"cache":"again","args":{{"id":{number}}}}}}}"#).into();
+        Later { request: quash_core::plan::RequestId(0), cache: CacheId(0), pass: Duration::from_secs(1), command }
+    }
+
+    #[test]
+    fn a_message_is_bounded_and_says_all_of_it() {
+        let rules = config(&["eu", "main"], TargetOptions::default()).rules().0.unwrap();
+        let many: Vec<Later> = (0..2500).map(later).collect();
+        let mut passes = Passes::default();
+        let on = |target| TargetSet::from_iter([TargetId(target)]);
+        passes.add(Tag(1), &many, Duration::ZERO, on(0));
+        assert!(passes.merged(&rules, &EventLimits::default(), 0).is_empty(), "its own copy is as good");
+        passes.add(Tag(2), &many[..3], Duration::ZERO, on(0));
+        passes.add(Tag(3), &many[..1], Duration::ZERO, on(1));
+        let merged = passes.merged(&rules, &EventLimits::default(), 5);
+        assert_eq!(merged.of, [Tag(1), Tag(2), Tag(3)].into());
+        let mut counts: Vec<(String, usize)> = Vec::new();
+        for Message { payload, headers } in &merged.messages {
+            assert!(payload.len() <= BYTES_MAX);
+            assert_eq!(headers.get(headers::DUE), Some("1005"));
+            let mut changes = Vec::new();
+            let body = Payload { body: payload, headers: headers.as_slice() };
+            decode(body, Format::Json, &EventLimits::default(), &mut changes).unwrap();
+            counts.push((headers.get(headers::TARGETS).unwrap().to_owned(), changes.len()));
+        }
+        let on_eu: Vec<usize> = counts.iter().filter(|(target, _)| target == "eu").map(|(_, count)| *count).collect();
+        assert!(on_eu.iter().sum::<usize>() == 2500 && on_eu.iter().all(|count| *count <= COMMANDS_MAX), "{on_eu:?}");
+        assert_eq!(counts.last(), Some(&("main".to_owned(), 1)));
+        let few = EventLimits { max_events: 1, ..EventLimits::default() };
+        assert_eq!(passes.merged(&rules, &few, 5).messages.len(), 2501);
+    }
+}

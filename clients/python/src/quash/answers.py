@@ -22,7 +22,7 @@ BYTES = len('"answer":"",') + 32
 class Wait:
     """Where to wait until an event is invalidated, and how long.
 
-    `targets` has a client of redis-py for each target of the workers' configuration that counts, by its name; for the calls
+    `targets` has a client of redis-py for each target of the workers' configuration that counts, by its name; for calls
     that do not block, one of `redis.asyncio`. In a cluster, one of a cluster.
     """
 

@@ -35,7 +35,7 @@ class PublishRefused(PublishError):
 
 
 class NotInvalidated(QuashError):
-    """Whoever waited does not know that everything is invalidated. What was published stays so, and workers do it all the same."""
+    """It is not known that everything is invalidated. What was published stays so, and workers do it all the same."""
 
     def __init__(self, words: str, reason: str | None = None) -> None:
         super().__init__(words)

@@ -101,8 +101,9 @@ class Publisher:
         self.publish_many([what], wait=wait)
 
     def publish_many(self, many: Iterable[Publishable], *, wait: Wait | None = None) -> None:
-        """Publishes events that belong together, in one round trip. Returns when all are confirmed; with `wait`, when all are
-        invalidated.
+        """Publishes events that belong together, in one round trip. Returns when all are confirmed.
+
+        With `wait`, it returns when all are invalidated.
 
         Raises:
             EventError: one of them is no event, nothing was sent.

@@ -105,8 +105,7 @@ impl<'w, 'd> Handled<'w, 'd> {
         else {
             return;
         };
-        if let Err(error) = source.publish(&self.merged.messages).await {
-            tracing::debug!(source = %self.work.source.name, %error, "later passes are not merged");
+        if !source.publish_passes(&self.merged.messages).await {
             return;
         }
         for (Decided { decision, .. }, (tag, verdict)) in self.decisions.iter().zip(&mut self.verdicts) {
