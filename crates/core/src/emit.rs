@@ -1,12 +1,11 @@
 //! Turns stale key sets into the actions of a batch's plan.
 
-pub(crate) mod later;
+mod later;
 mod limit;
 mod physical;
 
 use std::time::Duration;
 
-use self::later::Later;
 use self::physical::Physical;
 use crate::action::Action;
 use crate::answer::AnswerId;
@@ -15,7 +14,7 @@ use crate::event::{Change, Command, Invalidate};
 use crate::key::text::show;
 use crate::key::{KeyError, KeySet, Remover};
 use crate::plan::{ActionKind, Plan, RequestId, ShareBuilder, TargetId, TargetSet};
-use crate::resolution::{Matched, Refused, Resolution, Resolved, Terms};
+use crate::resolution::{Later, Matched, Refused, Resolution, Resolved, Terms};
 use crate::resolver::Resolver;
 use crate::rule::set::{Cache, Found};
 use crate::rule::{RuleError, Widened};

@@ -9,7 +9,6 @@ use crate::rule::RuleError;
 use crate::scope::{CacheId, Scope, SourceSet};
 use crate::undeclared::Undeclared;
 
-pub use crate::emit::later::Later;
 pub use crate::rule::Widened;
 
 /// One delivery, as the resolver sees it.
@@ -94,6 +93,19 @@ pub struct Resolution {
     pub undeclared: Undeclared,
     /// How many events of such entities the requests that count had.
     pub undeclared_events: u64,
+}
+
+/// What a request asks a later pass for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Later {
+    /// Which request.
+    pub request: RequestId,
+    /// The cache.
+    pub cache: CacheId,
+    /// When it is due, counted from the first pass.
+    pub pass: Duration,
+    /// A direct command in native JSON that names the key set.
+    pub command: Box<str>,
 }
 
 /// What became of one request.

@@ -75,11 +75,16 @@ impl Resolver {
         if terms.pass.is_zero() {
             changes.iter().filter_map(Change::answer).for_each(|answer| batch.answer(id, answer));
         }
+        let is_pass = !terms.pass.is_zero() && terms.scope.is_some_and(|scope| scope.only.is_some());
         let mut asking = batch.ask(id, terms, changes.len());
         for change in changes {
             let around = Around::of(change, &headers);
             let mut found = Found::default();
-            self.rules.find(change, &around, &mut found);
+            if is_pass {
+                self.rules.find_again(change, &around, &mut found);
+            } else {
+                self.rules.find(change, &around, &mut found);
+            }
             asking.emit(change, found);
         }
         asking.resolved(changes.iter().filter_map(time_us).min())

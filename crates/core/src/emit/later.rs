@@ -7,24 +7,12 @@ use super::Batch;
 use crate::event::Value;
 use crate::key::KeySet;
 use crate::plan::RequestId;
+use crate::resolution::Later;
 use crate::rule::set::Cache;
 use crate::scope::CacheId;
 
 /// How many key sets of one cache are said for one message; what has more keeps its own payload, which is shorter.
 const SETS_MAX: usize = 100;
-
-/// What a request asks a later pass for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Later {
-    /// Which request.
-    pub request: RequestId,
-    /// The cache.
-    pub cache: CacheId,
-    /// When it is due, counted from the first pass.
-    pub pass: Duration,
-    /// A direct command in native JSON that names the key set.
-    pub command: Box<str>,
-}
 
 impl Batch<'_> {
     /// Notes what of a cache a later pass removes again for a request. False where a command cannot say it.
