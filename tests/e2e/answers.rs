@@ -56,7 +56,9 @@ async fn a_target_answers_only_when_its_share_is_done(kind: Kind) {
     let (main, mut eu) = (RedisServer::durable().await, RedisServer::durable().await);
     let broker = Broker::shared(kind).await;
     let queue = broker.queue();
-    let quash = Quash::with(&config(&queue, &[("eu", &eu), ("main", &main)], &format!("{HASTY}{PRODUCT}")));
+    // Time enough to connect on a busy machine.
+    let sections = format!("dispatch: {{ queue: {{ timeout: 20s }} }}\n{HASTY}{PRODUCT}");
+    let quash = Quash::with(&config(&queue, &[("eu", &eu), ("main", &main)], &sections));
     let _worker = quash.worker("only").await;
     eu.kill9();
     let dispatcher = Dispatcher::from_config(&Config::load(quash.config()).unwrap()).unwrap();
