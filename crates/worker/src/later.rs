@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_message_is_bounded_and_says_all_of_it() {
-        let rules = config(&["eu", "main"], TargetOptions::default()).rules().0.unwrap();
+        let rules = config(&["eu", "main"], TargetOptions::default()).compile().0.unwrap();
         let many: Vec<Later> = (0..2500).map(later).collect();
         let mut passes = Passes::default();
         let on = |target| TargetSet::from_iter([TargetId(target)]);

@@ -252,8 +252,8 @@ async fn the_later_passes_of_a_batch_travel_together_and_each_key_once() {
     until("everything is settled", || broker.is_empty()).await;
     let done = sorted(stores[0].applied());
     assert_eq!(done, [&["delete again:a"; 3][..], &["delete again:b"; 3], &["delete product:x"]].concat());
-    // Four events, and for each of two passes a message that is parked once.
-    assert_eq!((broker.received(), broker.letters().len()), (4 + 2 * 2, 0));
+    // Four events, a message that is parked for the first pass and done, and its own copy for the second.
+    assert_eq!((broker.received(), broker.letters().len()), (4 + 2 + 1, 0));
 }
 
 #[tokio::test(start_paused = true)]
