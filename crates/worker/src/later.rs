@@ -29,7 +29,7 @@ const AROUND: [&str; 2] = ["{\"events\":[", "]}"];
 /// The commands of a batch, by when they are due and on which targets.
 #[derive(Debug, Default)]
 pub(crate) struct Passes<'a> {
-    groups: BTreeMap<(Duration, Duration, Targets), BTreeSet<(&'a str, CacheId)>>,
+    groups: BTreeMap<When, BTreeSet<(&'a str, CacheId)>>,
     of: BTreeSet<Tag>,
 }
 
@@ -54,6 +54,9 @@ impl Merged {
         self.of.extend(other.of);
     }
 }
+
+/// Which pass, after which delay, and where.
+type When = (Duration, Duration, Targets);
 
 /// Targets, in some order.
 type Targets = Vec<u8>;
