@@ -57,11 +57,13 @@ async fn measure(kind: Kind, events: u32, rounds: u32) -> Outcome<Measured> {
     let (broker, cache) = (Broker::start(kind).await, RedisServer::start().await);
     let queue = broker.queue();
     queue.declare().await;
-    let quash = Quash::with(&configuration(&queue, &cache));
+    let quash = Quash::with(&configuration(&queue, &cache, ""));
+    let with_passes = Quash::with(&configuration(&queue, &cache, LATER));
     let mut bare = Bare::connect(&broker, &queue).await?;
     let messages: Vec<Bytes> = (0..events).map(|id| event(id).into()).collect();
     let rate = |took: Duration| f64::from(events) / took.as_secs_f64();
     let (mut publish, mut consume, mut cpu, mut load_kib) = (Rates::default(), Rates::default(), Vec::new(), 0);
+    let mut passes = Vec::new();
     for _ in 0..rounds {
         publish.bare.push(rate(bare.publish(&messages).await?));
         let before = Cpu::own()?;
@@ -76,20 +78,29 @@ async fn measure(kind: Kind, events: u32, rounds: u32) -> Outcome<Measured> {
         cpu.push((bare_cpu, drained.cpu));
         load_kib = load_kib.max(drained.peak_kib);
         bare.tidy().await?;
+
+        publish_all(&queue, &messages).await;
+        fill(&cache, events).await;
+        passes.push(drain_by_worker(&with_passes, &queue, &cache, events).await?.rate);
+        bare.tidy().await?;
     }
     let arrival = arrivals(&queue, &bare).await?;
     bare.tidy().await?;
     let idle = quash.worker("idle").await;
     let removal = removals(&queue, &cache).await?;
     // After the single events: connections are open and buffers have been used, and there is no backlog.
-    Ok(Measured { kind, events, publish, consume, cpu, arrival, removal, idle_kib: idle.resident_kib(), load_kib })
+    let idle_kib = idle.resident_kib();
+    Ok(Measured { kind, events, publish, consume, passes, cpu, arrival, removal, idle_kib, load_kib })
 }
 
-fn configuration(queue: &Queue, cache: &RedisServer) -> String {
+/// Later passes that come while the load lasts, and behind it.
+const LATER: &str = "again_after: [1s, 5s], ";
+
+fn configuration(queue: &Queue, cache: &RedisServer, passes: &str) -> String {
     let source = queue.source(&format!(", batch: {BATCH}"));
     format!(
         "version: 1\ntargets: {{ main: {{ redis: {{ url: \"{}\" }} }} }}\nsources: {{ events: {source} }}\n\
-         caches: {{ product: {{ key: \"product:{{id}}\", depends_on: [ {{ row: shop.Product }} ] }} }}\n",
+         caches: {{ product: {{ key: \"product:{{id}}\", {passes}depends_on: [ {{ row: shop.Product }} ] }} }}\n",
         cache.url(0)
     )
 }

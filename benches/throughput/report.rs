@@ -15,6 +15,8 @@ pub(crate) struct Measured {
     pub(crate) events: u32,
     pub(crate) publish: Rates,
     pub(crate) consume: Rates,
+    /// The worker of `consume`, with later passes.
+    pub(crate) passes: Vec<f64>,
     /// Of receiving: in each round, the bare driver and the worker.
     pub(crate) cpu: Vec<(PerEvent, PerEvent)>,
     /// Of single events, until the broker confirms and until the bare driver has them.
@@ -55,6 +57,9 @@ impl Measured {
         writeln!(out, "|---|---|")?;
         self.publish.print(&mut out, ["publish, each confirmed", "publish, each confirmed"])?;
         self.consume.print(&mut out, ["receive and ack", "worker: receive, invalidate, settle"])?;
+        writeln!(out, "| Quash, worker with two later passes, events/s | {} |", in_words(&self.passes))?;
+        let ratio = 100.0 * median(&self.passes) / median(&self.consume.quash);
+        writeln!(out, "| ratio to the worker without | {ratio:.0} % |")?;
         let (bare, worker) = (self.cpu.iter().map(|(bare, _)| *bare), self.cpu.iter().map(|(_, worker)| *worker));
         writeln!(out, "| processor time of an event, bare driver | {} |", in_microseconds(bare))?;
         writeln!(out, "| processor time of an event, worker | {} |", in_microseconds(worker))?;

@@ -7,6 +7,7 @@ mod put_back;
 mod scene;
 
 // The promises.
+mod answers;
 mod bad_input;
 mod borders;
 mod chaos;
@@ -20,6 +21,7 @@ mod dlq;
 mod example;
 mod freshness;
 mod hand_over;
+mod later;
 mod lifecycle;
 mod live;
 mod outage;

@@ -1,5 +1,6 @@
 //! `quash publish`: publishes events from a file or standard input.
 
+mod answers;
 mod deliver;
 mod flow;
 mod input;
@@ -10,6 +11,7 @@ mod warnings;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use quash_config::Span;
 use quash_core::event::Format;
 use quash_transport::{Headers, Message};
 use serde::Serialize;
@@ -18,6 +20,7 @@ use super::format::format;
 use super::output::thousands;
 use super::source::Source;
 use super::{CliError, Exit, Global, Output, output, rules, source};
+use answers::{Asked, Ears};
 use deliver::Delivery;
 use flow::{Flow, Pace};
 use stop::Stop;
@@ -31,6 +34,9 @@ use warnings::Warnings;
 /// nothing to invalidate (transaction boundaries) are left out in silence. While the broker cannot be reached, publishing waits;
 /// no line is dropped. Ctrl-C, SIGTERM and the end of the input finish what was read. What the broker has not taken within
 /// `worker.drain` of the first Ctrl-C, or at a second one, is given up: 69, or 77 where the broker refuses.
+///
+/// With `--wait`, it returns when workers have invalidated everything, so that what is read then is new. What is not heard of in
+/// time is said, with exit code 1; it is published all the same, and done when a worker comes to it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The file to read; `-` is standard input
@@ -60,6 +66,12 @@ pub struct Args {
     /// A header of every message, as `name=value`; may be repeated
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
+    /// Wait, up to this long, until workers say that everything is invalidated; only native JSON can ask for that
+    #[arg(long, value_name = "TIME", value_parser = wait)]
+    wait: Option<Duration>,
+    /// A target to wait for; may be repeated. All, when left out
+    #[arg(long = "wait-target", value_name = "TARGET", requires = "wait")]
+    wait_targets: Vec<String>,
 }
 
 /// What was done with the input.
@@ -73,6 +85,9 @@ struct Tally {
     nothing: u64,
     /// Lines that did not go to the broker, because they are no events or because it takes none so large.
     refused: u64,
+    /// Messages that are invalidated on all targets that were waited for; absent where none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invalidated: Option<u64>,
 }
 
 /// Publishes events from a file or standard input.
@@ -89,18 +104,26 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     for (name, value) in args.headers {
         headers.set(name, value);
     }
+    let ears = args.wait.map(|limit| Ears::new(&config, &args.wait_targets, limit)).transpose()?;
     let (started, name) = (Instant::now(), source.name.clone());
     let work = Work {
         source,
-        validator: Validator { format, limits: config.limits.event(), headers, warnings },
+        validator: Validator {
+            format,
+            limits: config.limits.event(),
+            headers,
+            warnings,
+            asked: ears.is_some().then(Asked::default),
+        },
         stop: Stop::on_signals(),
         drain: config.worker.drain.0,
         pace: args.rate.map(Pace::new),
         batch: args.rate.map_or(args.batch, |rate| args.batch.min((rate / 10).max(1))),
     };
-    let tally = publish(&args.file, args.whole, args.strict, work).await?;
+    let tally = publish(&args.file, args.whole, args.strict, work, ears).await?;
     summarise(tally, &name, started.elapsed(), global.output)?;
-    Ok(if tally.refused == 0 && tally.unreadable == 0 { Exit::Done } else { Exit::Failures })
+    let is_heard = tally.invalidated.is_none_or(|invalidated| invalidated == tally.published);
+    Ok(if tally.refused == 0 && tally.unreadable == 0 && is_heard { Exit::Done } else { Exit::Failures })
 }
 
 /// What it takes to publish.
@@ -115,7 +138,7 @@ struct Work {
     batch: u32,
 }
 
-async fn publish(file: &Path, whole: bool, strict: bool, work: Work) -> Result<Tally, CliError> {
+async fn publish(file: &Path, whole: bool, strict: bool, work: Work, ears: Option<Ears>) -> Result<Tally, CliError> {
     let Work { source, validator, stop, drain, pace, batch } = work;
     let send = async |messages: &[Message]| source.transport.publish(messages).await;
     let mut flow = Flow {
@@ -130,7 +153,16 @@ async fn publish(file: &Path, whole: bool, strict: bool, work: Work) -> Result<T
     };
     let about = |error: CliError| source.about(error);
     flow.delivery.prepare(async || source.transport.prepare().await, &mut std::io::stderr()).await.map_err(about)?;
-    flow.run().await.map_err(about)
+    let mut tally = flow.run().await.map_err(about)?;
+    if let Some((ears, asked)) = ears.zip(flow.validator.asked) {
+        tally.invalidated = Some(ears.hear(&asked, &mut flow.complaints).await);
+    }
+    Ok(tally)
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    let Span(time) = text.parse().map_err(|error| format!("{error}"))?;
+    if time.is_zero() { Err("this must be longer than nothing".to_owned()) } else { Ok(time) }
 }
 
 /// What a worker could not decode must not be published to it.
@@ -174,7 +206,8 @@ fn in_words(tally: Tally, seconds: f64) -> String {
     .flatten()
     .collect();
     let asides = if asides.is_empty() { String::new() } else { format!(" ({})", asides.join(", ")) };
-    format!("published {} {events} in {seconds:.1} s{asides}", thousands(tally.published))
+    let heard = tally.invalidated.map(|count| format!(", {} invalidated", thousands(count))).unwrap_or_default();
+    format!("published {} {events} in {seconds:.1} s{heard}{asides}", thousands(tally.published))
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -193,6 +226,10 @@ mod tests {
         let cases = [
             (Tally { published: 1, ..Tally::default() }, "published 1 event in 2.1 s"),
             (
+                Tally { published: 2, invalidated: Some(1), ..Tally::default() },
+                "published 2 events in 2.1 s, 1 invalidated",
+            ),
+            (
                 Tally { published: 3, unreadable: 1, ..Tally::default() },
                 "published 3 events in 2.1 s (1 cannot be read and becomes a dead letter)",
             ),
@@ -201,7 +238,7 @@ mod tests {
                 "published 1,234 events in 2.1 s (12 lines carried nothing, 1 was refused)",
             ),
             (
-                Tally { published: 1_234_567, unreadable: 3, nothing: 1, refused: 2 },
+                Tally { published: 1_234_567, unreadable: 3, nothing: 1, refused: 2, invalidated: None },
                 "published 1,234,567 events in 2.1 s (1 line carried nothing, 3 cannot be read and become dead letters, \
                  2 were refused)",
             ),

@@ -1,6 +1,7 @@
 //! Turns stale key sets into the actions of a batch's plan.
 
 mod command;
+mod later;
 mod limit;
 mod physical;
 
@@ -8,11 +9,12 @@ use std::time::Duration;
 
 use self::physical::Physical;
 use crate::action::Action;
+use crate::answer::AnswerId;
 use crate::event::Change;
 use crate::key::text::show;
 use crate::key::{KeyError, KeySet};
 use crate::plan::{ActionKind, Plan, RequestId, ShareBuilder, TargetId, TargetSet};
-use crate::resolution::{Matched, Refused, Remaining, Resolution, Resolved};
+use crate::resolution::{Later, Matched, Refused, Remaining, Resolution, Resolved};
 use crate::resolver::Resolver;
 use crate::rule::set::{Cache, Found};
 use crate::rule::{RuleError, Widened};
@@ -33,6 +35,8 @@ pub(crate) struct Batch<'r> {
     cache_matches: Vec<(CacheId, u32)>,
     widened: Vec<(CacheId, Widened)>,
     handed_over: Vec<(RequestId, CacheId)>,
+    answers: Vec<(RequestId, AnswerId)>,
+    later: Vec<Later>,
     undeclared: Undeclared,
     undeclared_events: u64,
     /// What all that was asked for takes, by an estimate that is never far too low.
@@ -49,6 +53,8 @@ impl<'r> Batch<'r> {
             cache_matches: Vec::new(),
             widened: Vec::new(),
             handed_over: Vec::new(),
+            answers: Vec::new(),
+            later: Vec::new(),
             undeclared: Undeclared::default(),
             undeclared_events: 0,
             bytes: 0,
@@ -79,6 +85,7 @@ impl<'r> Batch<'r> {
             remaining,
             targets: TargetSet::EMPTY,
             next_pass: None,
+            merges: remaining.merges,
             refused: None,
             handed_over: false,
             has_unknown: false,
@@ -90,9 +97,26 @@ impl<'r> Batch<'r> {
     pub(crate) fn finish(mut self, outcomes: Vec<Resolved>) -> Resolution {
         let built = std::mem::take(&mut self.shares);
         let shares = (0..).map(TargetId).zip(built).filter_map(|(target, share)| share.finish(target)).collect();
-        let Self { cache_matches, widened, handed_over, undeclared, undeclared_events, .. } = self;
+        let Self { cache_matches, widened, handed_over, answers, later, undeclared, undeclared_events, .. } = self;
         let plan = Plan { shares };
-        Resolution { plan, outcomes, cache_matches, widened, handed_over, undeclared, undeclared_events }
+        Resolution {
+            plan,
+            outcomes,
+            cache_matches,
+            widened,
+            handed_over,
+            answers,
+            later,
+            undeclared,
+            undeclared_events,
+        }
+    }
+
+    /// Notes that the publisher of a request waits for an answer under this identifier.
+    pub(crate) fn answer(&mut self, request: RequestId, id: AnswerId) {
+        if self.answers.last() != Some(&(request, id)) {
+            self.answers.push((request, id));
+        }
     }
 
     fn hand_over(&mut self, request: RequestId, cache: CacheId) {
@@ -117,6 +141,8 @@ pub(crate) struct Asking<'b, 'r, 'q> {
     remaining: Remaining<'q>,
     targets: TargetSet,
     next_pass: Option<Duration>,
+    /// Whether its later passes may be merged with those of others, and can be said as commands so far.
+    merges: bool,
     refused: Option<Refused>,
     /// Whether any of its caches has to go to another source.
     handed_over: bool,
@@ -195,16 +221,26 @@ impl Asking<'_, '_, '_> {
         self.targets = self.targets.union(targets);
         self.next_pass = [self.next_pass, next].into_iter().flatten().min();
         if !is_due {
-            return;
+            return self.later(id, cache, next, sets);
         }
         if self.remaining.counts {
             self.batch.count_match(id);
         }
         let sets = self.within_limit(id, cache, targets, sets);
+        self.later(id, cache, next, sets);
         for set in sets.iter() {
             if let Err(error) = self.remove(cache, targets, set) {
                 self.refuse(key_refused(cache, error, self.has_unknown));
             }
+        }
+    }
+
+    /// Notes what the next pass of a cache removes again, if there is one.
+    fn later(&mut self, id: CacheId, cache: &Cache, next: Option<Duration>, sets: &[KeySet<'_>]) {
+        let Some(pass) = next.filter(|_| self.merges) else { return };
+        self.merges = self.batch.later(self.request, id, cache, pass, sets);
+        if !self.merges {
+            self.batch.never_later(self.request);
         }
     }
 

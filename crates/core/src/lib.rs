@@ -38,5 +38,8 @@ pub mod plan;
 pub mod reserved;
 mod target;
 
+// What is said once it is done.
+pub mod answer;
+
 // What it costs.
 pub mod steps;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::answer::AnswerId;
 use crate::event::{DecodeError, Format, Payload};
 use crate::plan::{Plan, RequestId, TargetSet};
 use crate::rule::RuleError;
@@ -43,12 +44,20 @@ pub struct Remaining<'a> {
     pub elsewhere: SourceSet,
     /// Whether what it matches is counted: what a share that comes back matches was counted before.
     pub counts: bool,
+    /// Whether its later passes may travel with those of others, as commands: [`Resolution::later`].
+    pub merges: bool,
 }
 
 impl Remaining<'_> {
     /// Everything, as in a fresh event.
-    pub const ALL: Self =
-        Self { targets: TargetSet::ALL, pass: Duration::ZERO, scope: None, elsewhere: SourceSet::NONE, counts: true };
+    pub const ALL: Self = Self {
+        targets: TargetSet::ALL,
+        pass: Duration::ZERO,
+        scope: None,
+        elsewhere: SourceSet::NONE,
+        counts: true,
+        merges: false,
+    };
 }
 
 /// What a batch asks for.
@@ -65,10 +74,29 @@ pub struct Resolution {
     /// The requests, and their caches, that have to go to the sources that these caches name.
     /// Ascending by request; usually none.
     pub handed_over: Vec<(RequestId, CacheId)>,
+    /// The requests whose publishers wait for an answer, and under which identifiers: in the first pass only. Ascending by
+    /// request; usually none.
+    pub answers: Vec<(RequestId, AnswerId)>,
+    /// What the requests that may be merged ask later passes for, ascending by request. A request whose later passes cannot be
+    /// said as commands is left out, whole.
+    pub later: Vec<Later>,
     /// The entities of its events that no cache depends on.
     pub undeclared: Undeclared,
     /// How many events of such entities the requests that count had.
     pub undeclared_events: u64,
+}
+
+/// What a request asks a later pass for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Later {
+    /// Which request.
+    pub request: RequestId,
+    /// The cache.
+    pub cache: CacheId,
+    /// When it is due, counted from the first pass.
+    pub pass: Duration,
+    /// A direct command in native JSON that names the key set.
+    pub command: Box<str>,
 }
 
 /// What became of one request.

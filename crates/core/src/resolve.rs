@@ -9,7 +9,7 @@ use crate::rule::around::{self, Around};
 use crate::rule::set::Found;
 use crate::scope::Scope;
 
-pub use crate::resolution::{Matched, Refused, Remaining, Request, Resolution, Resolved, Widened};
+pub use crate::resolution::{Later, Matched, Refused, Remaining, Request, Resolution, Resolved, Widened};
 pub use crate::resolver::{Declared, Resolver};
 
 impl Resolver {
@@ -71,11 +71,19 @@ impl Resolver {
         batch: &mut Batch<'_>,
     ) -> Resolved {
         let headers = self.headers(headers);
+        if remaining.pass.is_zero() {
+            changes.iter().filter_map(Change::answer).for_each(|answer| batch.answer(id, answer));
+        }
+        let is_pass = !remaining.pass.is_zero() && remaining.scope.is_some_and(|scope| scope.only.is_some());
         let mut asking = batch.ask(id, remaining, changes.len());
         for change in changes {
             let around = Around::of(change, &headers);
             let mut found = Found::default();
-            self.rules.find(change, &around, &mut found);
+            if is_pass {
+                self.rules.find_again(change, &around, &mut found);
+            } else {
+                self.rules.find(change, &around, &mut found);
+            }
             asking.emit(change, found);
         }
         asking.resolved(changes.iter().filter_map(time_us).min())

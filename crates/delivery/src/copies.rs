@@ -35,6 +35,7 @@ pub fn parked(original: &Message, park: &Park, targets: &[String], now_ms: i64) 
         Why::NextPass => {
             write_attempts(&mut message.headers, &[]);
             message.headers.remove(headers::CACHES_DONE);
+            message.headers.remove(headers::DUE);
         }
         Why::Unreachable | Why::Unconfigured | Why::NotHandedOver => {}
         Why::Failed | Why::Panicked => {

@@ -45,6 +45,8 @@ pub enum Outcome<'a> {
     Unconfigured,
     /// It was not resolved: the source does not accept it.
     LeftOut,
+    /// It was not resolved: it asks for a pass that is due after this time.
+    Early(Duration),
     /// Handling it panicked, with this message.
     Panicked(&'a str),
     /// The broker handed it out this often, and every time the worker was gone before it settled.
@@ -173,6 +175,7 @@ pub fn decide(outcome: Outcome<'_>, terms: &Terms<'_>) -> Decision {
         }
         Outcome::Unconfigured => terms.shares(&NOTHING, &[], &[]),
         Outcome::LeftOut => Decision::Ack,
+        Outcome::Early(delay) => terms.early(delay),
         Outcome::Resolved { resolved: Resolved::Refused(refused), .. } => terms.refuse(refused),
         Outcome::Panicked(message) => terms.panicked(message),
         Outcome::KillsWorkers(times) => terms.kills_workers(times),
@@ -264,6 +267,14 @@ impl Terms<'_> {
         let state = State { targets: done, pass: next, ..State::default() };
         let delay = next.saturating_sub(self.state.pass);
         (!done.is_empty()).then(|| Park { why: Why::NextPass, state, delay, failures: Vec::new(), caches: None })
+    }
+
+    /// It waits for its pass, as if it had been parked for it at once.
+    fn early(&self, delay: Duration) -> Decision {
+        replace(
+            vec![Park { why: Why::NextPass, state: self.state, delay, failures: Vec::new(), caches: None }],
+            Vec::new(),
+        )
     }
 
     fn refuse(&self, refused: &Refused) -> Decision {

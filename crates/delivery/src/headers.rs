@@ -17,6 +17,9 @@ pub const CACHES_DONE: &str = "quash-caches-done";
 pub const CACHES_HANDED_OVER: &str = "quash-caches-handed-over";
 /// Which pass of `again_after` this copy is for, in milliseconds from the first pass; absent is the first.
 pub const PASS: &str = "quash-pass";
+/// When that pass is due, in milliseconds since the Unix epoch, on a message that has not been parked for it yet: it asks
+/// for a pass, and whoever receives it before parks it.
+pub const DUE: &str = "quash-due";
 /// When the share first failed, in milliseconds since the Unix epoch.
 pub const FIRST_FAILURE: &str = "quash-first-failure";
 /// The last attempts as a JSON list of [`crate::record::Attempt`], oldest first.

@@ -81,6 +81,15 @@ pub fn read_first_failure(headers: &Headers) -> Option<i64> {
     number(headers, headers::FIRST_FAILURE)
 }
 
+/// How long a message has still to be parked that asks for a pass, given the time in milliseconds since the Unix epoch; `None`
+/// when the pass is due. Never longer than the pass itself: clocks of workers differ, and a header may say anything.
+#[must_use]
+pub fn read_early(headers: &Headers, pass: Duration, now_ms: i64) -> Option<Duration> {
+    let due: i64 = number(headers, headers::DUE)?;
+    let left = u64::try_from(due.saturating_sub(now_ms)).ok().filter(|left| *left > 0)?;
+    Some(Duration::from_millis(left).min(pass)).filter(|left| !left.is_zero())
+}
+
 /// The failed attempts that travel with a message, oldest first; none when the header is absent or makes no sense.
 #[must_use]
 pub fn read_attempts(headers: &Headers) -> Vec<Attempt> {
@@ -224,6 +233,25 @@ mod tests {
         for nonsense in ["", " ", ",", " , "] {
             assert_eq!(State::read(&of(&[(headers::TARGETS, nonsense)]), id), State::default(), "{nonsense:?}");
         }
+    }
+
+    #[test]
+    fn a_pass_is_early_until_it_is_due_and_no_longer_than_it_takes() {
+        let pass = Duration::from_secs(30);
+        let cases = [
+            ("1000", None),
+            ("999", None),
+            ("1001", Some(Duration::from_millis(1))),
+            ("9999999999999999", Some(pass)),
+            ("-99999999999999999999", None),
+            ("soon", None),
+            ("", None),
+        ];
+        for (due, expected) in cases {
+            assert_eq!(read_early(&of(&[(headers::DUE, due)]), pass, 1000), expected, "{due}");
+        }
+        assert_eq!(read_early(&Headers::default(), pass, 1000), None);
+        assert_eq!(read_early(&of(&[(headers::DUE, "2000")]), Duration::ZERO, 1000), None, "it asks for no pass");
     }
 
     #[test]

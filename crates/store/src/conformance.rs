@@ -2,6 +2,7 @@
 //!
 //! A promise that is broken panics with what differs. [`all`] runs every one of them.
 
+mod answers;
 mod frames;
 mod integers;
 
@@ -10,6 +11,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use self::answers::{
+    an_answer_reaches_who_waits_already, answers_are_heard_once_and_in_their_order, answers_go_by_themselves,
+};
 use self::frames::{
     a_hold_in_a_guard_removes_the_entry_beside_it, a_hold_takes_the_place_of_an_entry_for_its_time,
     a_pass_makes_stale_what_it_finds, a_pass_takes_entries_and_guards_along_whichever_it_finds, a_void_can_hold,
@@ -110,6 +114,10 @@ pub async fn all(fixture: &dyn Fixture) {
         does(&[void_prefix, void_pattern]) => a_pass_makes_stale_what_it_finds;
         does(&[publish]) => a_publication_arrives;
         does(&[publish, prefix]) => a_publication_comes_after_what_it_announces;
+        can.answers =>
+            answers_are_heard_once_and_in_their_order
+            an_answer_reaches_who_waits_already
+            answers_go_by_themselves;
         can.tells_restarts => the_identity_stays_the_same;
         asks =>
             asking_removes_nothing

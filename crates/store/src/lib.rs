@@ -27,6 +27,7 @@ pub use self::survey::{KeyCount, KeyPattern, Survey, starts};
 
 use quash_config::{Span, Tagged};
 use quash_core::action::{Action, ActionSet};
+use quash_core::answer::AnswerId;
 use quash_core::freshness::{HEADER, MAGIC};
 use quash_core::glob::Glob;
 use quash_core::key::KeyFormat;
@@ -116,6 +117,11 @@ pub trait Store: Send + Sync {
     fn probe(&self) -> Option<&dyn Probe> {
         None
     }
+
+    /// Where answers are said and heard; `None` where this kind of cache cannot, as [`Can::answers`] says.
+    fn answers(&self) -> Option<&dyn Answers> {
+        None
+    }
 }
 
 impl dyn Store + '_ {
@@ -138,11 +144,31 @@ pub struct Can {
     pub tells_restarts: bool,
     /// Whether its keys are spread over hash slots, so that one step can only act on keys of the same one.
     pub has_slots: bool,
+    /// Whether it takes answers to publishers who wait: [`Store::answers`].
+    pub answers: bool,
 }
 
 impl Can {
     /// Everything.
-    pub const ALL: Self = Self { actions: ActionSet::ALL, tells_restarts: true, has_slots: false };
+    pub const ALL: Self = Self { actions: ActionSet::ALL, tells_restarts: true, has_slots: false, answers: true };
+}
+
+/// Carries answers from workers to publishers who wait.
+#[async_trait]
+pub trait Answers: Send + Sync {
+    /// Leaves answers, each as text under its identifier, for [`answer::LIFE`](quash_core::answer::LIFE). Returns when the cache
+    /// has all of them. May be repeated: they are heard twice then.
+    ///
+    /// # Errors
+    /// As [`Store::identity`]; some of them may be left then.
+    async fn say(&self, answers: &[(AnswerId, String)]) -> Result<(), StoreError>;
+
+    /// Takes the oldest answer under an identifier, waiting for it up to the limit; `None` when there was none. An answer that
+    /// arrives as the call is dropped may be lost.
+    ///
+    /// # Errors
+    /// As [`Store::identity`].
+    async fn hear(&self, id: AnswerId, limit: Duration) -> Result<Option<Vec<u8>>, StoreError>;
 }
 
 /// Answers what people ask about the keys of a cache. Removes nothing.

@@ -3,6 +3,7 @@
 //! Stores of the same name share their entries, so that whoever builds from the same configuration in one process (a
 //! worker, and the shop that reads and writes beside it) sees the same cache.
 
+mod answers;
 mod frames;
 mod probe;
 
@@ -11,6 +12,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
 use super::survey::Looker;
 use super::{
@@ -55,6 +57,8 @@ impl Config {
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
     state: Arc<Mutex<State>>,
+    /// Tells those who wait for answers that something was said.
+    spoken: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +68,7 @@ struct State {
     refused: BTreeSet<String>,
     unreachable: bool,
     starts: u64,
+    said: answers::Said,
 }
 
 #[derive(Debug, Clone)]
@@ -305,6 +310,10 @@ impl Store for Memory {
     }
 
     fn probe(&self) -> Option<&dyn Probe> {
+        Some(self)
+    }
+
+    fn answers(&self) -> Option<&dyn super::Answers> {
         Some(self)
     }
 }

@@ -15,6 +15,7 @@ use crate::drain::Stop;
 use crate::fan_out::fan_out;
 use crate::hand_over::hand_over;
 use crate::item::Item;
+use crate::later::Passes;
 use crate::metrics::InHand;
 use crate::settle::settle;
 use crate::snapshot::Snapshot;
@@ -27,11 +28,14 @@ use quash_delivery::decide::{Deferred, Outcome};
 pub async fn handle(batch: &[Delivery], source: &Source, settler: &dyn Settler, stop: &Stop, in_hand: &InHand) {
     let snapshot = source.snapshot();
     let work = Work { source, snapshot: &snapshot, in_hand };
-    let handled = tokio::select! {
+    let mut handled = tokio::select! {
         handled = work.at_once_or_alone(batch) => handled,
         () = stop.overdue() => work.interrupted(batch),
     };
-    if settle(settler, batch, &handled.verdicts, source, stop).await {
+    handled.put_later().await;
+    let (settled, ()) =
+        tokio::join!(settle(settler, batch, &handled.verdicts, source, stop), handled.answers.say(&snapshot.lanes),);
+    if settled {
         handled.count(source, &snapshot);
     }
 }
@@ -77,6 +81,8 @@ impl<'w> Work<'w> {
         );
 
         self.source.metrics.handed_over(handed_over.taken);
+        let mut answers = resolution.answers.iter().peekable();
+        let mut passes = Passes::default();
         for (item, (id, resolved)) in items.iter().zip((0..).map(RequestId).zip(&resolution.outcomes)) {
             let errors = match resolved {
                 Resolved::Matched(matched) => reports.errors(id, matched.targets),
@@ -87,7 +93,12 @@ impl<'w> Work<'w> {
             // A letter for what was refused stands for the whole, also for what may not have gone over.
             let gone = if matches!(resolved, Resolved::Refused(_)) { "" } else { handed_over.of(id) };
             handled.decide(item, outcome, gone);
+            while let Some((_, answer)) = answers.next_if(|(request, _)| *request == id) {
+                handled.answer(*answer, item, gone);
+            }
+            handled.leave(id, &resolution.later, item, &mut passes);
         }
+        handled.merge(&passes);
         resolution.outcomes.len()
     }
 

@@ -2,7 +2,7 @@
 //!
 //! [`handle`] holds the whole flow: a batch of deliveries, settled. Each verb in it is the module to open next.
 
-// The flow: receive, resolve, fan out, decide, settle.
+// The flow: receive, resolve, fan out, decide, settle; and a word to who waits.
 pub mod consume;
 
 pub mod handle;
@@ -13,7 +13,11 @@ pub mod lane;
 
 pub mod hand_over;
 
+mod later;
+
 pub mod settle;
+
+mod answer;
 
 // What the flow works with.
 pub mod drain;

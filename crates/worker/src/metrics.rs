@@ -34,7 +34,7 @@ pub use limiter::Limiter;
 pub use operator::OperatorAction;
 pub use relay::{RelayMetrics, RelayReading};
 pub use source::{EventOutcome, MatchedBy, SourceMetrics};
-pub use target::{ActionOutcome, RetryError, TargetMetrics};
+pub use target::{ActionOutcome, AnswerOutcome, RetryError, TargetMetrics};
 pub use unconfirmed::{AtBroker, InHand};
 pub use verify::VerifyMetrics;
 
@@ -76,6 +76,7 @@ pub struct Metrics {
     retries: Counters,
     lane_open: Gauges,
     restarts: Counters,
+    answers: Counters,
     dead_letters_written: Counters,
     dead_letters: Gauges,
     dead_letter_age: FloatGauges,
@@ -130,6 +131,7 @@ impl Metrics {
             retries: Counters::default(),
             lane_open: Gauges::default(),
             restarts: Counters::default(),
+            answers: Counters::default(),
             dead_letters_written: Counters::default(),
             dead_letters: Gauges::default(),
             dead_letter_age: FloatGauges::default(),
@@ -217,6 +219,7 @@ impl Metrics {
         r.register("quash_retries", "Shares that are tried again", self.retries.clone());
         r.register("quash_lane_open", "Whether a target counts as unreachable", self.lane_open.clone());
         r.register("quash_target_restarts", "Restarts and failovers of a target seen", self.restarts.clone());
+        r.register("quash_answers", "Answers to publishers who wait", self.answers.clone());
     }
 
     fn register_letters(&mut self) {

@@ -43,6 +43,10 @@ impl Source {
 /// How long a source may take for the copies of a batch.
 const PUBLISH_MAX: Duration = Duration::from_secs(5);
 
+/// How long later passes wait as copies of their events after the source did not take them together: it may be full, or its
+/// user may not publish, and then each attempt costs time.
+const APART_FOR: Duration = Duration::from_secs(60);
+
 /// How long a source that could not be reached is not asked again, so that batches do not wait for it one after the other.
 const AWAY_FOR: Duration = Duration::from_secs(1);
 
@@ -54,13 +58,15 @@ pub struct OtherSource {
     transport: Arc<dyn Transport>,
     /// Until when it is not asked, and why.
     away: Mutex<Option<(Instant, String)>>,
+    /// Until when passes are not left to it together.
+    apart: Mutex<Option<Instant>>,
 }
 
 impl OtherSource {
     /// A source that can be reached, as far as is known.
     #[must_use]
     pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Self { transport, away: Mutex::new(None) }
+        Self { transport, away: Mutex::new(None), apart: Mutex::new(None) }
     }
 
     /// Publishes to it, unless it could not be reached a moment ago.
@@ -78,6 +84,19 @@ impl OtherSource {
             *self.lock() = Some((Instant::now() + AWAY_FOR, error.clone()));
             error
         })
+    }
+
+    /// Publishes what later passes do together. False when it did not take that, now or within [`APART_FOR`]: whoever asks
+    /// has another way.
+    pub(crate) async fn publish_passes(&self, messages: &[Message]) -> bool {
+        let apart = *self.apart.lock().unwrap_or_else(PoisonError::into_inner);
+        if apart.is_some_and(|until| until > Instant::now()) {
+            return false;
+        }
+        let is_taken = matches!(timeout(PUBLISH_MAX, self.transport.publish(messages)).await, Ok(Ok(())));
+        let until = (!is_taken).then(|| Instant::now() + APART_FOR);
+        *self.apart.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        is_taken
     }
 
     fn away(&self) -> Option<String> {

@@ -9,15 +9,18 @@ quash.publish(quash.Event.update("shop.Book", key={"id": 42}, before={"author_id
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import threading
 from collections.abc import Iterable
 from typing import Any
 
+from .answers import Wait
 from .errors import (
     BrokerUnreachable,
     ConfigurationError,
     EventError,
+    NotInvalidated,
     PublishError,
     PublishRefused,
     PublishTimeout,
@@ -58,19 +61,20 @@ def _publisher() -> Publisher:
         return _default or configure(url)
 
 
-def publish(what: Publishable) -> None:
+def publish(what: Publishable, *, wait: Wait | None = None) -> None:
     """Publishes one event; see `Publisher.publish`.
 
     Raises:
         ConfigurationError: nobody said where to publish to; so do the others.
     """
-    publish_many([what])
+    publish_many([what], wait=wait)
 
 
-def publish_many(many: Iterable[Publishable]) -> None:
+def publish_many(many: Iterable[Publishable], *, wait: Wait | None = None) -> None:
     """Publishes events that belong together, in one round trip; see `Publisher.publish_many`."""
     publisher = _publisher()
-    _pass_on([publisher.document(what) for what in many], publisher.send)
+    deliver = publisher.send if wait is None else functools.partial(publisher.send, wait=wait)
+    _pass_on([publisher.document(what) for what in many], deliver)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,18 +94,24 @@ def publish_later(*events: Publishable, on_failure: OnFailure | None = None) -> 
     _pass_on([publisher.document(what) for what in events], _Later(publisher, on_failure))
 
 
-async def apublish(what: Publishable) -> None:
+async def apublish(what: Publishable, *, wait: Wait | None = None) -> None:
     """As `publish`, without blocking the event loop."""
-    await apublish_many([what])
+    await apublish_many([what], wait=wait)
 
 
-async def apublish_many(many: Iterable[Publishable]) -> None:
-    """As `publish_many`, without blocking the event loop."""
+async def apublish_many(many: Iterable[Publishable], *, wait: Wait | None = None) -> None:
+    """As `publish_many`, without blocking the event loop.
+
+    Raises:
+        ConfigurationError: it would wait inside of a block that gathers, which publishes at its end.
+    """
     publisher = _publisher()
     ready: list[dict[str, Any]] = []
+    if wait is not None and _batch() is not None:
+        raise ConfigurationError("a `coalesce` block publishes at its end, where nobody can await: wait outside of it")
     # A block that gathers publishes at its end, where nobody can await.
     _pass_on([publisher.document(what) for what in many], ready.extend if _batch() is None else publisher.send)
-    await publisher.asend(ready)
+    await publisher.asend(ready, wait)
 
 
 __all__ = [
@@ -110,6 +120,7 @@ __all__ = [
     "Event",
     "EventError",
     "Invalidate",
+    "NotInvalidated",
     "OnFailure",
     "PublishError",
     "PublishRefused",
@@ -117,6 +128,7 @@ __all__ = [
     "Publishable",
     "Publisher",
     "QuashError",
+    "Wait",
     "__version__",
     "apublish",
     "apublish_many",

@@ -34,5 +34,14 @@ class PublishRefused(PublishError):
     """The broker answered, and said no: no such queue, no rights, no room."""
 
 
+class NotInvalidated(QuashError):
+    """It is not known that everything is invalidated. What was published stays so, and workers do it all the same."""
+
+    def __init__(self, words: str, reason: str | None = None) -> None:
+        super().__init__(words)
+        #: The reason of the dead letter that it is; `None` where nothing was heard in time.
+        self.reason = reason
+
+
 class EncodeError(QuashError, TypeError):
     """A value that its codec cannot keep."""

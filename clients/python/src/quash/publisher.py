@@ -16,6 +16,8 @@ from typing import Any
 
 from . import engine, threads
 from .address import Address, parse
+from .answers import BYTES as ASKING_BYTES
+from .answers import Wait, asking
 from .context import Context
 from .errors import (
     BrokerUnreachable,
@@ -88,31 +90,35 @@ class Publisher:
         self._transport = load(self.address.kind)
         _publishers.add(self)
 
-    def publish(self, what: Publishable) -> None:
-        """Returns when the broker has taken responsibility for the event.
+    def publish(self, what: Publishable, *, wait: Wait | None = None) -> None:
+        """Returns when the broker has taken responsibility for the event; with `wait`, when it is invalidated.
 
         Raises:
             EventError: it is no event, nothing was sent.
             PublishError: the broker did not confirm it; publishing it again is harmless.
+            NotInvalidated: it is published, and not known to be invalidated.
         """
-        self.publish_many([what])
+        self.publish_many([what], wait=wait)
 
-    def publish_many(self, many: Iterable[Publishable]) -> None:
+    def publish_many(self, many: Iterable[Publishable], *, wait: Wait | None = None) -> None:
         """Publishes events that belong together, in one round trip. Returns when all are confirmed.
+
+        With `wait`, it returns when all are invalidated.
 
         Raises:
             EventError: one of them is no event, nothing was sent.
             PublishError: not all were confirmed; publishing all of them again is harmless.
+            NotInvalidated: they are published, and not known to be invalidated.
         """
-        self.send([self.document(what) for what in many])
+        self.send([self.document(what) for what in many], wait)
 
-    async def apublish(self, what: Publishable) -> None:
+    async def apublish(self, what: Publishable, *, wait: Wait | None = None) -> None:
         """As `publish`, without blocking the event loop."""
-        await self.apublish_many([what])
+        await self.apublish_many([what], wait=wait)
 
-    async def apublish_many(self, many: Iterable[Publishable]) -> None:
+    async def apublish_many(self, many: Iterable[Publishable], *, wait: Wait | None = None) -> None:
         """As `publish_many`, without blocking the event loop."""
-        await self.asend([self.document(what) for what in many])
+        await self.asend([self.document(what) for what in many], wait)
 
     def document(self, what: Publishable) -> dict[str, Any]:
         """The native JSON as this publisher sends it: with its source, this process and the current trace.
@@ -127,10 +133,10 @@ class Publisher:
         self._context.fill(document)
         return document
 
-    def send(self, documents: Sequence[Mapping[str, Any]]) -> None:
+    def send(self, documents: Sequence[Mapping[str, Any]], wait: Wait | None = None) -> None:
         """Publishes native JSON as it is; see `publish_many`."""
         ends = time.monotonic() + self.timeout
-        messages = pack(documents, self._bytes_max)
+        messages, asked = self._packed(documents, wait)
         if not messages:
             return
         work = self._begin(messages)
@@ -141,11 +147,13 @@ class Publisher:
             raise self._timed_out(len(documents)) from None
         except (Lost, Refused) as error:
             raise self._failed(len(documents), error) from error
+        if wait is not None:
+            wait.heard(asked)
 
-    async def asend(self, documents: Sequence[Mapping[str, Any]]) -> None:
+    async def asend(self, documents: Sequence[Mapping[str, Any]], wait: Wait | None = None) -> None:
         """As `send`, without blocking the event loop."""
         ends = time.monotonic() + self.timeout
-        messages = pack(documents, self._bytes_max)
+        messages, asked = self._packed(documents, wait)
         if not messages:
             return
         work = self._begin(messages)
@@ -158,6 +166,8 @@ class Publisher:
             raise self._timed_out(len(documents)) from None
         except (Lost, Refused) as error:
             raise self._failed(len(documents), error) from error
+        if wait is not None:
+            await wait.aheard(asked)
 
     def publish_later(self, *events: Publishable, on_failure: OnFailure | None = None) -> None:
         """Hands events over to a thread of this process that publishes them, and returns at once.
@@ -215,6 +225,15 @@ class Publisher:
 
     def __repr__(self) -> str:
         return f"<Publisher to {self.address}>"
+
+    def _packed(self, documents: Sequence[Mapping[str, Any]], wait: Wait | None) -> tuple[list[Message], list[str]]:
+        """The messages, and under which identifiers they are answered."""
+        if wait is None:
+            return pack(documents, self._bytes_max), []
+        if any("answer" in document for document in documents):
+            raise EventError("an event has an `answer` of its own: leave it out where you wait")
+        asked = [asking(message) for message in pack(documents, self._bytes_max - ASKING_BYTES)]
+        return [message for message, _ in asked], [answer for _, answer in asked]
 
     def _begin(self, messages: Sequence[Message]) -> concurrent.futures.Future[None]:
         running = engine.current()

@@ -117,6 +117,7 @@ mod tests {
             origin: None,
             traceparent: None,
             transaction: None,
+            answer: None,
         })
     }
 

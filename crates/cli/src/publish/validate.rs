@@ -1,9 +1,11 @@
 //! Decodes lines before they are published, as the worker would.
 
 use bytes::Bytes;
-use quash_core::event::{DecodeError, EventLimits, Format, Payload, decode};
+use quash_core::answer::AnswerId;
+use quash_core::event::{Change, DecodeError, EventLimits, Format, Payload, decode};
 use quash_transport::{Headers, Message};
 
+use super::answers::Asked;
 use super::input::Line;
 use super::warnings::Warnings;
 
@@ -17,6 +19,8 @@ pub(super) struct Validator {
     pub(super) headers: Headers,
     /// Whether entities are looked up in the rules, and what that said.
     pub(super) warnings: Option<Warnings>,
+    /// What is asked to be answered, where that is waited for.
+    pub(super) asked: Option<Asked>,
 }
 
 /// What becomes of a line.
@@ -56,7 +60,13 @@ impl Validator {
         }
         match self.decoded(&line) {
             Ok(None) => Judged::Nothing,
-            Ok(Some(warnings)) => Judged::Event { message: self.message(line.bytes), warnings },
+            Ok(Some((mut warnings, own))) => {
+                let bytes = match &mut self.asked {
+                    Some(asked) => asked.ask(line.number, line.bytes, own, &mut warnings),
+                    None => line.bytes,
+                };
+                Judged::Event { message: self.message(bytes), warnings }
+            }
             Err(error) => {
                 let excerpt = excerpt(&line.bytes);
                 let message = (line.cut == 0).then(|| self.message(line.bytes));
@@ -69,13 +79,16 @@ impl Validator {
         Message { payload: Bytes::from(bytes), headers: self.headers.clone() }
     }
 
-    /// What is doubtful about an event; `None` where there is nothing to invalidate in it.
-    fn decoded(&mut self, line: &Line) -> Result<Option<Vec<String>>, DecodeError> {
+    /// What is doubtful about an event, and where it asks to be answered; `None` where there is nothing to invalidate in it.
+    fn decoded(&mut self, line: &Line) -> Result<Option<(Vec<String>, Option<AnswerId>)>, DecodeError> {
         let mut changes = Vec::new();
         let payload = Payload { body: &line.bytes, headers: self.headers.as_slice() };
         match decode(payload, self.format, &self.limits, &mut changes) {
             Ok(()) if changes.is_empty() => Ok(None),
-            Ok(()) => Ok(Some(self.warnings.as_mut().map_or_else(Vec::new, |warnings| warnings.about(&changes)))),
+            Ok(()) => {
+                let warnings = self.warnings.as_mut().map_or_else(Vec::new, |warnings| warnings.about(&changes));
+                Ok(Some((warnings, changes.iter().find_map(Change::answer))))
+            }
             // The line was cut on reading; what counts is how long it was.
             Err(DecodeError::Limit { what, actual, limit, setting }) if line.cut > 0 => {
                 Err(DecodeError::Limit { what, actual: actual + line.cut, limit, setting })
@@ -108,7 +121,8 @@ mod tests {
 
     fn judge(text: &str, cut: usize) -> Judged {
         let limits = EventLimits { max_message_bytes: 200, ..EventLimits::default() };
-        let mut validator = Validator { format: Format::Auto, limits, headers: Headers::default(), warnings: None };
+        let mut validator =
+            Validator { format: Format::Auto, limits, headers: Headers::default(), warnings: None, asked: None };
         validator.judge(Line { number: 7, bytes: text.as_bytes().to_vec(), cut })
     }
 

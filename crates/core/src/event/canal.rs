@@ -48,6 +48,7 @@ fn rows<'a>(row: &mut Row<'a>, changes: &mut Vec<Change<'a>>) -> Result<(), Deco
         origin: None,
         traceparent: None,
         transaction: None,
+        answer: None,
     };
     if op == Op::Truncate {
         changes.push(Change::Event(event(None, None)));

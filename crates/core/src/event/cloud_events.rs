@@ -106,6 +106,7 @@ fn of_fields<'a>(fields: &mut Fields<'a>) -> Result<Attributes<'a>, DecodeError>
         origin: None,
         traceparent: text("traceparent", fields.traceparent.take())?.map(Into::into),
         transaction: None,
+        answer: None,
     };
     let kind = required("type", fields.other_text("type"))?;
     Ok(Attributes { context, kind, debezium: debezium::Profile::of(|name| fields.other_text(name)) })

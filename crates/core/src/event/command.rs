@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::fields::{object, text};
 use super::problem::{described, malformed, quoted};
 use super::{Command, DecodeError, Invalidate, Value};
+use crate::answer::AnswerId;
 
 /// The names that say what to invalidate; a command has exactly one of them.
 const WHAT: [&str; 4] = ["cache", "key", "prefix", "tag"];
@@ -16,6 +17,7 @@ pub(super) fn command<'a>(
     value: Value<'a>,
     id: Option<Cow<'a, str>>,
     time_us: Option<i64>,
+    answer: Option<AnswerId>,
 ) -> Result<Command<'a>, DecodeError> {
     let Value::Object(row) = value else {
         return Err(malformed(format!("`invalidate` is {}: expected {}", described(&value), expected())));
@@ -49,7 +51,7 @@ pub(super) fn command<'a>(
     if args.is_some() {
         return Err(malformed("`invalidate` has `args`, which only `cache` takes"));
     }
-    Ok(Command { what, target, id, time_us })
+    Ok(Command { what, target, id, time_us, answer })
 }
 
 fn content<'a>(name: &str, value: Value<'a>) -> Result<Cow<'a, str>, DecodeError> {

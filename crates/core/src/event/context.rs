@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Change, Event, SharedText, Transaction};
+use crate::answer::AnswerId;
 
 /// What an envelope says about all its changes.
 #[derive(Debug, Default)]
@@ -15,6 +16,7 @@ pub(super) struct Context<'a> {
     pub(super) origin: Option<SharedText<'a>>,
     pub(super) traceparent: Option<SharedText<'a>>,
     pub(super) transaction: Option<Arc<Transaction>>,
+    pub(super) answer: Option<AnswerId>,
 }
 
 impl<'a> Context<'a> {
@@ -27,6 +29,7 @@ impl<'a> Context<'a> {
                 Change::Command(command) => {
                     inherit(&mut command.id, id);
                     command.time_us = command.time_us.or(self.time_us);
+                    command.answer = command.answer.or(self.answer);
                 }
             }
         }
@@ -39,6 +42,7 @@ impl<'a> Context<'a> {
         inherit(&mut event.traceparent, &self.traceparent);
         inherit(&mut event.transaction, &self.transaction);
         event.time_us = event.time_us.or(self.time_us);
+        event.answer = event.answer.or(self.answer);
     }
 }
 

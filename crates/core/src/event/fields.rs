@@ -219,7 +219,7 @@ fn is_other(name: &str) -> bool {
     const REREAD: [&str; 8] =
         ["database", "isDdl", "record", "metadata", "__op", "__table", "__deleted", "messageType"];
     let known: [&[&str]; 4] = [&WAL2JSON, &DEBEZIUM, &CLOUD_EVENTS, &REREAD];
-    known.iter().any(|names| names.contains(&name)) || name.starts_with("iodebezium")
+    name == "answer" || known.iter().any(|names| names.contains(&name)) || name.starts_with("iodebezium")
 }
 
 fn put<'de, A: MapAccess<'de>, T: Deserialize<'de>>(

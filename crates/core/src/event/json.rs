@@ -9,6 +9,7 @@ use super::context::Context;
 use super::fields::{Fields, Shape, object, text};
 use super::problem::{described, malformed, quoted, within};
 use super::{Change, DecodeError, Event, EventLimits, Op, Transaction, Value, command, time, types};
+use crate::answer::AnswerId;
 
 /// Decodes a message.
 pub(super) fn decode<'a>(fields: &mut Fields<'a>, changes: &mut Vec<Change<'a>>) -> Result<(), DecodeError> {
@@ -38,7 +39,7 @@ fn message<'a>(fields: &mut Fields<'a>, changes: &mut Vec<Change<'a>>) -> Result
         (false, Some(batch), None) => transaction(fields, batch?, changes)?,
         (false, None, Some(command)) => {
             let time_us = time_us(fields)?;
-            changes.push(Change::Command(command::command(command, id(fields)?, time_us)?));
+            changes.push(Change::Command(command::command(command, id(fields)?, time_us, answer(fields)?)?));
         }
         (false, None, None) => return Err(malformed("no `entity` and `op`, no `events` and no `invalidate`")),
         _ => return Err(malformed("more than one of `entity` with `op`, `events` and `invalidate`")),
@@ -65,6 +66,7 @@ fn transaction<'a>(
         origin: text("origin", fields.origin.take())?.map(Into::into),
         traceparent: text("traceparent", fields.traceparent.take())?.map(Into::into),
         transaction: transaction_of(fields),
+        answer: answer(fields)?,
     };
     context.fill(&mut batch);
     changes.append(&mut batch);
@@ -89,6 +91,7 @@ fn event<'a>(fields: &mut Fields<'a>) -> Result<Event<'a>, DecodeError> {
         origin: text("origin", fields.origin.take())?.map(Into::into),
         traceparent: text("traceparent", fields.traceparent.take())?.map(Into::into),
         transaction: transaction_of(fields),
+        answer: answer(fields)?,
     };
     carries_what_it_needs(&event)?;
     Ok(event)
@@ -119,6 +122,13 @@ fn id<'a>(fields: &mut Fields<'a>) -> Result<Option<Cow<'a, str>>, DecodeError> 
 
 fn transaction_of(fields: &Fields<'_>) -> Option<Arc<Transaction>> {
     fields.other("transaction").and_then(Transaction::read).map(Arc::new)
+}
+
+fn answer(fields: &Fields<'_>) -> Result<Option<AnswerId>, DecodeError> {
+    let Some(value) = fields.other("answer") else { return Ok(None) };
+    let id = if let Value::Text(text) = value { AnswerId::parse(text) } else { None };
+    let wrong = || malformed(format!("`answer` is {}: expected 32 hexadecimal digits in lower case", described(value)));
+    id.map(Some).ok_or_else(wrong)
 }
 
 fn time_us(fields: &mut Fields<'_>) -> Result<Option<i64>, DecodeError> {

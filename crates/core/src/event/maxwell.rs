@@ -70,6 +70,7 @@ fn event<'a>(op: Op, row: &mut Row<'a>) -> Result<Event<'a>, DecodeError> {
         origin: None,
         traceparent: None,
         transaction: None,
+        answer: None,
     })
 }
 

@@ -51,6 +51,8 @@ pub use transaction::Transaction;
 pub use types::{Type, Types};
 pub use value::{Row, Value};
 
+use crate::answer::AnswerId;
+
 /// What a decoded message asks for: a change to match against the rules, or a direct command.
 #[expect(clippy::large_enum_variant, reason = "nearly every message is an event, which a box would make dearer")]
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +61,17 @@ pub enum Change<'a> {
     Event(Event<'a>),
     /// Somebody asked for an invalidation by name.
     Command(Command<'a>),
+}
+
+impl Change<'_> {
+    /// Under which identifier the publisher waits for an answer.
+    #[must_use]
+    pub const fn answer(&self) -> Option<AnswerId> {
+        match self {
+            Self::Event(event) => event.answer,
+            Self::Command(command) => command.answer,
+        }
+    }
 }
 
 /// One change of one row or one relation.
@@ -96,6 +109,8 @@ pub struct Event<'a> {
     pub traceparent: Option<SharedText<'a>>,
     /// Which commit it belongs to.
     pub transaction: Option<Arc<Transaction>>,
+    /// Under which identifier the publisher waits for an answer.
+    pub answer: Option<AnswerId>,
 }
 
 /// A change of a many-to-many relation.
@@ -167,6 +182,8 @@ pub struct Command<'a> {
     pub id: Option<Cow<'a, str>>,
     /// As in [`Event::time_us`].
     pub time_us: Option<i64>,
+    /// As in [`Event::answer`].
+    pub answer: Option<AnswerId>,
 }
 
 /// What a direct command invalidates.

@@ -52,6 +52,7 @@ impl<'a> Event<'a> {
             origin: self.origin.map(|text| envelope.origin.free(text)),
             traceparent: self.traceparent.map(|text| envelope.traceparent.free(text)),
             transaction: self.transaction,
+            answer: self.answer,
         }
     }
 }
@@ -80,6 +81,7 @@ impl Command<'_> {
             target: self.target.map(text),
             id: self.id.map(text),
             time_us: self.time_us,
+            answer: self.answer,
         }
     }
 }

@@ -62,6 +62,7 @@ fn event<'a>(row: &mut Row<'a>) -> Result<Event<'a>, DecodeError> {
         origin: None,
         traceparent: None,
         transaction: None,
+        answer: None,
     })
 }
 

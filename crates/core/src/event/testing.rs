@@ -35,6 +35,7 @@ pub(super) fn event(entity: &'static str, op: Op) -> Event<'static> {
         origin: None,
         traceparent: None,
         transaction: None,
+        answer: None,
     }
 }
 

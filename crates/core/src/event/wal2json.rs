@@ -86,6 +86,7 @@ fn event<'a>(op: Op, fields: &mut Fields<'a>) -> Result<Event<'a>, DecodeError> 
         origin: None,
         traceparent: None,
         transaction: None,
+        answer: None,
     })
 }
 

@@ -4,6 +4,7 @@ mod bounds;
 mod entities;
 mod freshness;
 mod graph;
+mod later;
 mod libraries;
 mod locations;
 mod spell;

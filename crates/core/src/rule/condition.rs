@@ -263,6 +263,7 @@ mod tests {
             origin: None,
             traceparent: None,
             transaction: None,
+            answer: None,
         }
     }
 

@@ -17,7 +17,7 @@ use super::freshness::Mode;
 use super::known::may_have_changed;
 use super::{RuleError, Widened};
 use crate::event::problem::quoted;
-use crate::event::{Change, Event, Invalidate, Op, Row};
+use crate::event::{Change, Command, Event, Invalidate, Op, Row};
 use crate::key::key_set::add;
 use crate::key::{KeySet, Scheme};
 use crate::plan::TargetSet;
@@ -183,6 +183,26 @@ impl RuleSet {
                 }
             }
         }
+        cascade::expand(&self.caches, found);
+    }
+
+    /// The same for a later pass, whose commands may be from before a reload: caches that are gone ask for nothing, and
+    /// arguments that are gone for any value.
+    pub(crate) fn find_again<'e>(&'e self, change: &'e Change<'e>, around: &'e Around<'e>, found: &mut Found<'e>) {
+        let Change::Command(Command { what: Invalidate::Cache { cache: name, args }, .. }) = change else {
+            return self.find(change, around, found);
+        };
+        let Some((id, cache)) = (0..).map(CacheId).zip(&self.caches).find(|(_, cache)| cache.name == *name) else {
+            return;
+        };
+        let known = cache.scheme.args();
+        let mut set = KeySet::all(known.len());
+        for (arg, value) in &args.0 {
+            if let Some(index) = known.iter().position(|name| name == arg) {
+                set.set(index, value);
+            }
+        }
+        found.add(id, set, cache.exact_only);
         cascade::expand(&self.caches, found);
     }
 

@@ -7,10 +7,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use quash_core::answer::AnswerId;
 use quash_core::event::{Format, Payload};
 use quash_core::resolve::{Refused, Remaining, Request, Resolution, Resolved};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::answered::{Pending, Waits};
 use super::job::{self, Job};
 use super::layout::Group;
 use super::publish::Outgoing;
@@ -19,7 +21,7 @@ use super::room::Seat;
 use super::work::{Next, Work};
 use super::{Inner, Running, now_ms};
 use crate::event::Event;
-use crate::event::pack::{Parcel, pack};
+use crate::event::pack::{Parcel, pack, pack_asking};
 use quash_delivery::headers;
 use quash_transport::Message;
 
@@ -30,6 +32,15 @@ pub(super) enum Caller {
     Tokio,
     /// Something else: the engine polls this.
     Foreign,
+}
+
+/// What the caller wants to know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// That the events are in good hands.
+    Receipt,
+    /// When they are done.
+    Answer,
 }
 
 /// Work of one message, and where it runs.
@@ -55,6 +66,7 @@ impl Inner {
         self: Arc<Self>,
         mut events: Arc<[Event]>,
         caller: Caller,
+        wish: Wish,
     ) -> Result<Receipt, DispatchError> {
         if let Some(error) = events.iter().find_map(|event| event.check().err()) {
             return Err(DispatchError::of_events(Cause::Event(error), events.to_vec()));
@@ -62,32 +74,46 @@ impl Inner {
         for event in Arc::make_mut(&mut events) {
             event.sign(self.source.as_ref(), &self.origin);
         }
-        let accepted = self.try_accept(&events, caller).await;
+        let accepted = self.try_accept(&events, caller, wish).await;
         accepted.map_err(|cause| DispatchError::of_events(cause, events.to_vec()))
     }
 
-    async fn try_accept(self: &Arc<Self>, all: &Arc<[Event]>, caller: Caller) -> Result<Receipt, Cause> {
+    async fn try_accept(self: &Arc<Self>, all: &Arc<[Event]>, caller: Caller, wish: Wish) -> Result<Receipt, Cause> {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(Cause::Closed);
         }
-        let parcels = pack(all, &self.limits)?;
+        let parcels = match wish {
+            Wish::Receipt => pack(all, &self.limits)?,
+            Wish::Answer => pack_asking(all, &self.limits)?,
+        };
+        let mut asked = Vec::new();
         let (mut receipt, mut outbox, mut jobs) = (Receipt::default(), Outbox::default(), Vec::new());
         for parcel in parcels {
             let found = self.resolve(&parcel);
             let (mut seated, is_refused) = found.map_or_else(|_| (Vec::new(), true), |works| (works, false));
-            self.seat(&mut seated, caller).await?;
+            if wish == Wish::Receipt {
+                self.seat(&mut seated, caller).await?;
+            }
+            let mut pending = parcel.answer.map(Pending::new);
             if self.always_publishes || is_refused {
                 let done = seated.iter().flat_map(|seated| seated.work.caches().iter().map(String::as_str));
                 self.leave_to_workers(&parcel, done.collect(), &mut outbox);
                 receipt.is_queued = true;
+                pending.iter_mut().for_each(|pending| pending.is_queued = true);
             }
             for Seated { running, work, seat } in seated {
                 match seat {
-                    None => self.here(running, work, &mut outbox, &mut receipt).await,
+                    None => {
+                        let remains = self.here(running, work, &mut receipt).await;
+                        pending.iter_mut().for_each(|pending| pending.add(remains.as_ref()));
+                        remains.into_iter().for_each(|remains| outbox.add(remains, running.group.timeout));
+                    }
                     Some(seat) => jobs.push((running, work, seat)),
                 }
             }
+            asked.extend(pending);
         }
+        receipt.waits = (wish == Wish::Answer).then(|| Waits { inner: Arc::clone(self), messages: asked });
         if !outbox.is_empty() {
             self.publish(outbox, &mut receipt).await?;
         }
@@ -167,19 +193,17 @@ impl Inner {
         }
     }
 
-    /// Does the work before the call returns.
-    async fn here(&self, running: &Running, mut work: Work, outbox: &mut Outbox, receipt: &mut Receipt) {
+    /// Does the work before the call returns, and gives what goes elsewhere of it.
+    async fn here(&self, running: &Running, mut work: Work, receipt: &mut Receipt) -> Option<Outgoing> {
         let group = &*running.group;
         while let Next::Again(delay) = work.attempt(group, self.scene(), now_ms).await {
             tokio::time::sleep(delay).await;
         }
         receipt.is_handed_over |= !work.is_done();
-        if let Some(remains) = work.remains(group, self.scene(), now_ms()) {
-            outbox.of(&group.source, group.timeout).add(remains);
-        }
         if work.is_done() {
             receipt.add_done(work.caches().to_vec());
         }
+        work.remains(group, self.scene(), now_ms())
     }
 
     /// Publishes to all sources at once, and leaves in the buffer what goes there.
@@ -204,9 +228,30 @@ impl Outbox {
         self.sources.is_empty() && self.buffered.is_empty()
     }
 
+    fn add(&mut self, remains: Outgoing, limit: Duration) {
+        let source = remains.source.clone();
+        self.of(&source, limit).add(remains);
+    }
+
     fn of(&mut self, source: &str, limit: Duration) -> &mut Outgoing {
         let fresh = || (Outgoing::new(source), limit);
         &mut self.sources.entry(source.to_owned()).or_insert_with(fresh).0
+    }
+}
+
+impl Pending {
+    const fn new(id: AnswerId) -> Self {
+        Self { id, is_queued: false, handed_over: Vec::new(), is_letter: false }
+    }
+
+    /// Notes what went elsewhere. The first pass of what is only left its later ones is done.
+    fn add(&mut self, remains: Option<&Outgoing>) {
+        let Some(remains) = remains else { return };
+        self.is_letter |= !remains.letters.is_empty();
+        let is_undone = |message: &Message| message.headers.get(headers::CACHES_DONE).is_none();
+        if remains.messages.iter().any(is_undone) {
+            self.handed_over.push(remains.source.clone());
+        }
     }
 }
 

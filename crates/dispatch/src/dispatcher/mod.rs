@@ -8,6 +8,7 @@ mod layout;
 
 // A call, from events to a receipt.
 mod accept;
+mod answered;
 mod receipt;
 mod work;
 
@@ -27,10 +28,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use quash_core::event::EventLimits;
 use quash_core::resolve::Resolver;
 
+pub use self::answered::NotInvalidated;
 pub use self::builder::{Builder, Plugins, StartError};
 pub use self::receipt::{Cause, DispatchError, Drained, Receipt, Unconfirmed};
 
-use self::accept::Caller;
+use self::accept::{Caller, Wish};
 use self::engine::{Engine, Hand};
 use self::layout::{Group, Home};
 use self::publish::Publisher;
@@ -219,14 +221,61 @@ impl Dispatcher {
         &self,
         events: impl IntoIterator<Item = E>,
     ) -> Result<Receipt, DispatchError> {
-        let events = events.into_iter().map(Into::into).collect();
+        self.accept(events.into_iter().map(Into::into).collect(), Wish::Receipt).await
+    }
+
+    /// As [`Dispatcher::dispatch_all`], and asks to be told when everything is invalidated, which [`Receipt::invalidated`] waits
+    /// for: so that a user finds what he has just written. What is dispatched in this process is done before the call returns,
+    /// also where it would go on in the background. Waiting takes the driver of the targets, the feature `in_process`.
+    ///
+    /// # Errors
+    /// As [`Dispatcher::dispatch_all`], and for native JSON that says by itself where it is answered.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use quash_dispatch::Event;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let config = quash_dispatch::config::Config::parse(
+    /// #     "{ version: 1, targets: { main: { memory: {} } }, sources: { events: { memory: {} } }, \
+    /// #        dispatch: inline, caches: { book: { key: 'book:{id}', depends_on: [ { row: shop.Book } ] } } }",
+    /// # )?;
+    /// # let dispatcher = quash_dispatch::Dispatcher::from_config(&config)?;
+    /// let receipt = dispatcher.dispatch_asking([Event::delete("shop.Book").key("id", 42)]).await?;
+    /// receipt.invalidated(&["main"], Duration::from_secs(2)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn dispatch_asking<E: Into<Event>>(
+        &self,
+        events: impl IntoIterator<Item = E>,
+    ) -> Result<Receipt, DispatchError> {
+        self.accept(events.into_iter().map(Into::into).collect(), Wish::Answer).await
+    }
+
+    /// As [`Dispatcher::dispatch_asking`] from code that is not async: it blocks the thread.
+    ///
+    /// # Errors
+    /// As [`Dispatcher::dispatch_asking`].
+    pub fn dispatch_asking_blocking<E: Into<Event>>(
+        &self,
+        events: impl IntoIterator<Item = E>,
+    ) -> Result<Receipt, DispatchError> {
+        self.accept_blocking(events.into_iter().map(Into::into).collect(), Wish::Answer)
+    }
+
+    async fn accept(&self, events: Arc<[Event]>, wish: Wish) -> Result<Receipt, DispatchError> {
         let inner = Arc::clone(&self.0.inner);
         if tokio::runtime::Handle::try_current().is_ok() {
-            return inner.accept(events, Caller::Tokio).await;
+            return inner.accept(events, Caller::Tokio, wish).await;
         }
         // On another executor.
         let hand = inner.hand.clone();
-        let accepted = hand.run(async move { inner.accept(events, Caller::Foreign).await }).await;
+        let accepted = hand.run(async move { inner.accept(events, Caller::Foreign, wish).await }).await;
+        accepted.unwrap_or_else(|| Err(DispatchError::of_events(Cause::Closed, Vec::new())))
+    }
+
+    fn accept_blocking(&self, events: Arc<[Event]>, wish: Wish) -> Result<Receipt, DispatchError> {
+        let inner = Arc::clone(&self.0.inner);
+        let accepted = self.0.inner.hand.block_on(async move { inner.accept(events, Caller::Foreign, wish).await });
         accepted.unwrap_or_else(|| Err(DispatchError::of_events(Cause::Closed, Vec::new())))
     }
 
@@ -271,10 +320,7 @@ impl Dispatcher {
         &self,
         events: impl IntoIterator<Item = E>,
     ) -> Result<Receipt, DispatchError> {
-        let events = events.into_iter().map(Into::into).collect();
-        let inner = Arc::clone(&self.0.inner);
-        let accepted = self.0.inner.hand.block_on(async move { inner.accept(events, Caller::Foreign).await });
-        accepted.unwrap_or_else(|| Err(DispatchError::of_events(Cause::Closed, Vec::new())))
+        self.accept_blocking(events.into_iter().map(Into::into).collect(), Wish::Receipt)
     }
 
     /// How many events are accepted and not done yet.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::Inner;
+use super::answered::Waits;
 use crate::event::{Event, EventError};
 use quash_transport::TransportError;
 
@@ -34,6 +35,8 @@ pub struct Receipt {
     pub(super) is_handed_over: bool,
     /// One for each message that waits in this process to be published.
     pub(super) waiting: Vec<oneshot::Receiver<Result<(), TransportError>>>,
+    /// Where answers are waited for, if the call asked.
+    pub(super) waits: Option<Waits>,
 }
 
 impl Receipt {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use quash_core::plan::Share;
+use quash_core::plan::{Share, TargetId};
 use quash_delivery::decide::ShareError;
 use quash_store::execute::Bounds;
 use quash_store::report::Outcome;
@@ -60,6 +60,12 @@ impl Targets {
         }
         let applied = join_all(shares.iter().map(|share| self.apply(share, &stores))).await;
         applied.into_iter().enumerate().filter_map(|(index, error)| Some((index, error?))).collect()
+    }
+
+    /// The store of a target, on the runtime that this runs on.
+    pub(super) fn store(&self, target: TargetId) -> Result<Arc<dyn Store>, String> {
+        let store = self.stores()?.get(usize::from(target.0)).map(Arc::clone);
+        store.ok_or_else(|| "the target is not configured".to_owned())
     }
 
     async fn apply(&self, share: &Share, stores: &Stores) -> Option<ShareError<String>> {

@@ -64,6 +64,7 @@ impl Change {
             origin: self.origin.as_deref().map(Into::into),
             traceparent: self.traceparent.as_deref().map(Into::into),
             transaction: None,
+            answer: None,
         }
     }
 

@@ -500,6 +500,11 @@ impl Event {
         }
     }
 
+    /// Whether it says by itself where it is to be answered.
+    pub(crate) fn asks_by_itself(&self) -> bool {
+        matches!(&self.body, Body::Given(document) if document.contains_key("answer"))
+    }
+
     /// Whether it is several events.
     pub(crate) fn is_transaction(&self) -> bool {
         matches!(&self.body, Body::Given(document) if document.contains_key("events"))

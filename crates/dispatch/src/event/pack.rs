@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use quash_core::answer::AnswerId;
 use quash_core::event::{Change, EventLimits};
 
 use super::{Event, EventError};
@@ -20,6 +21,8 @@ const AROUND: [&[u8]; 2] = [b"{\"events\":[", b"]}"];
 #[derive(Debug, Clone)]
 pub(crate) struct Parcel {
     pub(crate) events: Arc<[Event]>,
+    /// Under which identifier somebody waits for an answer.
+    pub(crate) answer: Option<AnswerId>,
     spelling: Spelling,
 }
 
@@ -37,7 +40,8 @@ impl Parcel {
             Spelling::Spelt(body) => body,
             Spelling::Lone(body) => body.get_or_init(|| spell(&self.events)),
         };
-        Message { payload: payload.clone(), ..Message::default() }
+        let payload = self.answer.map_or_else(|| payload.clone(), |id| asking(payload, id));
+        Message { payload, ..Message::default() }
     }
 
     /// What a worker would decode from the message, where that is known without spelling it.
@@ -49,6 +53,31 @@ impl Parcel {
     }
 }
 
+/// The messages of these events, in their order, each of which asks for an answer of its own.
+///
+/// # Errors
+/// When a single event is too large for a message, or asks for an answer already.
+pub(crate) fn pack_asking(events: &Arc<[Event]>, limits: &EventLimits) -> Result<Vec<Parcel>, EventError> {
+    if let Some(event) = events.iter().find(|event| event.asks_by_itself()) {
+        let what = event.entity().unwrap_or("the command");
+        return Err(EventError::new(format!("the event of {what} has an `answer` of its own: leave it out")));
+    }
+    let room = limits.max_message_bytes.saturating_sub(ASKING_BYTES);
+    let mut parcels = pack(events, &EventLimits { max_message_bytes: room, ..*limits })?;
+    parcels.iter_mut().for_each(|parcel| parcel.answer = Some(AnswerId::new(fastrand::u128(..))));
+    Ok(parcels)
+}
+
+/// What asking adds to a message.
+const ASKING_BYTES: usize = r#""answer":"","#.len() + 32;
+
+/// The same message with the question for an answer in front; every message is an object with a field.
+fn asking(payload: &[u8], id: AnswerId) -> Bytes {
+    [b"{\"answer\":\"", id.to_string().as_bytes(), b"\",", payload.strip_prefix(b"{").unwrap_or(payload)]
+        .concat()
+        .into()
+}
+
 /// The messages of these events, in their order.
 ///
 /// # Errors
@@ -57,7 +86,8 @@ pub(crate) fn pack(events: &Arc<[Event]>, limits: &EventLimits) -> Result<Vec<Pa
     if let [alone] = &**events
         && alone.fits(limits)
     {
-        return Ok(vec![Parcel { events: Arc::clone(events), spelling: Spelling::Lone(OnceLock::new()) }]);
+        let (events, spelling) = (Arc::clone(events), Spelling::Lone(OnceLock::new()));
+        return Ok(vec![Parcel { events, answer: None, spelling }]);
     }
     let bodies = events.iter().map(|event| encode(event, limits)).collect::<Result<Vec<_>, _>>()?;
     let (mut parcels, mut start, mut size) = (Vec::new(), 0, 0);
@@ -109,7 +139,7 @@ fn parcel(all: &Arc<[Event]>, bodies: &[Bytes], events: Range<usize>) -> Parcel 
         several => [AROUND[0], &several.join(&b","[..]), AROUND[1]].concat().into(),
     };
     let events = if events.len() == all.len() { Arc::clone(all) } else { all[events].into() };
-    Parcel { events, spelling: Spelling::Spelt(body) }
+    Parcel { events, answer: None, spelling: Spelling::Spelt(body) }
 }
 
 #[cfg(test)]
@@ -151,6 +181,34 @@ mod tests {
         let transaction = Event::given(json.as_object().cloned().unwrap());
         let events = vec![event("1", ""), transaction, event("2", ""), event("3", "")];
         assert_eq!(sizes(&packed(events, EventLimits::default()).unwrap()), [1, 1, 2]);
+    }
+
+    #[test]
+    fn each_message_asks_for_an_answer_of_its_own_within_the_limits() {
+        let events: Arc<[Event]> = (0..3).map(|_| event("1", "x")).collect();
+        let limits = EventLimits { max_events: 2, ..EventLimits::default() };
+        let parcels = pack_asking(&events, &limits).unwrap();
+        let asked: Vec<String> = parcels
+            .iter()
+            .map(|parcel| {
+                let json: Json = serde_json::from_slice(&parcel.message().payload).unwrap();
+                json["answer"].as_str().unwrap().to_owned()
+            })
+            .collect();
+        assert_eq!(asked, parcels.iter().map(|parcel| parcel.answer.unwrap().to_string()).collect::<Vec<_>>());
+        assert!(asked.len() == 2 && asked[0] != asked[1]);
+
+        let bytes = event("1", &"x".repeat(100)).to_json().unwrap().len();
+        let one = |bytes| EventLimits { max_message_bytes: bytes, ..EventLimits::default() };
+        let large: Arc<[Event]> = [event("1", &"x".repeat(100))].into();
+        assert!(pack_asking(&large, &one(bytes)).is_err());
+        let fits = &pack_asking(&large, &one(bytes + ASKING_BYTES)).unwrap()[0];
+        assert_eq!(fits.message().payload.len(), bytes + ASKING_BYTES);
+
+        let json = serde_json::json!({ "entity": "e", "op": "truncate", "answer": "0".repeat(32) });
+        let given: Arc<[Event]> = [Event::given(json.as_object().cloned().unwrap())].into();
+        let error = pack_asking(&given, &EventLimits::default()).unwrap_err();
+        assert_eq!(error.to_string(), "the event of e has an `answer` of its own: leave it out");
     }
 
     #[test]

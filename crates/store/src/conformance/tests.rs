@@ -88,7 +88,7 @@ impl Store for Limited {
     }
 
     fn can(&self) -> Can {
-        Can { actions: self.claims, tells_restarts: false, has_slots: false }
+        Can { actions: self.claims, tells_restarts: false, has_slots: false, answers: false }
     }
 }
 

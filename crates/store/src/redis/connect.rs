@@ -141,17 +141,46 @@ impl Connector {
         Ok((standing, (seed, ranges)))
     }
 
-    async fn node(&self, info: &ConnectionInfo) -> Result<Node, StoreError> {
-        let address = address(info.addr());
-        let connection = self.open(info).await.map_err(|error| match error {
-            StoreError::Unreachable(why) | StoreError::Refused(why) => {
-                StoreError::Unreachable(format!("connecting to {address}: {why}"))
+    /// A connection of its own to the node at this address, for commands that block. Whoever sends them waits no longer than
+    /// he wants to.
+    ///
+    /// # Errors
+    /// As [`Connector::link`].
+    pub(super) async fn alone(&self, at_address: &str) -> Result<MultiplexedConnection, StoreError> {
+        let known = match &self.server {
+            Server::One(info) => return self.connection(info, None).await,
+            Server::Sentinel { cache, .. } => cache,
+            Server::Cluster(seeds) => {
+                seeds.first().ok_or_else(|| StoreError::Unreachable("the cluster has no nodes".to_owned()))?
             }
-        })?;
-        Ok(Node::new(address, connection))
+        };
+        let (host, port) = at_address.rsplit_once(':').unwrap_or((at_address, ""));
+        let port = port.parse().map_err(|_| StoreError::Unreachable(format!("{at_address} is no address")))?;
+        self.connection(&at(known, host.to_owned(), port), None).await
     }
 
-    async fn open(&self, info: &ConnectionInfo) -> Result<MultiplexedConnection, StoreError> {
+    async fn node(&self, info: &ConnectionInfo) -> Result<Node, StoreError> {
+        let connection = self.connection(info, Some(self.response_timeout)).await?;
+        Ok(Node::new(address(info.addr()), connection))
+    }
+
+    async fn connection(
+        &self,
+        info: &ConnectionInfo,
+        response_timeout: Option<Duration>,
+    ) -> Result<MultiplexedConnection, StoreError> {
+        self.open(info, response_timeout).await.map_err(|error| match error {
+            StoreError::Unreachable(why) | StoreError::Refused(why) => {
+                StoreError::Unreachable(format!("connecting to {}: {why}", address(info.addr())))
+            }
+        })
+    }
+
+    async fn open(
+        &self,
+        info: &ConnectionInfo,
+        response_timeout: Option<Duration>,
+    ) -> Result<MultiplexedConnection, StoreError> {
         let info = info.clone().set_tcp_settings(self.tcp_settings());
         let client = match info.addr() {
             ConnectionAddr::TcpTls { .. } => Client::build_with_tls(info, self.certificates().await?),
@@ -159,7 +188,7 @@ impl Connector {
         };
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect_timeout))
-            .set_response_timeout(Some(self.response_timeout))
+            .set_response_timeout(response_timeout)
             .set_pipeline_buffer_size(1024);
         let client = client.map_err(|error| down(&error))?;
         client.get_multiplexed_async_connection_with_config(&config).await.map_err(|error| down(&error))

@@ -1,4 +1,4 @@
-//! Inspects a cache before it is trusted: rights, role, eviction, persistence and replicas. Changes nothing.
+//! Inspects a cache before it is trusted: rights, role, eviction, persistence and replicas. Leaves nothing.
 
 use redis::{Cmd, Value};
 
@@ -34,8 +34,14 @@ const VOID_RIGHTS: [Right; 7] = [
 
 const VOIDS: &str = "no entry of a cache with `stale` can be made stale";
 
-/// Every command that a store sends. A write is tried in a form that only changes a key that exists.
-const RIGHTS: [Right; 6] = [
+const ANSWERS: &str = "publishers who wait until their events are done are not answered, and wait in vain";
+
+/// Every command that a store sends. A write is tried in a form that only changes a key that exists, or on
+/// one that is gone afterwards.
+const RIGHTS: [Right; 8] = [
+    // An answer to nobody, which ends at once and goes with the UNLINK behind it.
+    Right { command: "RPUSH", arguments: &["%", ""], severity: Severity::Warning, without: ANSWERS },
+    Right { command: "PEXPIRE", arguments: &["%", "1"], severity: Severity::Warning, without: ANSWERS },
     Right { command: "UNLINK", arguments: &["%"], severity: Severity::Error, without: "nothing can be removed" },
     Right {
         command: "SCAN",

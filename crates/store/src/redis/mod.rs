@@ -5,6 +5,7 @@
 //! only its last error would be known, not which action it was for.
 
 mod address;
+mod answers;
 mod apply;
 mod connect;
 mod frames;
@@ -31,6 +32,7 @@ use tokio::sync::Mutex;
 
 use self::address::Server;
 pub use self::address::{SentinelConfig, TlsFiles};
+use self::answers::Ears;
 use self::connect::Connector;
 use self::wanted::Wanted;
 use super::{Applied, Described, Identity, KeyPattern, Page, Place, Stood, StoreError, Survey};
@@ -106,7 +108,7 @@ impl Config {
             response_timeout,
             link: Mutex::new(None),
         };
-        Ok(Arc::new(Redis { connector, scan_pace: self.scan_pace }))
+        Ok(Arc::new(Redis { connector, scan_pace: self.scan_pace, ears: Ears::default() }))
     }
 }
 
@@ -114,6 +116,7 @@ impl Config {
 struct Redis {
     connector: Connector,
     scan_pace: f64,
+    ears: Ears,
 }
 
 #[async_trait]
@@ -146,6 +149,10 @@ impl super::Store for Redis {
     }
 
     fn probe(&self) -> Option<&dyn super::Probe> {
+        Some(self)
+    }
+
+    fn answers(&self) -> Option<&dyn super::Answers> {
         Some(self)
     }
 }

@@ -101,6 +101,8 @@ pub(crate) async fn make_user(server: &Server) {
     for line in lines {
         server.admin(&line.split(' ').collect::<Vec<_>>()).await;
     }
+    // What publishers who wait may do at the same place.
+    server.admin(&["ACL", "SETUSER", "quash", "+blpop", "+lpop"]).await;
 }
 
 /// A store with this configuration.

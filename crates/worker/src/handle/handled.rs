@@ -6,16 +6,20 @@ use std::panic::AssertUnwindSafe;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt;
-use quash_core::resolve::Resolved;
+use quash_core::answer::AnswerId;
+use quash_core::plan::RequestId;
+use quash_core::resolve::{Later, Resolved};
 use quash_transport::message::UNREADABLE;
 use quash_transport::{Delivery, Tag, Verdict};
 
 use super::Work;
+use crate::answer::{Answers, Asked};
 use crate::item::Item;
+use crate::later::{Merged, Passes};
 use crate::metrics::{CacheMetrics, Counts, MatchedBy, RetryError};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
-use quash_delivery::decide::{Decision, Outcome, Terms, Why, decide};
+use quash_delivery::decide::{Decision, Outcome, Park, Terms, Why, decide};
 use quash_delivery::verdict::Scene;
 
 /// What was decided about a batch, not yet known to the broker.
@@ -28,6 +32,10 @@ pub(super) struct Handled<'w, 'd> {
     decisions: Vec<Decided<'d>>,
     /// What the rules matched.
     pub(super) counts: Counts,
+    /// What publishers who wait are told.
+    pub(super) answers: Answers,
+    /// What later passes are to do for several deliveries.
+    merged: Merged,
 }
 
 struct Decided<'d> {
@@ -41,7 +49,8 @@ impl<'w, 'd> Handled<'w, 'd> {
     /// Nothing decided yet, and the time at which everything will be.
     pub(super) fn new(work: Work<'w>, deliveries: usize) -> Self {
         let (verdicts, decisions) = (Vec::with_capacity(deliveries), Vec::with_capacity(deliveries));
-        Self { work, now_ms: now_us() / 1000, verdicts, decisions, counts: Counts::default() }
+        let (counts, answers, merged) = (Counts::default(), Answers::default(), Merged::default());
+        Self { work, now_ms: now_us() / 1000, verdicts, decisions, counts, answers, merged }
     }
 
     /// Decides about one delivery; `handed_over` names its caches that went to sources of their own, or wait to.
@@ -65,11 +74,59 @@ impl<'w, 'd> Handled<'w, 'd> {
         self.decisions.push(Decided { delivery, decision, matched: matched(outcome) });
     }
 
+    /// Notes what the publisher is told of the delivery that was decided about last.
+    pub(super) fn answer(&mut self, id: AnswerId, item: &Item<'d>, handed_over: &str) {
+        let Some(Decided { decision, .. }) = self.decisions.last() else { return };
+        let Work { source, snapshot, .. } = self.work;
+        let (targets, scope) = (item.state.targets, item.scope());
+        self.answers.add(id, &Asked { targets, scope, handed_over, decision, source: &source.name }, &snapshot.rules);
+    }
+
+    /// Notes what the delivery that was decided about last leaves to later passes, if that can be said for several together.
+    pub(super) fn leave<'a>(&self, id: RequestId, later: &'a [Later], item: &Item<'d>, passes: &mut Passes<'a>) {
+        let first = later.partition_point(|later| later.request < id);
+        let own = &later[first..first + later[first..].partition_point(|later| later.request == id)];
+        let park = self.decisions.last().and_then(|decided| next_pass(&decided.decision));
+        if let Some((_, park)) = park.filter(|_| !own.is_empty()) {
+            passes.add(item.delivery.tag, own, item.state.pass, park.state.targets);
+        }
+    }
+
+    /// Makes messages of what several deliveries leave to later passes.
+    pub(super) fn merge(&mut self, passes: &Passes<'_>) {
+        let Snapshot { rules, limits, .. } = self.work.snapshot;
+        self.merged.extend(passes.merged(rules, limits, self.now_ms));
+    }
+
+    /// Publishes these messages and takes out the copies that they stand for: once the broker has them, nothing of the batch
+    /// may be settled without. Where it does not take them each delivery keeps its own copy.
+    pub(super) async fn put_later(&mut self) {
+        let Some(source) = self.work.source.others.get(&self.work.source.name).filter(|_| !self.merged.is_empty())
+        else {
+            return;
+        };
+        if !source.publish_passes(&self.merged.messages).await {
+            return;
+        }
+        for (Decided { decision, .. }, (tag, verdict)) in self.decisions.iter().zip(&mut self.verdicts) {
+            if self.merged.of.contains(tag)
+                && let (Some((index, _)), Verdict::Replace(copies)) = (next_pass(decision), &mut *verdict)
+            {
+                copies.remove(index);
+                if copies.is_empty() {
+                    *verdict = Verdict::Ack;
+                }
+            }
+        }
+    }
+
     /// Takes over what was decided about others.
     pub(super) fn extend(&mut self, other: Self) {
         self.verdicts.extend(other.verdicts);
         self.decisions.extend(other.decisions);
         self.counts.extend(other.counts);
+        self.answers.extend(other.answers);
+        self.merged.extend(other.merged);
     }
 
     /// Counts and logs what the broker has confirmed.
@@ -103,6 +160,12 @@ impl<'w, 'd> Handled<'w, 'd> {
             self.work.source.metrics.invalidated(now_us().saturating_sub(time_us) as f64 / 1e6);
         }
     }
+}
+
+/// The copy for the next pass, with its index among all copies.
+fn next_pass(decision: &Decision) -> Option<(usize, &Park)> {
+    let Decision::Replace { parks, .. } = decision else { return None };
+    parks.iter().enumerate().find(|(_, park)| park.why == Why::NextPass)
 }
 
 /// Whether every target is done.

@@ -236,3 +236,36 @@ async fn a_stop_hands_back_what_does_not_finish_in_time() {
     assert_eq!(verdicts.iter().flatten().map(|(_, verdict)| verdict).collect::<Vec<_>>(), [&Verdict::Release]);
     assert_eq!(broker.waiting().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_later_passes_of_a_batch_travel_together_and_each_key_once() {
+    let (_running, broker, stores) = started(&[("main", Mode::Works)]).await;
+    broker.send(&["again:a", "again:b", "product:x", "again:a"]);
+    let is_parked =
+        |(_, headers): &(String, Headers)| headers.get(headers::PASS).is_some() && headers.get(headers::DUE).is_none();
+    until("the passes are parked", || broker.waiting().len() == 1 && broker.waiting().iter().all(is_parked)).await;
+    let (body, headers) = broker.waiting().remove(0);
+    let commands = ["a", "b"].map(|id| format!(r#"{{"invalidate":{{"cache":"again","args":{{"id":"{id}"}}}}}}"#));
+    assert_eq!(body, format!(r#"{{"events":[{}]}}"#, commands.join(",")));
+    let said = [headers::PASS, headers::TARGETS, headers::CACHES, headers::DUE].map(|name| headers.get(name));
+    assert_eq!(said, [Some("1000"), Some("main"), Some("again"), None]);
+    until("everything is settled", || broker.is_empty()).await;
+    let done = sorted(stores[0].applied());
+    assert_eq!(done, [&["delete again:a"; 3][..], &["delete again:b"; 3], &["delete product:x"]].concat());
+    // Four events, a message that is parked for the first pass and done, and its own copy for the second.
+    assert_eq!((broker.received(), broker.letters().len()), (4 + 2 + 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn later_passes_that_the_broker_does_not_take_together_stay_with_their_events() {
+    let (_running, broker, stores) = started(&[("main", Mode::Hangs)]).await;
+    broker.send(&["again:a", "again:b"]);
+    until("they are in hand", || broker.received() == 2).await;
+    broker.set_away(true);
+    stores[0].set(Mode::Works);
+    until("they are removed", || stores[0].applied().len() == 2).await;
+    broker.set_away(false);
+    until("each has its copy", || broker.waiting().len() == 2).await;
+    until("everything is settled", || broker.is_empty()).await;
+    assert_eq!(sorted(stores[0].applied()), [["delete again:a"; 3], ["delete again:b"; 3]].concat());
+}

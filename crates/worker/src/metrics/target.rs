@@ -26,7 +26,9 @@ pub struct TargetMetrics {
     retries: [Counter; RetryError::ALL.len()],
     lane_open: Gauge,
     restarts: Counter,
+    answers: [Counter; AnswerOutcome::ALL.len()],
     refusal_lines: Limiter,
+    answer_lines: Limiter,
 }
 
 /// What came of an action. A closed set: these names are API.
@@ -78,6 +80,29 @@ impl RetryError {
     }
 }
 
+/// What came of an answer to a publisher who waits. A closed set: these names are API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerOutcome {
+    /// The target has it.
+    Said,
+    /// The target did not take it: the publisher's time runs out.
+    Failed,
+}
+
+impl AnswerOutcome {
+    /// Every outcome, in the order of the documentation.
+    pub const ALL: [Self; 2] = [Self::Said, Self::Failed];
+
+    /// The name in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Said => "said",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl TargetMetrics {
     pub(super) fn new(metrics: &Metrics, target: &str) -> Self {
         let only = labels([("target", target)]);
@@ -87,6 +112,9 @@ impl TargetMetrics {
         };
         let retry = |error: RetryError| {
             metrics.retries.get_or_create_owned(&labels([("target", target), ("error", error.name())]))
+        };
+        let answer = |outcome: AnswerOutcome| {
+            metrics.answers.get_or_create_owned(&labels([("target", target), ("outcome", outcome.name())]))
         };
         let lane_open = metrics.lane_open.get_or_create_owned(&only);
         lane_open.set(0);
@@ -99,7 +127,9 @@ impl TargetMetrics {
             retries: RetryError::ALL.map(retry),
             lane_open,
             restarts: metrics.restarts.get_or_create_owned(&only),
+            answers: AnswerOutcome::ALL.map(answer),
             refusal_lines: Limiter::new(1),
+            answer_lines: Limiter::new(1),
         }
     }
 
@@ -143,6 +173,17 @@ impl TargetMetrics {
     /// A share of a delivery is tried again.
     pub fn retried(&self, error: RetryError) {
         self.retries[error as usize].inc();
+    }
+
+    /// So many answers were said to publishers who wait, or could not be, for this reason.
+    pub fn answered_publishers(&self, answers: usize, said: Result<(), String>) {
+        let outcome = if said.is_ok() { AnswerOutcome::Said } else { AnswerOutcome::Failed };
+        self.answers[outcome as usize].inc_by(answers as u64);
+        if let Err(error) = said
+            && let Some(suppressed) = self.answer_lines.allow()
+        {
+            tracing::warn!(target = %self.target, %error, answers, suppressed, "publishers who wait are not answered");
+        }
     }
 
     /// Shows how the lane is. Before each scrape, because a lane that a reload replaced may have spoken last.

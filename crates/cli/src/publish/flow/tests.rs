@@ -60,7 +60,8 @@ async fn publish_text(input: &str, change: impl FnOnce(&mut Validator, &mut usiz
 }
 
 fn validator() -> Validator {
-    Validator { format: Format::Auto, limits: EventLimits::default(), headers: Headers::default(), warnings: None }
+    let (limits, headers) = (EventLimits::default(), Headers::default());
+    Validator { format: Format::Auto, limits, headers, warnings: None, asked: None }
 }
 
 #[tokio::test]
@@ -68,7 +69,7 @@ async fn what_cannot_be_read_is_published_all_the_same_and_reported() {
     let long = format!("{{\"entity\":\"a.B\",\"op\":\"truncate\",\"source\":\"{}\"}}", "x".repeat(500));
     let input = format!("{EVENT}\nrubbish\n{{\"action\":\"B\"}}\n\n{EVENT}\n{long}");
     let published = publish_text(&input, |validator, _, _| validator.limits.max_message_bytes = 400).await;
-    assert_eq!(published.tally, Tally { published: 4, unreadable: 2, nothing: 1, refused: 0 });
+    assert_eq!(published.tally, Tally { published: 4, unreadable: 2, nothing: 1, ..Tally::default() });
     assert_eq!(published.batches, [[EVENT, "rubbish", EVENT, &long]]);
     let complaints: Vec<&str> = published.complaints.lines().collect();
     assert!(complaints[0].starts_with("line 2: not valid JSON"), "{complaints:?}");

@@ -120,6 +120,7 @@ impl<'a> Envelope<'a> {
             origin: None,
             traceparent: None,
             transaction: None,
+            answer: None,
         })
     }
 

@@ -1,5 +1,6 @@
 //! Promises of the native format.
 
+use crate::answer::AnswerId;
 use crate::event::testing::{check, check_malformed, decoded, event, int, row, text};
 use crate::event::{Change, Command, Event, Format, Invalidate, Op, Relation, Value};
 
@@ -70,6 +71,7 @@ fn a_transaction_hands_down_what_its_events_do_not_say() {
             target: None,
             id: None,
             time_us: Some(1_000_000),
+            answer: None,
         }),
     ];
     assert_eq!(decoded(body, Format::Auto, &[]), Ok(expected));
@@ -78,7 +80,7 @@ fn a_transaction_hands_down_what_its_events_do_not_say() {
 
 #[test]
 fn commands_name_exactly_one_thing() {
-    let command = |what| Command { what, target: None, id: None, time_us: None };
+    let command = |what| Command { what, target: None, id: None, time_us: None, answer: None };
     let args = row([("author_id", int(3)), ("page", text("1"))]);
     let cases = [
         (
@@ -164,4 +166,31 @@ fn fields_that_other_formats_know_are_harmless() {
         "table":[],"message":1,"change":2,"transaction":null,"type":"x","ts_ms":"soon","status":{}"#;
     let body = format!(r#"{{"entity":"a.B","op":"truncate",{others}}}"#);
     check(&body, Format::Json, [event("a.B", Op::Truncate)]);
+}
+
+#[test]
+fn an_answer_is_asked_for_under_an_identifier_of_32_digits() {
+    const ID: &str = "000102030405060708090a0b0c0d0eff";
+    let asked = AnswerId::parse(ID);
+    let asks = |body: &str| match &decoded(body, Format::Auto, &[]).unwrap()[..] {
+        [Change::Event(event)] => event.answer,
+        [Change::Command(command)] => command.answer,
+        other => panic!("{other:?}"),
+    };
+    for body in [
+        format!(r#"{{"entity":"a.B","op":"truncate","answer":"{ID}"}}"#),
+        format!(r#"{{"invalidate":{{"key":"home"}},"answer":"{ID}"}}"#),
+        format!(r#"{{"answer":"{ID}","events":[{{"entity":"a.B","op":"truncate"}}]}}"#),
+        format!(r#"{{"events":[{{"invalidate":{{"key":"home"}},"answer":"{ID}"}}]}}"#),
+        format!(
+            r#"{{"specversion":"1.0","id":"1","source":"/","type":"t","data":{{"entity":"a.B","op":"truncate","answer":"{ID}"}}}}"#
+        ),
+    ] {
+        assert_eq!(asks(&body), asked, "{body}");
+    }
+    assert_eq!(asks(r#"{"entity":"a.B","op":"truncate","answer":null}"#), None);
+    for wrong in [r#""""#, "7", r#""0123""#, &format!(r#""{}""#, ID.to_uppercase()), r#"{"id":1}"#] {
+        let body = format!(r#"{{"entity":"a.B","op":"truncate","answer":{wrong}}}"#);
+        check_malformed(&body, Format::Json, "`answer` is");
+    }
 }
