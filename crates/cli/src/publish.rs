@@ -161,7 +161,7 @@ async fn publish(file: &Path, whole: bool, strict: bool, work: Work, ears: Optio
 }
 
 fn wait(text: &str) -> Result<Duration, String> {
-    let Span(time) = text.parse().map_err(|error| format!("{error}"))?;
+    let Span(time) = text.parse()?;
     if time.is_zero() { Err("this must be longer than nothing".to_owned()) } else { Ok(time) }
 }
 

@@ -9,12 +9,15 @@ use bytes::Bytes;
 pub const UNREADABLE: &str = "quash-unreadable";
 
 /// How the names begin of what Quash itself says of a message.
+#[cfg(any(feature = "amqp", feature = "nats", feature = "redis_streams"))]
 const OWN: &str = "quash-";
 
 /// How many headers of a publisher are kept: finding one among them takes the longer the more there are.
+#[cfg(any(feature = "amqp", feature = "nats", feature = "redis_streams"))]
 const THEIRS_MAX: usize = 1000;
 
 /// How many of those are kept that Quash wrote, whatever else there is: without them a copy would begin anew for ever.
+#[cfg(any(feature = "amqp", feature = "nats", feature = "redis_streams"))]
 const OWN_MAX: usize = 50;
 
 /// How many headers a message has at most that was received.

@@ -54,8 +54,7 @@ impl<'d> Item<'d> {
     pub(crate) fn request(&self, format: Format, elsewhere: SourceSet) -> Request<'_> {
         let State { targets, pass, .. } = self.state;
         let counts = self.state.is_fresh();
-        let remaining =
-            Remaining { targets, pass, scope: self.scope.as_ref(), elsewhere, counts, merges: self.merges };
+        let remaining = Remaining { targets, pass, scope: self.scope.as_ref(), elsewhere, counts, merges: self.merges };
         Request { payload: payload(&self.delivery.message), format, remaining }
     }
 

@@ -52,6 +52,14 @@ pub(super) struct Unreadable {
     pub(super) message: Option<Message>,
 }
 
+/// What is read of an event.
+struct Read {
+    /// What is doubtful about it.
+    warnings: Vec<String>,
+    /// Where it asks to be answered.
+    answer: Option<AnswerId>,
+}
+
 impl Validator {
     /// Judges one line.
     pub(super) fn judge(&mut self, line: Line) -> Judged {
@@ -60,9 +68,9 @@ impl Validator {
         }
         match self.decoded(&line) {
             Ok(None) => Judged::Nothing,
-            Ok(Some((mut warnings, own))) => {
+            Ok(Some(Read { mut warnings, answer })) => {
                 let bytes = match &mut self.asked {
-                    Some(asked) => asked.ask(line.number, line.bytes, own, &mut warnings),
+                    Some(asked) => asked.ask(line.number, line.bytes, answer, &mut warnings),
                     None => line.bytes,
                 };
                 Judged::Event { message: self.message(bytes), warnings }
@@ -79,15 +87,15 @@ impl Validator {
         Message { payload: Bytes::from(bytes), headers: self.headers.clone() }
     }
 
-    /// What is doubtful about an event, and where it asks to be answered; `None` where there is nothing to invalidate in it.
-    fn decoded(&mut self, line: &Line) -> Result<Option<(Vec<String>, Option<AnswerId>)>, DecodeError> {
+    /// What is read of an event; `None` where there is nothing to invalidate in it.
+    fn decoded(&mut self, line: &Line) -> Result<Option<Read>, DecodeError> {
         let mut changes = Vec::new();
         let payload = Payload { body: &line.bytes, headers: self.headers.as_slice() };
         match decode(payload, self.format, &self.limits, &mut changes) {
             Ok(()) if changes.is_empty() => Ok(None),
             Ok(()) => {
                 let warnings = self.warnings.as_mut().map_or_else(Vec::new, |warnings| warnings.about(&changes));
-                Ok(Some((warnings, changes.iter().find_map(Change::answer))))
+                Ok(Some(Read { warnings, answer: changes.iter().find_map(Change::answer) }))
             }
             // The line was cut on reading; what counts is how long it was.
             Err(DecodeError::Limit { what, actual, limit, setting }) if line.cut > 0 => {

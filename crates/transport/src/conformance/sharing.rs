@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::Harness;
 use super::tools::{
-    LIMIT, ack, consume, dead, eventually, holding, later, message, numbered, ok, payloads, receive, receive_many, set_of, settle,
+    LIMIT, ack, consume, dead, eventually, holding, later, message, numbered, ok, payloads, receive, receive_many,
+    set_of, settle,
 };
 use crate::{Consumer, Delivery, SUSPECT_AFTER, Verdict};
 
@@ -39,7 +40,7 @@ pub async fn concurrent_consumers_share_without_doubling(harness: &dyn Harness) 
     assert!(tokio::time::timeout(LIMIT, shared).await.is_ok(), "messages are missing after {LIMIT:?}");
     let received = std::mem::take(&mut *received.lock().unwrap_or_else(PoisonError::into_inner));
     assert_eq!(received.len(), messages.len(), "a message came twice");
-    assert_eq!(received.into_iter().collect::<std::collections::BTreeSet<_>>(), set_of(&messages));
+    assert_eq!(received.into_iter().collect::<BTreeSet<_>>(), set_of(&messages));
 }
 
 /// What an earlier consumer of the same name had received and not settled comes before everything else.

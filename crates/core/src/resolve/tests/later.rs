@@ -6,7 +6,7 @@ use super::*;
 fn left(rules: &Json, event: &str) -> Vec<(u64, String)> {
     let resolver = resolver(rules);
     let payload = Payload { body: event.as_bytes(), headers: &[] };
-    let asked = Request { merges: true, ..Request::fresh(payload, Format::Json) };
+    let asked = Request { remaining: Remaining { merges: true, ..Remaining::ALL }, payload, format: Format::Json };
     let resolution = resolver.resolve(&[asked]);
     resolution.later.iter().map(|later| (later.pass.as_secs(), later.command.to_string())).collect()
 }
@@ -56,9 +56,13 @@ fn commands_of_before_a_reload_ask_for_what_is_there_still() {
     let only = resolver.cache("c").into_iter().collect();
     let scope = Scope { only: Some(only), ..Scope::default() };
     let payload = Payload { body, headers: &[] };
-    let asked = Request { pass: Duration::from_secs(1), scope: Some(&scope), ..Request::fresh(payload, Format::Json) };
+    let asked = Request {
+        remaining: Remaining { pass: Duration::from_secs(1), scope: Some(&scope), ..Remaining::ALL },
+        payload,
+        format: Format::Json,
+    };
     let resolution = resolver.resolve(&[asked]);
     assert!(matches!(resolution.outcomes[..], [Resolved::Matched(_)]), "{:?}", resolution.outcomes);
-    let whole = Request { scope: None, pass: Duration::ZERO, ..asked };
+    let whole = Request { remaining: Remaining::ALL, ..asked };
     assert!(matches!(resolver.resolve(&[whole]).outcomes[..], [Resolved::Refused(_)]));
 }
