@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quash_config::Span;
 use quash_dispatch::config::Config;
-use quash_verify::{Counts, Keeper, Outcome, Verifier, VerifyError, Violation, Watch};
+use quash_verify::{Keeper, Outcome, SampleCounts, Verifier, VerifyError, Violation, Watch};
 use quash_worker::app::Running;
 use quash_worker::metrics::VerifyMetrics;
 use quash_worker::view::View;
@@ -25,7 +25,7 @@ pub(super) struct Verifiers(#[expect(dead_code, reason = "it ends them when it i
 /// What is counted until it is written down.
 struct Heard {
     metrics: VerifyMetrics,
-    counts: Mutex<Counts>,
+    counts: Mutex<SampleCounts>,
 }
 
 impl Verifiers {
@@ -109,7 +109,7 @@ fn is_busy(view: &View, target: &str) -> bool {
 }
 
 impl Heard {
-    fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
+    fn counts(&self) -> std::sync::MutexGuard<'_, SampleCounts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use quash_config::Span;
 use quash_dispatch::config::{Config, VerifyConfig};
 use quash_store::StoreError;
-use quash_verify::{Counts, Outcome, Verifier, Violation, Watch, read_counts};
+use quash_verify::{Outcome, SampleCounts, Verifier, Violation, Watch, read_counts};
 use serde_json::json;
 
 use super::output::{self, Screen, escape_for_terminal};
@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 200, requires = "once")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub budget: u32,
-    /// How much of the past is told, a week at most
+    /// How much of the past is shown, a week at most
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = span, conflicts_with = "once")]
     pub since: Span,
 }
@@ -56,7 +56,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
     if args.once {
         return once(&args, &loaded.root, Arc::new(rules::compile(&loaded)?.0), global).await;
     }
-    let mut counts = Counts::default();
+    let mut counts = SampleCounts::default();
     for (name, target) in &loaded.root.targets {
         let about = |error: &dyn std::fmt::Display| format!("target {name}: {error}");
         let store = target.kind.build().map_err(|problem| CliError::Configuration(about(&problem.message)))?;
@@ -84,7 +84,7 @@ async fn once(
     }
     let how = VerifyConfig { budget: args.budget, within: vec![args.within], ..VerifyConfig::default() };
     let mut verifiers = Verifier::all(config, &rules, &args.cache, &how).map_err(failed)?;
-    let heard = Heard { output: global.output, told: Mutex::default() };
+    let heard = Heard { output: global.output, findings: Mutex::default() };
     for verifier in &mut verifiers {
         while verifier.progress().samples < args.samples && verifier.progress().rounds == 0 {
             verifier.step(args.samples - verifier.progress().samples, &heard).await.map_err(failed)?;
@@ -93,48 +93,48 @@ async fn once(
             verifier.step(0, &heard).await.map_err(failed)?;
         }
     }
-    let told = heard.told.into_inner().unwrap_or_else(PoisonError::into_inner);
-    told.printed?;
-    tell(&told.counts, global)?;
-    for blind in &told.blind {
+    let findings = heard.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
+    findings.printed?;
+    tell(&findings.counts, global)?;
+    for blind in &findings.blind {
         tracing::error!("{blind}: blind, the entry made stale on purpose was not found");
     }
-    let known: u64 = told.counts.0.values().map(quash_verify::Count::samples).sum();
-    if known == 0 && !told.counts.0.is_empty() {
+    let known: u64 = findings.counts.0.values().map(quash_verify::Count::samples).sum();
+    if known == 0 && !findings.counts.0.is_empty() {
         tracing::error!("of no entry it is known whether it is fresh");
     }
-    let is_known = known > 0 || told.counts.0.is_empty();
-    let is_good = told.counts.stale() == 0 && told.blind.is_empty() && is_known;
+    let is_known = known > 0 || findings.counts.0.is_empty();
+    let is_good = findings.counts.stale() == 0 && findings.blind.is_empty() && is_known;
     Ok(if is_good { Exit::Done } else { Exit::Failures })
 }
 
 /// Prints each violation when it is found, and counts.
 struct Heard {
     output: Output,
-    told: Mutex<Told>,
+    findings: Mutex<Findings>,
 }
 
-struct Told {
-    counts: Counts,
+struct Findings {
+    counts: SampleCounts,
     blind: Vec<String>,
     printed: Result<(), CliError>,
 }
 
-impl Default for Told {
+impl Default for Findings {
     fn default() -> Self {
-        Self { counts: Counts::default(), blind: Vec::new(), printed: Ok(()) }
+        Self { counts: SampleCounts::default(), blind: Vec::new(), printed: Ok(()) }
     }
 }
 
 impl Heard {
-    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn findings(&self) -> std::sync::MutexGuard<'_, Findings> {
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Watch for Heard {
     fn sampled(&self, cache: &str, target: &str, within: Duration, outcome: Outcome) {
-        self.told().counts.add(cache, target, within, outcome);
+        self.findings().counts.add(cache, target, within, outcome);
     }
 
     fn violated(&self, violation: &Violation) {
@@ -147,16 +147,16 @@ impl Watch for Heard {
                 output::say(&format!("stale: {key} of cache {cache} on target {target}, after {}", Span(within)))
             }
         };
-        let mut told = self.told();
-        told.counts.stale_for(cache, target, within, *stale_ms);
-        if told.printed.is_ok() {
-            told.printed = printed;
+        let mut findings = self.findings();
+        findings.counts.stale_for(cache, target, within, *stale_ms);
+        if findings.printed.is_ok() {
+            findings.printed = printed;
         }
     }
 
     fn canary(&self, cache: &str, target: &str, found: bool) {
         if !found {
-            self.told().blind.push(format!("cache {cache} on target {target}"));
+            self.findings().blind.push(format!("cache {cache} on target {target}"));
         }
     }
 
@@ -169,7 +169,7 @@ fn line(value: &serde_json::Value) -> Result<(), CliError> {
 }
 
 /// Prints what came of samples: a table, or one JSON object a row.
-fn tell(counts: &Counts, global: &Global) -> Result<(), CliError> {
+fn tell(counts: &SampleCounts, global: &Global) -> Result<(), CliError> {
     if global.output == Output::Json {
         return counts.0.iter().try_for_each(|((cache, target, within_ms), count)| {
             let part = count.stale_part();

@@ -23,7 +23,7 @@ use quash_transport::TransportConfig;
 use serde::Deserialize;
 
 pub use admin::{AdminConfig, Payloads, Role, TokenConfig};
-pub use outbox::{OutboxRelay, Table};
+pub use outbox::{OutboxRelay, OutboxTable};
 pub use relay::{OnSchemaChange, PostgresRelay, PostgresServer, RelayConfig, RelayKind, ServerConfig};
 #[cfg(feature = "in_process")]
 pub use shared::{address, database_in, is_encrypted};

@@ -16,7 +16,7 @@ use crate::health::Health;
 use crate::local::Local;
 use crate::observe::Observer;
 use crate::options::Options;
-use crate::packing::Encryption;
+use crate::packing::ValueEncryption;
 use crate::reader::{Reader, Shared};
 use crate::redis::RedisStore;
 use crate::store::Store;
@@ -42,7 +42,7 @@ pub struct Builder {
     client: Option<::redis::Client>,
     #[cfg(feature = "moka")]
     l1: Option<crate::l1::L1>,
-    encryption: Option<Encryption>,
+    encryption: Option<ValueEncryption>,
     observer: Arc<dyn Observer>,
     defaults: Options,
     options: BTreeMap<String, Options>,
@@ -130,7 +130,7 @@ impl Builder {
 
     /// The keys of entries that are encrypted: those of caches whose options say so, and any that are read.
     #[cfg(feature = "encryption")]
-    pub fn encryption(mut self, keys: Encryption) -> Self {
+    pub fn encryption(mut self, keys: ValueEncryption) -> Self {
         self.encryption = Some(keys);
         self
     }

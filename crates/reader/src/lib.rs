@@ -109,7 +109,7 @@ pub use memory::MemoryStore;
 pub use observe::{Event, Miss, Observer, Refused, Tier};
 pub use options::{Foreign, Options};
 #[cfg(feature = "encryption")]
-pub use packing::Encryption;
+pub use packing::ValueEncryption;
 /// Whose types stand in signatures here: tokens, tags, and what scripts say.
 pub use quash_core::freshness;
 pub use redis::RedisStore;

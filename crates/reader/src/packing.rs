@@ -20,19 +20,19 @@ const LEVEL: u8 = 3;
 /// by a letter which it is. It is bound to its key in the cache, so that none can be put in the place of another.
 ///
 /// ```
-/// use quash_reader::Encryption;
+/// use quash_reader::ValueEncryption;
 ///
 /// let [old, new] = [[1; 32], [2; 32]];      // from where secrets are kept
-/// let keys = Encryption::new('b', &new).and('a', &old);
+/// let keys = ValueEncryption::new('b', &new).and('a', &old);
 /// # drop(keys);
 /// ```
 #[cfg(feature = "encryption")]
-pub struct Encryption {
+pub struct ValueEncryption {
     keys: Vec<(KeyLetter, LessSafeKey)>,
 }
 
 #[cfg(feature = "encryption")]
-impl Encryption {
+impl ValueEncryption {
     /// This key, under a letter from `a` to `z`.
     ///
     /// # Panics
@@ -76,17 +76,17 @@ impl Encryption {
 }
 
 #[cfg(feature = "encryption")]
-impl std::fmt::Debug for Encryption {
+impl std::fmt::Debug for ValueEncryption {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let letters = self.keys.iter().map(|(letter, _)| char::from(letter.byte()));
-        write!(out, "Encryption({})", letters.collect::<String>())
+        write!(out, "ValueEncryption({})", letters.collect::<String>())
     }
 }
 
 /// Without the feature `encryption` there are no keys.
 #[cfg(not(feature = "encryption"))]
 #[derive(Debug)]
-pub(crate) enum Encryption {}
+pub(crate) enum ValueEncryption {}
 
 /// What was made of a payload.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ pub(crate) fn pack(
     form: Form,
     bytes: Vec<u8>,
     compress_above: Option<usize>,
-    keys: Option<&Encryption>,
+    keys: Option<&ValueEncryption>,
 ) -> Result<Packed, BoxError> {
     let (codec, bytes) = match compress_above {
         Some(least) if bytes.len() >= least && form == Form::Value => compressed(bytes),
@@ -126,7 +126,7 @@ pub(crate) fn unpack(
     key: &str,
     form: Form,
     packed: &Packed,
-    keys: Option<&Encryption>,
+    keys: Option<&ValueEncryption>,
 ) -> Result<Option<Vec<u8>>, BoxError> {
     let opened = match packed.encryption {
         None => None,
@@ -180,15 +180,15 @@ fn inflated(_: &[u8]) -> Result<Vec<u8>, BoxError> {
 mod tests {
     use super::*;
 
-    fn back(key: &str, form: Form, packed: &Packed, keys: Option<&Encryption>) -> Result<Vec<u8>, String> {
+    fn back(key: &str, form: Form, packed: &Packed, keys: Option<&ValueEncryption>) -> Result<Vec<u8>, String> {
         let unpacked = unpack(key, form, packed, keys).map_err(|error| error.to_string())?;
         Ok(unpacked.unwrap_or_else(|| packed.bytes.clone()))
     }
 
     #[test]
     fn what_is_packed_comes_back_and_only_for_its_key() {
-        let keys = Encryption::new('b', &[2; 32]).and('a', &[1; 32]);
-        let old = Encryption::new('a', &[1; 32]);
+        let keys = ValueEncryption::new('b', &[2; 32]).and('a', &[1; 32]);
+        let old = ValueEncryption::new('a', &[1; 32]);
         for length in [0, 5, 5000] {
             let bytes = vec![b'x'; length];
             for (above, keys) in [(None, None), (Some(10), None), (None, Some(&keys)), (Some(10), Some(&keys))] {
@@ -205,7 +205,7 @@ mod tests {
         assert!(back("k", Form::Value, &packed, None).is_err());
         let short = Packed { bytes: vec![0; 5], ..packed };
         assert!(back("k", Form::Value, &short, Some(&keys)).is_err());
-        assert_eq!(format!("{keys:?}"), "Encryption(ba)");
+        assert_eq!(format!("{keys:?}"), "ValueEncryption(ba)");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::health::Health;
 use crate::local::Local;
 use crate::observe::{Event, Observer, Refused};
 use crate::options::Options;
-use crate::packing::{Encryption, Packed, pack, unpack};
+use crate::packing::{Packed, ValueEncryption, pack, unpack};
 use crate::store::{Store, StoreError};
 use crate::time::{millis, now_ms};
 use crate::turn::{Claim, Right, Turn};
@@ -36,7 +36,7 @@ pub(crate) struct Shared {
     pub(crate) flights: Arc<Flights>,
     pub(crate) health: Health,
     pub(crate) local: Local,
-    pub(crate) encryption: Option<Encryption>,
+    pub(crate) encryption: Option<ValueEncryption>,
 }
 
 /// Reads one cache.

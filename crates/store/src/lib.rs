@@ -22,7 +22,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quash_config::Finding;
 
-pub use self::probe::{Page, Place, Probe, Stood};
+pub use self::probe::{Probe, ScanPage, ScanPosition, Stood};
 pub use self::survey::{KeyCount, KeyPattern, Survey, starts};
 
 use quash_config::{Span, Tagged};

@@ -15,7 +15,7 @@ pub trait Probe: Send + Sync {
     ///
     /// # Errors
     /// As [`Store::identity`](super::Store::identity).
-    async fn page(&self, from: Place) -> Result<Page, StoreError>;
+    async fn page(&self, from: ScanPosition) -> Result<ScanPage, StoreError>;
 
     /// What stands at each of these keys, in their order; `None` where nothing does. Of a value that is longer than this not more
     /// than one byte beyond; what is no string has no bytes.
@@ -33,7 +33,7 @@ pub trait Probe: Send + Sync {
 
 /// A place in a walk over all keys.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Place {
+pub struct ScanPosition {
     /// Which server, in an order of the store's own.
     pub(crate) node: usize,
     /// The server's own word for it; empty at the beginning.
@@ -42,11 +42,11 @@ pub struct Place {
 
 /// Some keys.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Page {
+pub struct ScanPage {
     /// The keys that are text; others are none of Quash's.
     pub keys: Vec<String>,
     /// Where it goes on; `None` when the walk has come round.
-    pub next: Option<Place>,
+    pub next: Option<ScanPosition>,
 }
 
 /// What stood at a key.

@@ -21,5 +21,5 @@ pub mod notes;
 pub mod tally;
 
 pub use notes::{Keeper, read_counts};
-pub use tally::{Count, Counts, Outcome, Violation};
-pub use verifier::{Progress, Verifier, VerifyError, Watch};
+pub use tally::{Count, Outcome, SampleCounts, Violation};
+pub use verifier::{Reached, Verifier, VerifyError, Watch};

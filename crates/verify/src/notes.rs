@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use quash_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 
-use crate::tally::{Count, Counts};
+use crate::tally::{Count, SampleCounts};
 
 /// Who takes samples.
 const LEASE: &str = "quash:verify:lease";
@@ -25,7 +25,7 @@ pub struct Keeper {
     store: Arc<dyn Store>,
     name: String,
     hour: u64,
-    counts: Counts,
+    counts: SampleCounts,
     holds: bool,
 }
 
@@ -43,7 +43,7 @@ impl Keeper {
     /// One of this name, which is unique among those that live.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, name: &str) -> Self {
-        Self { store, name: name.to_owned(), hour: 0, counts: Counts::default(), holds: false }
+        Self { store, name: name.to_owned(), hour: 0, counts: SampleCounts::default(), holds: false }
     }
 
     /// Whether this process is the one that takes samples now; says so to others. To be repeated every ten seconds.
@@ -73,10 +73,10 @@ impl Keeper {
     ///
     /// # Errors
     /// When the target does not answer; it is written with the next ones.
-    pub async fn write(&mut self, more: &Counts) -> Result<(), StoreError> {
+    pub async fn write(&mut self, more: &SampleCounts) -> Result<(), StoreError> {
         let hour = hour_of(now_seconds());
         if std::mem::replace(&mut self.hour, hour) != hour {
-            self.counts = Counts::default();
+            self.counts = SampleCounts::default();
         }
         self.counts.merge(more);
         let rows: Vec<Row> = self.counts.0.iter().map(row).collect();
@@ -89,8 +89,8 @@ impl Keeper {
 ///
 /// # Errors
 /// When the target does not answer, or does not show its entries.
-pub async fn read_counts(store: &dyn Store, since: Duration) -> Result<Counts, StoreError> {
-    let (now, mut counts) = (now_seconds(), Counts::default());
+pub async fn read_counts(store: &dyn Store, since: Duration) -> Result<SampleCounts, StoreError> {
+    let (now, mut counts) = (now_seconds(), SampleCounts::default());
     let first = hour_of(now.saturating_sub(since.min(HOUR_LIFE).as_secs()));
     for hour in first..=hour_of(now) {
         counts.merge(&read_hour(store, hour).await?);
@@ -98,12 +98,12 @@ pub async fn read_counts(store: &dyn Store, since: Duration) -> Result<Counts, S
     Ok(counts)
 }
 
-async fn read_hour(store: &dyn Store, hour: u64) -> Result<Counts, StoreError> {
+async fn read_hour(store: &dyn Store, hour: u64) -> Result<SampleCounts, StoreError> {
     let read = probe(store)?.read(&[&format!("{HOUR}{hour}")], BYTES_MAX).await?.pop().flatten();
     let text = read.and_then(|stood| stood.bytes).unwrap_or_default();
     // What cannot be read was written by another version, and counts for nothing.
     let rows: Vec<Row> = serde_json::from_slice(&text).unwrap_or_default();
-    Ok(Counts(rows.into_iter().map(|row| ((row.cache, row.target, row.within_ms), row.count)).collect()))
+    Ok(SampleCounts(rows.into_iter().map(|row| ((row.cache, row.target, row.within_ms), row.count)).collect()))
 }
 
 fn row(((cache, target, within_ms), count): (&(String, String, u64), &Count)) -> Row {
@@ -137,7 +137,7 @@ mod tests {
         let (mut one, mut two) = (keeper("one"), keeper("two"));
         assert!(one.holds().await.unwrap() && one.holds().await.unwrap());
         assert!(!two.holds().await.unwrap());
-        let mut counts = Counts::default();
+        let mut counts = SampleCounts::default();
         counts.add("product", "main", Duration::from_secs(1), Outcome::Fresh);
         one.write(&counts).await.unwrap();
         memory.apply(&[quash_core::action::Action::Delete(LEASE.into())]).await.unwrap();

@@ -77,7 +77,7 @@ pub struct Count {
 
 /// The samples of some time, by cache, target and within how long, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Counts(pub BTreeMap<(String, String, u64), Count>);
+pub struct SampleCounts(pub BTreeMap<(String, String, u64), Count>);
 
 impl Count {
     /// How often this came of one.
@@ -114,7 +114,7 @@ impl Count {
     }
 }
 
-impl Counts {
+impl SampleCounts {
     /// One more.
     pub fn add(&mut self, cache: &str, target: &str, within: Duration, outcome: Outcome) {
         let count = self.at(cache, target, within);
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn counts_of_two_times_are_added() {
         let second = Duration::from_secs(1);
-        let mut one = Counts::default();
+        let mut one = SampleCounts::default();
         one.add("a", "main", second, Outcome::Fresh);
         one.stale_for("a", "main", second, 5);
         let mut two = one.clone();

@@ -55,7 +55,7 @@ pub trait Watch: Send + Sync {
 
 /// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Progress {
+pub struct Reached {
     /// Samples taken.
     pub samples: u64,
     /// How often all keys were walked over.
@@ -168,9 +168,9 @@ impl Verifier {
 
     /// How far it is.
     #[must_use]
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> Reached {
         let is_settled = self.suspects.next().is_none() && self.caches.iter().all(|cache| !cache.canary.is_out());
-        Progress { samples: self.samples, rounds: self.walk.rounds, is_settled }
+        Reached { samples: self.samples, rounds: self.walk.rounds, is_settled }
     }
 
     /// Does what is due, as far as the budget allows, and waits a little where nothing is. Takes so many new samples at most.
@@ -204,15 +204,15 @@ impl Verifier {
     }
 
     async fn sample(&mut self, most: usize, watch: &dyn Watch) -> Result<(), VerifyError> {
-        if let Some(place) = self.walk.wants() {
-            let page = probe(&*self.store)?.page(place).await.map_err(|error| self.failed(error))?;
+        if let Some(position) = self.walk.wants() {
+            let page = probe(&*self.store)?.page(position).await.map_err(|error| self.failed(error))?;
             let caches = &self.caches;
             self.walk.take(page, |key| cache_of(caches, key).is_some());
         }
         let keys = self.walk.next(most);
         // A page without a key of these caches costs as much as one.
         self.budget.spend(keys.len().max(1));
-        let samples: Vec<Sample> = keys.into_iter().filter_map(|key| self.told(key, watch)).collect();
+        let samples: Vec<Sample> = keys.into_iter().filter_map(|key| self.sample_of(key, watch)).collect();
         for seen in self.see(samples).await? {
             self.samples += 1;
             self.judge(seen, watch).await?;
@@ -221,7 +221,7 @@ impl Verifier {
     }
 
     /// The entry of a key. What its key does not tell without doubt is undecided.
-    fn told(&mut self, key: String, watch: &dyn Watch) -> Option<Sample> {
+    fn sample_of(&mut self, key: String, watch: &dyn Watch) -> Option<Sample> {
         let cache = cache_of(&self.caches, &key)?;
         let Some(Entry { args, tags }) = self.rules.entry(self.caches[cache].id, self.id, &key) else {
             self.samples += 1;
@@ -418,15 +418,16 @@ fn compared(
     wanted: impl Fn(&str) -> bool,
     canary: Duration,
 ) -> Vec<Compared> {
-    let here = rules.locations().into_iter().filter(|place| place.target == target && wanted(&place.cache));
-    let caches = here.filter_map(|place| {
-        let truth = Arc::clone(truths.get(&place.cache)?);
-        let foreign = config.caches[&place.cache].foreign.unwrap_or_default();
-        let readers = Readers { freshness: place.freshness, layout: place.layout, foreign };
-        let behind = |head: &str| place.entries.keys.iter().map(|key| key.behind(head).matcher()).collect::<Vec<_>>();
-        let keys = place.prefixes.iter().flat_map(|head| behind(head)).collect();
-        let (id, canary) = (rules.cache(&place.cache)?, Canary::new(canary, Instant::now()));
-        Some(Compared { name: place.cache, id, keys, readers, truth, canary })
+    let here = rules.locations().into_iter().filter(|location| location.target == target && wanted(&location.cache));
+    let caches = here.filter_map(|location| {
+        let truth = Arc::clone(truths.get(&location.cache)?);
+        let foreign = config.caches[&location.cache].foreign.unwrap_or_default();
+        let readers = Readers { freshness: location.freshness, layout: location.layout, foreign };
+        let behind =
+            |head: &str| location.entries.keys.iter().map(|key| key.behind(head).matcher()).collect::<Vec<_>>();
+        let keys = location.prefixes.iter().flat_map(|head| behind(head)).collect();
+        let (id, canary) = (rules.cache(&location.cache)?, Canary::new(canary, Instant::now()));
+        Some(Compared { name: location.cache, id, keys, readers, truth, canary })
     });
     caches.collect()
 }

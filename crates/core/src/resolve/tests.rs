@@ -383,40 +383,6 @@ fn commands_invalidate_by_name() {
 }
 
 #[test]
-fn later_passes_concern_just_the_caches_that_ask_for_them() {
-    let resolver = resolver(&json!({"targets": {"a": "plain", "b": "plain"}, "caches": {
-        "never": {"key": "n:{id}", "depends_on": [{"row": "e"}]},
-        "twice": {"targets": ["a"], "key": "t:{id}", "again_after": ["30s", "1s"], "depends_on": [{"row": "e"}]},
-        "once": {"targets": ["b"], "key": "o:{id}", "again_after": ["5s"], "depends_on": [{"row": "e"}]}}}));
-    let body = json!({"entity": "e", "op": "create", "after": {"id": 1}}).to_string().into_bytes();
-    let at = |seconds: u64, only: &[&str]| {
-        let targets = if only.is_empty() {
-            TargetSet::ALL
-        } else {
-            only.iter().filter_map(|name| resolver.target(name)).collect()
-        };
-        let remaining = Remaining { pass: Duration::from_secs(seconds), targets, ..Remaining::ALL };
-        let resolution = resolver.resolve(&[Request { remaining, ..request(&body) }]);
-        let next = match &resolution.outcomes[0] {
-            Resolved::Matched(matched) => matched.next_pass.map(|due| due.as_secs()),
-            Resolved::Unmatched { .. } => Some(0),
-            Resolved::Refused(refused) => panic!("{refused}"),
-        };
-        (lines(&resolver, &resolution.plan), next)
-    };
-    let strings = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
-    assert_eq!(at(0, &[]), (strings(&["a delete n:1", "a delete t:1", "b delete n:1", "b delete o:1"]), Some(1)));
-    assert_eq!(at(1, &[]), (strings(&["a delete t:1"]), Some(5)));
-    assert_eq!(at(5, &[]), (strings(&["b delete o:1"]), Some(30)));
-    assert_eq!(at(5, &["a"]), (strings(&[]), Some(30)));
-    assert_eq!(at(30, &[]), (strings(&["a delete t:1"]), None));
-    assert_eq!(at(30, &["b"]), (strings(&[]), Some(0)));
-    let after_a_reload = strings(&["a delete t:1", "b delete o:1"]);
-    assert_eq!(at(20, &[]), (after_a_reload.clone(), Some(30)));
-    assert_eq!(at(60, &[]), (after_a_reload, None));
-}
-
-#[test]
 fn one_rule_that_fails_does_not_keep_the_others_from_their_work() {
     let rules = json!({"caches": {
         "bad": {"key": "bad:{x}", "depends_on": [{"row": "e", "on_unknown": "dead_letter"}]},

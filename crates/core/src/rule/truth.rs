@@ -72,7 +72,7 @@ impl TruthConfig {
 }
 
 impl SqlTruth {
-    /// The query with `$1`, `$2` in the places of arguments, and the arguments by their places in the cache.
+    /// The query with `$1`, `$2` in the places of arguments, and the arguments by their indices in the cache.
     ///
     /// # Errors
     /// What is wrong with the query.
@@ -90,11 +90,11 @@ impl SqlTruth {
                 brace.find('}').filter(|_| brace.starts_with('{')).ok_or("a brace is not closed or not opened")?;
             let name = brace[1..end].trim();
             let arg = args.iter().position(|arg| arg == name).ok_or_else(|| format!("unknown argument `{name}`"))?;
-            let place = bound.iter().position(|known| *known == arg).unwrap_or_else(|| {
+            let index = bound.iter().position(|known| *known == arg).unwrap_or_else(|| {
                 bound.push(arg);
                 bound.len() - 1
             });
-            text.push_str(&format!("${}", place + 1));
+            text.push_str(&format!("${}", index + 1));
             rest = &brace[end + 1..];
         }
         text.push_str(rest);
@@ -114,9 +114,9 @@ mod tests {
     fn arguments_are_bound_and_never_written_into_the_query() {
         let args = ["lang".to_owned(), "id".to_owned()];
         let bound = |query| sql(query).bound(&args);
-        let (text, places) = bound("select '{{}}' where id = {id} and l = {lang} and i = { id }").unwrap();
+        let (text, indices) = bound("select '{{}}' where id = {id} and l = {lang} and i = { id }").unwrap();
         assert_eq!(text, "select '{}' where id = $1 and l = $2 and i = $1");
-        assert_eq!(places, [1, 0]);
+        assert_eq!(indices, [1, 0]);
         assert_eq!(bound("select {price}").unwrap_err(), "unknown argument `price`");
         assert!(bound("select {id").is_err() && bound("select id}").is_err());
     }

@@ -32,7 +32,7 @@ const BATCH_MAX: u32 = 10_000;
 pub struct OutboxRelay {
     /// The table, with its schema or without.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
-    pub table: Table,
+    pub table: OutboxTable,
     /// How long to wait before an empty table is looked at again, where no trigger wakes the relay.
     pub interval: Span,
     /// Rows that are published together at most, from 1 to 10,000.
@@ -41,23 +41,23 @@ pub struct OutboxRelay {
 
 impl Default for OutboxRelay {
     fn default() -> Self {
-        Self { table: Table("quash_outbox".to_owned()), interval: Span(Duration::from_secs(1)), batch: 500 }
+        Self { table: OutboxTable("quash_outbox".to_owned()), interval: Span(Duration::from_secs(1)), batch: 500 }
     }
 }
 
 /// The name of a table, with its schema or without, as PostgreSQL stores it.
 ///
 /// ```
-/// use quash_dispatch::config::Table;
+/// use quash_dispatch::config::OutboxTable;
 ///
-/// assert_eq!("shop.Outbox".parse::<Table>()?.quoted(), r#""shop"."Outbox""#);
+/// assert_eq!("shop.Outbox".parse::<OutboxTable>()?.quoted(), r#""shop"."Outbox""#);
 /// # Ok::<(), String>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Table(String);
+pub struct OutboxTable(String);
 
-impl Table {
+impl OutboxTable {
     /// The name in quotes, as it stands in SQL.
     #[must_use]
     pub fn quoted(&self) -> String {
@@ -66,13 +66,13 @@ impl Table {
     }
 }
 
-impl std::fmt::Display for Table {
+impl std::fmt::Display for OutboxTable {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(&self.0)
     }
 }
 
-impl FromStr for Table {
+impl FromStr for OutboxTable {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
@@ -85,7 +85,7 @@ impl FromStr for Table {
     }
 }
 
-impl TryFrom<String> for Table {
+impl TryFrom<String> for OutboxTable {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_table_is_one_or_two_identifiers_and_nothing_that_sql_obeys() {
-        let quoted = |name: &str| name.parse::<Table>().map(|table| table.quoted()).ok();
+        let quoted = |name: &str| name.parse::<OutboxTable>().map(|table| table.quoted()).ok();
         assert_eq!(quoted("quash_outbox").as_deref(), Some(r#""quash_outbox""#));
         assert_eq!(quoted("shop.Outbox2").as_deref(), Some(r#""shop"."Outbox2""#));
         let long = "x".repeat(IDENTIFIER_MAX + 1);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use quash_reader::{Cache, Caches, Encryption, Event, Miss, Options, Store};
+use quash_reader::{Cache, Caches, Event, Miss, Options, Store, ValueEncryption};
 
 use crate::scene::{CONFIG, Scene};
 
-fn caches(scene: &Scene, set: impl FnOnce(&mut Options), keys: Option<Encryption>) -> Caches {
+fn caches(scene: &Scene, set: impl FnOnce(&mut Options), keys: Option<ValueEncryption>) -> Caches {
     let mut options = Options::default();
     set(&mut options);
     let store: Arc<dyn Store> = Arc::clone(&scene.store) as _;
@@ -107,7 +107,7 @@ async fn two_loads_that_share_a_lease_have_chunks_of_their_own() {
 #[tokio::test]
 async fn entries_are_compressed_and_encrypted_and_read_by_who_has_the_key() {
     let (scene, loads, text) = (Scene::new(), Arc::default(), "secret ".repeat(1000));
-    let keys = || Encryption::new('b', &[2; 32]).and('a', &[1; 32]);
+    let keys = || ValueEncryption::new('b', &[2; 32]).and('a', &[1; 32]);
     let set = |options: &mut Options| {
         options.compress_above = Some(100);
         options.encrypt = true;
@@ -119,7 +119,7 @@ async fn entries_are_compressed_and_encrypted_and_read_by_who_has_the_key() {
     assert!(entry.len() < 500 && !entry.windows(6).any(|part| part == b"secret"));
     assert_eq!(read(&products, &loads, &text).await, (text.clone(), 1));
 
-    let others = caches(&scene, |_| {}, Some(Encryption::new('a', &[1; 32]))).cache("product").unwrap();
+    let others = caches(&scene, |_| {}, Some(ValueEncryption::new('a', &[1; 32]))).cache("product").unwrap();
     assert_eq!(read(&others, &loads, &text).await, (text, 2), "without the key it is loaded, and never served broken");
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quash_config::Finding;
-use quash_dispatch::config::Table;
+use quash_dispatch::config::OutboxTable;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -28,7 +28,7 @@ const SETTINGS: &str = "set local idle_in_transaction_session_timeout = '5min'; 
 pub(super) struct Database<'a> {
     client: Client,
     driver: JoinHandle<()>,
-    table: &'a Table,
+    table: &'a OutboxTable,
     /// Rung when there may be rows, or when the connection broke.
     bell: Arc<Notify>,
 }
@@ -49,7 +49,7 @@ pub(super) struct Row {
 pub(super) struct Taken<'a> {
     pub(super) rows: Vec<Row>,
     transaction: Transaction<'a>,
-    table: &'a Table,
+    table: &'a OutboxTable,
 }
 
 impl<'a> Database<'a> {
@@ -57,7 +57,7 @@ impl<'a> Database<'a> {
     ///
     /// # Errors
     /// When the database cannot be reached or does not let the relay in.
-    pub(super) async fn open(address: &Address, table: &'a Table) -> Result<Self, RelayError> {
+    pub(super) async fn open(address: &Address, table: &'a OutboxTable) -> Result<Self, RelayError> {
         let connecting = answered(address.config.connect(address.tls.clone())).await;
         let (client, connection) = connecting.map_err(|failure| failure.explained(""))?;
         let bell = Arc::<Notify>::default();
@@ -108,7 +108,12 @@ async fn drive(mut connection: Connection<Socket, Encrypted>, bell: Arc<Notify>)
     bell.notify_one();
 }
 
-async fn take<'a>(client: &'a mut Client, table: &'a Table, rows: u32, body_bytes: usize) -> Result<Taken<'a>, Error> {
+async fn take<'a>(
+    client: &'a mut Client,
+    table: &'a OutboxTable,
+    rows: u32,
+    body_bytes: usize,
+) -> Result<Taken<'a>, Error> {
     let transaction = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start().await?;
     transaction.batch_execute(SETTINGS).await?;
     let oldest = format!(
@@ -133,7 +138,7 @@ fn row(row: &tokio_postgres::Row) -> Result<Row, Error> {
     Ok(Row { id: row.try_get(0)?, body, cut, written_us })
 }
 
-async fn look(client: &Client, table: &Table) -> Result<Vec<Finding>, Error> {
+async fn look(client: &Client, table: &OutboxTable) -> Result<Vec<Finding>, Error> {
     let quoted = table.quoted();
     let whole = client.query(&format!("select id, body, error, created_at from {quoted} limit 0"), &[]).await;
     let may = |right: &str| format!("has_table_privilege('{quoted}', '{right}')");
@@ -202,7 +207,7 @@ impl Failure {
         }
     }
 
-    fn about(self, table: &Table) -> RelayError {
+    fn about(self, table: &OutboxTable) -> RelayError {
         let help = match self.code() {
             Some("42P01") => format!("; `quash schema outbox` prints the SQL that makes {table}"),
             Some("42501") => format!("; the relay needs SELECT, UPDATE and DELETE on {table}"),

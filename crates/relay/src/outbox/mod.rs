@@ -8,7 +8,7 @@ mod database;
 pub mod layout;
 
 use quash_config::Finding;
-use quash_dispatch::config::Table;
+use quash_dispatch::config::OutboxTable;
 
 use crate::error::RelayError;
 use crate::postgres::Address;
@@ -18,6 +18,6 @@ pub(crate) use session::Session;
 ///
 /// # Errors
 /// When the database cannot be asked, or has no such table.
-pub(crate) async fn inspect(address: &Address, table: &Table) -> Result<Vec<Finding>, RelayError> {
+pub(crate) async fn inspect(address: &Address, table: &OutboxTable) -> Result<Vec<Finding>, RelayError> {
     database::Database::open(address, table).await?.look().await
 }

@@ -7,20 +7,20 @@ use async_trait::async_trait;
 
 use super::{Entry, Memory};
 use crate::StoreError;
-use crate::probe::{Page, Place, Probe, Stood, is_own};
+use crate::probe::{Probe, ScanPage, ScanPosition, Stood, is_own};
 
 /// As many keys as a step of a server's looks at.
 const PAGE_KEYS: usize = 100;
 
 #[async_trait]
 impl Probe for Memory {
-    async fn page(&self, from: Place) -> Result<Page, StoreError> {
+    async fn page(&self, from: ScanPosition) -> Result<ScanPage, StoreError> {
         let (state, now) = (self.reached()?, Instant::now());
         let begin = if from.cursor.is_empty() { Bound::Unbounded } else { Bound::Excluded(from.cursor) };
         let living = state.entries.range((begin, Bound::Unbounded)).filter(|(_, entry)| entry.lives(now));
         let keys: Vec<String> = living.map(|(key, _)| key.clone()).take(PAGE_KEYS).collect();
         let next = keys.last().filter(|_| keys.len() == PAGE_KEYS).cloned();
-        Ok(Page { keys, next: next.map(|cursor| Place { node: 0, cursor }) })
+        Ok(ScanPage { keys, next: next.map(|cursor| ScanPosition { node: 0, cursor }) })
     }
 
     async fn read(&self, keys: &[&str], bytes_max: usize) -> Result<Vec<Option<Stood>>, StoreError> {

@@ -35,7 +35,7 @@ pub use self::address::{SentinelConfig, TlsFiles};
 use self::answers::Ears;
 use self::connect::Connector;
 use self::wanted::Wanted;
-use super::{Applied, Described, Identity, KeyPattern, Page, Place, Stood, StoreError, Survey};
+use super::{Applied, Described, Identity, KeyPattern, ScanPage, ScanPosition, Stood, StoreError, Survey};
 use quash_config::Finding;
 use quash_config::{ConfigPath, Problem, Secret, Span};
 use quash_core::action::{Action, ActionSet};
@@ -159,7 +159,7 @@ impl super::Store for Redis {
 
 #[async_trait]
 impl super::Probe for Redis {
-    async fn page(&self, from: Place) -> Result<Page, StoreError> {
+    async fn page(&self, from: ScanPosition) -> Result<ScanPage, StoreError> {
         let link = self.connector.link().await?;
         let page = probe::page(&link, from).await;
         self.connector.check(&link, page).await

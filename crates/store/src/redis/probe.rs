@@ -7,7 +7,7 @@ use redis::{Cmd, Value};
 use super::link::Link;
 use super::question::about;
 use super::reply::{answer, text};
-use crate::{Page, Place, Stood, StoreError};
+use crate::{ScanPage, ScanPosition, Stood, StoreError};
 
 /// Keys that one step looks at: it holds the server for less than a tenth of a millisecond.
 const PAGE_KEYS: u64 = 100;
@@ -16,8 +16,8 @@ const PAGE_KEYS: u64 = 100;
 ///
 /// # Errors
 /// When a node does not answer, or `SCAN` is not allowed.
-pub(super) async fn page(link: &Link, from: Place) -> Result<Page, StoreError> {
-    let Some(node) = link.nodes.get(from.node) else { return Ok(Page::default()) };
+pub(super) async fn page(link: &Link, from: ScanPosition) -> Result<ScanPage, StoreError> {
+    let Some(node) = link.nodes.get(from.node) else { return Ok(ScanPage::default()) };
     let mut scan = redis::cmd("SCAN");
     scan.arg(if from.cursor.is_empty() { "0" } else { &from.cursor }).arg("COUNT").arg(PAGE_KEYS);
     let strange = || StoreError::Unreachable("the answer to SCAN is not one".to_owned());
@@ -25,15 +25,15 @@ pub(super) async fn page(link: &Link, from: Place) -> Result<Page, StoreError> {
     let Ok([cursor, Value::Array(keys)]) = <[Value; 2]>::try_from(parts) else { return Err(strange()) };
     let cursor = text(&cursor).ok_or_else(strange)?;
     let next = match (cursor.as_str(), from.node + 1) {
-        ("0", node) if node < link.nodes.len() => Some(Place { node, cursor: String::new() }),
+        ("0", node) if node < link.nodes.len() => Some(ScanPosition { node, cursor: String::new() }),
         ("0", _) => None,
-        _ => Some(Place { node: from.node, cursor }),
+        _ => Some(ScanPosition { node: from.node, cursor }),
     };
     let utf8 = |key| match key {
         Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
         _ => None,
     };
-    Ok(Page { keys: keys.into_iter().filter_map(utf8).collect(), next })
+    Ok(ScanPage { keys: keys.into_iter().filter_map(utf8).collect(), next })
 }
 
 /// What stands at keys.

@@ -39,7 +39,7 @@ pub(super) struct Callback {
 
 /// What it answers.
 #[derive(Deserialize)]
-struct Told {
+struct Reply {
     /// Whether what stands in the cache is what would be loaded; left out where it is not what was asked about any more.
     same: Option<bool>,
     /// A name for what would be loaded.
@@ -57,7 +57,7 @@ impl Callback {
         Ok(Self { uri, host, port, tls, secret: hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes()) })
     }
 
-    async fn post(&self, body: Vec<u8>) -> Result<Told, String> {
+    async fn post(&self, body: Vec<u8>) -> Result<Reply, String> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| error.to_string())?;
         let Some(tls) = &self.tls else { return self.send(stream, body).await };
         let name = ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())?;
@@ -69,7 +69,7 @@ impl Callback {
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         body: Vec<u8>,
-    ) -> Result<Told, String> {
+    ) -> Result<Reply, String> {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         // It ends with the sender.
@@ -124,9 +124,9 @@ impl Truth for Callback {
         });
         let answered = timeout(ANSWER_LIMIT, self.post(body.to_string().into_bytes())).await;
         match answered.map_err(|error| error.to_string()).flatten() {
-            Ok(Told { same: Some(true), .. }) => Answer::Same,
-            Ok(Told { same: Some(false), loaded_digest }) => Answer::Other(loaded_digest),
-            Ok(Told { same: None, .. }) => Answer::Unknown("the entry changed meanwhile".to_owned()),
+            Ok(Reply { same: Some(true), .. }) => Answer::Same,
+            Ok(Reply { same: Some(false), loaded_digest }) => Answer::Other(loaded_digest),
+            Ok(Reply { same: None, .. }) => Answer::Unknown("the entry changed meanwhile".to_owned()),
             Err(why) => Answer::Unknown(format!("callback: {why}")),
         }
     }
@@ -145,10 +145,10 @@ mod tests {
     use super::*;
 
     /// Asks an application that answers this, and gives the answer with what it was asked.
-    async fn asked(status: &str, told: &str) -> (Answer, String, String) {
+    async fn asked(status: &str, reply: &str) -> (Answer, String, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/quash/verify?v=1", listener.local_addr().unwrap());
-        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{told}", told.len());
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{reply}", reply.len());
         let application = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut text = String::new();
@@ -191,8 +191,8 @@ mod tests {
     async fn only_what_is_said_to_differ_differs() {
         let different = asked("200 OK", r#"{"same": false, "loaded_digest": "ab"}"#).await.0;
         assert_eq!(different, Answer::Other(Some("ab".to_owned())));
-        for (status, told) in [("200 OK", "{}"), ("200 OK", "x"), ("500 Oops", r#"{"same": false}"#), ("403 No", "")] {
-            assert!(matches!(asked(status, told).await.0, Answer::Unknown(_)), "{status} {told}");
+        for (status, reply) in [("200 OK", "{}"), ("200 OK", "x"), ("500 Oops", r#"{"same": false}"#), ("403 No", "")] {
+            assert!(matches!(asked(status, reply).await.0, Answer::Unknown(_)), "{status} {reply}");
         }
     }
 

@@ -113,7 +113,7 @@ impl Query {
         // The names alone: whether the cache has them was checked with the configuration.
         let names = quash_core::key::template::Template::names(&declared.query);
         let (text, bound) = declared.bound(&names)?;
-        let args = bound.into_iter().map(|place| names[place].clone()).collect();
+        let args = bound.into_iter().map(|index| names[index].clone()).collect();
         let text = format!(
             "select to_jsonb(quash_row)::text from ({}) quash_row limit {}",
             text.trim().trim_end_matches(';'),

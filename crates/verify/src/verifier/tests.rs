@@ -33,7 +33,7 @@ impl Truth for Known {
 
 #[derive(Default)]
 struct Heard {
-    counts: Mutex<crate::Counts>,
+    counts: Mutex<crate::SampleCounts>,
     violations: Mutex<Vec<String>>,
     canaries: Mutex<Vec<bool>>,
 }
@@ -75,11 +75,11 @@ impl Scene {
         let rules = Arc::new(Config::parse(yaml).unwrap().compile().0.unwrap());
         let (memory, truth) = (Memory::new(), Arc::new(Known::default()));
         let readers = Readers { freshness: Freshness::None, layout: Layout::Framed, foreign: Foreign::Refuse };
-        let place = rules.locations().remove(0);
+        let location = rules.locations().remove(0);
         let product = Compared {
             name: "product".to_owned(),
             id: CacheId(0),
-            keys: place.entries.keys.iter().map(|key| key.matcher()).collect(),
+            keys: location.entries.keys.iter().map(|key| key.matcher()).collect(),
             readers,
             truth: truth.clone(),
             canary: Canary::new(canary, Instant::now()),
