@@ -14,14 +14,14 @@ const STYLES: Styles = Styles::styled().header(HEADING).usage(HEADING).literal(L
 /// The commands as `quash --help` lists them.
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Work", &["run", "relay", "ui", "dev", "health"]),
-    ("Understand", &["check", "test", "explain", "graph"]),
+    ("Understand", &["check", "test", "explain", "verify", "graph"]),
     ("Send", &["publish", "invalidate"]),
     ("Repair", &["dlq"]),
     ("Set up", &["init", "schema", "completions", "man"]),
 ];
 
 /// Examples, by command. A command that has its own keeps them.
-const EXAMPLES: [(&str, &[&str]); 28] = [
+const EXAMPLES: [(&str, &[&str]); 29] = [
     ("run", &["quash run --config quash.yaml"]),
     ("ui", &["quash ui", "quash ui --listen 127.0.0.1:8080"]),
     ("relay", &["quash relay", "quash run --relay"]),
@@ -37,6 +37,7 @@ const EXAMPLES: [(&str, &[&str]); 28] = [
             "quash explain --live shop:1:product:42",
         ],
     ),
+    ("verify", &["quash verify --since 24h", "quash verify --once --cache product -n 1000 -o json"]),
     ("graph", &["quash graph quash.yaml", "quash graph --format dot | dot -Tsvg > graph.svg"]),
     (
         "publish",

@@ -50,7 +50,7 @@ async fn letters_are_listed_filtered_and_grouped_with_their_age() {
     assert_eq!((groups.len(), &groups[0]["count"], &groups[0]["error"]), (3, &json!(2), &json!("NOPERM for key *")));
     assert_eq!(groups[0]["filter"], "reason:target_error target:main cache:product error:\"NOPERM for key *\"");
     let page = site.get("/groups").await.body;
-    assert!(page.contains("mend what it says, then replay"), "the cure: {page}");
+    assert!(page.contains("give this user the rights"), "the cure: {page}");
     assert!(page.contains("quash dlq replay --filter &#39;reason:target_error"), "{page}");
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quash_config::Finding;
 use quash_core::action::{Action, ActionSet};
-use quash_store::{Applied, Can, Identity, Questions, Store, StoreError};
+use quash_store::{Answers, Applied, Can, Identity, Probe, Questions, Store, StoreError};
 use quash_transport::{
     Backlog, ConsumeOptions, Consumer, DeadLetters, Delivery, Destination, Message, Receiver, Settled, Settler, Tag,
     Transport, TransportError, Verdict,
@@ -51,6 +51,14 @@ impl Store for ObservedStore {
         self.inner.questions()
     }
 
+    fn answers(&self) -> Option<&dyn Answers> {
+        self.inner.answers()
+    }
+
+    fn probe(&self) -> Option<&dyn Probe> {
+        self.inner.probe()
+    }
+
     async fn inspect(&self, needs: ActionSet) -> Result<Vec<Finding>, StoreError> {
         self.inner.inspect(needs).await
     }
@@ -70,7 +78,7 @@ impl Transport for ObservedTransport {
 
     async fn publish(&self, messages: &[Message]) -> Result<(), TransportError> {
         self.inner.publish(messages).await?;
-        self.tally.published.add(messages.len() as u64);
+        self.tally.published.add(messages.iter().filter(|message| is_first_pass(message)).count() as u64);
         Ok(())
     }
 
@@ -109,7 +117,7 @@ impl Receiver for ObservedReceiver {
     async fn receive(&mut self) -> Result<Vec<Delivery>, TransportError> {
         let deliveries = self.inner.receive().await?;
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        first.extend(deliveries.iter().filter(|delivery| is_first_pass(delivery)).map(|delivery| {
+        first.extend(deliveries.iter().filter(|delivery| is_first_pass(&delivery.message)).map(|delivery| {
             let committed = delivery.message.headers.get(COMMITTED).and_then(|text| text.parse().ok());
             (delivery.tag, committed)
         }));
@@ -118,8 +126,8 @@ impl Receiver for ObservedReceiver {
     }
 }
 
-fn is_first_pass(delivery: &Delivery) -> bool {
-    let has = |name| delivery.message.headers.get(name).is_some();
+fn is_first_pass(message: &Message) -> bool {
+    let has = |name| message.headers.get(name).is_some();
     !has(headers::PASS) && !has(headers::ATTEMPT)
 }
 

@@ -233,6 +233,7 @@ mod tests {
     async fn groups_count_causes_and_name_the_commands_to_look_further_and_to_be_done_with_them() {
         let expect = r#"2 × target_error on main, cache product  1m ago
   OOM at * MB
+  the target refused every attempt: mend what it says, then replay
   quash dlq ls --filter 'reason:target_error target:main cache:product error:"OOM at * MB"'
   quash dlq show 4
   quash dlq replay --filter 'reason:target_error target:main cache:product error:"OOM at * MB"'
@@ -247,6 +248,7 @@ mod tests {
 
 1 × decode  1m ago
   no JSON*[*
+  the publisher sends something that is no event: mend it there, then discard the letter
   quash dlq ls --filter 'reason:decode target:- cache:- error:"no JSON*[*"'
   quash dlq show 2
   quash dlq replay --filter 'reason:decode target:- cache:- error:"no JSON*[*"'

@@ -83,7 +83,7 @@ mod tests {
             ("charset=utf-16", None),
         ] {
             let headers = [("content-type", content_type)];
-            let said = said.map(|said| format!("the content-type says charset `{said}`"));
+            let said = said.map(|said| format!("the content-type says charset '{said}'"));
             let refused = decoded(EVENT, Format::Auto, &headers).err().map(|error| error.to_string());
             assert_eq!(refused.is_some(), said.is_some(), "{content_type}: {refused:?}");
             assert!(refused.unwrap_or_default().contains(&said.unwrap_or_default()), "{content_type}");
@@ -98,10 +98,10 @@ mod tests {
             |headers: &[(&'static str, &str)]| decoded("\u{1f}", Format::Auto, headers).unwrap_err().to_string();
         assert!(
             error(&[("content-encoding", "gzip")])
-                .ends_with("the content-encoding says `gzip`: publish the body as it is")
+                .ends_with("the content-encoding says 'gzip': publish the body as it is")
         );
         let both = error(&[("content-encoding", "br"), ("content-type", "a/b; charset=utf-16")]);
-        assert!(both.contains("`br`") && both.contains("`utf-16`"), "{both}");
+        assert!(both.contains("'br'") && both.contains("'utf-16'"), "{both}");
         for plain in ["", "identity", "UTF-8", "binary"] {
             assert!(!error(&[("content-encoding", plain)]).contains("says"), "{plain}");
         }

@@ -107,7 +107,7 @@ async fn garbage_is_a_dead_letter_at_once_and_its_neighbours_are_done() {
     until("everything is settled", || broker.is_empty()).await;
     assert_eq!(stores[0].applied(), ["delete a", "delete b"]);
     let record = record(&broker, 0);
-    let error = "not valid JSON: expected value at line 1 column 1, near `garbage`";
+    let error = "not valid JSON: expected value at line 1 column 1, near 'garbage'";
     assert_eq!((record.reason, record.error.as_str(), record.attempts_made), (Reason::Decode, error, 1));
     assert_eq!(text(&broker.letters()[0]), "garbage");
 }
