@@ -158,6 +158,8 @@ pub(super) async fn start(shared: Arc<Shared>, options: &ConsumeOptions) -> Resu
         stopped: std::sync::Mutex::default(),
     });
     topology::ensure_group(&consuming.link, &consuming.shared.names).await?;
+    // Before anything is read: from then on it cannot be told what others removed while nobody was there.
+    upkeep::look(&consuming).await;
     // One batch waits while the next one is read: the server works while the worker does.
     let (fresh_in, fresh) = mpsc::channel(1);
     let (again_in, again) = mpsc::channel(1);

@@ -54,9 +54,18 @@ pub(super) async fn tidy(consuming: Arc<Consuming>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for round in (0..RETIRE_EVERY).cycle() {
         ticks.tick().await;
-        if let Err(error) = tidy_once(&consuming, round == 0).await {
-            tracing::debug!(%error, "removing settled entries failed");
-        }
+        logged(tidy_once(&consuming, round == 0).await);
+    }
+}
+
+/// Notices what others removed while no consumer was there, and removes what is settled.
+pub(super) async fn look(consuming: &Consuming) {
+    logged(tidy_once(consuming, false).await);
+}
+
+fn logged(outcome: Result<(), TransportError>) {
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "removing settled entries failed");
     }
 }
 
