@@ -13,7 +13,8 @@ use crate::eventually::answered;
 use crate::rabbitmq::Ctl;
 use crate::{Broker, Kind, becomes};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than a consumer that ended in the middle of reading keeps what it was handed last.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The queue of one source in a broker.
 pub struct Queue {
