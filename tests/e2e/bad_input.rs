@@ -42,15 +42,14 @@ async fn every_bad_message_has_its_outcome_and_good_ones_flow_on(kind: Kind) {
         scene.queue.publish([before, body, after]).await;
         scene.gone(&around).await;
 
-        let now = scene.settled().await;
-        let outcome = if now == letters { None } else { scene.quash.dead_letters().await.pop() };
-        let reason = outcome.as_ref().map(|letter| letter["reason"].as_str().unwrap());
-        let expected = match expected {
-            Acked => None,
-            Dead(reason) => Some(reason),
-        };
-        assert_eq!(reason, expected, "{what}");
-        assert_eq!(now, letters + u64::from(expected.is_some()), "{what}");
+        scene.settled().await;
+        // A broker may count a message neither in one queue nor in the other while it moves.
+        let now = letters + u64::from(matches!(expected, Dead(_)));
+        becomes(LIMIT, what, now, async || scene.queue.dead_letters().await).await;
+        if let Dead(reason) = expected {
+            let letter = scene.quash.dead_letters().await.pop().unwrap();
+            assert_eq!(letter["reason"], reason, "{what}");
+        }
         letters = now;
     }
 }
