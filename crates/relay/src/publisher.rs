@@ -11,7 +11,7 @@ use futures_util::stream::FuturesOrdered;
 use quash_core::event::{Change, EventLimits, Format, Payload, decode};
 use quash_transport::backoff::Pace;
 use quash_transport::{Message, Transport, TransportError};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Batches that the broker has in hand at once.
 const BATCHES: usize = 4;
@@ -20,7 +20,7 @@ const BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes of one batch, about: large enough that the way to the broker and back is no matter.
 const BATCH_BYTES: usize = 1024 * 1024;
 /// How long the broker may take before the relay lets go of the database.
-pub(crate) const BROKER_LIMIT: Duration = Duration::from_secs(10);
+const BROKER_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a batch stands for once the broker has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -120,6 +120,18 @@ impl Publisher {
     }
 }
 
+/// Gives the broker [`BROKER_LIMIT`] for whatever it is asked.
+///
+/// # Errors
+/// As the broker said, or that it said nothing.
+pub(crate) async fn answered(asking: impl Future<Output = Result<(), TransportError>>) -> Result<(), TransportError> {
+    timeout(BROKER_LIMIT, asking).await.map_err(|_| silent()).flatten()
+}
+
+fn silent() -> TransportError {
+    TransportError::Unreachable(format!("no answer within {BROKER_LIMIT:?}"))
+}
+
 /// Publishes a batch, again and again within the limit. An error of the broker may pass as well as its absence: memory is full,
 /// a queue is read only.
 async fn publish(transport: &dyn Transport, batch: &[Message]) -> Result<(), TransportError> {
@@ -127,7 +139,7 @@ async fn publish(transport: &dyn Transport, batch: &[Message]) -> Result<(), Tra
         return Ok(());
     }
     let (deadline, mut pace) = (Instant::now() + BROKER_LIMIT, Pace::of_reconnects());
-    let mut last = TransportError::Unreachable(format!("no answer within {BROKER_LIMIT:?}"));
+    let mut last = silent();
     loop {
         match timeout_at(deadline, transport.publish(batch)).await {
             Ok(Ok(())) => return Ok(()),

@@ -9,13 +9,12 @@ use quash_dispatch::config::OutboxTable;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Connection, Error, IsolationLevel, Socket, Transaction};
 
 use super::layout::CHANNEL;
 use crate::error::RelayError;
-use crate::postgres::{Address, Encrypted};
+use crate::postgres::{Address, Encrypted, Failure};
 
 /// How long the database may take to answer; past it the connection counts as broken.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
@@ -59,12 +58,12 @@ impl<'a> Database<'a> {
     /// When the database cannot be reached or does not let the relay in.
     pub(super) async fn open(address: &Address, table: &'a OutboxTable) -> Result<Self, RelayError> {
         let connecting = answered(address.config.connect(address.tls.clone())).await;
-        let (client, connection) = connecting.map_err(|failure| failure.explained(""))?;
+        let (client, connection) = connecting.map_err(Failure::into_error)?;
         let bell = Arc::<Notify>::default();
         let driver = tokio::spawn(drive(connection, Arc::clone(&bell)));
         // Poolers may refuse to: then there are only the looks at intervals.
         if let Err(error) = answered(client.batch_execute(&format!("listen {CHANNEL}"))).await {
-            tracing::debug!(error = %error.words(), "the database does not wake this relay");
+            tracing::debug!(error = %error.into_error(), "the database does not wake this relay");
         }
         Ok(Self { client, driver, table, bell })
     }
@@ -75,7 +74,7 @@ impl<'a> Database<'a> {
     /// When the connection breaks, or the table is not what it should be.
     pub(super) async fn take(&mut self, rows: u32, body_bytes: usize) -> Result<Taken<'_>, RelayError> {
         let table = self.table;
-        answered(take(&mut self.client, table, rows, body_bytes)).await.map_err(|failure| failure.about(table))
+        answered(take(&mut self.client, table, rows, body_bytes)).await.map_err(|failure| about(failure, table))
     }
 
     /// Rings when there may be rows. Never, where the table has no trigger.
@@ -89,7 +88,7 @@ impl<'a> Database<'a> {
     /// When the connection breaks, or the table is not what it should be.
     pub(super) async fn look(&mut self) -> Result<Vec<Finding>, RelayError> {
         let table = self.table;
-        answered(look(&self.client, table)).await.map_err(|failure| failure.about(table))
+        answered(look(&self.client, table)).await.map_err(|failure| about(failure, table))
     }
 }
 
@@ -180,60 +179,21 @@ impl Taken<'_> {
             self.transaction.execute_typed(&gone, &[(&remove, Type::INT8_ARRAY)]).await?;
             self.transaction.commit().await
         });
-        settled.await.map_err(|failure| failure.about(self.table))
+        settled.await.map_err(|failure| about(failure, self.table))
     }
-}
-
-/// What came instead of an answer.
-#[derive(Debug)]
-enum Failure {
-    Silence,
-    Error(Error),
 }
 
 async fn answered<T>(asking: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
-    timeout(ANSWER_LIMIT, asking).await.map_err(|_| Failure::Silence)?.map_err(Failure::Error)
+    timeout(ANSWER_LIMIT, asking).await.map_err(|_| Failure::silence())?.map_err(Failure::from)
 }
 
-impl Failure {
-    fn words(&self) -> String {
-        match self {
-            Self::Silence => format!("no answer within {ANSWER_LIMIT:?}"),
-            Self::Error(error) => match (error.as_db_error(), std::error::Error::source(error)) {
-                (Some(said), _) => format!("{} ({})", said.message(), said.code().code()),
-                (None, Some(cause)) => format!("{error}: {cause}"),
-                (None, None) => error.to_string(),
-            },
-        }
-    }
-
-    fn about(self, table: &OutboxTable) -> RelayError {
-        let help = match self.code() {
-            Some("42P01") => format!("; `quash schema outbox` prints the SQL that makes {table}"),
-            Some("42501") => format!("; the relay needs SELECT, UPDATE and DELETE on {table}"),
-            Some("42703") => format!("; {table} is not laid out as `quash schema outbox` prints it"),
-            _ => String::new(),
-        };
-        self.explained(&help)
-    }
-
-    fn explained(self, help: &str) -> RelayError {
-        let words = format!("{}{help}", self.words());
-        match self.is_refusal() {
-            true => RelayError::Refused(words),
-            false => RelayError::Unreachable(words),
-        }
-    }
-
-    fn code(&self) -> Option<&str> {
-        match self {
-            Self::Error(error) => error.code().map(SqlState::code),
-            Self::Silence => None,
-        }
-    }
-
-    /// Whether it stays until somebody changes something: who may log in (28), which databases (3D) and tables (42) there are.
-    fn is_refusal(&self) -> bool {
-        self.code().is_some_and(|code| ["28", "3D", "42"].iter().any(|class| code.starts_with(class)))
-    }
+/// What it means for the relay of this table.
+fn about(failure: Failure, table: &OutboxTable) -> RelayError {
+    let help = match failure.code() {
+        "42P01" => format!("; `quash schema outbox` prints the SQL that makes {table}"),
+        "42501" => format!("; the relay needs SELECT, UPDATE and DELETE on {table}"),
+        "42703" => format!("; {table} is not laid out as `quash schema outbox` prints it"),
+        _ => String::new(),
+    };
+    failure.helped(&help)
 }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::database::{Database, Row, Taken};
 use crate::error::RelayError;
 use crate::postgres::Address;
-use crate::publisher::BROKER_LIMIT;
+use crate::publisher::answered;
 use crate::status::Status;
 
 /// Where to read, and where to write.
@@ -86,7 +86,7 @@ impl Session<'_> {
 
     async fn begin(&self) -> Result<Database<'_>, RelayError> {
         // Without a broker there is no reason to hold a connection.
-        self.answered(self.transport.prepare()).await.map_err(|error| self.broker(error))?;
+        answered(self.transport.prepare()).await.map_err(|error| self.broker(error))?;
         Database::open(self.address, &self.declared.table).await
     }
 
@@ -118,7 +118,7 @@ impl Session<'_> {
     /// Publishes what can be published; what is too large for the broker is refused from then on.
     async fn publish(&self, sorted: &mut Sorted) -> Result<(), TransportError> {
         let all: Vec<Message> = sorted.messages.iter().map(|(_, message)| message.clone()).collect();
-        match self.answered(self.transport.publish(&all)).await {
+        match answered(self.transport.publish(&all)).await {
             Err(TransportError::TooLarge(_)) => self.publish_one_by_one(sorted).await,
             published => published,
         }
@@ -127,7 +127,7 @@ impl Session<'_> {
     async fn publish_one_by_one(&self, sorted: &mut Sorted) -> Result<(), TransportError> {
         let mut published = Vec::with_capacity(sorted.messages.len());
         for (id, message) in std::mem::take(&mut sorted.messages) {
-            match self.answered(self.transport.publish(std::slice::from_ref(&message))).await {
+            match answered(self.transport.publish(std::slice::from_ref(&message))).await {
                 Ok(()) => published.push((id, message)),
                 Err(error @ TransportError::TooLarge(_)) => sorted.refused.push((id, error.to_string())),
                 Err(error) => return Err(error),
@@ -135,12 +135,6 @@ impl Session<'_> {
         }
         sorted.messages = published;
         Ok(())
-    }
-
-    /// Gives the broker so long that nobody's rows are locked for ever.
-    async fn answered(&self, asking: impl Future<Output = Result<(), TransportError>>) -> Result<(), TransportError> {
-        let silent = |_| TransportError::Unreachable(format!("no answer within {BROKER_LIMIT:?}"));
-        timeout(BROKER_LIMIT, asking).await.map_err(silent).flatten()
     }
 
     fn broker(&self, error: TransportError) -> RelayError {

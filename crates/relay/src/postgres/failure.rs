@@ -41,11 +41,12 @@ impl Said {
 
 /// The slot is in use by somebody else.
 const IN_USE: &str = "55006";
-/// What passes: the server stops, starts or recovers, has no room for another connection, or is cut off.
-const PASSES: [&str; 6] = ["57P01", "57P02", "57P03", "57P05", "53300", "57014"];
+/// What passes, by how the code begins: the server stops, starts or recovers, has no room for another connection, or is cut off; it
+/// ended a transaction that waited for too long, or that another one was in the way of.
+const PASSES: [&str; 9] = ["57P01", "57P02", "57P03", "57P05", "53300", "57014", "08", "25P03", "40"];
 
 impl Failure {
-    pub(super) fn silence() -> Self {
+    pub(crate) fn silence() -> Self {
         Self::Gone("it stopped answering".to_owned())
     }
 
@@ -68,15 +69,29 @@ impl Failure {
         }
     }
 
+    /// The code of the server's error; empty where it said none.
+    pub(crate) fn code(&self) -> &str {
+        match self {
+            Self::Said(said) => &said.code,
+            Self::Gone(_) | Self::Wrong(_) => "",
+        }
+    }
+
     /// What it means for the relay.
     pub(crate) fn into_error(self) -> RelayError {
+        let help = help(self.code());
+        self.helped(help)
+    }
+
+    /// The same, with this said behind the server's own words.
+    pub(crate) fn helped(self, help: &str) -> RelayError {
         match self {
             Self::Gone(words) => RelayError::Unreachable(words),
             Self::Wrong(words) => RelayError::Refused(words),
             Self::Said(Said { code, message }) if code == IN_USE => RelayError::Taken(message),
             Self::Said(Said { code, message }) => {
-                let words = format!("{message} ({code}){}", help(&code));
-                match PASSES.contains(&code.as_str()) || code.starts_with("08") {
+                let words = format!("{message} ({code}){help}");
+                match PASSES.iter().any(|passes| code.starts_with(passes)) {
                     true => RelayError::Unreachable(words),
                     false => RelayError::Refused(words),
                 }
@@ -123,7 +138,7 @@ mod tests {
     #[test]
     fn errors_are_told_apart_by_their_code() {
         let said = |code: &str| Failure::Said(Said { code: code.to_owned(), message: "no".to_owned() }).into_error();
-        for passes in ["57P01", "57P03", "53300", "08006"] {
+        for passes in ["57P01", "57P03", "53300", "08006", "25P03", "40P01"] {
             assert!(matches!(said(passes), RelayError::Unreachable(_)), "{passes}");
         }
         for stays in ["28P01", "28000", "42704", "42501", "55000", "3D000"] {

@@ -18,7 +18,7 @@ use super::position::Lsn;
 use super::setup::{Wanted, free, prepare};
 use super::transaction::Assembler;
 use crate::error::RelayError;
-use crate::publisher::{BROKER_LIMIT, Progress, Publisher};
+use crate::publisher::{Progress, Publisher, answered};
 use crate::status::Status;
 
 /// How often the server hears from the relay, and answers: a tenth of the time after which it counts as dead.
@@ -93,9 +93,7 @@ impl<'s> Session<'s> {
 
     async fn begin(&self) -> Result<Reading<'s>, RelayError> {
         // Without a broker there is no reason to hold a connection that keeps the database from stopping.
-        let prepared = timeout(BROKER_LIMIT, self.transport.prepare()).await;
-        let silent = |_| TransportError::Unreachable(format!("no answer within {BROKER_LIMIT:?}"));
-        prepared.map_err(silent).flatten().map_err(|error| self.broker(error))?;
+        answered(self.transport.prepare()).await.map_err(|error| self.broker(error))?;
         self.read().await.map_err(Failure::into_error)
     }
 
