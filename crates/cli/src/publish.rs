@@ -8,7 +8,7 @@ mod stop;
 mod validate;
 mod warnings;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use quash_config::Span;
@@ -18,7 +18,6 @@ use serde::Serialize;
 
 use super::format::format;
 use super::output::thousands;
-use super::source::Source;
 use super::{CliError, Exit, Global, Output, output, rules, source};
 use answers::{Asked, Ears};
 use deliver::Delivery;
@@ -105,9 +104,12 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
         headers.set(name, value);
     }
     let ears = args.wait.map(|limit| Ears::new(&config, &args.wait_targets, limit)).transpose()?;
-    let (started, name) = (Instant::now(), source.name.clone());
-    let work = Work {
-        source,
+    let started = Instant::now();
+    let (stop, about) = (Stop::on_signals(), |error: CliError| source.about(error));
+    let send = async |messages: &[Message]| source.transport.publish(messages).await;
+    let batch = args.rate.map_or(args.batch, |rate| args.batch.min((rate / 10).max(1)));
+    let mut flow = Flow {
+        lines: input::open(&args.file, args.whole).await?,
         validator: Validator {
             format,
             limits: config.limits.event(),
@@ -115,49 +117,21 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, CliError> {
             warnings,
             asked: ears.is_some().then(Asked::default),
         },
-        stop: Stop::on_signals(),
-        drain: config.worker.drain.0,
-        pace: args.rate.map(Pace::new),
-        batch: args.rate.map_or(args.batch, |rate| args.batch.min((rate / 10).max(1))),
-    };
-    let tally = publish(&args.file, args.whole, args.strict, work, ears).await?;
-    summarise(tally, &name, started.elapsed(), global.output)?;
-    let is_heard = tally.invalidated.is_none_or(|invalidated| invalidated == tally.published);
-    Ok(if tally.refused == 0 && tally.unreadable == 0 && is_heard { Exit::Done } else { Exit::Failures })
-}
-
-/// What it takes to publish.
-struct Work {
-    source: Source,
-    validator: Validator,
-    stop: Stop,
-    /// How long what was read is still tried after somebody wants to stop.
-    drain: Duration,
-    pace: Option<Pace>,
-    /// Events published together at most; at least 1.
-    batch: u32,
-}
-
-async fn publish(file: &Path, whole: bool, strict: bool, work: Work, ears: Option<Ears>) -> Result<Tally, CliError> {
-    let Work { source, validator, stop, drain, pace, batch } = work;
-    let send = async |messages: &[Message]| source.transport.publish(messages).await;
-    let mut flow = Flow {
-        lines: input::open(file, whole).await?,
-        validator,
-        delivery: Delivery::new(send, stop.clone(), drain),
+        delivery: Delivery::new(send, stop.clone(), config.worker.drain.0),
         stop,
-        pace,
+        pace: args.rate.map(Pace::new),
         batch: usize::try_from(batch).unwrap_or(usize::MAX),
-        strict,
+        strict: args.strict,
         complaints: std::io::stderr(),
     };
-    let about = |error: CliError| source.about(error);
     flow.delivery.prepare(async || source.transport.prepare().await, &mut std::io::stderr()).await.map_err(about)?;
     let mut tally = flow.run().await.map_err(about)?;
     if let Some((ears, asked)) = ears.zip(flow.validator.asked) {
         tally.invalidated = Some(ears.hear(&asked, &mut flow.complaints).await);
     }
-    Ok(tally)
+    summarise(tally, &source.name, started.elapsed(), global.output)?;
+    let is_heard = tally.invalidated.is_none_or(|invalidated| invalidated == tally.published);
+    Ok(if tally.refused == 0 && tally.unreadable == 0 && is_heard { Exit::Done } else { Exit::Failures })
 }
 
 fn wait(text: &str) -> Result<Duration, String> {
