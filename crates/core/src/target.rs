@@ -8,7 +8,7 @@ pub const TARGETS_MAX: usize = 64;
 pub struct TargetId(pub u8);
 
 /// A set of targets as 64 bits: copying and uniting it costs nothing, which is why at most 64 targets can be declared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct TargetSet(u64);
 
 impl TargetSet {

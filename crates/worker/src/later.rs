@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use quash_core::event::EventLimits;
-use quash_core::plan::{TargetId, TargetSet};
+use quash_core::plan::TargetSet;
 use quash_core::resolve::{Later, Resolver};
 use quash_core::scope::CacheId;
 use quash_delivery::headers;
@@ -56,18 +56,14 @@ impl Merged {
 }
 
 /// Which pass, after which delay, and where.
-type When = (Duration, Duration, Targets);
-
-/// Targets, in some order.
-type Targets = Vec<u8>;
+type When = (Duration, Duration, TargetSet);
 
 impl<'a> Passes<'a> {
     /// Adds what a delivery asks for, after the pass that is done now, on the targets where it is done.
     pub(crate) fn add(&mut self, of: Tag, later: &'a [Later], now: Duration, done: TargetSet) {
         self.of.insert(of);
-        let targets: Targets = done.iter().map(|target| target.0).collect();
         for Later { cache, pass, command, .. } in later {
-            let group = self.groups.entry((*pass, pass.saturating_sub(now), targets.clone())).or_default();
+            let group = self.groups.entry((*pass, pass.saturating_sub(now), done)).or_default();
             group.insert((command, *cache));
         }
     }
@@ -80,16 +76,16 @@ impl<'a> Passes<'a> {
         let bytes_max = BYTES_MAX.min(limits.max_message_bytes);
         let commands_max = COMMANDS_MAX.min(limits.max_events);
         let mut messages = Vec::new();
-        for ((pass, delay, targets), commands) in &self.groups {
+        for (&(pass, delay, targets), commands) in &self.groups {
             let due_ms = now_ms.saturating_add(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX));
             let mut pack = Pack::default();
             for (command, cache) in commands {
                 if !pack.is_empty() && (pack.size(command) > bytes_max || pack.commands == commands_max) {
-                    messages.push(std::mem::take(&mut pack).message(*pass, due_ms, targets, rules));
+                    messages.push(std::mem::take(&mut pack).message(pass, due_ms, targets, rules));
                 }
                 pack.add(command, *cache);
             }
-            messages.push(pack.message(*pass, due_ms, targets, rules));
+            messages.push(pack.message(pass, due_ms, targets, rules));
         }
         Merged { messages, of: self.of.clone() }
     }
@@ -121,10 +117,9 @@ impl Pack {
     }
 
     /// It names its caches beside the commands: a command asks for what depends on its cache as well, which has passes of its own.
-    fn message(mut self, pass: Duration, due_ms: i64, targets: &[u8], rules: &Resolver) -> Message {
+    fn message(mut self, pass: Duration, due_ms: i64, targets: TargetSet, rules: &Resolver) -> Message {
         self.body.push_str(AROUND[1]);
         let mut headers = Headers::default();
-        let targets = targets.iter().copied().map(TargetId).collect();
         State { targets, pass, ..State::default() }.write(&mut headers, rules.targets());
         let names = self.caches.iter().filter_map(|cache| rules.caches().get(cache.index())).map(String::as_str);
         let names = names.collect::<Vec<_>>().join(",");
@@ -138,6 +133,7 @@ impl Pack {
 #[cfg(test)]
 mod tests {
     use quash_core::event::{Format, Payload, decode};
+    use quash_core::plan::TargetId;
     use quash_store::TargetOptions;
 
     use super::*;
