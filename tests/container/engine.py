@@ -7,9 +7,9 @@ import subprocess
 import sys
 import time
 
+from servers import PATIENCE, eventually
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# Long enough for a debug build on a busy machine.
-PATIENCE = 60
 
 STORAGE = """
 [storage]
@@ -137,19 +137,11 @@ class Container:
 
     def exit_code(self):
         """How it ended; waits until it did."""
-        eventually("the container ends", lambda: not self.runs(), self.logs)
+        eventually("the container ends", lambda: not self.runs(), explain=self.logs)
         return int(self.inspect("{{.State.ExitCode}}"))
 
     def remove(self):
         self.engine.podman("rm", "--force", "--time", "0", self.name)
-
-
-def eventually(what, is_so, explain=lambda: ""):
-    """Asks until it is so."""
-    end = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < end, f"in vain waited that {what}\n{explain()}"
-        time.sleep(0.05)
 
 
 class Project:

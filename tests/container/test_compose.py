@@ -50,7 +50,7 @@ def project(engine, base_images, tmp_path_factory):
 
 def running(project, service):
     container = project.container(service)
-    eventually(f"{service} is healthy", container.healthy, container.logs)
+    eventually(f"{service} is healthy", container.healthy, explain=container.logs)
     return container
 
 
@@ -127,10 +127,10 @@ def test_a_changed_configuration_is_taken_over_without_a_restart(project):
     worker = project.container("quash")
     process = worker.pid()
     project.compose("kill", "-s", "HUP", "quash")
-    eventually("it is taken over", lambda: "configuration reloaded" in worker.logs(), worker.logs)
+    eventually("it is taken over", lambda: "configuration reloaded" in worker.logs(), explain=worker.logs)
     config.write_text(written)
     project.compose("kill", "-s", "HUP", "quash")
-    eventually("it is taken back", lambda: worker.logs().count("configuration reloaded") == 2, worker.logs)
+    eventually("it is taken back", lambda: worker.logs().count("configuration reloaded") == 2, explain=worker.logs)
     assert worker.pid() == process
 
 
@@ -142,15 +142,15 @@ def test_a_killed_worker_comes_back_and_goes_on(project):
     for i in (1, 2, 3):
         event = json.dumps({"entity": "shop.Product", "op": "update", "key": {"id": i}, "after": {"id": i}})
         project.container("queue").execute("redis-cli", "XADD", "quash.events", "*", "payload", event)
-    eventually("another one runs", lambda: worker.pid() not in (0, killed), worker.logs)
-    eventually("the entries are gone", lambda: entries(project, 1, 2, 3) == 0, worker.logs)
+    eventually("another one runs", lambda: worker.pid() not in (0, killed), explain=worker.logs)
+    eventually("the entries are gone", lambda: entries(project, 1, 2, 3) == 0, explain=worker.logs)
 
 
 def three(project):
     project.compose("up", "--detach", "--scale", "quash=3")
     workers = [project.container("quash", number) for number in (1, 2, 3)]
     for worker in workers:
-        eventually("it is healthy", worker.healthy, worker.logs)
+        eventually("it is healthy", worker.healthy, explain=worker.logs)
     return workers
 
 
@@ -198,8 +198,8 @@ def test_another_broker_is_another_line(project, broker, kind):
     worker = project.container("quash")
     project.engine.podman("restart", worker.name)
     eventually(
-        "the worker is well", lambda: worker.execute("quash", "health", check=False).returncode == 0, worker.logs
+        "the worker is well", lambda: worker.execute("quash", "health", check=False).returncode == 0, explain=worker.logs
     )
     store(project, 5)
     worker.execute("quash", "invalidate", "cache", "product", "id=5")
-    eventually("the entry is gone", lambda: entries(project, 5) == 0, worker.logs)
+    eventually("the entry is gone", lambda: entries(project, 5) == 0, explain=worker.logs)

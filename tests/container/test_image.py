@@ -78,7 +78,7 @@ class Deployment:
 
     def started(self):
         worker = self.start()
-        eventually("the worker is well", self.is_well, worker.logs)
+        eventually("the worker is well", self.is_well, explain=worker.logs)
         return worker
 
     def is_well(self):
@@ -153,7 +153,7 @@ def test_it_works_as_nobody_in_particular_with_nothing_to_write_to(deployment):
     client = deployment.cache.client()
     client.set("product:42", "stale")
     deployment.publish("cache", "product", "id=42")
-    eventually("the entry is gone", lambda: not client.exists("product:42"), worker.logs)
+    eventually("the entry is gone", lambda: not client.exists("product:42"), explain=worker.logs)
     # Nothing was written anywhere; podman itself makes the places of what it mounts.
     changed = [line.split()[1] for line in deployment.engine.podman("diff", worker.name).stdout.splitlines()]
     assert not [path for path in changed if path.startswith(("/tmp", "/home", "/usr", "/var"))], changed
@@ -166,12 +166,12 @@ def test_health_tells_the_worker_that_answers_from_the_one_that_works(deployment
     freeze(deployment.queue)
     try:
         eventually(
-            "it is not well", lambda: worker.execute("quash", "health", check=False).returncode == 1, worker.logs
+            "it is not well", lambda: worker.execute("quash", "health", check=False).returncode == 1, explain=worker.logs
         )
         assert worker.healthy()
     finally:
         thaw(deployment.queue)
-    eventually("it is well again", deployment.is_well, worker.logs)
+    eventually("it is well again", deployment.is_well, explain=worker.logs)
     os.kill(worker.pid(), signal.SIGSTOP)
     try:
         assert not worker.healthy()
@@ -200,19 +200,19 @@ def test_a_hangup_reloads_and_a_wrong_configuration_is_refused(deployment):
     written = CONFIGURATION.format(admin=deployment.admin)
     deployment.write("quash.yaml", written + more)
     worker.signal("HUP")
-    eventually("it was reloaded", lambda: "configuration reloaded" in worker.logs(), worker.logs)
+    eventually("it was reloaded", lambda: "configuration reloaded" in worker.logs(), explain=worker.logs)
     client = deployment.cache.client()
     client.set("category:7", "stale")
     deployment.publish("cache", "category", "id=7")
-    eventually("the entry of the new cache is gone", lambda: not client.exists("category:7"), worker.logs)
+    eventually("the entry of the new cache is gone", lambda: not client.exists("category:7"), explain=worker.logs)
 
     deployment.write("quash.yaml", written + RULES.replace("depends_on", "depend_on"))
     worker.signal("HUP")
-    eventually("it was refused", lambda: "configuration not reloaded" in worker.logs(), worker.logs)
+    eventually("it was refused", lambda: "configuration not reloaded" in worker.logs(), explain=worker.logs)
     assert "did you mean `depends_on`" in worker.logs()
     client.set("category:8", "stale")
     deployment.queue.client().xadd("quash.events", {"payload": '{"invalidate":{"cache":"category","args":{"id":8}}}'})
-    eventually("the old rules are in force", lambda: not client.exists("category:8"), worker.logs)
+    eventually("the old rules are in force", lambda: not client.exists("category:8"), explain=worker.logs)
 
 
 def test_stopping_drains_within_the_grace_period(deployment):
@@ -243,7 +243,7 @@ def test_what_is_in_flight_when_it_stops_is_handed_back_and_done_by_the_next(dep
     # The frozen server may have done afterwards what it had been sent; what matters is that the message was not lost.
     client.set("product:9", "stale")
     again = deployment.started()
-    eventually("the next one has removed it", lambda: not client.exists("product:9"), again.logs)
+    eventually("the next one has removed it", lambda: not client.exists("product:9"), explain=again.logs)
 
 
 def test_a_second_signal_ends_it_at_once(deployment):
@@ -252,7 +252,7 @@ def test_a_second_signal_ends_it_at_once(deployment):
     try:
         deployment.publish("cache", "product", "id=1")
         worker.signal("TERM")
-        eventually("it drains", lambda: "draining" in worker.logs(), worker.logs)
+        eventually("it drains", lambda: "draining" in worker.logs(), explain=worker.logs)
         worker.signal("TERM")
         assert worker.exit_code() == 143
     finally:

@@ -82,7 +82,7 @@ def test_a_rendered_worker_does_its_work(cluster):
     container = pod.container("quash")
     ready = container["readinessProbe"]["exec"]["command"]
     assert ready[0] == "quash"
-    eventually(lambda: pod.run("quash", ready[1:]).returncode == 0, "the worker is ready")
+    eventually("the worker is ready", lambda: pod.run("quash", ready[1:]).returncode == 0)
     assert get(port, container["livenessProbe"]["httpGet"]["path"])[0] == 200
     assert get(port, "/metrics")[0] == 401
     assert "quash_build_info" in get(port, "/metrics", TOKEN)[1]
@@ -92,13 +92,13 @@ def test_a_rendered_worker_does_its_work(cluster):
         (home / "event").write_text(json.dumps(EVENT))
         published = pod.run("quash", ["publish", "-f", str(home / "event")])
         assert published.returncode == 0, published.stderr
-        eventually(lambda: redis_cli.run(cache.port, "EXISTS", key) == "0", f"{key} is gone")
+        eventually(f"{key} is gone", lambda: redis_cli.run(cache.port, "EXISTS", key) == "0")
 
     gone("product:7")
     # A changed ConfigMap: the key that the new rules name goes, with the worker that runs.
     rules = one(found, "ConfigMap", "quash-rules")["data"]
     pod.update("rules", {name: text.replace("product:{id}", "article:{id}") for name, text in rules.items()})
-    eventually(lambda: "configuration reloaded" in (home / "log").read_text(), "the worker reloads")
+    eventually("the worker reloads", lambda: "configuration reloaded" in (home / "log").read_text())
     gone("article:7")
 
     worker.send_signal(signal.SIGTERM)
@@ -111,14 +111,14 @@ def test_a_server_that_is_away_stops_the_check_and_not_a_worker_that_runs(cluste
     pod = Pod(home, found, one(found, "Deployment")["spec"]["template"]["spec"], secrets, port)
     worker = pod.start("quash")
     ends.callback(worker.kill)
-    eventually(lambda: pod.run("quash", ["health"]).returncode == 0, "the worker is ready")
+    eventually("the worker is ready", lambda: pod.run("quash", ["health"]).returncode == 0)
     cache.kill()
     assert pod.run("check").returncode == 69
     # Not ready, but alive: killing it would bring no cache back.
-    eventually(lambda: pod.run("quash", ["health"]).returncode == 1, "the worker is not ready")
+    eventually("the worker is not ready", lambda: pod.run("quash", ["health"]).returncode == 1)
     assert get(port, "/livez")[0] == 200
     cache.start()
-    eventually(lambda: pod.run("quash", ["health"]).returncode == 0, "the worker is ready again")
+    eventually("the worker is ready again", lambda: pod.run("quash", ["health"]).returncode == 0)
     assert pod.run("check").returncode == 0
 
 
@@ -132,7 +132,7 @@ class Database(Postgres):
         super().start()
         # It listens before it lets anybody in.
         ready = ["pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
-        eventually(lambda: subprocess.run(ready).returncode == 0, "the database lets clients in")
+        eventually("the database lets clients in", lambda: subprocess.run(ready).returncode == 0)
         self.run("create table product (id int primary key, price int); insert into product values (7, 1)")
 
     def run(self, sql):
@@ -176,7 +176,7 @@ class Shop:
         self._ends.callback(process.kill)
         container = pod.container("quash")
         ready = container["readinessProbe"]["exec"]["command"]
-        eventually(lambda: pod.run("quash", ready[1:]).returncode == 0, "the pod is ready")
+        eventually("the pod is ready", lambda: pod.run("quash", ready[1:]).returncode == 0)
         assert get(pod.port, container["livenessProbe"]["httpGet"]["path"])[0] == 200
         return process
 
@@ -205,17 +205,17 @@ def test_of_rendered_relays_one_works_and_the_next_takes_over(shop):
     def gone():
         redis_cli.run(shop.cache.port, "SET", "product:7", "stale")
         shop.database.run("update product set price = price + 1")
-        eventually(lambda: redis_cli.run(shop.cache.port, "EXISTS", "product:7") == "0", "the entry is gone")
+        eventually("the entry is gone", lambda: redis_cli.run(shop.cache.port, "EXISTS", "product:7") == "0")
 
     relaying = shop.started(first)
-    eventually(lambda: works(first), "the first relay works")
+    eventually("the first relay works", lambda: works(first))
     # Ready although it stands by: a rollout waits for it.
     standing_by = shop.started(second)
     working = shop.started(worker)
     gone()
     assert (works(first), works(second)) == (True, False)
     relaying.kill()
-    eventually(lambda: works(second), "the second relay takes over")
+    eventually("the second relay takes over", lambda: works(second))
     gone()
     stops(second, standing_by)
     stops(worker, working)
@@ -225,7 +225,7 @@ def test_the_rendered_page_is_there_when_nothing_else_is(shop):
     worker, page = shop.pod("quash"), shop.pod("quash-ui")
     working = shop.started(worker)
     redis_cli.run(shop.queue.port, "XADD", "quash.events", "*", "body", "no event")
-    eventually(lambda: redis_cli.run(shop.queue.port, "XLEN", "quash.events.dead") == "1", "there is a dead letter")
+    eventually("there is a dead letter", lambda: redis_cli.run(shop.queue.port, "XLEN", "quash.events.dead") == "1")
     stops(worker, working)
     shop.cache.kill()
     shop.database.kill()

@@ -8,7 +8,6 @@ import pickle
 import random
 import subprocess
 import threading
-import time
 
 import pytest
 import redis
@@ -82,9 +81,9 @@ class Deployment:
             for number in range(rows.ROWS):
                 self.change(number)
             for number in range(rows.ROWS):
-                # While what was removed is loaded.
-                time.sleep(random.random() * reader.LOAD)
-                self.change(number)
+                # Between its read and its store, where somebody loads; where all is stored already, any row.
+                loading = rows.next_loading(self.source, reader.LOAD)
+                self.change(number if loading is None else loading)
             eventually("all is removed once", lambda: is_received(self.queue.client()))
             self.go_on(reads=40)
             found += len(stale(self.entries(version)))

@@ -34,10 +34,13 @@ def free_port() -> int:
     raise AssertionError("no free port")
 
 
-def eventually(holds: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+def eventually(
+    what: str, holds: Callable[[], object], seconds: float = PATIENCE, explain: Callable[[], str] = lambda: ""
+) -> None:
+    """Asks again and again, since others can only be asked, until it holds."""
     ends = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < ends, f"{what} not within {seconds} s"
+        assert time.monotonic() < ends, f"not within {seconds} s: {what}\n{explain()}"
         time.sleep(0.02)
 
 
@@ -74,7 +77,7 @@ class Server:
                 env={**os.environ, **self.environment()},
                 user=self.user(),
             )
-        eventually(lambda: answers(self.port), f"{type(self).__name__} answers on port {self.port}")
+        eventually(f"{type(self).__name__} answers on port {self.port}", lambda: answers(self.port))
 
     def user(self) -> str | None:
         return None
@@ -90,7 +93,7 @@ class Server:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         # A thread that runs on another processor may answer once more before it hears of it.
-        eventually(self._is_stopped, "every thread stands still")
+        eventually("every thread stands still", self._is_stopped)
 
     def _is_stopped(self) -> bool:
         assert self._process is not None

@@ -210,7 +210,7 @@ def test_expiration(cache: Any):
     cache.set("expire2", "very quickly", 1)
     cache.set("expire3", "very quickly", 1)
     for key in ("expire1", "expire2", "expire3"):
-        eventually(lambda key=key: cache.get(key) is None, "it expires", 10)
+        eventually("it expires", lambda key=key: cache.get(key) is None, 10)
     assert cache.add("expire2", "new") is True
     assert cache.get("expire2") == "new"
     assert cache.has_key("expire3") is False

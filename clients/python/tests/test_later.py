@@ -137,11 +137,11 @@ def test_who_is_told_when_every_thread_is_busy_is_told_all_the_same(
         for _ in range(40):
             running._loop.call_soon_threadsafe(running._loop.run_in_executor, None, gate.wait)
         to.publish_later(book(1), on_failure=told)
-        eventually(lambda: to in running.kept and running.kept[to].later._telling, "a thread is asked for")
+        eventually("a thread is asked for", lambda: to in running.kept and running.kept[to].later._telling)
         later = running.kept[to].later
         closing = threading.Thread(target=to.close)
         closing.start()
-        eventually(lambda: later._working.done(), "its work is ended")
+        eventually("its work is ended", lambda: later._working.done())
         gate.set()
         closing.join(LIMIT)
         assert len(told.errors) == 1

@@ -195,7 +195,7 @@ def test_one_loads_and_the_others_wait_for_it(cache: redis.Redis):
     assert started.wait(30)
     for thread in threads[1:]:
         thread.start()
-    eventually(lambda: all("waited" in [e for _, e, _ in reader.events] for reader in readers[1:]), "all wait")
+    eventually("all wait", lambda: all("waited" in [e for _, e, _ in reader.events] for reader in readers[1:]))
     go.set()
     for thread in threads:
         thread.join()
@@ -228,7 +228,7 @@ def test_a_shared_lease_is_not_given_back_when_the_load_fails(reader: Reader, ca
 
 def test_a_load_that_outlasts_its_lease_is_refused_and_counted(reader: Reader, cache: redis.Redis):
     def load() -> str:
-        eventually(lambda: cache.get("short:1") is None, "the lease ends")
+        eventually("the lease ends", lambda: cache.get("short:1") is None)
         return "late"
 
     assert reader["short"].get_or_load({"id": 1}, load) == "late"
@@ -257,7 +257,7 @@ def test_a_stale_value_is_served_while_one_loads_behind(reader: Reader, cache: r
     # Somebody loads already.
     assert product.get_or_load({"id": 1}, lambda: "never") == "old"
     go.set()
-    eventually(lambda: state(cache, "product:1") == frame.VALUE, "the new value is stored")
+    eventually("the new value is stored", lambda: state(cache, "product:1") == frame.VALUE)
     assert product.get_or_load({"id": 1}, lambda: "never") == "new"
     assert "stale" in reader.happened()
 
@@ -288,10 +288,10 @@ def test_a_soft_expiry_refreshes_behind_the_caller_once(reader: Reader, cache: r
         assert go.wait(30)
         return 2
 
-    eventually(lambda: soft.get_or_load({"id": 1}, load) == 1 and loads, "it is loaded anew")
+    eventually("it is loaded anew", lambda: soft.get_or_load({"id": 1}, load) == 1 and loads)
     assert [soft.get_or_load({"id": 1}, load) for _ in range(5)] == [1] * 5
     go.set()
-    eventually(lambda: frame.parse(cache.get("soft:1")).payload == b"2", "the new value is stored")
+    eventually("the new value is stored", lambda: frame.parse(cache.get("soft:1")).payload == b"2")
     assert loads == [1]
 
 
@@ -304,11 +304,11 @@ def test_a_refresh_behind_that_an_invalidation_overtakes_stores_nothing(reader: 
         assert go.wait(30)
         return "old"
 
-    eventually(lambda: soft.get_or_load({"id": 1}, load) and loading.is_set(), "it is loaded anew")
+    eventually("it is loaded anew", lambda: soft.get_or_load({"id": 1}, load) and loading.is_set())
     cache.unlink("soft:1")
     reader.happened()
     go.set()
-    eventually(lambda: "refused" in [event for _, event, _ in reader.events], "the fill is refused")
+    eventually("the fill is refused", lambda: "refused" in [event for _, event, _ in reader.events])
     assert cache.get("soft:1") is None
 
 
@@ -433,7 +433,7 @@ def test_redis_that_fails_costs_a_load_and_nothing_more(own_cache: Server):
         pytest.fail("the cache was asked again at once")
     assert client.get("product:1") is None
     assert reader.happened() == ["miss", "stored", "redis_failed", "redis_failed"]
-    eventually(lambda: product.get_or_load({"id": 1}, lambda: "three") and client.get("product:1"), "it is asked again")
+    eventually("it is asked again", lambda: product.get_or_load({"id": 1}, lambda: "three") and client.get("product:1"))
 
 
 def test_redis_that_fails_during_a_load_costs_no_second_one(own_cache: Server):
@@ -562,7 +562,7 @@ def test_coroutines_wait_for_one_load_and_serve_stale_values(cache: redis.Redis)
         assert set(await asyncio.gather(*read)) == {"value 1"}
         assert void(cache, "patient:1", stale=30_000) == b"S"
         assert await reader["patient"].aget_or_load({"id": 1}, load) == "value 1"
-        await asyncio.to_thread(eventually, lambda: state(cache, "patient:1") == frame.VALUE, "it is stored")
+        await asyncio.to_thread(eventually, "it is stored", lambda: state(cache, "patient:1") == frame.VALUE)
         assert await reader["patient"].aget_or_load({"id": 1}, load) == "value 2"
 
     in_loop(cache, play)

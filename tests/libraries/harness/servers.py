@@ -5,26 +5,15 @@ import os
 import pathlib
 import subprocess
 import tempfile
-import time
 import urllib.request
 
 import redis
 
-from servers import free_port
+from servers import PATIENCE, eventually, free_port
 
 from . import ROOT
 
 QUASH = ROOT / "target/debug/quash"
-# Long enough for a debug build on a busy machine.
-PATIENCE = 60
-
-
-def eventually(what, is_so):
-    """Asks until it is so."""
-    end = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < end, f"in vain waited that {what}"
-        time.sleep(0.02)
 
 
 class Redis:

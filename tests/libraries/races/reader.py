@@ -19,8 +19,9 @@ MISSING = object()
 
 
 def load(source, number):
-    """What is cached: the row, after a while."""
+    """What is cached: the row, which takes a while to make something of."""
     row = rows.read(source, number)
+    rows.is_loading(source, number)
     time.sleep(random.random() * LOAD)
     return row
 
