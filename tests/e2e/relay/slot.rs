@@ -23,7 +23,8 @@ async fn a_broker_that_is_away_holds_no_database_up_and_finds_every_change(kind:
         relayed.postgres.psql(&format!("insert into book values ({id}, 3, 'a')"));
     }
     becomes(LIMIT, "the slot is let go of", "f".to_owned(), async || relayed.slot("active")).await;
-    eventually(LIMIT, "it says why", async || relay.log().contains("not relayed; the database keeps the changes")).await;
+    eventually(LIMIT, "it says why", async || relay.log().contains("not relayed; the database keeps the changes"))
+        .await;
     relayed.scene.broker.restart().await;
     relayed.scene.gone(&books(101..=200)).await;
     assert_eq!(relay.terminate().await, 0);
