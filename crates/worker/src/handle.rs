@@ -20,21 +20,21 @@ use crate::metrics::InHand;
 use crate::settle::settle;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
-use handled::{Handled, unwinding};
+use handled::{Handled, now_us, unwinding};
 use quash_delivery::decide::{Deferred, Outcome};
 
 /// Handles a batch. When it returns, the broker has heard what becomes of every delivery, or the worker has stopped and
 /// the broker hands them out again. The whole batch sees one set of rules.
 pub async fn handle(batch: &[Delivery], source: &Source, settler: &dyn Settler, stop: &Stop, in_hand: &InHand) {
     let snapshot = source.snapshot();
-    let work = Work { source, snapshot: &snapshot, in_hand };
+    let work = Work { source, snapshot: &snapshot, in_hand, now_ms: now_us() / 1000 };
     let mut handled = tokio::select! {
         handled = work.at_once_or_alone(batch) => handled,
         () = stop.overdue() => work.interrupted(batch),
     };
     handled.put_later().await;
-    let (settled, ()) =
-        tokio::join!(settle(settler, batch, &handled.verdicts, source, stop), handled.answers.say(&snapshot.lanes),);
+    let settling = settle(settler, batch, &handled.verdicts, source, stop);
+    let (settled, ()) = tokio::join!(settling, handled.answers.say(&snapshot.lanes));
     if settled {
         handled.count(source, &snapshot);
     }
@@ -46,6 +46,8 @@ struct Work<'a> {
     source: &'a Source,
     snapshot: &'a Snapshot,
     in_hand: &'a InHand,
+    /// When it was taken in hand, in milliseconds since the Unix epoch.
+    now_ms: i64,
 }
 
 impl<'w> Work<'w> {
@@ -136,7 +138,7 @@ impl<'w> Work<'w> {
     }
 
     fn item(self, delivery: &Delivery) -> Item<'_> {
-        Item::read(delivery, &self.source.options, self.snapshot)
+        Item::read(delivery, &self.source.options, self.snapshot, self.now_ms)
     }
 }
 

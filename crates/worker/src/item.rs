@@ -1,6 +1,6 @@
 //! Reads what a delivery has behind it, and what of it is still to do.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use quash_core::event::{Accept, Format};
 use quash_core::resolve::{Remaining, Request};
@@ -33,15 +33,15 @@ pub(crate) struct Item<'d> {
 }
 
 impl<'d> Item<'d> {
-    /// Reads the headers of a delivery.
-    pub(crate) fn read(delivery: &'d Delivery, options: &SourceOptions, snapshot: &Snapshot) -> Self {
+    /// Reads the headers of a delivery, at this time in milliseconds since the Unix epoch.
+    pub(crate) fn read(delivery: &'d Delivery, options: &SourceOptions, snapshot: &Snapshot, now_ms: i64) -> Self {
         let SourceOptions { accept, format, .. } = options;
         let (headers, rules) = (&delivery.message.headers, &snapshot.rules);
         let state = State::read(headers, |name| rules.target(name));
         Self {
             delivery,
             state,
-            early: (!state.pass.is_zero()).then(|| read_early(headers, state.pass, now_ms())).flatten(),
+            early: (!state.pass.is_zero()).then(|| read_early(headers, state.pass, now_ms)).flatten(),
             scope: read_scope(headers, |name| rules.cache(name)),
             unconfigured: unconfigured_caches(headers, |name| rules.cache(name)),
             merges: merges(options, snapshot),
@@ -91,9 +91,4 @@ fn merges(options: &SourceOptions, snapshot: &Snapshot) -> bool {
     matches!(options.format, Format::Auto | Format::Json)
         && options.accept == Accept::default()
         && snapshot.limits.max_depth >= later::DEPTH
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -77,9 +77,7 @@ impl OtherSource {
         if let Some(error) = self.away() {
             return Err(error);
         }
-        let silent = || TransportError::Unreachable(format!("no answer within {PUBLISH_MAX:?}"));
-        let published = timeout(PUBLISH_MAX, self.transport.publish(messages)).await;
-        published.unwrap_or_else(|_| Err(silent())).map_err(|error| {
+        self.published(messages).await.map_err(|error| {
             let error = error.to_string();
             *self.lock() = Some((Instant::now() + AWAY_FOR, error.clone()));
             error
@@ -88,15 +86,23 @@ impl OtherSource {
 
     /// Publishes what later passes do together. False when it did not take that, now or within [`APART_FOR`]: whoever asks
     /// has another way.
-    pub(crate) async fn publish_passes(&self, messages: &[Message]) -> bool {
+    pub(crate) async fn publish_passes(&self, messages: &[Message], metrics: &SourceMetrics) -> bool {
         let apart = *self.apart.lock().unwrap_or_else(PoisonError::into_inner);
         if apart.is_some_and(|until| until > Instant::now()) {
             return false;
         }
-        let is_taken = matches!(timeout(PUBLISH_MAX, self.transport.publish(messages)).await, Ok(Ok(())));
-        let until = (!is_taken).then(|| Instant::now() + APART_FOR);
+        let published = self.published(messages).await;
+        if let (Err(error), None) = (&published, apart) {
+            metrics.passes_are_apart(error);
+        }
+        let until = published.is_err().then(|| Instant::now() + APART_FOR);
         *self.apart.lock().unwrap_or_else(PoisonError::into_inner) = until;
-        is_taken
+        published.is_ok()
+    }
+
+    async fn published(&self, messages: &[Message]) -> Result<(), TransportError> {
+        let silent = || TransportError::Unreachable(format!("no answer within {PUBLISH_MAX:?}"));
+        timeout(PUBLISH_MAX, self.transport.publish(messages)).await.unwrap_or_else(|_| Err(silent()))
     }
 
     fn away(&self) -> Option<String> {

@@ -25,7 +25,6 @@ use quash_delivery::verdict::Scene;
 /// What was decided about a batch, not yet known to the broker.
 pub(super) struct Handled<'w, 'd> {
     work: Work<'w>,
-    now_ms: i64,
     /// What the broker is told.
     pub(super) verdicts: Vec<(Tag, Verdict)>,
     /// The decisions behind the verdicts.
@@ -46,26 +45,26 @@ struct Decided<'d> {
 }
 
 impl<'w, 'd> Handled<'w, 'd> {
-    /// Nothing decided yet, and the time at which everything will be.
+    /// Nothing decided yet.
     pub(super) fn new(work: Work<'w>, deliveries: usize) -> Self {
         let (verdicts, decisions) = (Vec::with_capacity(deliveries), Vec::with_capacity(deliveries));
         let (counts, answers, merged) = (Counts::default(), Answers::default(), Merged::default());
-        Self { work, now_ms: now_us() / 1000, verdicts, decisions, counts, answers, merged }
+        Self { work, verdicts, decisions, counts, answers, merged }
     }
 
     /// Decides about one delivery; `handed_over` names its caches that went to sources of their own, or wait to.
     pub(super) fn decide(&mut self, item: &Item<'d>, outcome: Outcome<'_>, handed_over: &str) {
         let Item { delivery, state, .. } = *item;
-        let Work { source, snapshot, .. } = self.work;
+        let Work { source, snapshot, now_ms, .. } = self.work;
         let policy = &snapshot.policy;
-        let decision = decide(outcome, &Terms { state, policy, now_ms: self.now_ms, random: fastrand::f64() });
+        let decision = decide(outcome, &Terms { state, policy, now_ms, random: fastrand::f64() });
         let scene = Scene {
             source: &source.name,
             worker: &source.worker,
             format: source.options.format,
             limits: snapshot.limits,
             rules: &snapshot.rules,
-            now_ms: self.now_ms,
+            now_ms,
         };
         self.verdicts.push((delivery.tag, scene.verdict(delivery, &decision, handed_over)));
         if state.pass.is_zero() && is_invalidated(&decision) {
@@ -95,7 +94,7 @@ impl<'w, 'd> Handled<'w, 'd> {
     /// Makes messages of what several deliveries leave to later passes.
     pub(super) fn merge(&mut self, passes: &Passes<'_>) {
         let Snapshot { rules, limits, .. } = self.work.snapshot;
-        self.merged.extend(passes.merged(rules, limits, self.now_ms));
+        self.merged.extend(passes.merged(rules, limits, self.work.now_ms));
     }
 
     /// Publishes these messages and takes out the copies that they stand for: once the broker has them, nothing of the batch
@@ -105,7 +104,7 @@ impl<'w, 'd> Handled<'w, 'd> {
         else {
             return;
         };
-        if !source.publish_passes(&self.merged.messages).await {
+        if !source.publish_passes(&self.merged.messages, &self.work.source.metrics).await {
             return;
         }
         for (Decided { decision, .. }, (tag, verdict)) in self.decisions.iter().zip(&mut self.verdicts) {
@@ -198,7 +197,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
     format!("panicked: {}", text.unwrap_or("without a message"))
 }
 
-fn now_us() -> i64 {
+pub(super) fn now_us() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

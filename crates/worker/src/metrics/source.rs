@@ -283,6 +283,12 @@ impl SourceMetrics {
         self.handed_over.inc_by(copies as u64);
     }
 
+    /// The broker does not take the later passes of a batch together; each event leaves its own until it does.
+    pub fn passes_are_apart(&self, error: &TransportError) {
+        tracing::warn!(source = %self.source, error = %error,
+            "later passes cannot be put into the source together; each event waits for its own, which costs more");
+    }
+
     /// Nothing is known to be wrong with the broker, unless it refuses to settle.
     pub fn connected(&self) {
         if self.unsettled.load(Ordering::Relaxed) == 0 && self.connected.set(1) == 0 {
